@@ -1,0 +1,68 @@
+"""Enter weights and their scores into the manifest beside them, and print the scores as a Markdown table.
+
+    saint evaluate VAL/*.nii --slices 49 --factor 2,3,4,6,8 --model run/model.safetensors --json > scores.json
+    python benchmarks/manifest.py base run/model.safetensors scores.json training.json
+
+training.json holds one sentence each under "trained_on", "recipe" and "compute".
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from saint_cli import weights
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+PROTOCOL = "paper: HU+1024 clipped to 0...4000, range 4000, synthesised slices, central 256x256, mean over slices"
+COLUMNS = ("linear", "cubic", "sagittal", "coronal", "mean", "fused")
+
+
+def main() -> None:
+    """Copy the weights under their shipped name and describe them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for argument in ("name", "weights", "scores", "training"):
+        parser.add_argument(argument, type=str if argument == "name" else Path)
+    options = parser.parse_args()
+    scores = json.loads(options.scores.read_text())
+    model = weights.load_model(str(options.weights))
+    target = WEIGHTS / f"saint-{options.name}.safetensors"
+    if options.weights.resolve() != target.resolve():
+        shutil.copyfile(options.weights, target)
+    entries = weights.manifest(WEIGHTS)
+    entries[options.name] = {
+        "file": target.name,
+        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+        "parameters": dict(zip(("ami", "rfn"), model.parameters, strict=True)),
+        **json.loads(options.training.read_text()),
+        "validation": {"protocol": PROTOCOL, **summary(scores)},
+    }
+    (WEIGHTS / weights.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
+    print(table(scores))
+
+
+def summary(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Per factor the mean over volumes of fused and cubic, and the gain."""
+    result = {}
+    for factor in sorted({s["factor"] for s in scores}):
+        rows = [s for s in scores if s["factor"] == factor]
+        fused, cubic = (sum(s[key] for s in rows) / len(rows) for key in ("fused", "cubic"))
+        result[f"x{factor}"] = {
+            "fused dB": round(fused, 2),
+            "cubic dB": round(cubic, 2),
+            "over cubic dB": round(fused - cubic, 2),
+        }
+    return result
+
+
+def table(scores: list[dict[str, Any]]) -> str:
+    """A Markdown table of all scores."""
+    head = f"| volume | factor | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}"
+    rows = [f"| {s['volume']} | {s['factor']} | {' | '.join(f'{s[c]:.2f}' for c in COLUMNS)} |" for s in scores]
+    return "\n".join([head, *rows])
+
+
+if __name__ == "__main__":
+    main()

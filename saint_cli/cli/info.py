@@ -1,0 +1,36 @@
+"""``saint info``: what files and folders hold, from their headers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def info(
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of DICOM slices.", show_default=False)],
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON array on stdout.")] = False,
+) -> None:
+    """Show the volumes that files and folders hold: size, spacing, through-plane axis, factor.
+
+    The exit code is 0 if each path holds a volume that can be upsampled, else that of the first that does not.
+    """
+    from saint_cli import console
+    from saint_cli.cli.info_view import as_document, as_table
+    from saint_cli.errors import SaintError
+    from saint_cli.io import Description, describe
+
+    found: list[tuple[Path, Description | SaintError]] = []
+    for path in paths:
+        try:
+            found.append((path, describe(path)))
+        except SaintError as error:
+            found.append((path, error))
+    if json:
+        console.show_json(as_document(found))
+    for _, one in found:
+        if isinstance(one, SaintError):
+            console.fail(str(one))
+        elif not json:
+            console.show(as_table(one))
+    raise typer.Exit(next((code for _, one in found if (code := one.exit_code)), 0))

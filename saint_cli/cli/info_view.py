@@ -1,0 +1,95 @@
+"""How ``saint info`` shows descriptions: a table for people, a document for programs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saint_cli import console
+from saint_cli.errors import SaintError
+from saint_cli.io import Description, StackInfo
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LABEL_LENGTH = 24
+"""Characters shown of a label; its end tells more than its start (UIDs share their root)."""
+
+
+def as_document(found: Sequence[tuple[Path, Description | SaintError]]) -> list[dict[str, Any]]:
+    """One JSON object per path, in the order given: its volumes, or its error."""
+    return [_document(path, one) for path, one in found]
+
+
+def _document(path: Path, one: Description | SaintError) -> dict[str, Any]:
+    if isinstance(one, SaintError):
+        return {"path": str(path), "stacks": [], "skipped": {}, "error": str(one), "exit_code": one.exit_code}
+    stacks = [asdict(stack) for stack in one.stacks]
+    return {
+        "path": str(path),
+        "stacks": stacks,
+        "skipped": dict(one.skipped),
+        "error": None,
+        "exit_code": one.exit_code,
+    }
+
+
+def as_table(one: Description) -> "RenderableType":
+    """The path, a line for each volume, then problems, warnings and skipped files."""
+    from rich.console import Group
+    from rich.text import Text
+
+    notes = [Text(f"  {line}", style=style) for line, style in _notes(one)]
+    return Group(Text(console.printable(str(one.path)), style="bold"), _volumes(one.stacks), *notes)
+
+
+def _volumes(stacks: Sequence[StackInfo]) -> "RenderableType":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=True, header_style="dim")
+    for name in ("#", "volume", "type", "voxels", "spacing mm", "slices", "stored", "factor"):
+        table.add_column(name, overflow="fold")
+    for stack in stacks:
+        table.add_row(*(Text(console.printable(cell)) for cell in _cells(stack)))
+    return table
+
+
+def _cells(stack: StackInfo) -> tuple[str, ...]:
+    label = stack.label if len(stack.label) <= LABEL_LENGTH else "…" + stack.label[1 - LABEL_LENGTH :]
+    kind = f"{stack.modality} {stack.format}" if stack.modality else stack.format
+    shape = " x ".join(map(str, stack.shape)) if stack.shape else "-"
+    spacing = " x ".join(f"{s:.4g}" for s in stack.spacing_mm) if stack.spacing_mm else "-"
+    factor = str(stack.suggested_factor) if stack.suggested_factor and not stack.problem else "-"
+    return str(stack.number), label, kind, shape, spacing, _slices(stack), _stored(stack), factor
+
+
+def _slices(stack: StackInfo) -> str:
+    if stack.slice_distance_mm is None:
+        return "not uniform" if stack.uniform is False else "-"
+    axis = f"along {stack.through_plane}" if stack.through_plane else "nearly isotropic"
+    tilt = f", tilt {stack.tilt_degrees:.1f}°" if stack.tilt_degrees and stack.tilt_degrees >= 0.1 else ""
+    return f"{stack.slice_distance_mm:.5g} mm {axis}, {stack.anisotropy:.3g}:1, uniform{tilt}"
+
+
+def _stored(stack: StackInfo) -> str:
+    if stack.dtype is None:
+        return "-"
+    if stack.slope is None or stack.intercept is None:
+        return f"{stack.dtype}, scaled per slice"
+    plain = stack.slope == 1 and stack.intercept == 0
+    return stack.dtype if plain else f"{stack.dtype} x {stack.slope:.6g} {stack.intercept:+.6g}"
+
+
+def _notes(one: Description) -> list[tuple[str, str]]:
+    several = len(one.stacks) > 1
+    notes = []
+    for stack in one.stacks:
+        where = f"{stack.number}: " if several else ""
+        if stack.problem:
+            notes.append((f"{where}cannot be upsampled: {console.printable(stack.problem)}", "red"))
+        notes += [(f"{where}warning: {console.printable(line)}", "yellow") for line in stack.warnings]
+    if one.skipped:
+        counts = ", ".join(f"{count} {reason}" for reason, count in one.skipped.most_common())
+        notes.append((f"skipped files: {console.printable(counts)}", "dim"))
+    return notes

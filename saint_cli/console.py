@@ -1,0 +1,118 @@
+"""Everything saint prints: results on stdout, messages on stderr. No other module prints."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+PIPED_WIDTH = 200
+"""Columns of output that goes to no terminal: a table in a log is better wide than folded at 80."""
+
+
+def show(renderable: "RenderableType") -> None:
+    """Print a result (table, text) on stdout."""
+    _console(stderr=False).print(renderable)
+
+
+def show_json(document: Any) -> None:
+    """Print a result as JSON on stdout; NaN and infinity are refused, for they are not JSON."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def say(message: str) -> None:
+    """Print one line on stderr."""
+    _line(message)
+
+
+def warn(message: str) -> None:
+    """Print one ``saint: warning:`` line on stderr."""
+    _line(f"saint: warning: {message}", style="yellow")
+
+
+def fail(message: str) -> None:
+    """Print one ``saint:`` line on stderr."""
+    _line(f"saint: {message}", style="red")
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control and undecodable characters (file names may hold any) shown as ``?``."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else "?" for c in text).strip()
+
+
+def tolerate_narrow_encodings() -> None:
+    """Replace what the terminal's encoding cannot show, rather than fail on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def silence_stdout() -> None:
+    """Send the rest of stdout nowhere, after its reader has gone (``saint info … | head``)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line(message: str, style: str | None = None) -> None:
+    _console(stderr=True).print(printable(message), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _console(*, stderr: bool) -> "Console":
+    from rich.console import Console
+
+    terminal = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return Console(stderr=stderr, width=None if terminal else PIPED_WIDTH)
+
+
+def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table on stdout; the first column is left-aligned, the others right."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(printable(cell) for cell in row))
+    show(table)
+
+
+class Bars:
+    """Progress bars over the named stages of one job, on stderr; silent without a terminal."""
+
+    def __init__(self, progress: "Progress | None") -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps of a stage are over."""
+        if self._progress is None:
+            return
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._tasks[stage], completed=done)
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Bars]:
+    """Bars with time left while a job runs; nothing where stderr is not a terminal, or when quiet."""
+    console = _console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield Bars(None)
+        return
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bars:
+        yield Bars(bars)

@@ -1,0 +1,35 @@
+"""Every failure that saint reports on purpose, each with the exit code that scripts may rely on."""
+
+
+class SaintError(Exception):
+    """A failure with a one-line message for the user: what is wrong, where, the values, what to do next."""
+
+    exit_code = 1
+
+
+class UsageError(SaintError):
+    """Options that do not fit together, or an input in which nothing can be interpolated."""
+
+    exit_code = 2
+
+
+class UnreadableError(SaintError):
+    """A file that is missing, truncated, corrupt, or of a format that saint does not read."""
+
+    exit_code = 3
+
+
+class WeightsError(UnreadableError):
+    """Weights that are missing, damaged, or not weights of a SAINT model."""
+
+
+class GeometryError(SaintError):
+    """Slices that do not form one regular, interpolable stack."""
+
+    exit_code = 4
+
+
+class OutputError(SaintError):
+    """A result that could not be written."""
+
+    exit_code = 5

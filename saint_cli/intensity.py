@@ -1,0 +1,81 @@
+"""Scanner values to the range that the networks see, and back, as one reversible object."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from saint_cli.volume import Volume
+
+CT_WINDOW_HU = (-1024.0, 3071.0)
+"""What 12-bit CT can hold: air to dense bone and most metal. Beyond it only linear interpolation applies."""
+
+HU_PER_UNIT = 1000.0
+"""One unit of network range; air is 0, water about 1, so that zero padding looks like air."""
+
+ROBUST_PERCENTILES = (0.5, 99.5)
+MR_UPPER_UNITS = 1.5
+"""Where the bright percentile of a non-CT volume is put: the middle of the range that CT tissue and bone occupy."""
+
+BRIGHTEST_UNITS = 4.0
+"""Network value above which a volume that is not CT is clipped for the networks, as CT is at dense bone."""
+
+FAT_HU, FAINTEST_HU, BRIGHTEST_HU = -50.0, -5000.0, 5000.0
+"""A volume of unknown modality whose dark percentile lies between the first two, and whose bright one lies below the
+third, is taken for CT: other modalities have no such negative values."""
+
+SAMPLES = 2_000_000
+
+
+@dataclass(frozen=True)
+class IntensityMap:
+    """An affine map of scanner values in [low, high] to network values in [0, (high - low) / scale]."""
+
+    low: float
+    high: float
+    scale: float
+
+    def to_network(self, values: np.ndarray) -> np.ndarray:
+        """Scanner values of any shape to float32 network values, clipped to the window."""
+        network: np.ndarray = np.clip(values, np.float32(self.low), np.float32(self.high)).astype(np.float32)
+        network -= np.float32(self.low)
+        network /= np.float32(self.scale)
+        return network
+
+    def from_network(self, network: np.ndarray) -> np.ndarray:
+        """Network values of any shape to float32 scanner values; the inverse of ``to_network`` inside the window."""
+        values: np.ndarray = network.astype(np.float32) * np.float32(self.scale) + np.float32(self.low)
+        return values
+
+
+CT = IntensityMap(*CT_WINDOW_HU, HU_PER_UNIT)
+
+
+def map_for(volume: Volume) -> IntensityMap:
+    """The fixed HU window for CT, robust percentiles of the finite voxels for anything else."""
+    return CT if is_ct(volume) else _percentile_map(volume.voxels)
+
+
+def is_ct(volume: Volume) -> bool:
+    """Whether the values are HU: by the modality where the file has one, else by fat or air and nothing absurd."""
+    if volume.header.modality is not None:
+        return volume.header.modality == "CT"
+    low, high = np.percentile(_finite_sample(volume.voxels), ROBUST_PERCENTILES)
+    return bool(FAINTEST_HU < low < FAT_HU and high < BRIGHTEST_HU)
+
+
+def _percentile_map(voxels: np.ndarray) -> IntensityMap:
+    sample = _finite_sample(voxels)
+    low, high = (float(v) for v in np.percentile(sample, ROBUST_PERCENTILES))
+    top = float(sample.max())
+    if high <= low:  # nearly constant, such as a mask with a few bright voxels
+        low, high = float(sample.min()), max(top, float(sample.min()) + 1.0)
+    scale = (high - low) / MR_UPPER_UNITS
+    return IntensityMap(low, min(max(top, high), low + BRIGHTEST_UNITS * scale), scale)
+
+
+def _finite_sample(voxels: np.ndarray) -> np.ndarray:
+    """At most about ``SAMPLES`` finite voxels on a regular grid, or a single zero where none is finite."""
+    stride = max(1, voxels.size // SAMPLES)
+    sample = voxels.reshape(-1)[::stride] if voxels.flags.c_contiguous else voxels.ravel(order="K")[::stride]
+    sample = sample[np.isfinite(sample)]
+    return sample if sample.size else np.zeros(1, np.float32)

@@ -1,0 +1,64 @@
+"""What every format's reader asks of a shape, and what it tells the user about odd voxels."""
+
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli.errors import GeometryError
+
+MOST_LABELS = 64
+"""An image with at most this many distinct values, none negative and all whole, is probably a segmentation."""
+
+EXACT_FLOAT32 = 2**24
+"""Whole numbers up to this are exact in float32, the type in which voxels are interpolated."""
+
+FEW_VOXELS = 4096
+"""Below this many voxels, few distinct values say nothing."""
+
+
+def value_warnings(voxels: np.ndarray) -> tuple[str, ...]:
+    """Sentences about values: not finite, too large for float32, or apparently labels. ``voxels`` is [x, y, z]."""
+    found = []
+    if voxels.dtype.kind == "f":
+        bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
+        if bad:
+            found.append(f"{bad} of {voxels.size} voxels are NaN or infinite")
+    elif voxels.dtype.itemsize == 8 and max(-int(voxels.min()), int(voxels.max())) > EXACT_FLOAT32:
+        found.append(f"{voxels.dtype} values beyond 2^24 lose their last digits when interpolated")
+    labels = count_labels(voxels)
+    if labels:
+        found.append(f"looks like labels ({labels} distinct values); saint interpolates intensities")
+    return tuple(found)
+
+
+def count_labels(voxels: np.ndarray) -> int:
+    """Number of distinct values if the volume looks like a label map, else 0."""
+    if voxels.size < FEW_VOXELS:
+        return 0
+    seen: set[float] = set()
+    for k in range(voxels.shape[2]):
+        values = np.unique(voxels[:, :, k])
+        if values[0] < 0 or not np.isfinite(values).all() or (values != np.rint(values)).any():
+            return 0
+        seen.update(values.tolist())
+        if len(seen) > MOST_LABELS:
+            return 0
+    return len(seen) if len(seen) > 1 else 0
+
+
+def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
+    """The shape, if it is that of a volume that has slices along every axis.
+
+    Raises:
+        GeometryError: a 2-D image, one slice, an axis without voxels, or more than three axes.
+    """
+    shown = " x ".join(map(str, shape))
+    if any(n < 1 for n in shape):
+        raise GeometryError(f"{path}: {shown} voxels; an axis is empty")
+    if len(shape) > 3:
+        hint = f"split its {shape[3]} volumes first" if len(shape) == 4 else "split it into 3-D volumes first"
+        raise GeometryError(f"{path}: {len(shape)}-D image ({shown}), not one volume; {hint}")
+    if len(shape) < 3 or min(shape) == 1:
+        raise GeometryError(f"{path}: 2-D image or single slice ({shown}); at least 2 slices are needed to interpolate")
+    x, y, z = shape
+    return x, y, z

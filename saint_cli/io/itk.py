@@ -1,0 +1,212 @@
+"""NRRD and MetaImage (MHA, MHD) volumes, read by SimpleITK after their payload has been checked."""
+
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from saint_cli import geometry
+from saint_cli.errors import GeometryError, UnreadableError
+from saint_cli.io.checks import require_3d, value_warnings
+from saint_cli.io.scaling import unscale
+from saint_cli.io.sniff import Format
+from saint_cli.volume import Header, Storage, Volume
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+IMAGE_IO = {Format.NRRD: "NrrdImageIO", Format.META: "MetaImageIO"}
+
+REQUIRED = {
+    Format.NRRD: {"type", "dimension", "sizes", "encoding"},
+    Format.META: {"ndims", "dimsize", "elementtype", "elementdatafile"},
+}
+"""Fields without which the toolkit refuses too, but with lines of its own on stderr."""
+
+DTYPES: dict[int, Any] = {
+    sitk.sitkInt8: np.int8,
+    sitk.sitkUInt8: np.uint8,
+    sitk.sitkInt16: np.int16,
+    sitk.sitkUInt16: np.uint16,
+    sitk.sitkInt32: np.int32,
+    sitk.sitkUInt32: np.uint32,
+    sitk.sitkInt64: np.int64,
+    sitk.sitkUInt64: np.uint64,
+    sitk.sitkFloat32: np.float32,
+    sitk.sitkFloat64: np.float64,
+}
+
+COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
+
+SHIFTED = {"byte skip", "byteskip", "line skip", "lineskip", "headersize"}
+"""Fields by which data start elsewhere than at the end of the header; such files are left to the toolkit's checks."""
+
+LONGEST_HEADER = 1 << 20
+"""Bytes of text read before a file is refused as having no end of header."""
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class ItkHeader:
+    """The header of a NRRD or MetaImage volume, checked.
+
+    shape: number of voxels along x, y, z. affine_lps: 4x4 float64, mm. dtype: of the stored voxels.
+    """
+
+    format: Format
+    shape: tuple[int, int, int]
+    affine_lps: np.ndarray
+    dtype: np.dtype
+    warnings: tuple[str, ...]
+
+
+def read(path: Path, form: Format) -> Volume:
+    """Read a NRRD or MetaImage volume.
+
+    Raises:
+        UnreadableError: not such a file, truncated, corrupt, colour or complex, or its data file is missing.
+        GeometryError: not a 3-D volume of at least two slices along every axis.
+    """
+    header = read_header(path, form)
+    _check_payload(path, header)
+    try:
+        image = _reader(path, form).Execute()
+    except RuntimeError as error:
+        raise UnreadableError(f"{path}: {form.value} voxels cannot be read ({_reason(error)})") from None
+    stored = sitk.GetArrayFromImage(image)  # [..., z, y, x]
+    stored = stored.reshape(header.shape[::-1]).transpose()  # [x, y, z]
+    voxels, storage = unscale(stored, Storage(stored.dtype))
+    told = header.warnings + value_warnings(voxels)
+    return Volume(voxels, header.affine_lps, Header(None, form.value, storage, 1, told))
+
+
+def read_header(path: Path, form: Format) -> ItkHeader:
+    """Read and check the header of a NRRD or MetaImage volume without its voxels; errors as for :func:`read`."""
+    fields, _ = _text_header(path, form)
+    if not set(fields) >= REQUIRED[form]:
+        raise UnreadableError(f"{path}: the {form.value} header is incomplete or damaged")
+    _check_data_file(path, fields)
+    reader = _reader(path, form)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        kind = GeometryError if "spacing" in str(error).lower() else UnreadableError
+        raise kind(f"{path}: {form.value} header cannot be used ({_reason(error)})") from None
+    if reader.GetPixelID() in COMPLEX:
+        raise UnreadableError(f"{path}: complex image, not a CT/MR volume; export its magnitude first")
+    if reader.GetNumberOfComponents() != 1:
+        raise UnreadableError(f"{path}: colour image, not a CT/MR volume")
+    if reader.GetPixelID() not in DTYPES:
+        raise UnreadableError(f"{path}: voxel type {sitk.GetPixelIDValueAsString(reader.GetPixelID())} not supported")
+    size = list(reader.GetSize())
+    while len(size) > 3 and size[-1] == 1:
+        size.pop()
+    shape = require_3d(tuple(size), path)
+    affine = _affine(reader)
+    try:
+        geometry.check_affine(affine)
+    except GeometryError as error:
+        raise GeometryError(f"{path}: {error}") from None
+    placed = "space directions" in fields or "transformmatrix" in fields or "orientation" in fields
+    told = () if placed else ("orientation unknown: the header gives no directions; only its spacing is used",)
+    return ItkHeader(form, shape, affine, np.dtype(DTYPES[reader.GetPixelID()]), told)
+
+
+def _reader(path: Path, form: Format) -> sitk.ImageFileReader:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(IMAGE_IO[form])
+    reader.SetFileName(str(path))
+    return reader
+
+
+def _affine(reader: sitk.ImageFileReader) -> np.ndarray:
+    axes = reader.GetDimension()
+    direction = np.array(reader.GetDirection()).reshape(axes, axes)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * np.array(reader.GetSpacing()[:3])
+    affine[:3, 3] = reader.GetOrigin()[:3]
+    return affine
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of a toolkit's exception, which holds the reason; the others are source locations."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("Reason: ")[:160] if lines else "no reason given"
+
+
+def _text_header(path: Path, form: Format) -> tuple[dict[str, str], int]:
+    """Fields of the text header, keys in lower case, and the byte at which attached data begin."""
+    separator = b":" if form is Format.NRRD else b"="
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while file.tell() < LONGEST_HEADER and (line := file.readline(LONGEST_HEADER)):
+            if form is Format.NRRD and not line.strip():
+                break
+            key, _, value = line.partition(separator)
+            name = key.strip().lower().decode("ascii", "replace")
+            fields[name] = value.strip().decode("utf-8", "surrogateescape")
+            if name == "elementdatafile":
+                break
+        return fields, file.tell()
+
+
+def _data_file(fields: dict[str, str]) -> str | None:
+    """Name of a detached data file; None where the data are attached."""
+    name = fields.get("data file") or fields.get("datafile") or fields.get("elementdatafile")
+    return None if name is None or name.upper() == "LOCAL" else name
+
+
+def _check_data_file(path: Path, fields: dict[str, str]) -> None:
+    name = _data_file(fields)
+    if name and "%" not in name and not name.upper().startswith("LIST") and not (path.parent / name).is_file():
+        raise UnreadableError(f"{path}: its data file {name} is missing")
+
+
+def _check_payload(path: Path, header: ItkHeader) -> None:
+    """Refuse truncated or corrupt data, which the toolkits partly accept: they ignore gzip and zlib checksums."""
+    fields, start = _text_header(path, header.format)
+    name = _data_file(fields)
+    if name is None:
+        data = path
+    elif (path.parent / name).is_file():
+        data, start = path.parent / name, 0
+    else:
+        return  # a list of files: the toolkit reads them one by one
+    if SHIFTED & set(fields):
+        return
+    need = math.prod(header.shape) * header.dtype.itemsize
+    packed = fields.get("compresseddata", "").lower() == "true"
+    encoding = fields.get("encoding", "raw").lower()
+    if packed or encoding in ("gzip", "gz"):
+        got = sum(len(block) for block in _unpacked(data, start))
+    elif encoding == "raw":
+        got = data.stat().st_size - start
+    else:
+        return
+    if got < need:
+        raise UnreadableError(f"{data}: file is truncated: expected {need} bytes of voxels, got {got}")
+
+
+def _unpacked(path: Path, start: int) -> Iterator[bytes]:
+    """Blocks of a gzip or zlib stream, read to its checksum.
+
+    Raises:
+        UnreadableError: the stream is damaged or ends early.
+    """
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    with path.open("rb") as file:
+        file.seek(start)
+        while not unpacker.eof and (packed := file.read(BLOCK)):
+            while packed and not unpacker.eof:
+                try:
+                    yield unpacker.decompress(packed, 16 * BLOCK)
+                except zlib.error as error:
+                    raise UnreadableError(f"{path}: the compressed data is corrupt ({error})") from None
+                packed = unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise UnreadableError(f"{path}: the compressed data is truncated")

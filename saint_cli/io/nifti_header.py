@@ -1,0 +1,201 @@
+"""Headers of NIfTI-1 and NIfTI-2, single files and pairs: nibabel parses them, this module judges them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
+from nibabel.spatialimages import HeaderDataError
+
+from saint_cli import geometry
+from saint_cli.errors import GeometryError, UnreadableError
+from saint_cli.io import sniff
+from saint_cli.io.checks import require_3d
+from saint_cli.volume import Storage
+
+FORMS_AGREE_MM = 0.1
+"""Largest distance between a voxel placed by the sform and by the qform that is put down to rounding."""
+
+SPACING_AGREES = 0.01
+"""Relative difference between pixdim and the affine's column norms that is put down to rounding."""
+
+PLAUSIBLE_MM = (0.01, 100.0)
+"""Spacings outside this range, after conversion to mm, usually mean a wrong unit code."""
+
+LARGEST_OFFSET = 1 << 31
+"""Header extensions beyond 2 GiB do not occur; an offset above, or NaN, is damage."""
+
+MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""xyzt_units & 7: unknown, metre, millimetre, micrometre."""
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """A NIfTI header, checked.
+
+    data: file that holds the voxels; offset: where they start in it, bytes after decompression.
+    shape: number of voxels along x, y, z. affine_lps: 4x4 float64, mm.
+    storage: stored dtype (in the file's byte order) and scaling. space_code: form code, 0 if there was no form.
+    """
+
+    data: Path
+    offset: int
+    shape: tuple[int, int, int]
+    affine_lps: np.ndarray
+    storage: Storage
+    space_code: int
+    warnings: tuple[str, ...]
+
+
+def read_header(path: Path) -> NiftiHeader:
+    """Read and check the header of a NIfTI volume without its voxels.
+
+    Raises:
+        UnreadableError: not NIfTI, a colour or complex image, or half of a pair.
+        GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
+    """
+    head_path, data = _files(path)
+    head = sniff.read_head(head_path)
+    raw, version = _parse(head, path)
+    single = head[4:8] == b"n+2\0" if version == 2 else head[344:348] == b"n+1\0"
+    if single:
+        data = head_path
+    elif data == head_path:
+        raise UnreadableError(f"{path}: header of a .hdr/.img pair whose .img file is missing")
+    dtype = _stored_dtype(raw, path)
+    shape = _shape(raw, path)
+    with np.errstate(all="ignore"):  # infinite entries are judged by check_affine
+        affine, code, warnings = _place(raw)
+    try:
+        geometry.check_affine(affine)
+    except GeometryError as error:
+        raise GeometryError(f"{path}: {error}") from None
+    first = (352 if version == 1 else 544) if single else 0
+    if not 0 <= raw["vox_offset"] < LARGEST_OFFSET:
+        raise UnreadableError(f"{path}: vox_offset {float(raw['vox_offset'])} is nonsense; the header is corrupt")
+    offset = max(int(raw["vox_offset"]), first)
+    return NiftiHeader(data, offset, shape, affine, _storage(raw, dtype, path), code, warnings)
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """The files of the header and of the voxels: one and the same, or the two of a pair."""
+    partners = {".hdr": ".img", ".img": ".hdr"}
+    bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    other = partners.get(bare.suffix.lower())
+    if other is None:
+        return path, path
+    names = [bare.with_suffix(e + gz) for e in (other, other.upper()) for gz in ("", ".gz")]
+    partner = next((name for name in names if name.is_file()), None)
+    if bare.suffix.lower() == ".img":
+        if sniff.nifti_version(sniff.read_head(path)):
+            return path, path
+        if partner is None:
+            raise UnreadableError(f"{path}: voxels of a .hdr/.img pair whose .hdr file is missing")
+        return partner, path
+    return path, partner or path
+
+
+def _parse(head: bytes, path: Path) -> tuple[Any, int]:
+    version = sniff.nifti_version(head)
+    if sniff.is_analyze(head):
+        raise UnreadableError(f"{path}: Analyze 7.5, which does not say left from right; convert it to NIfTI first")
+    if not version:
+        raise UnreadableError(f"{path}: not a NIfTI file")
+    single = head[4:8] == b"n+2\0" if version == 2 else head[344:348] == b"n+1\0"
+    kinds = {1: (Nifti1PairHeader, Nifti1Header), 2: (Nifti2PairHeader, Nifti2Header)}
+    raw = kinds[version][single](head[: 348 if version == 1 else 540], check=False)  # type: ignore[no-untyped-call]
+    return raw, version
+
+
+def _stored_dtype(raw: Any, path: Path) -> np.dtype:
+    try:
+        dtype: np.dtype = raw.get_data_dtype()
+    except (HeaderDataError, KeyError):
+        raise UnreadableError(f"{path}: NIfTI datatype {int(raw['datatype'])} is not supported") from None
+    if dtype.fields:
+        raise UnreadableError(f"{path}: colour image, not a CT/MR volume")
+    if dtype.kind == "c":
+        raise UnreadableError(f"{path}: complex image, not a CT/MR volume; export its magnitude first")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise UnreadableError(f"{path}: NIfTI datatype {int(raw['datatype'])} is not supported")
+    return dtype
+
+
+def _shape(raw: Any, path: Path) -> tuple[int, int, int]:
+    """The 3-D shape, after dropping axes of length one beyond the third."""
+    count = int(raw["dim"][0])
+    if not 1 <= count <= 7:
+        raise UnreadableError(f"{path}: the header claims {count} dimensions; it is corrupt or not NIfTI")
+    shape = [int(n) for n in raw["dim"][1 : count + 1]]
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    return require_3d(tuple(shape), path)
+
+
+def _storage(raw: Any, dtype: np.dtype, path: Path) -> Storage:
+    """Stored type and scaling; a slope of 0 or NaN means none, as the NIfTI-1 standard says."""
+    try:
+        slope, intercept = raw.get_slope_inter()
+    except HeaderDataError:
+        raise UnreadableError(f"{path}: scl_slope or scl_inter is not finite; repair the header first") from None
+    if slope is None:
+        return Storage(dtype)
+    return Storage(dtype, float(slope), float(intercept))
+
+
+def _place(raw: Any) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """Affine in LPS mm, its form code, and what is odd about it: sform before qform before bare pixdim."""
+    pixdim = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64))
+    raw["pixdim"][1:4] = pixdim
+    raw["pixdim"][0] = -1 if raw["pixdim"][0] == -1 else 1
+    sform, qform = (int(raw["sform_code"]), int(raw["qform_code"]))
+    from_qform = _qform(raw) if qform > 0 else None
+    warnings = []
+    if sform > 0:
+        affine, code = np.asarray(raw.get_sform(), dtype=np.float64), sform
+        gap = farthest_mm(affine, from_qform, raw["dim"][1:4]) if from_qform is not None else 0.0
+        if gap > FORMS_AGREE_MM:
+            warnings.append(f"sform and qform place voxels up to {gap:.3g} mm apart; the sform is used")
+    elif from_qform is not None:
+        affine, code = from_qform, qform
+    else:
+        affine, code = np.diag([*pixdim, 1.0]), 0
+        warnings.append("orientation unknown: the header has neither sform nor qform; only its spacing is used")
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.any(np.abs(spacing - pixdim) > SPACING_AGREES * spacing):
+        warnings.append(f"pixdim {_mm(pixdim)} disagrees with the affine's spacing {_mm(spacing)}; the affine is used")
+    scale, unit_warnings = _unit(int(raw["xyzt_units"]) & 7, spacing)
+    affine[:3] *= scale
+    return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *unit_warnings)
+
+
+def _qform(raw: Any) -> np.ndarray | None:
+    """The qform's affine in RAS mm; None where its quaternion is none."""
+    try:
+        return np.asarray(raw.get_qform(), dtype=np.float64)
+    except (HeaderDataError, ValueError):
+        return None
+
+
+def _unit(code: int, spacing: np.ndarray) -> tuple[float, list[str]]:
+    scale = MM_PER_UNIT.get(code, 1.0)
+    low, high = PLAUSIBLE_MM
+    told = []
+    if scale != 1.0:
+        told.append(f"the header's unit is {'metre' if code == 1 else 'micrometre'}; converted to mm")
+    if np.any((spacing * scale < low) | (spacing * scale > high)) and np.all(spacing > 0):
+        told.append(f"spacing {_mm(spacing * scale)} mm is implausible; check the header's unit")
+    return scale, told
+
+
+def farthest_mm(affine: np.ndarray, other: np.ndarray, shape: np.ndarray) -> float:
+    """Largest distance between the places two 4x4 affines give to the corners of a volume of ``shape`` voxels."""
+    last = np.maximum(np.asarray(shape, dtype=np.float64) - 1, 0)
+    corners = np.array([[i, j, k, 1.0] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])])
+    return float(np.linalg.norm(corners @ (affine - other).T, axis=1).max())
+
+
+def _mm(spacing: np.ndarray) -> str:
+    return " x ".join(f"{s:.4g}" for s in spacing)

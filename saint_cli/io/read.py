@@ -1,0 +1,58 @@
+"""Reading a volume of any supported format."""
+
+from pathlib import Path
+
+from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.io.sniff import Format, is_analyze, is_pair_data, read_head, sniff
+from saint_cli.volume import Volume
+
+SUPPORTED = "NIfTI, NRRD, MHA and DICOM"
+
+
+def read_volume(path: Path, *, series: str | None = None) -> Volume:
+    """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (its folder, or a multi-frame file).
+
+    The format is found by content. Voxels are [x, y, z] scanner values: integers where the file stores whole
+    scanner values, else float32. ``series`` chooses among the stacks of a DICOM folder: its number as listed by
+    :func:`~saint_cli.io.inspect.describe`, its SeriesInstanceUID, or the end of that.
+
+    Raises:
+        UsageError: a folder without CT or MR slices, several stacks and no ``series``, or ``series`` for a file
+            that holds one volume.
+        UnreadableError: missing, truncated, corrupt, colour, complex, or of an unknown format.
+        GeometryError: not a regular stack of at least two slices.
+    """
+    form = find_format(path)
+    if form is Format.DICOM:
+        from saint_cli.io import dicom  # each format's library takes a while to import, so only the one needed is
+
+        return dicom.read(path, series)
+    if series is not None:
+        raise UsageError(f"{path}: --series chooses among DICOM series, but this is a {form.value} file")
+    if form is Format.NIFTI:
+        from saint_cli.io import nifti
+
+        return nifti.read(path)
+    from saint_cli.io import itk
+
+    return itk.read(path, form)
+
+
+def find_format(path: Path) -> Format:
+    """The format of a file or folder, never ``UNKNOWN``; a folder stands for DICOM.
+
+    Raises:
+        UnreadableError: missing, empty, or of an unknown format.
+    """
+    if path.is_dir():
+        return Format.DICOM
+    form = sniff(path)
+    if form is not Format.UNKNOWN:
+        return form
+    if is_pair_data(path) or is_analyze(read_head(path)):
+        return Format.NIFTI
+    if path.stat().st_size == 0:
+        raise UnreadableError(f"{path}: the file is empty")
+    if any(path.name.lower().endswith(ending) for ending in (".nii", ".nii.gz", ".hdr")):
+        raise UnreadableError(f"{path}: not a NIfTI file, or damaged at its start")
+    raise UnreadableError(f"{path}: not a file that saint reads; it reads {SUPPORTED}")

@@ -1,0 +1,82 @@
+"""Anisotropic Meta Interpolation (paper Section 3.2): acquired sagittal or coronal slices to the voxels between them.
+
+Departures from the paper:
+- The offset t between two acquired slices is continuous (see ``fdm``), where the paper has c/r for integer r.
+- The network predicts the residual over linear interpolation between the two acquired neighbours, where the paper
+  predicts intensities: it starts from a good image and leaves values that it does not know alone.
+- Interleaving the interpolated columns with the acquired ones (the paper's periodic shuffling, Eq. 6) is an assignment
+  in the pipeline, so that acquired slices stay bit-exact (Eq. 5: I_0 = I^LR).
+- Distances enter the filter generation network in units of 5 mm, which keeps its inputs near one.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saint_cli.nets.blocks import ResidualDenseNetwork, TrunkSize
+
+CONTEXT_SLICES = 3
+"""Consecutive slices that the network sees to interpolate the middle one (paper Section 3.2.3, last paragraph)."""
+
+DISTANCE_UNIT_MM = 5.0
+INITIAL_FILTER_SCALE = 0.1
+
+
+class FilterGenerator(nn.Module):
+    """phi_FG of Eq. 8: one 3x3 distance matrix to one (channels, 3, 3) convolution kernel, by five 3x3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        sizes = (1, channels // 2, channels, channels, channels, channels)
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sizes))
+        with torch.no_grad():  # start close to plain linear interpolation
+            for parameter in self.layers[-1].parameters():
+                parameter.mul_(INITIAL_FILTER_SCALE)
+
+    def forward(self, fdm: Tensor) -> Tensor:
+        """(..., 3, 3) distances in mm to (..., channels, 3, 3) kernels."""
+        x = fdm.reshape(-1, 1, 3, 3) / DISTANCE_UNIT_MM
+        for layer in self.layers[:-1]:
+            x = torch.relu(layer(x))
+        x = torch.as_tensor(self.layers[-1](x))
+        return x.reshape(*fdm.shape[:-2], *x.shape[1:])
+
+
+class AMI(nn.Module):
+    """G_theta of Eq. 2 without the linear part that the caller adds."""
+
+    def __init__(self, width: int, growth: int, layers: int, blocks: int) -> None:
+        super().__init__()
+        self.features = ResidualDenseNetwork(TrunkSize(CONTEXT_SLICES, width, growth, layers, blocks))
+        self.filters = FilterGenerator(width)
+
+    def forward(self, slices: Tensor, fdm: Tensor) -> Tensor:
+        """Residuals over linear interpolation at T offsets above every acquired column.
+
+        slices: (B, 3, H, W) a slice and its two neighbours; H in-plane, W through-plane; network range.
+        fdm: (B, T, 3, 3), or (1, T, 3, 3) where all B slices share one; mm.
+
+        Returns (B, T, H, W); column w holds the voxels between acquired columns w and w + 1, so the last one
+        is extrapolated.
+        """
+        return convolve(self.features(slices), self.filters(fdm))
+
+
+def convolve(features: Tensor, filters: Tensor) -> Tensor:
+    """Eq. 5: features (B, C, H, W) by generated filters (B or 1, T, C, 3, 3) to (B, T, H, W)."""
+    batch, channels, height, width = features.shape
+    shared, offsets = filters.shape[:2]
+    if shared == 1:
+        return F.conv2d(features, filters[0], padding=1)
+    grouped = features.reshape(1, batch * channels, height, width)
+    kernels = filters.reshape(batch * offsets, channels, 3, 3)
+    return F.conv2d(grouped, kernels, padding=1, groups=batch).view(batch, offsets, height, width)
+
+
+def convolve_windows(features: Tensor, filters: Tensor, windows: Tensor) -> Tensor:
+    """As ``convolve``, at chosen acquired columns only: filters (T, C, 3, 3), windows (G,) to (B, T, H, G)."""
+    padded = F.pad(features, (1, 1))
+    columns = (windows[:, None] + torch.arange(3, device=windows.device)).flatten()  # (G * 3,)
+    return F.conv2d(padded[..., columns], filters, padding=(1, 0), stride=(1, 3))

@@ -1,0 +1,81 @@
+"""Which output slices are copied, which are synthesised, and which of them share filters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from saint_cli.geometry import SliceGrid
+
+TRAINED_OFFSETS = (1 / 8, 7 / 8)
+"""The offsets nearest to acquired slices that the networks are trained at. Nearer ones are evaluated there, and the
+residual is faded out linearly, since at an acquired slice it is zero by definition (Eq. 5)."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Windows whose synthesised slices lie at the same offsets, so that one set of filters serves them all.
+
+    windows (G,), offsets (T,) as the networks see them, rows (T, G): index of each slice among the synthesised ones.
+    """
+
+    windows: np.ndarray
+    offsets: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class SlicePlan:
+    """What happens to each slice of a grid.
+
+    copied (C,) output indices and source (C,) the acquired slice that each repeats;
+    synthesised (S,) output indices, with window (S,), above (S,) and offset (S,): I_s lies ``offset`` of the way
+    from acquired slice ``window`` to ``above``.
+    """
+
+    count: int
+    copied: np.ndarray
+    source: np.ndarray
+    synthesised: np.ndarray
+    window: np.ndarray
+    above: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def of(cls, grid: SliceGrid, *, regenerate: bool = False) -> "SlicePlan":
+        """Acquired slices are copied unless ``regenerate``; slices beyond the last acquired one repeat it."""
+        window, offset = grid.locate()
+        last = grid.acquired - 1
+        extrapolated = (window == last) & (offset > 0)
+        copies = extrapolated | (offset == 0) & (not regenerate)
+        copied, synthesised = np.flatnonzero(copies), np.flatnonzero(~copies)
+        window_s = window[synthesised]
+        above = np.minimum(window_s + 1, last)
+        return cls(grid.count, copied, window[copied], synthesised, window_s, above, offset[synthesised])
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(S,) float32 the offsets at which the networks are evaluated."""
+        return np.asarray(np.clip(self.offset, *TRAINED_OFFSETS), np.float32)
+
+    @property
+    def fade(self) -> np.ndarray:
+        """(S,) float32 in [0, 1] what the networks' residual at ``seen`` counts at the slice itself."""
+        low, high = TRAINED_OFFSETS
+        near = np.minimum(self.offset / low, (1 - self.offset) / (1 - high))
+        return np.asarray(np.minimum(1, near), np.float32)
+
+    def groups(self) -> list[Group]:
+        """The synthesised slices by window, windows with equal offsets together (one group for an integer factor)."""
+        by_offsets: dict[tuple[float, ...], list[int]] = {}
+        for window in np.unique(self.window):
+            # rounded, since k * step - floor(k * step) differs in its last digits from window to window
+            offsets = tuple(np.round(self.seen[self.window == window].astype(float), 7).tolist())
+            by_offsets.setdefault(offsets, []).append(int(window))
+        return [
+            Group(
+                np.array(windows),
+                np.array(offsets, np.float32),
+                np.stack([np.flatnonzero(self.window == w) for w in windows], 1),
+            )
+            for offsets, windows in by_offsets.items()
+        ]

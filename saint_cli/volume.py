@@ -1,0 +1,76 @@
+"""One scan in memory: voxels, where they lie in the patient, and what the file said about them."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from saint_cli import geometry
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How the source file stored its voxels, so that a writer can store the result the same way.
+
+    ``scanner value = stored value * slope + intercept``.
+    """
+
+    dtype: np.dtype
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether stored values are the scanner values themselves."""
+        return self.slope == 1.0 and self.intercept == 0.0
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the source file told besides voxels and geometry; holds no patient text.
+
+    modality: DICOM Modality (0008,0060) such as ``"CT"`` or ``"MR"``; None where the format does not carry it.
+    source_format: ``"NIfTI"``, ``"NRRD"``, ``"MetaImage"`` or ``"DICOM"``.
+    storage: how the voxels were stored.
+    space_code: NIfTI sform code of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI); 1 for other formats.
+    warnings: sentences for the user about what was repaired or looks odd.
+    """
+
+    modality: str | None = None
+    source_format: str = "NIfTI"
+    storage: Storage | None = None
+    space_code: int = 1
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3-D scan.
+
+    voxels: ``[x, y, z]`` array of scanner values (HU for CT), an integer dtype or float32.
+    affine_lps: 4x4 float64, voxel index ``(i, j, k, 1)`` to LPS millimetres of that voxel's centre (DICOM, ITK).
+    """
+
+    voxels: np.ndarray
+    affine_lps: np.ndarray
+    header: Header = Header()
+
+    def __post_init__(self) -> None:
+        if self.voxels.ndim != 3:
+            raise ValueError(f"a volume has three axes, not {self.voxels.ndim}")
+        if self.affine_lps.shape != (4, 4) or self.affine_lps.dtype != np.float64:
+            raise ValueError("affine_lps must be a 4x4 float64 matrix")
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between the centres of neighbouring voxels along each axis, mm: the affine's column norms."""
+        return geometry.spacing_mm(self.affine_lps)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along x, y, z."""
+        x, y, z = self.voxels.shape
+        return x, y, z
+
+    def with_warning(self, sentence: str) -> "Volume":
+        """The same volume with one more warning in its header."""
+        return replace(self, header=replace(self.header, warnings=(*self.header.warnings, sentence)))

@@ -1,0 +1,170 @@
+"""Weights files: find, check, load with sizes deduced from the tensors, save. The only torch room that opens files."""
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from saint_cli.errors import WeightsError
+from saint_cli.nets import AMI, RFN
+from saint_cli.nets.blocks import TrunkSize
+from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
+
+PACKAGED = Path(__file__).parent / "_weights"
+CHECKOUT = Path(__file__).parent.parent / "weights"
+MANIFEST = "manifest.json"
+DIGEST = "tensors_sha256"
+
+
+@dataclass(frozen=True)
+class SaintModel:
+    """The two networks of SAINT, ready for inference, and where they came from."""
+
+    ami: AMI
+    rfn: RFN
+    name: str
+    sha256: str
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """Number of parameters of AMI and of RFN."""
+        ami, rfn = (sum(p.numel() for p in net.parameters()) for net in (self.ami, self.rfn))
+        return ami, rfn
+
+    def to(self, device: torch.device) -> "SaintModel":
+        """The same model with its networks on a device; this one stays where it is."""
+        if device.type == "cpu":
+            return self
+        return replace(self, ami=copy.deepcopy(self.ami).to(device), rfn=copy.deepcopy(self.rfn).to(device))
+
+
+def shipped_folder() -> Path:
+    """Where the shipped weights lie: inside the installed package, or beside it in a source checkout."""
+    return PACKAGED if PACKAGED.is_dir() else CHECKOUT
+
+
+def manifest(folder: Path | None = None) -> dict[str, Any]:
+    """Model name to its manifest entry (file, sha256, parameters, training, figures); empty where there is none.
+
+    Raises:
+        WeightsError: the manifest is not one.
+    """
+    path = (folder or shipped_folder()) / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        models: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"]
+        if all(isinstance(entry[key], str) for entry in models.values() for key in ("file", "sha256")):
+            return models
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
+
+
+def load_model(name_or_path: str) -> SaintModel:
+    """A shipped model by name, or any SAINT weights file by path; on the CPU, in evaluation mode, float32.
+
+    Raises:
+        WeightsError: no such model or file; not safetensors (a pickle, say); damaged; not the networks of SAINT;
+            not the file that the manifest beside it describes.
+    """
+    path = _find(name_or_path)
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _load(path: Path, _changed: int) -> SaintModel:
+    """Load once per process and version of the file."""
+    data = _bytes(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    expected = {entry["file"]: entry["sha256"] for entry in manifest(path.parent).values()}.get(path.name)
+    if expected not in (None, sha256):
+        raise WeightsError(f"{path} is damaged: its sha256 is {sha256[:12]}..., {MANIFEST} says {expected[:12]}...")
+    state, metadata = _tensors(path)
+    if DIGEST in metadata and metadata[DIGEST] != _digest(state):
+        raise WeightsError(f"{path} is damaged: its tensors differ from the checksum stored with them")
+    ami, rfn = _networks(state, path)
+    return SaintModel(ami.eval(), rfn.eval(), path.stem.removeprefix("saint-"), sha256)
+
+
+def save_model(ami: AMI, rfn: RFN, path: Path) -> str:
+    """Write both networks as half-precision safetensors, in place of what was there; returns the file's sha256.
+
+    Half precision keeps 11 bits of each weight and halves the file; ``load_model`` returns to float32. The same
+    weights give the same bytes.
+    """
+    nets = {"ami": ami, "rfn": rfn}
+    state = {
+        f"{key}.{k}": v.half().cpu().contiguous() for key, net in nets.items() for k, v in net.state_dict().items()
+    }
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(serialise(state, {DIGEST: _digest(state)}))  # several keys would come in random order
+    partial.replace(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def networks_for(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
+    """Both networks with sizes deduced from tensors named ``ami.*`` and ``rfn.*``, and filled with them.
+
+    Raises:
+        KeyError, IndexError, RuntimeError, ZeroDivisionError: the tensors are not those of the two networks.
+    """
+    size = TrunkSize.of(state, "ami.features.")
+    ami = AMI(size.width, size.growth, size.layers, size.blocks)
+    rfn = RFN(TrunkSize.of(state, "rfn.features."))
+    if rfn.features.size.inputs not in (PAIR, WITH_CONTEXT):
+        raise KeyError("rfn.features.first.weight")
+    for key, net in (("ami.", ami), ("rfn.", rfn)):
+        net.load_state_dict({k.removeprefix(key): v.float() for k, v in state.items() if k.startswith(key)})
+    return ami, rfn
+
+
+def _find(name_or_path: str) -> Path:
+    entry = manifest().get(name_or_path)
+    path = Path(name_or_path) if entry is None else shipped_folder() / str(entry["file"])
+    try:
+        found = path.is_file()
+    except OSError:  # a name that no file can have
+        found = False
+    if not found:
+        known = ", ".join(sorted(manifest())) or "none"
+        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known}")
+    return path
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file ({error})") from None
+
+
+def _networks(state: dict[str, Tensor], path: Path) -> tuple[AMI, RFN]:
+    try:
+        return networks_for(state)
+    except (KeyError, IndexError, RuntimeError, ZeroDivisionError):
+        raise WeightsError(f"{path} holds tensors, but not those of a SAINT model (ami.* and rfn.*)") from None
+
+
+def _digest(state: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode())
+        digest.update(state[key].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,34 @@
+"""``saint models``: what is shipped is what the manifest says."""
+
+import hashlib
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from saint_cli import weights
+from saint_cli.cli import app
+
+
+def test_models_lists_the_shipped_weights_with_their_sizes() -> None:
+    result = CliRunner().invoke(app, ["models"])
+    assert result.exit_code == 0, result.output
+    assert "base" in result.output
+    assert "fast" in result.output
+    assert "2,787,712" in result.output
+
+
+@pytest.mark.parametrize("name", ["base", "fast"])
+def test_every_shipped_file_is_the_one_the_manifest_describes(name: str) -> None:
+    entry = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)[name]
+    data = (weights.shipped_folder() / entry["file"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == entry["sha256"]
+    model = weights.load_model(name)
+    assert dict(zip(("ami", "rfn"), model.parameters, strict=True)) == entry["parameters"]
+    assert entry["validation"]["x4"]["over cubic dB"] > 0
+
+
+def test_base_has_the_papers_number_of_parameters() -> None:
+    ami, rfn = weights.load_model("base").parameters
+    assert 2.7e6 < ami < 2.95e6
+    assert 0.12e6 * 0.7 < rfn < 0.12e6 * 1.3

@@ -1,0 +1,174 @@
+"""``saint upsample`` from the command line: results, summaries, and every refusal with its exit code."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from typer.testing import CliRunner, Result
+
+from saint_cli.cli import app
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
+THICK_MM = 4.0
+
+
+def run(*arguments: object) -> Result:
+    """Run saint in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def thick(tmp_path: Path) -> Path:
+    """A real thick chest CT, cut to 40 x 36 x 5 voxels."""
+    image = nib.load(EXAMPLE)
+    path = tmp_path / "thick.nii.gz"
+    nib.save(image.slicer[100:140, 100:136, :5], path)
+    return path
+
+
+def save(voxels: np.ndarray, path: Path, spacing: tuple[float, ...] = (1.0, 1.0, 5.0)) -> Path:
+    """Write an array as NIfTI with a diagonal affine."""
+    nib.save(nib.Nifti1Image(voxels, np.diag([*spacing, 1.0])), path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_acquired_slices_and_geometry_are_exact_in_every_format(thick: Path, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"out{ending}"
+    result = run("upsample", thick, "--factor", 3, "--model", "fast", "-o", out)
+    assert result.exit_code == 0, result.output
+    before, after = sitk.ReadImage(str(thick)), sitk.ReadImage(str(out))
+    assert after.GetSize() == (40, 36, 13)
+    assert after.GetPixelID() == before.GetPixelID() == sitk.sitkInt16
+    np.testing.assert_allclose(after.GetSpacing(), np.divide(before.GetSpacing(), (1, 1, 3)), rtol=1e-6)
+    np.testing.assert_allclose(after.GetOrigin(), before.GetOrigin(), atol=1e-4)
+    np.testing.assert_allclose(after.GetDirection(), before.GetDirection(), atol=1e-6)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(after)[::3], sitk.GetArrayFromImage(before))
+
+
+def test_isotropic_is_the_default_grid(thick: Path, tmp_path: Path) -> None:
+    outputs = [tmp_path / "default.nii", tmp_path / "isotropic.nii"]
+    for out, words in zip(outputs, ([], ["--isotropic"]), strict=True):
+        assert run("upsample", thick, *words, "-m", "fast", "-o", out).exit_code == 0
+    default, isotropic = (nib.load(out) for out in outputs)
+    np.testing.assert_allclose(default.header.get_zooms(), 0.7597656, atol=1e-5)
+    np.testing.assert_array_equal(default.get_fdata(), isotropic.get_fdata())
+
+
+def test_json_summary_tells_shapes_spacings_and_weights(thick: Path, tmp_path: Path) -> None:
+    result = run("upsample", thick, "-f", 2, "-m", "fast", "-o", tmp_path / "o.nii", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["shape_before"] == [40, 36, 5]
+    assert summary["shape_after"] == [40, 36, 9]
+    assert summary["spacing_after_mm"][2] == pytest.approx(THICK_MM / 2)
+    assert (summary["axis"], summary["model"], len(summary["weights_sha256"])) == ("z", "fast", 64)
+
+
+def test_quiet_prints_nothing_and_otherwise_one_line_names_the_output(thick: Path, tmp_path: Path) -> None:
+    quiet = run("upsample", thick, "-f", 2, "-m", "fast", "-q", "-o", tmp_path / "q.nii")
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    loud = run("upsample", thick, "-f", 2, "-m", "fast", "-o", tmp_path / "l.nii")
+    assert loud.output.count("\n") == 1
+    assert "40x36x5" in loud.output
+    assert "40x36x9" in loud.output
+    assert str(tmp_path / "l.nii") in loud.output
+
+
+def test_metal_beyond_the_window_survives(tmp_path: Path) -> None:
+    voxels = np.full((24, 24, 4), 40, np.int16)
+    voxels[10:14, 10:14, :] = 20_000
+    out = tmp_path / "metal.nii"
+    assert run("upsample", save(voxels, tmp_path / "in.nii"), "-f", 2, "-m", "fast", "-o", out).exit_code == 0
+    after = np.asarray(nib.load(out).dataobj)
+    assert after[12, 12].min() > 19_000
+
+
+def test_nan_and_infinity_are_counted_and_put_back(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).normal(0, 100, (20, 20, 4)).astype(np.float32)
+    voxels[5, 5, 1], voxels[6, 6, 2] = np.nan, np.inf
+    out = tmp_path / "out.nii"
+    result = run("upsample", save(voxels, tmp_path / "in.nii"), "-f", 2, "-m", "fast", "-o", out)
+    after = nib.load(out).get_fdata(dtype=np.float32)
+    assert result.exit_code == 0
+    assert "2 of 1600 voxels are NaN" in result.output
+    np.testing.assert_array_equal(after[..., ::2], voxels)
+    assert np.isfinite(after[:5]).all()
+
+
+def test_other_modalities_run_and_the_summary_says_that_the_weights_saw_ct_only(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 900, (20, 20, 4)).astype(np.uint16)
+    result = run("upsample", save(voxels, tmp_path / "mr.nii"), "-f", 2, "-m", "fast", "-o", tmp_path / "o.nii")
+    assert result.exit_code == 0
+    assert "only seen CT" in result.output
+
+
+def _broken_gz(path: Path) -> Path:
+    data = bytearray(gzip.compress(nib.Nifti1Image(np.zeros((9, 9, 9), np.int16), np.diag([1, 1, 5, 1])).to_bytes()))
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(bytes(data))
+    return path
+
+
+REFUSALS = {
+    "missing file": (lambda d: d / "none.nii", [], 3),
+    "no DICOM in the folder": (lambda d: d, [], 2),
+    "flipped byte": (lambda d: _broken_gz(d / "a.nii.gz"), [], 3),
+    "2-D": (lambda d: save(np.zeros((9, 9, 1), np.int16), d / "a.nii"), [], 4),
+    "4-D": (lambda d: save(np.zeros((9, 9, 5, 3), np.int16), d / "a.nii"), [], 4),
+    "complex": (lambda d: save(np.zeros((9, 9, 5), np.complex64), d / "a.nii"), [], 3),
+    "near-isotropic": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii", (1, 1, 1.1)), [], 4),
+    "factor too large": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-f", "17"], 2),
+    "spacing not finer": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--spacing", "6"], 2),
+    "two grids": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-f", "2", "--spacing", "1"], 2),
+    "unknown axis": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--axis", "w"], 2),
+    "unknown model": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-m", "huge"], 3),
+    "not weights": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-m", EXAMPLE], 3),
+    "no CUDA": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--device", "cuda:97"], 2),
+    "three directions": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--directions", "3"], 2),
+    "no threads": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--threads", "0"], 2),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_input_gets_one_line_and_its_exit_code_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    make, words, code = REFUSALS[name]
+    source, out = make(tmp_path), tmp_path / "new" / "out.nii.gz"
+    result = run("upsample", source, *words, *([] if "-m" in words else ["-m", "fast"]), "-o", out)
+    assert result.exit_code == code, result.output
+    assert result.output.startswith("saint: ")
+    assert result.output.count("\n") == 1
+    assert not out.exists()
+    assert not list(tmp_path.rglob("*.partial*"))
+
+
+def test_an_existing_output_is_kept_unless_overwrite_is_given(thick: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.nii"
+    out.write_text("precious")
+    refused = run("upsample", thick, "-f", 2, "-m", "fast", "-o", out)
+    assert (refused.exit_code, out.read_text()) == (5, "precious")
+    assert "--overwrite" in refused.output
+    assert run("upsample", thick, "-f", 2, "-m", "fast", "-o", out, "--overwrite").exit_code == 0
+    assert nib.load(out).shape == (40, 36, 9)
+
+
+def test_an_unknown_ending_is_refused_before_the_input_is_read(tmp_path: Path) -> None:
+    result = run("upsample", tmp_path / "none.nii", "-o", tmp_path / "out.jpg")
+    assert result.exit_code in (2, 5)
+    assert ".nii.gz" in result.output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["upsample", "--help"], ["info", str(EXAMPLE)]])
+def test_help_and_info_never_import_torch(words: list[str]) -> None:
+    probe = (
+        "import sys; from saint_cli.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", probe, *words], check=True, capture_output=True)

@@ -1,0 +1,152 @@
+"""Imports go one way between the rooms of the package, and torch stays in the rooms that compute voxels."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import saint_cli
+
+PACKAGE = Path(saint_cli.__file__).parent
+
+NUMPY_SIDE = {"errors", "geometry", "volume"}
+
+NETWORK_SIDE = {"compute", "planes", "nets", "weights"}
+
+LEARNING_SIDE = {"io", "intensity", "interpolate", "plan", "pipeline", "degrade", "metrics"}
+
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "geometry": {"errors"},
+    "volume": {"errors", "geometry"},
+    "intensity": NUMPY_SIDE,
+    "io": {*NUMPY_SIDE, "version"},
+    "interpolate": NUMPY_SIDE,
+    "plan": NUMPY_SIDE,
+    "degrade": {*NUMPY_SIDE, "intensity"},
+    "metrics": {*NUMPY_SIDE, "intensity"},
+    "compute": {"errors"},
+    "planes": {"errors"},
+    "nets.winograd": {"errors"},
+    "nets.blocks": {"errors", "nets.winograd"},
+    "nets.fdm": {"errors"},
+    "nets.ami": {"errors", "nets.blocks", "nets.fdm"},
+    "nets.rfn": {"errors", "nets.blocks", "nets.fdm"},
+    "nets": {"errors", "nets"},
+    "weights": {"errors", "nets", "version"},
+    "pipeline": {*NUMPY_SIDE, *NETWORK_SIDE, "intensity", "interpolate", "plan"},
+    "evaluate": {*NUMPY_SIDE, *NETWORK_SIDE, *LEARNING_SIDE},
+    "training": {*NUMPY_SIDE, *NETWORK_SIDE, *LEARNING_SIDE},
+    "jobs": {*NUMPY_SIDE, "compute", "weights", "io", "intensity", "plan", "pipeline", "version"},
+    "engine": {*NUMPY_SIDE, "jobs"},
+    "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs"},
+    "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate"},
+    "console": {"errors"},
+}
+"""What each room may import of the others besides itself; ``nets`` stands for all its modules, and so on.
+
+``version`` is the package itself. ``cli``, ``__main__`` and the package's own lazy table may import everything.
+"""
+
+FREE = ("cli", "__main__", "")
+
+TORCH_ROOMS = {*NETWORK_SIDE, "pipeline", "training", "evaluate"}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    """Dotted name inside the package; empty for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(name: str) -> str:
+    """The longest entry of ``ALLOWED`` that holds the module."""
+    held = [room for room in (*ALLOWED, "cli") if name == room or name.startswith(room + ".")]
+    return max(held, key=len, default=name)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Absolute dotted names that a module imports anywhere in its code, type-checking blocks excepted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            yield from (_imported(node.module or "", alias.name) for alias in node.names)
+
+
+def _imported(module: str, name: str) -> str:
+    """``module.name`` if that is a module of the package, else ``module``."""
+    folder = PACKAGE.joinpath(*module.split(".")[1:]) if module.startswith("saint_cli") else None
+    if folder is not None and (folder.joinpath(f"{name}.py").exists() or folder.joinpath(name).is_dir()):
+        return f"{module}.{name}"
+    return module
+
+
+def is_allowed(importer: str, imported: str) -> bool:
+    """Whether the module ``importer`` may import the module ``imported``, both named inside the package."""
+    own, other = room_of(importer), room_of(imported) if imported else "version"
+    assert own in ALLOWED, f"{importer}: no room of this name; add it to ALLOWED"
+    return own == other or bool({other, other.split(".")[0]} & ALLOWED[own])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[module_name(p) or "saint_cli" for p in MODULES])
+def test_imports_go_one_way(path: Path) -> None:
+    importer = module_name(path)
+    if importer.split(".")[0] in FREE:
+        return
+    for name in imports(path):
+        if name.split(".")[0] == "saint_cli":
+            imported = name.removeprefix("saint_cli").removeprefix(".")
+            assert is_allowed(importer, imported), f"{importer} must not import {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[module_name(p) or "saint_cli" for p in MODULES])
+def test_torch_is_imported_only_where_voxels_are_computed(path: Path) -> None:
+    if module_name(path).split(".")[0] not in TORCH_ROOMS:
+        assert not [name for name in imports(path) if name.split(".")[0] in ("torch", "safetensors")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[module_name(p) or "saint_cli" for p in MODULES])
+def test_only_the_console_prints(path: Path) -> None:
+    if module_name(path) == "console":
+        return
+    calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    assert not [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
+
+
+HEAVY = ("torch", "numpy", "SimpleITK", "nibabel", "pydicom")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [(["--help"], HEAVY), (["info", "--help"], HEAVY), (["info", "scan.nii"], ("torch", "safetensors"))],
+    ids=["help", "info help", "info"],
+)
+def test_commands_that_compute_nothing_load_nothing_heavy(
+    tmp_path: Path, arguments: list[str], unwanted: tuple[str, ...]
+) -> None:
+    program = (
+        "import sys\nfrom saint_cli.cli import app\n"
+        "try:\n    app(prog_name='saint')\nexcept SystemExit:\n    pass\n"
+        f"assert not {set(unwanted)!r} & set(sys.modules), {set(unwanted)!r} & set(sys.modules)"
+    )
+    path = {"PYTHONPATH": str(PACKAGE.parent), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, env=path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,238 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli import geometry, pipeline, weights
+from saint_cli.compute import Compute
+from saint_cli.errors import GeometryError, OutputError, SaintError, UnreadableError, UsageError, WeightsError
+from saint_cli.jobs import Done, Engine, Grid, Job, run_job
+from saint_cli.pipeline import Choices, silent
+from saint_cli.volume import Header, Volume
+
+
+def save(volume: Volume, path: Path) -> Path:
+    nibabel.save(nibabel.Nifti1Image(volume.voxels, geometry.RAS_FROM_LPS @ volume.affine_lps), path)
+    return path
+
+
+def ct(shape: tuple[int, int, int] = (20, 18, 5), axis: int = 2) -> Volume:
+    """A scan that is CT by its values, for NIfTI has no modality: a tenth of it is air."""
+    volume = tiny.volume(shape, axis)
+    volume.voxels[:2] = -1000
+    volume.voxels[-1:] = -1000
+    return volume
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    weights.save_model(tiny.ami(), tiny.rfn(), path)
+    threads = torch.get_num_threads()
+    yield Engine(str(path), "cpu", "fp32", 4, 1)
+    torch.set_num_threads(threads)
+
+
+def test_a_job_goes_from_file_to_file(tmp_path: Path, engine: Engine) -> None:
+    volume = ct()
+    source, target = save(volume, tmp_path / "in.nii.gz"), tmp_path / "out.nii.gz"
+    done = run_job(Job(source, target, Grid(factor=4), engine), silent)
+    image = nibabel.load(target)
+    wanted = pipeline.upsample(
+        volume,
+        weights.load_model(engine.model),
+        geometry.grid_by_factor(5, 2, 4),
+        Compute(torch.device("cpu"), torch.float32),
+    )
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), wanted.voxels)
+    assert image.get_data_dtype() == np.int16
+    np.testing.assert_allclose(geometry.RAS_FROM_LPS @ image.affine, wanted.affine_lps, atol=1e-4)
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj)[..., ::4], volume.voxels)
+    assert done == Done(
+        source=str(source),
+        target=str(target),
+        shape_before=(20, 18, 5),
+        shape_after=(20, 18, 17),
+        spacing_before_mm=pytest.approx((0.7, 0.9, 5.0)),
+        spacing_after_mm=pytest.approx((0.7, 0.9, 1.25)),
+        axis="z",
+        acquired_kept=5,
+        model="tiny",
+        weights_sha256=weights.load_model(engine.model).sha256,
+        device="cpu",
+        precision="float32",
+        seconds=done.seconds,
+        peak_memory_mb=done.peak_memory_mb,
+        warnings=(),
+    )
+    assert done.peak_memory_mb > 10
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_without_a_wish_voxels_become_isotropic_along_the_coarsest_axis(axis: int) -> None:
+    grid = Grid().on(tiny.volume(tuple(np.insert([7, 6], axis, 4)), axis))
+    assert grid.axis == axis
+    assert grid.step * 5.0 == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("wish", "axis", "step", "count"),
+    [
+        (Grid(factor=3), 2, 1 / 3, 13),
+        (Grid(factor=3, extrapolate=True), 2, 1 / 3, 15),
+        (Grid(spacing_mm=2.0), 2, 0.4, 11),
+        (Grid(spacing_mm=2.0, extrapolate=True), 2, 0.4, 13),
+        (Grid(factor=2, axis=0), 0, 0.5, 39),
+        (Grid(spacing_mm=0.45, axis=1), 1, 0.5, 35),
+        (Grid(axis=1), 1, 0.7 / 0.9, 22),
+    ],
+)
+def test_the_wish_becomes_a_grid(wish: Grid, axis: int, step: float, count: int) -> None:
+    grid = wish.on(tiny.volume())
+    assert (grid.axis, grid.count) == (axis, count)
+    assert grid.step == pytest.approx(step)
+
+
+def test_factor_and_spacing_together_are_refused() -> None:
+    with pytest.raises(UsageError, match="--factor and --spacing"):
+        Grid(factor=2, spacing_mm=1.0)
+
+
+def nearly_isotropic() -> Volume:
+    return replace(tiny.volume(), affine_lps=np.diag([0.9, 0.95, 1.0, 1.0]))
+
+
+def test_a_nearly_isotropic_volume_needs_a_wish() -> None:
+    with pytest.raises(GeometryError, match="nearly isotropic"):
+        Grid().on(nearly_isotropic())
+    assert Grid(factor=2).on(nearly_isotropic()).axis == 2
+    assert Grid(spacing_mm=0.5).on(nearly_isotropic()).axis == 2
+    assert Grid(axis=2).on(nearly_isotropic()).step == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("spacing", [0.0, -1.0, 5.0, 6.0, 0.1, float("nan"), float("inf")])
+def test_a_spacing_that_cannot_be_is_refused(spacing: float) -> None:
+    with pytest.raises(UsageError):
+        Grid(spacing_mm=spacing).on(tiny.volume())
+
+
+def test_the_finest_axis_cannot_become_isotropic() -> None:
+    with pytest.raises(UsageError, match=r"target spacing 0\.9 mm is not below the input's 0\.7 mm"):
+        Grid(axis=0).on(tiny.volume())
+
+
+@pytest.mark.parametrize("factor", [-4, 0, 1, 17])
+def test_a_factor_out_of_range_is_refused(factor: int) -> None:
+    with pytest.raises(UsageError, match=r"outside 2\.\.\.16"):
+        Grid(factor=factor).on(tiny.volume())
+
+
+def test_one_slice_is_refused() -> None:
+    with pytest.raises(GeometryError, match="1 slice"):
+        Grid(factor=2).on(tiny.volume((6, 5, 1)))
+
+
+def test_what_is_not_ct_is_told(tmp_path: Path, engine: Engine) -> None:
+    volume = tiny.volume(dtype="uint16")
+    done = run_job(Job(save(volume, tmp_path / "mr.nii"), tmp_path / "out.nii", Grid(factor=2), engine), silent)
+    assert any("not CT" in warning for warning in done.warnings)
+
+
+@pytest.mark.parametrize(
+    ("grid", "beyond"),
+    [
+        (Grid(factor=4, extrapolate=True), 3),
+        (Grid(factor=3, extrapolate=True), 2),
+        (Grid(factor=4), 0),
+        (Grid(spacing_mm=2.0, extrapolate=True), 2),
+        (Grid(spacing_mm=2.0), 0),
+    ],
+)
+def test_slices_beyond_the_last_acquired_one_are_counted(
+    grid: Grid, beyond: int, tmp_path: Path, engine: Engine
+) -> None:
+    done = run_job(Job(save(ct(), tmp_path / "ct.nii"), tmp_path / "out.nii", grid, engine), silent)
+    told = [w for w in done.warnings if "beyond" in w]
+    assert len(told) == (beyond > 0)
+    assert all(f"the last {beyond} slices" in w for w in told)
+
+
+def test_choices_reach_the_networks(tmp_path: Path, engine: Engine) -> None:
+    source, results = save(ct(), tmp_path / "ct.nii"), []
+    for i, choices in enumerate((Choices(), Choices(directions=4), Choices(regenerate=True))):
+        target = tmp_path / f"{i}.nii"
+        run_job(Job(source, target, Grid(factor=2), engine, choices), silent)
+        results.append(np.asanyarray(nibabel.load(target).dataobj))
+    assert (results[0] != results[1]).mean() > 0.1
+    np.testing.assert_array_equal(results[0], results[2])  # the residual at an acquired slice is zero
+
+
+REFUSED = {
+    "no source": (lambda job: replace(job, source=job.source.with_name("gone.nii")), UnreadableError),
+    "no model": (lambda job: replace(job, engine=replace(job.engine, model="basis")), WeightsError),
+    "device": (lambda job: replace(job, engine=replace(job.engine, device="gpu")), UsageError),
+    "precision": (lambda job: replace(job, engine=replace(job.engine, precision="fp16")), UsageError),
+    "threads": (lambda job: replace(job, engine=replace(job.engine, threads=0)), UsageError),
+    "factor": (lambda job: replace(job, grid=Grid(factor=99)), UsageError),
+    "series": (lambda job: replace(job, series="2"), UsageError),
+    "ending": (lambda job: replace(job, target=job.target.with_suffix(".txt")), SaintError),
+    "no folder": (lambda job: replace(job, target=job.source / "out.nii"), OutputError),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_is_refused_is_refused_before_anything_is_written(reason: str, tmp_path: Path, engine: Engine) -> None:
+    change, error = REFUSED[reason]
+    job = change(Job(save(ct(), tmp_path / "ct.nii"), tmp_path / "out.nii", Grid(factor=2), engine))
+    with pytest.raises(error) as caught:
+        run_job(job, lambda stage, *_: stage == "reading" or pytest.fail("voxels were computed"))
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["ct.nii"]
+
+
+def test_an_existing_target_is_kept_unless_overwriting_is_asked(tmp_path: Path, engine: Engine) -> None:
+    job = Job(save(ct(), tmp_path / "ct.nii"), tmp_path / "out.nii", Grid(factor=2), engine)
+    job.target.write_bytes(b"precious")
+    with pytest.raises(SaintError, match=r"out\.nii"):
+        run_job(job, lambda *_: pytest.fail("voxels were computed"))
+    assert job.target.read_bytes() == b"precious"
+    run_job(replace(job, overwrite=True), silent)
+    assert nibabel.load(job.target).shape == (20, 18, 9)
+
+
+def test_a_target_is_as_before_when_the_work_fails(tmp_path: Path, engine: Engine) -> None:
+    job = Job(save(ct(), tmp_path / "ct.nii"), tmp_path / "out.nii", Grid(factor=2), engine, overwrite=True)
+    job.target.write_bytes(b"precious")
+
+    def stop(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, stop)
+    assert job.target.read_bytes() == b"precious"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ct.nii", "out.nii"]
+
+
+def test_the_input_is_never_its_own_output(tmp_path: Path, engine: Engine) -> None:
+    source = save(ct(), tmp_path / "ct.nii")
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="input itself"):
+        run_job(Job(source, source, Grid(factor=2), engine, overwrite=True), silent)
+    assert source.read_bytes() == before
+
+
+def test_a_dicom_stack_is_interpolated_along_its_slices_whatever_their_spacing() -> None:
+    volume = Volume(np.zeros((6, 5, 4), np.int16), np.diag([1.0, 1.0, 1.0, 1.0]), Header("MR", "DICOM"))
+    assert Grid(factor=2).on(volume).axis == 2
+    with pytest.raises(UsageError, match="not below"):
+        Grid().on(volume)
+
+
+def test_of_equal_spacings_the_last_axis_is_taken() -> None:
+    volume = Volume(np.zeros((6, 5, 4), np.int16), np.diag([1.0, 1.0, 1.0, 1.0]))
+    assert Grid(factor=2).on(volume).axis == 2

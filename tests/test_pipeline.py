@@ -1,0 +1,397 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli import compute, interpolate, pipeline
+from saint_cli.compute import Compute
+from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
+from saint_cli.intensity import IntensityMap
+from saint_cli.nets.blocks import TrunkSize
+from saint_cli.pipeline import Choices, Estimates, estimate, prepare, upsample
+from saint_cli.plan import SlicePlan
+from saint_cli.volume import Header, Volume
+from saint_cli.weights import SaintModel
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+HALF = 2.0**-10
+"""Half the distance between neighbouring half-precision numbers, as a fraction: residuals are kept in that format."""
+
+
+def grids(volume: Volume, axis: int) -> dict[str, SliceGrid]:
+    count, spacing = volume.shape[axis], volume.spacing_mm[axis]
+    return {
+        "factor": grid_by_factor(count, axis, 3),
+        "factor and beyond": grid_by_factor(count, axis, 4, extrapolate=True),
+        "spacing": grid_by_spacing(count, axis, spacing, 2.0),
+        "spacing and beyond": grid_by_spacing(count, axis, spacing, 1.7, extrapolate=True),
+    }
+
+
+def estimates(
+    volume: Volume, grid: SliceGrid, machine: Compute = CPU, model: SaintModel | None = None, directions: int = 2
+) -> Estimates:
+    """Residuals over linear interpolation, network range."""
+    scene, plan = pipeline.prepare(volume, grid), SlicePlan.of(grid)
+    return pipeline.estimate(scene, model or tiny.model(), plan, machine, Choices(directions))
+
+
+def assert_same_estimates(ours: Estimates, theirs: Estimates) -> None:
+    for name in ("sagittal", "coronal", "fused"):
+        one, other = getattr(ours, name).float(), getattr(theirs, name).float()
+        assert float(one.abs().mean()) > 0.01
+        torch.testing.assert_close(one, other, rtol=2 * HALF, atol=1e-5)
+
+
+def extremes(dtype: str, axis: int) -> Volume:
+    """Random values over the whole range of a dtype, its limits among them."""
+    scan = tiny.volume(axis=axis, shape=tuple(np.insert([11, 9], axis, 5)), dtype=dtype)
+    random = np.random.default_rng(1)
+    if dtype == "float32":
+        return replace(scan, voxels=random.normal(0, 3000, scan.shape).astype(np.float32))
+    limits = np.iinfo(dtype)
+    voxels = random.integers(limits.min, limits.max, scan.shape, dtype, endpoint=True)
+    voxels.ravel()[:4] = limits.min, limits.max, limits.max, limits.min
+    return replace(scan, voxels=voxels)
+
+
+@pytest.mark.parametrize("kind", ["factor", "factor and beyond", "spacing", "spacing and beyond"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_acquired_slices_are_bit_equal(dtype: str, axis: int, kind: str) -> None:
+    volume = extremes(dtype, axis)
+    grid = grids(volume, axis)[kind]
+    dense = upsample(volume, tiny.model(), grid, CPU)
+    assert dense.voxels.dtype == volume.voxels.dtype
+    compared = 0
+    for k in range(volume.shape[axis]):
+        j = round(k / grid.step)
+        if j < grid.count and abs(j * grid.step - k) < 1e-6:
+            acquired, output = volume.voxels.take(k, axis), dense.voxels.take(j, axis)
+            assert acquired.tobytes() == output.tobytes()
+            compared += 1
+    assert compared == {"factor": 5, "factor and beyond": 5, "spacing": 3, "spacing and beyond": 1}[kind]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("factor", [2, 5, 16])
+def test_a_factor_gives_n_minus_1_times_r_plus_1_slices_or_n_times_r(factor: int, axis: int) -> None:
+    volume = tiny.volume(tuple(np.insert([7, 6], axis, 4)), axis)
+    shape = list(volume.shape)
+    for beyond, count in ((False, 3 * factor + 1), (True, 4 * factor)):
+        grid = grid_by_factor(4, axis, factor, extrapolate=beyond)
+        shape[axis] = count
+        assert upsample(volume, tiny.model(), grid, CPU).shape == tuple(shape)
+
+
+def test_slices_beyond_the_last_acquired_one_repeat_it() -> None:
+    volume = tiny.volume()
+    for regenerate in (False, True):
+        grid = grid_by_factor(5, 2, 4, extrapolate=True)
+        dense = upsample(volume, tiny.model(), grid, CPU, Choices(regenerate=regenerate))
+        for j in (17, 18, 19):
+            np.testing.assert_array_equal(dense.voxels[..., j], volume.voxels[..., 4])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_origin_and_directions_stay_and_the_spacing_is_divided(axis: int) -> None:
+    volume = tiny.volume((6, 5, 4), axis)
+    oblique = np.array([[0.64, -0.288, 2.4, 11], [0.48, 0.384, -3.2, -7.5], [0.1, 0.64, 3, 3.25], [0, 0, 0, 1.0]])
+    dense = upsample(
+        replace(volume, affine_lps=oblique), tiny.model(), grid_by_factor(volume.shape[axis], axis, 4), CPU
+    )
+    wanted = oblique.copy()
+    wanted[:3, axis] /= 4
+    np.testing.assert_allclose(dense.affine_lps, wanted, atol=1e-12)
+    assert dense.header == volume.header
+
+
+@pytest.mark.parametrize("directions", [2, 4])
+@pytest.mark.parametrize("batch", [3, 16, 100])
+def test_batch_1_equals_any_other_batch(batch: int, directions: int) -> None:
+    volume = tiny.volume()
+    grid = grid_by_factor(5, 2, 4)
+    one, many = (estimates(volume, grid, replace(CPU, batch_size=n), directions=directions) for n in (1, batch))
+    assert_same_estimates(one, many)
+
+
+def test_fusion_in_strips_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = tiny.volume((70, 11, 3))
+    for grid in (grid_by_factor(3, 2, 3), grid_by_spacing(3, 2, 5.0, 2.0)):
+        whole = estimates(volume, grid)
+        monkeypatch.setattr(compute, "FUSION_PIXELS", {"cpu": 11})  # one row: as narrow as strips may be
+        strips = estimates(volume, grid)
+        monkeypatch.undo()
+        assert_same_estimates(whole, strips)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_result_does_not_depend_on_which_axis_is_through_plane(axis: int) -> None:
+    upright = tiny.volume()
+    laid = replace(tiny.volume(tuple(np.insert([20, 18], axis, 5)), axis), voxels=np.moveaxis(upright.voxels, 2, axis))
+    wanted = upsample(upright, tiny.model(), grid_by_factor(5, 2, 3), CPU).voxels
+    found = upsample(laid, tiny.model(), grid_by_factor(5, axis, 3), CPU).voxels
+    np.testing.assert_array_equal(np.moveaxis(found, axis, 2), wanted)
+
+
+def test_the_transposed_volume_gives_the_transposed_result() -> None:
+    model = SaintModel(tiny.ami(), tiny.linear_model().rfn, "mean", "")  # an RFN that treats x and y alike
+    volume, grid = tiny.volume(), grid_by_factor(5, 2, 3)
+    plain, turned = estimates(volume, grid, model=model), estimates(tiny.transposed(volume), grid, model=model)
+    swapped = Estimates(*(e.transpose(1, 2) for e in (turned.coronal, turned.sagittal, turned.fused)))
+    assert_same_estimates(plain, swapped)
+    assert float((plain.sagittal - plain.coronal).abs().max()) > 0.05
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize("view", ["plain", "reversed", "fortran", "read-only"])
+def test_the_input_is_not_modified_however_it_lies_in_memory(dtype: str, view: str) -> None:
+    plain = tiny.volume(dtype=dtype)
+    voxels = plain.voxels.copy()
+    if view == "reversed":
+        voxels = np.ascontiguousarray(voxels[::-1, :, ::-1])[::-1, :, ::-1]
+    elif view == "fortran":
+        voxels = np.asfortranarray(voxels)
+    voxels.flags.writeable = view != "read-only"
+    affine = plain.affine_lps.copy()
+    grid = grid_by_factor(5, 2, 2)
+    found = upsample(Volume(voxels, affine, plain.header), tiny.model(), grid, CPU).voxels
+    np.testing.assert_array_equal(voxels, plain.voxels)
+    np.testing.assert_array_equal(affine, plain.affine_lps)
+    np.testing.assert_array_equal(found, upsample(plain, tiny.model(), grid, CPU).voxels)
+
+
+@pytest.mark.parametrize(
+    ("given", "returned"),
+    [(d, d) for d in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32")] + [("float64", "float32")],
+)
+def test_dtype_is_kept_and_synthesised_voxels_lie_near_the_line(given: str, returned: str) -> None:
+    volume = tiny.volume(dtype=given)
+    grid = grid_by_factor(5, 2, 3)
+    dense = upsample(volume, tiny.linear_model(), grid, CPU).voxels
+    assert dense.dtype == np.dtype(returned)
+    line = interpolate.linear(volume.voxels.astype(np.float64), grid)
+    np.testing.assert_allclose(dense, line, atol=0.51 if np.dtype(given).kind in "iu" else 1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32"])
+def test_values_beyond_a_dtype_are_clipped_and_never_wrap(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    sparse = np.zeros((4, 3, 2), dtype)
+    sparse[:2], sparse[2:] = limits.min, limits.max
+    volume = Volume(sparse, np.diag([1.0, 1.0, 5.0, 1.0]), Header("CT"))
+    grid = grid_by_factor(2, 2, 2)
+    wide = IntensityMap(-1e10, 1e10, 1e6)
+    scene = replace(pipeline.prepare(volume, grid), box=(slice(None), slice(None)), values=wide)
+    residual = torch.tensor([-9e3, 0, 9e3, -9e3])[None, :, None].expand(1, 4, 3).half()
+    dense = pipeline.assemble(sparse, SlicePlan.of(grid), scene, residual)[..., 1]
+    assert (dense[:3] == np.array([limits.min, limits.min, limits.max], dtype)[:, None]).all()
+    assert (dense[3] == limits.min).all()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32"])
+def test_large_integers_keep_every_digit(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    sparse = np.array(
+        [[[limits.max, limits.max], [limits.max - 4, limits.max - 2], [limits.min, limits.min + 2]]], dtype
+    )
+    volume = Volume(sparse, np.diag([1.0, 1.0, 5.0, 1.0]), Header("CT"))
+    dense = upsample(volume, tiny.linear_model(), grid_by_factor(2, 2, 2), CPU).voxels
+    assert dense[0, :, 1].tolist() == [limits.max, limits.max - 3, limits.min + 1]
+
+
+def test_synthesised_integers_are_rounded_to_the_nearest() -> None:
+    sparse = np.zeros((1, 1, 2), np.int16)
+    sparse[..., 1] = 10
+    volume = Volume(sparse, np.diag([1.0, 1.0, 5.0, 1.0]), Header("CT"))
+    dense = upsample(volume, tiny.linear_model(), grid_by_factor(2, 2, 3), CPU).voxels
+    assert dense.ravel().tolist() == [0, 3, 7, 10]
+
+
+def test_metal_of_20000_hu_passes_through_linearly() -> None:
+    volume = tiny.volume(dtype="int32")
+    volume.voxels[8:11, 8, 1:3] = 20_000, 18_000
+    grid = grid_by_factor(5, 2, 4)
+    line = interpolate.linear(volume.voxels.astype(np.float64), grid)
+    linear = upsample(volume, tiny.linear_model(), grid, CPU).voxels
+    np.testing.assert_array_equal(linear[8:11, 8], np.rint(line[8:11, 8]))
+    fused = estimates(volume, grid).fused.float().abs()
+    assert float(fused.max()) < 5  # what the network adds is bounded by the window it sees, not by the metal
+    changed = upsample(volume, tiny.model(), grid, CPU).voxels
+    assert np.abs(changed - line)[8:11, 8, 4:9].max() <= 1000 * float(fused.max()) + 1
+
+
+def test_voxels_outside_the_window_do_not_change_the_residual() -> None:
+    volume, grid = tiny.volume(), grid_by_factor(5, 2, 3)
+    volume.voxels[5, 5, 2], volume.voxels[9, 9, 1] = 3071, -1024
+    beyond = replace(volume, voxels=volume.voxels.copy())
+    beyond.voxels[5, 5, 2], beyond.voxels[9, 9, 1] = 30_000, -3024
+    assert torch.equal(estimates(volume, grid).fused, estimates(beyond, grid).fused)
+
+
+def test_a_few_extreme_voxels_leave_a_volume_that_is_not_ct_finite() -> None:
+    voxels = np.random.default_rng(1).uniform(0, 1, (20, 18, 5)).astype(np.float32)
+    voxels[4, 4, 2] = 1e9  # a quantitative map where a fit diverged
+    volume = Volume(voxels, np.diag([0.7, 0.7, 5.0, 1.0]), Header("MR"))
+    dense = upsample(volume, tiny.model(), grid_by_factor(5, 2, 3), CPU).voxels
+    assert np.isfinite(dense).all()
+    assert np.abs(dense[12:]).max() < 100
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+@pytest.mark.parametrize("directions", [2, 4])
+def test_voxels_that_are_not_finite_stay_in_their_place_and_in_the_nearest_slices(
+    directions: int, modality: str
+) -> None:
+    volume = tiny.volume(dtype="float32", modality=modality)
+    volume.voxels[3:6, 4, 2] = np.nan, np.inf, -np.inf
+    volume.voxels[0, 0] = np.nan  # a corner outside the field of view
+    before = volume.voxels.copy()
+    dense = upsample(volume, tiny.model(), grid_by_factor(5, 2, 4), CPU, Choices(directions)).voxels
+    np.testing.assert_array_equal(volume.voxels, before)
+    np.testing.assert_array_equal(dense[..., ::4], volume.voxels)
+    spread = np.argwhere(~np.isfinite(dense[3:6, 4]))
+    assert sorted(set(spread[:, 1])) == [6, 7, 8, 9]  # t >= 0.5 below, t < 0.5 above
+    for j in (6, 7, 8, 9):
+        np.testing.assert_array_equal(dense[3:6, 4, j], [np.nan, np.inf, -np.inf])
+    assert np.isnan(dense[0, 0]).all()
+    hidden = np.zeros(dense.shape[:2], bool)
+    hidden[3:6, 4] = hidden[0, 0] = True
+    assert np.isfinite(dense[~hidden]).all()
+
+
+def test_a_volume_without_a_finite_voxel_comes_back_as_it_is() -> None:
+    volume = Volume(np.full((6, 5, 3), np.nan, np.float32), np.diag([1.0, 1.0, 4.0, 1.0]))
+    assert np.isnan(upsample(volume, tiny.model(), grid_by_factor(3, 2, 2), CPU).voxels).all()
+
+
+@pytest.mark.parametrize("value", [0, -1024, 40])
+def test_a_constant_volume_stays_constant_where_the_network_adds_nothing(value: int) -> None:
+    for modality in ("CT", None):
+        volume = Volume(np.full((9, 8, 3), value, np.int16), np.diag([1.0, 1.0, 4.0, 1.0]), Header(modality))
+        assert (upsample(volume, tiny.linear_model(), grid_by_factor(3, 2, 3), CPU).voxels == value).all()
+
+
+def test_regenerated_acquired_slices_are_predicted_with_no_residual() -> None:
+    volume, grid = tiny.volume(), grid_by_factor(5, 2, 3)
+    plan = SlicePlan.of(grid, regenerate=True)
+    found = estimate(prepare(volume, grid), tiny.model(), plan, CPU, Choices())
+    assert len(plan.copied) == 0
+    acquired = plan.offset == 0
+    for residual in (found.sagittal, found.coronal, found.fused):
+        assert float(residual[acquired].abs().max()) == 0
+        assert float(residual[~acquired].abs().mean()) > 1e-3
+    dense = upsample(volume, tiny.model(), grid, CPU, Choices(regenerate=True)).voxels
+    np.testing.assert_array_equal(dense[..., ::3], volume.voxels)
+
+
+@pytest.mark.parametrize("holes", [(1,), (0,), (4,), (1, 2)])
+def test_a_constant_volume_stays_constant_beside_voxels_that_are_not_finite(holes: tuple[int, ...]) -> None:
+    voxels = np.full((6, 5, 5), 250.0, np.float32)
+    voxels[:2, :2, list(holes)] = np.nan
+    voxels[5, 4, :] = -800.0
+    dense = upsample(Volume(voxels, np.diag([1.0, 1, 4, 1])), tiny.linear_model(), grid_by_factor(5, 2, 4), CPU).voxels
+    beside = dense[:2, :2]
+    assert np.isnan(beside).any()
+    np.testing.assert_allclose(beside[np.isfinite(beside)], 250.0)
+
+
+def test_four_directions_add_both_diagonals() -> None:
+    volume, grid = tiny.volume(), grid_by_factor(5, 2, 3)
+    two, four = estimates(volume, grid), estimates(volume, grid, directions=4)
+    for name in ("sagittal", "coronal"):
+        difference = (getattr(two, name) - getattr(four, name)).abs().float()
+        assert float(difference.mean()) > 1e-3
+        assert torch.isfinite(difference).all()
+
+
+def test_every_direction_reports_all_its_planes() -> None:
+    heard: dict[str, list[tuple[int, int]]] = {}
+    grid = grid_by_factor(5, 2, 3)
+    machine = replace(CPU, batch_size=7)
+    upsample(
+        tiny.volume(), tiny.model(), grid, machine, Choices(4), lambda *a: heard.setdefault(a[0], []).append(a[1:])
+    )
+    assert list(heard) == ["sagittal", "coronal", "rising diagonal", "falling diagonal", "fusion"]
+    assert [steps[-1] for steps in heard.values()] == [(20, 20), (18, 18), (37, 37), (37, 37), (8, 8)]
+    assert all(a[0] < b[0] for steps in heard.values() for a, b in pairwise(steps))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 7])
+def test_a_factor_and_the_spacing_it_gives_have_the_same_result(factor: int) -> None:
+    volume = tiny.volume((11, 9, 6))
+    one = upsample(volume, tiny.model(), grid_by_factor(6, 2, factor), CPU)
+    other = upsample(volume, tiny.model(), grid_by_spacing(6, 2, 5.0, 5.0 / factor), CPU)
+    np.testing.assert_allclose(one.voxels.astype(int), other.voxels, atol=1)
+    np.testing.assert_allclose(one.affine_lps, other.affine_lps)
+
+
+def test_a_synthesised_slice_depends_on_its_offset_and_not_on_the_other_slices_made_with_it() -> None:
+    volume = tiny.volume((11, 9, 6))
+    by_4, by_2 = (upsample(volume, tiny.model(), grid_by_factor(6, 2, r), CPU).voxels.astype(int) for r in (4, 2))
+    np.testing.assert_allclose(by_4[..., 2::4], by_2[..., 1::2], atol=1)
+
+
+@pytest.mark.parametrize("size", [TrunkSize(5, 4, 2, 2, 1, dims=3), TrunkSize(2, 8, 4, 2, 1)], ids=["3-D", "pair"])
+def test_other_forms_of_rfn_run_in_the_pipeline(size: TrunkSize, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SaintModel(tiny.ami(), tiny.rfn(size=size), "other", "")
+    volume = tiny.volume((40, 9, 3))
+    for grid in (grid_by_factor(3, 2, 4), grid_by_spacing(3, 2, 5.0, 2.0)):
+        whole = estimates(volume, grid, model=model)
+        mean = (whole.sagittal.float() + whole.coronal.float()) / 2
+        assert float((whole.fused.float() - mean).abs().mean()) > 1e-3
+        monkeypatch.setattr(compute, "FUSION_PIXELS", {"cpu": 9})
+        assert_same_estimates(whole, estimates(volume, grid, model=model))
+        monkeypatch.undo()
+
+
+def test_bf16_is_close_to_fp32() -> None:
+    volume, grid = tiny.volume(), grid_by_factor(5, 2, 4)
+    exact, fast = estimates(volume, grid), estimates(volume, grid, Compute(torch.device("cpu"), torch.bfloat16))
+    for name in ("sagittal", "coronal", "fused"):
+        one, other = getattr(exact, name).float(), getattr(fast, name).float()
+        assert float((one - other).abs().mean()) < 0.03 * float(one.abs().mean())
+        assert not torch.equal(one, other)
+
+
+def test_air_around_the_patient_is_interpolated_linearly_and_costs_nothing() -> None:
+    inner, grid = tiny.volume((12, 11, 5)), grid_by_factor(5, 2, 3)
+    voxels = np.random.default_rng(2).integers(-1010, -990, (60, 50, 5)).astype(np.int16)
+    voxels[20:32, 25:36] = inner.voxels
+    volume = replace(inner, voxels=voxels)
+    scene = pipeline.prepare(volume, grid)
+    margin = pipeline.BODY_MARGIN
+    assert scene.box == (slice(20 - margin, 32 + margin), slice(25 - margin, 36 + margin))
+    assert scene.network.shape == (12 + 2 * margin, 11 + 2 * margin, 5)
+    dense = upsample(volume, tiny.model(), grid, CPU).voxels
+    line = np.rint(interpolate.linear(voxels, grid))
+    outside = np.ones(voxels.shape[:2], bool)
+    outside[scene.box] = False
+    assert np.abs(dense - line)[outside].max() <= 1
+    assert np.abs(dense - line)[20:32, 25:36].max() > 10
+
+
+def test_prepare_states_spacings_in_the_order_of_the_moved_axes() -> None:
+    for axis in (0, 1, 2):
+        volume = tiny.volume(tuple(np.insert([7, 6], axis, 4)), axis)
+        scene = pipeline.prepare(volume, grid_by_factor(4, axis, 2))
+        assert scene.spacing_mm == pytest.approx((0.7, 0.9, 5.0))
+        assert scene.network.shape == (7, 6, 4)
+
+
+def test_outside_the_window_only_the_linear_part_counts_and_no_value_is_invented_beyond_it() -> None:
+    voxels = np.full((8, 7, 3), -1020, np.int16)
+    voxels[0], voxels[1] = -3024, 9000
+    volume = Volume(voxels, np.diag([1.0, 1.0, 5.0, 1.0]), Header("CT"))
+    grid = grid_by_factor(3, 2, 2)
+    plan, scene = SlicePlan.of(grid), pipeline.prepare(volume, grid)
+    scene = replace(scene, box=(slice(None), slice(None)))
+    for sign in (-1, 1):
+        dense = pipeline.assemble(voxels, plan, scene, torch.full((2, 8, 7), sign * 9.0).half())[..., 1]
+        assert (dense[0] == -3024).all()
+        assert (dense[1] == 9000).all()
+        assert (dense[2:] == (-1024 if sign < 0 else 3071)).all()

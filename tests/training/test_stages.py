@@ -1,0 +1,137 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from nets import tiny
+from torch import Tensor, nn
+
+from saint_cli import intensity, interpolate
+from saint_cli.geometry import grid_by_factor
+from saint_cli.metrics import psnr
+from saint_cli.nets import RFN
+from saint_cli.nets.blocks import TrunkSize
+from saint_cli.nets.rfn import PAIR
+from saint_cli.training.dataset import AmiBatch, AmiSampler, DenseVolume
+from saint_cli.training.fusion import Block, FusionSampler
+from saint_cli.training.stages import ami_loss, rfn_loss, validate_ami, validate_rfn
+
+
+def dense(shape: tuple[int, int, int] = (12, 11, 20), *, straight: bool = False) -> DenseVolume:
+    voxels = np.random.default_rng(0).uniform(-300, 500, shape)
+    if straight:
+        voxels = np.broadcast_to(voxels[..., :1] + 30 * np.arange(shape[2]), shape)
+    return DenseVolume("v", np.ascontiguousarray(voxels).astype(np.float32), (0.5, 0.8, 1.0), intensity.CT)
+
+
+def block(factor: int = 3, size: int = 10) -> Block:
+    """Two windows of noise, where the truth is 0.2 above linear interpolation."""
+    random = np.random.default_rng(1)
+    sparse = random.uniform(0.5, 1.5, (3, size, size)).astype(np.float32)
+    sagittal, coronal = random.normal(0, 0.05, (2, 2, factor - 1, size, size)).astype(np.float16)
+    offsets = (np.arange(1, factor) / factor).astype(np.float32)
+    return Block(sagittal, coronal, np.full_like(sagittal, 0.2), sparse, offsets)
+
+
+def test_ami_loss_is_the_mean_absolute_difference_to_the_truth() -> None:
+    sampler = AmiSampler([dense()], 3, (7, 3), 0)
+    batch = sampler.at(4)
+    with torch.no_grad():
+        found = float(ami_loss(sampler)(tiny.linear_model().ami, 4))
+    assert found == pytest.approx(float(np.abs(batch.linear - batch.truth).mean()), rel=1e-5)
+
+
+class Oracle(nn.Module):
+    """Knows what to add between acquired columns w and w + 1; beyond the last column it says nonsense."""
+
+    def __init__(self, batch: AmiBatch) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(1))  # a network is where its parameters are
+        self.answer = F.pad(torch.from_numpy(batch.truth - batch.linear), (0, 1), value=100.0)
+
+    def forward(self, slices: Tensor, fdm: Tensor) -> Tensor:
+        assert self.answer.shape == (len(slices), fdm.shape[1], *slices.shape[2:])
+        return self.answer
+
+
+def test_ami_loss_of_the_right_answer_between_acquired_columns_is_zero() -> None:
+    sampler = AmiSampler([dense()], 3, (7, 3), 0)
+    for step in range(4):
+        assert float(ami_loss(sampler)(Oracle(sampler.at(step)), step)) == pytest.approx(0, abs=1e-6)
+
+
+def test_ami_loss_of_straight_lines_is_that_of_the_residual_alone() -> None:
+    loss = ami_loss(AmiSampler([dense(straight=True)], 3, (7, 3), 0))
+    with torch.no_grad():
+        assert float(loss(tiny.linear_model().ami, 0)) == pytest.approx(0, abs=1e-5)
+        assert float(loss(tiny.ami(), 0)) > 1e-2
+
+
+def test_rfn_loss_of_an_untrained_network_is_that_of_the_mean() -> None:
+    sampler = FusionSampler([block()], 4, 6, 0)
+    batch = sampler.at(2)
+    with torch.no_grad():
+        found = float(rfn_loss(sampler)(RFN(tiny.RFN_SIZE), 2))
+    wanted = np.abs((batch.i_sag + batch.i_cor) / 2 - batch.truth).mean()
+    assert found == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "size", [tiny.RFN_SIZE, TrunkSize(PAIR, 8, 4, 2, 1), TrunkSize(5, 4, 2, 2, 1, dims=3)], ids=str
+)
+def test_a_few_steps_lower_the_fusion_loss_and_raise_its_figure(size: TrunkSize) -> None:
+    torch.manual_seed(0)
+    model, loss = RFN(size), rfn_loss(FusionSampler([block()], 4, 8, 0))
+    optimiser = torch.optim.Adam(model.parameters(), 0.02)
+    before, first = validate_rfn(model, [block()]), float(loss(model, 0).detach())
+    for step in range(25):
+        optimiser.zero_grad()
+        loss(model, step).backward()
+        optimiser.step()
+    after = validate_rfn(model, [block()])
+    assert float(loss(model, 0).detach()) < 0.8 * first
+    assert before["over mean dB"] == pytest.approx(0, abs=0.01)
+    assert after["over mean dB"] > 1
+    assert after["fused dB"] == pytest.approx(before["fused dB"] + after["over mean dB"], abs=0.02)
+
+
+def test_a_few_steps_lower_the_interpolation_loss() -> None:
+    torch.manual_seed(0)
+    model, loss = tiny.ami(), ami_loss(AmiSampler([dense()], 3, (7, 3), 0))
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    first = float(loss(model, 0).detach())
+    for _ in range(12):
+        optimiser.zero_grad()
+        loss(model, 0).backward()
+        optimiser.step()
+    assert float(loss(model, 0).detach()) < 0.95 * first
+
+
+def test_the_figure_of_a_known_fusion_error_in_closed_form() -> None:
+    made = block()
+    flat = Block(*(np.zeros_like(made.truth) for _ in range(2)), made.truth, made.sparse, made.offsets)
+    found = validate_rfn(RFN(tiny.RFN_SIZE), [flat, flat])
+    assert found["fused dB"] == pytest.approx(20 * math.log10(4.0 / 0.2), abs=0.01)
+
+
+def test_validation_of_a_network_that_adds_nothing_gives_linear_interpolation() -> None:
+    volume = dense((40, 11, 21))
+    found = validate_ami(tiny.linear_model().ami, [volume])
+    xs = (np.linspace(0.2, 0.8, 24) * 40).astype(int)
+    truth = volume.values.to_network(volume.voxels[xs])
+    grid = grid_by_factor(6, 2, 4)
+    between = np.arange(21) % 4 > 0
+    line, cubic = (f(truth[..., ::4], grid)[..., between] for f in (interpolate.linear, interpolate.cubic))
+    scores = [psnr(truth[..., between], result, 4.0) for result in (line, cubic)]
+    assert found["v x4 sag dB"] == pytest.approx(scores[0], abs=2e-3)
+    assert found["v x4 over cubic dB"] == pytest.approx(scores[0] - scores[1], abs=2e-3)
+    assert found["mean over cubic dB"] == found["v x4 over cubic dB"]
+
+
+def test_the_mean_gain_is_the_mean_of_gains_whatever_the_volumes_are_called() -> None:
+    one, other = dense((30, 11, 21)), dense((32, 12, 21))
+    found = validate_ami(tiny.ami(), [replace(one, name="overview"), replace(other, name="takeover")])
+    gains = [found["overview x4 over cubic dB"], found["takeover x4 over cubic dB"]]
+    assert found["mean over cubic dB"] == pytest.approx(sum(gains) / 2, abs=2e-3)

@@ -1,0 +1,193 @@
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+from safetensors.torch import load_file
+
+from saint_cli import pipeline, weights
+from saint_cli.compute import Compute
+from saint_cli.errors import UsageError, WeightsError
+from saint_cli.geometry import grid_by_factor
+from saint_cli.training import run
+from saint_cli.training.loop import CHECKPOINT, Progress, Schedule
+from saint_cli.training.run import MODEL, SETTINGS, Settings, train
+
+AMI = Settings(
+    "ami",
+    "base",
+    Schedule(4, warmup=1, validate_every=2),
+    batch=2,
+    patch=(7, 3),
+    slices=6,
+    rfn_patch=8,
+    blocks=3,
+    block=(24, 3),
+)
+RFN = replace(AMI, stage="rfn")
+
+
+@pytest.fixture(autouse=True)
+def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "AMI_SIZES", {"base": tiny.AMI_SIZE})
+    monkeypatch.setattr(run, "RFN_SIZES", {"base": (8, 4, 2, 1)})
+    monkeypatch.setattr(run, "VALIDATION_BLOCKS", 1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One training and one validation volume, 26 x 25 x 20 voxels."""
+    folder = tmp_path_factory.mktemp("volumes")
+    for seed, name in enumerate(("train", "val")):
+        voxels = np.random.default_rng(seed).integers(-700, 900, (26, 25, 20)).astype(np.int16)
+        voxels[:2] = -1000
+        (folder / name).mkdir()
+        image = nibabel.Nifti1Image(voxels, np.diag([0.5, 0.8, 2.0, 1.0]))
+        nibabel.save(image, folder / name / "v.nii.gz")
+    return folder
+
+
+def go(settings: Settings, data: Path, out: Path, *, resume: bool = False, stop: int | None = None) -> list[Progress]:
+    heard = []
+    for progress in train(settings, data / "train", data / "val", out, resume=resume, say=lambda *_: None):
+        heard.append(progress)
+        if progress.step == stop:
+            break
+    return heard
+
+
+def assert_same_tensors(one: Path, other: Path) -> None:
+    a, b = load_file(one), load_file(other)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_both_stages_end_in_a_model_that_upsamples(data: Path, tmp_path: Path) -> None:
+    heard = go(AMI, data, tmp_path)
+    assert [p.step for p in heard] == [1, 2, 3, 4]
+    assert "mean over cubic dB" in heard[-1].validation
+    first = (tmp_path / MODEL).read_bytes()
+    blocks = []
+    steps = train(RFN, data / "train", data / "val", tmp_path, resume=False, say=lambda *a: blocks.append(a))
+    assert "fused dB" in list(steps)[-1].validation
+    assert blocks == [("blocks", 1, 3), ("blocks", 2, 3), ("blocks", 3, 3)]
+    copied = tmp_path / "copied.safetensors"  # a name of its own, for models are kept by path
+    copied.write_bytes((tmp_path / MODEL).read_bytes())
+    assert copied.read_bytes() != first
+    model = weights.load_model(str(copied))
+    assert model.ami.features.size.width == 8
+    assert float(model.rfn.output.weight.detach().abs().max()) > 0
+    volume, grid = tiny.volume(), grid_by_factor(5, 2, 3)
+    dense = pipeline.upsample(volume, model, grid, Compute(torch.device("cpu"), torch.float32))
+    np.testing.assert_array_equal(dense.voxels[..., ::3], volume.voxels)
+    for stage, settings in (("ami", AMI), ("rfn", RFN)):
+        assert (tmp_path / stage / CHECKPOINT).is_file()
+        kept = json.loads((tmp_path / stage / SETTINGS).read_text())
+        assert kept["patch"] == list(settings.patch)
+        assert kept["schedule"]["steps"] == 4
+
+
+def test_the_fusion_stage_leaves_the_ami_as_it_was(data: Path, tmp_path: Path) -> None:
+    go(AMI, data, tmp_path)
+    (tmp_path / "before.safetensors").write_bytes((tmp_path / MODEL).read_bytes())
+    go(RFN, data, tmp_path)
+    (tmp_path / "after.safetensors").write_bytes((tmp_path / MODEL).read_bytes())
+    before, after = (weights.load_model(str(tmp_path / f"{n}.safetensors")) for n in ("before", "after"))
+    pairs = zip(before.ami.parameters(), after.ami.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("stage", ["ami", "rfn"])
+def test_a_resumed_run_ends_in_the_same_model(stage: str, data: Path, tmp_path: Path) -> None:
+    results = []
+    for name, stop in (("whole", None), ("killed", 3)):
+        out = tmp_path / name
+        if stage == "rfn":
+            go(AMI, data, out)
+        settings = replace(AMI, stage=stage)
+        go(settings, data, out, stop=stop)
+        if stop:
+            assert [p.step for p in go(settings, data, out, resume=True)] == [3, 4]
+        results.append(out / MODEL)
+    assert_same_tensors(*results)
+
+
+def test_an_existing_run_is_refused_without_resume(data: Path, tmp_path: Path) -> None:
+    go(AMI, data, tmp_path)
+    before = (tmp_path / "ami" / CHECKPOINT).read_bytes(), (tmp_path / MODEL).read_bytes()
+    with pytest.raises(UsageError, match="--resume"):
+        go(AMI, data, tmp_path)
+    assert before == ((tmp_path / "ami" / CHECKPOINT).read_bytes(), (tmp_path / MODEL).read_bytes())
+
+
+def test_resuming_what_never_began_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no checkpoint to resume"):
+        go(AMI, data, tmp_path / "new", resume=True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_fusion_stage_without_an_ami_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="train the AMI stage"):
+        go(RFN, data, tmp_path)
+
+
+def test_a_folder_without_volumes_is_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match="holds no volume"):
+        list(train(AMI, tmp_path / "none", data / "val", tmp_path / "out", resume=False, say=lambda *_: None))
+
+
+@pytest.mark.parametrize(("context", "dims"), [(False, 2), (True, 3)])
+def test_other_forms_of_rfn_can_be_trained(context: bool, dims: int, data: Path, tmp_path: Path) -> None:
+    form = {"context": context, "dims": dims, "schedule": Schedule(2, warmup=1, validate_every=2)}
+    go(replace(AMI, **form), data, tmp_path)
+    go(replace(RFN, **form), data, tmp_path)
+    (tmp_path / "end.safetensors").write_bytes((tmp_path / MODEL).read_bytes())
+    rfn = weights.load_model(str(tmp_path / "end.safetensors")).rfn
+    assert (rfn.context, rfn.features.size.dims) == (context, dims)
+
+
+def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(data: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(ord(name))  # what the caller did with torch's own numbers does not matter
+        go(replace(AMI, seed=seed), data, tmp_path / name)
+    assert_same_tensors(tmp_path / "a" / MODEL, tmp_path / "b" / MODEL)
+    with pytest.raises(AssertionError):
+        assert_same_tensors(tmp_path / "a" / MODEL, tmp_path / "c" / MODEL)
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Fail instead of running for ever."""
+
+    def stop(*_: object) -> None:
+        pytest.fail(f"still busy after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="no alarm on this system")
+@pytest.mark.parametrize(("stage", "which"), [("ami", "train"), ("rfn", "train"), ("rfn", "val")])
+def test_volumes_with_too_few_slices_are_refused(stage: str, which: str, data: Path, tmp_path: Path) -> None:
+    if stage == "rfn":
+        go(AMI, data, tmp_path)
+    folders = {"train": data / "train", "val": data / "val", which: tmp_path / "short"}
+    folders[which].mkdir()
+    voxels = np.random.default_rng(0).integers(-700, 900, (26, 25, 4)).astype(np.int16)  # factor 2 needs 5
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([0.5, 0.8, 2.0, 1.0])), folders[which] / "v.nii")
+    settings = replace(AMI, stage=stage)
+    with at_most(5), pytest.raises(UsageError, match="slices"):
+        list(train(settings, folders["train"], folders["val"], tmp_path, resume=False, say=lambda *_: None))
