@@ -1,6 +1,6 @@
 """Enter weights and their scores into the manifest beside them, and print the scores as a Markdown table.
 
-    saint evaluate VAL/*.nii --slices 49 --factor 2,3,4,6,8 --model run/model.safetensors --json > scores.json
+    saint evaluate VAL/*.nii --slices 49 --factor 2,3,4,6,8 --model run/model.safetensors --json-file scores.json
     python benchmarks/manifest.py base run/model.safetensors scores.json training.json
 
 training.json holds one sentence each under "trained_on", "recipe" and "compute".
@@ -11,13 +11,13 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from saint_cli import weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 PROTOCOL = "paper: HU+1024 clipped to 0...4000, range 4000, synthesised slices, central 256x256, mean over slices"
-COLUMNS = ("linear", "cubic", "sagittal", "coronal", "mean", "fused")
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     for argument in ("name", "weights", "scores", "training"):
         parser.add_argument(argument, type=str if argument == "name" else Path)
     options = parser.parse_args()
-    scores = json.loads(options.scores.read_text())
+    scores = json.loads(options.scores.read_text())["scores"]
     model = weights.load_model(str(options.weights))
     target = WEIGHTS / f"saint-{options.name}.safetensors"
     if options.weights.resolve() != target.resolve():
@@ -48,8 +48,8 @@ def summary(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     result = {}
     for factor in sorted({s["factor"] for s in scores}):
         rows = [s for s in scores if s["factor"] == factor]
-        fused, cubic = (sum(s[key] for s in rows) / len(rows) for key in ("fused", "cubic"))
-        result[f"x{factor}"] = {
+        fused, cubic = (mean(s["psnr_db"] for s in rows if s["method"] == method) for method in ("fused", "cubic"))
+        result[f"x{factor:g}"] = {
             "fused dB": round(fused, 2),
             "cubic dB": round(cubic, 2),
             "over cubic dB": round(fused - cubic, 2),
@@ -58,10 +58,13 @@ def summary(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def table(scores: list[dict[str, Any]]) -> str:
-    """A Markdown table of all scores."""
-    head = f"| volume | factor | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}"
-    rows = [f"| {s['volume']} | {s['factor']} | {' | '.join(f'{s[c]:.2f}' for c in COLUMNS)} |" for s in scores]
-    return "\n".join([head, *rows])
+    """A Markdown table of PSNR in dB, one column per method."""
+    methods = list(dict.fromkeys(s["method"] for s in scores))
+    lines = [f"| volume | factor | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}"]
+    for volume, factor in dict.fromkeys((s["volume"], s["factor"]) for s in scores):
+        found = {s["method"]: s["psnr_db"] for s in scores if (s["volume"], s["factor"]) == (volume, factor)}
+        lines.append(f"| {volume} | {factor:g} | {' | '.join(f'{found[m]:.2f}' for m in methods)} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

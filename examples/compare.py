@@ -1,8 +1,6 @@
 """Draw one coronal and one sagittal slice of the example: thick, linear, SAINT, truth, and both errors.
 
-    python examples/compare.py OUT.png [--model base]
-
-Needs matplotlib (pip install 'saint-cli[figures]').
+python examples/compare.py OUT.png [--model base]
 """
 
 import argparse

@@ -22,8 +22,13 @@ def show(renderable: "RenderableType") -> None:
 
 
 def show_json(document: Any) -> None:
-    """Print a result as JSON on stdout; NaN and infinity are refused, for they are not JSON."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    """Print a result as JSON on stdout."""
+    sys.stdout.write(as_json(document))
+
+
+def as_json(document: Any) -> str:
+    """A result as indented JSON; NaN and infinity are refused, for they are not JSON."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def say(message: str) -> None:

@@ -1,77 +1,25 @@
 """How well a model restores slices that were really acquired: degrade, upsample, compare by a named protocol."""
 
-from dataclasses import dataclass, replace
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from saint_cli import degrade, intensity, interpolate, pipeline
+from saint_cli import intensity, interpolate
 from saint_cli.compute import Compute
+from saint_cli.directions import Choices, Report, silent
 from saint_cli.errors import UsageError
-from saint_cli.geometry import grid_by_factor, through_plane_axis
+from saint_cli.geometry import through_plane_axis
 from saint_cli.io import read_volume
-from saint_cli.metrics import PAPER, psnr_by_protocol
-from saint_cli.pipeline import Choices, Report, silent
-from saint_cli.plan import SlicePlan
+from saint_cli.metrics import PAPER, Factor, Protocol
+from saint_cli.pipeline import STAGES, restore
+from saint_cli.scores import Judge, Score, Trial, central, number, require_slices
+from saint_cli.uncertainty import Bin, reliability
 from saint_cli.volume import Volume
 from saint_cli.weights import SaintModel, load_model
-
-CONTEXT = 32
-"""In-plane voxels kept around the scored crop, more than the networks' residuals are seen to reach."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """PSNR in dB of one volume at one factor: the interpolators, and SAINT's stages."""
-
-    volume: str
-    factor: int
-    slices: int
-    linear: float
-    cubic: float
-    sagittal: float
-    coronal: float
-    mean: float
-    fused: float
-
-
-def score(
-    volume: Volume, axis: int, factor: int, model: SaintModel, compute: Compute, report: Report = silent
-) -> Score:
-    """Decimate a dense volume (Eq. 1), restore it, and compare with what was there, by protocol ``paper``.
-
-    axis: its through-plane voxel axis. Trailing slices that decimation cannot reach are left out.
-    """
-    dense = central(volume, axis, PAPER.crop)
-    sparse = degrade.decimate(dense, axis, factor)
-    grid = grid_by_factor(sparse.shape[axis], axis, factor)
-    truth = np.moveaxis(dense.voxels, axis, 2)[..., : grid.count]
-    plan, scene = SlicePlan.of(grid), pipeline.prepare(sparse, grid)
-    estimates = pipeline.estimate(scene, model, plan, compute, Choices(), report)
-    acquired = np.moveaxis(sparse.voxels, axis, 2)
-    mean = (estimates.sagittal + estimates.coronal) / 2
-    results = {
-        "linear": interpolate.linear(acquired, grid),
-        "cubic": interpolate.cubic(acquired, grid),
-        "sagittal": pipeline.assemble(acquired, plan, scene, estimates.sagittal),
-        "coronal": pipeline.assemble(acquired, plan, scene, estimates.coronal),
-        "mean": pipeline.assemble(acquired, plan, scene, mean),
-        "fused": pipeline.assemble(acquired, plan, scene, estimates.fused),
-    }
-    figures = {name: round(psnr_by_protocol(truth, result, 2, factor), 3) for name, result in results.items()}
-    return Score("", factor, grid.count, **figures)
-
-
-def central(volume: Volume, axis: int, crop: int | None) -> Volume:
-    """The volume cut in-plane to the crop that a protocol scores, with ``CONTEXT`` voxels around it."""
-    if crop is None:
-        return volume
-    cut = [slice(None)] * 3
-    for i, size in enumerate(volume.shape):
-        if i != axis:
-            low = max(0, (size - crop) // 2 - CONTEXT)
-            cut[i] = slice(low, size - low)  # symmetric, so that the central crop stays the same
-    return replace(volume, voxels=volume.voxels[tuple(cut)])
 
 
 @dataclass(frozen=True)
@@ -79,31 +27,124 @@ class Cases:
     """What to score: files at factors; axis None for the one with the largest spacing; central slices, None for all."""
 
     files: list[Path]
-    factors: list[int]
+    factors: list[Factor]
     axis: int | None = None
     slices: int | None = None
 
 
-def score_files(cases: Cases, model: str, compute: Compute, report: Report = silent) -> list[Score]:
-    """``score`` for every file and factor.
+@dataclass(frozen=True)
+class Criteria:
+    """How to score: interpolators to compare with, protocol, degradation, and the method's own choices."""
+
+    against: Sequence[str] = tuple(interpolate.METHODS)
+    protocol: Protocol = PAPER
+    degradation: str = "decimate"
+    choices: Choices = field(default_factory=Choices)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one volume at one factor.
+
+    scores: interpolators first, then each model's stages; reliability: by model, observed against predicted error;
+    trial, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and each model's fused result.
+    """
+
+    volume: str
+    factor: float
+    scores: list[Score]
+    reliability: dict[str, list[Bin]]
+    trial: Trial | None
+    pictures: dict[str, np.ndarray]
+
+
+def evaluate_all(
+    cases: Cases, models: list[str], criteria: Criteria, compute: Compute, report: Report = silent
+) -> list[Outcome]:
+    """``evaluate`` for every file and factor; only the first outcome keeps its pictures, for they are large.
 
     Raises:
         SaintError: a file cannot be read, is not CT, or has too few slices for a factor.
     """
-    networks, scores = load_model(model), []
-    for file in cases.files:
-        volume = read_volume(file)
-        if not intensity.is_ct(volume):
-            raise UsageError(f"{file}: not CT; the protocol compares HU from -1024 to 2976")
-        volume = replace(volume, header=replace(volume.header, modality="CT"))
-        axis = cases.axis
-        if axis is None:
-            axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
-        volume = central_slices(volume, axis, cases.slices)
+    networks, outcomes = load_models(models), list[Outcome]()
+    for file, name in names(cases.files).items():
+        volume, axis = dense(file, cases)
         for factor in cases.factors:
-            named = _named(report, f"{file.name} x{factor}")
-            scores.append(replace(score(volume, axis, factor, networks, compute, named), volume=file.name))
-    return scores
+            require_slices(volume.shape[axis], factor)
+        volume = central(volume, axis, criteria.protocol.crop)
+        for factor in cases.factors:
+            trial = Trial.of(volume, axis, factor, criteria.degradation, name)
+            named = _named(report, f"{name} x{number(factor):g}")
+            outcome = evaluate(trial, networks, criteria, compute, named)
+            outcomes.append(replace(outcome, trial=None, pictures={}) if outcomes else outcome)
+    return outcomes
+
+
+def evaluate(
+    trial: Trial, networks: dict[str, SaintModel], criteria: Criteria, compute: Compute, report: Report = silent
+) -> Outcome:
+    """Score every interpolator and every stage of every model on one trial."""
+    judge = Judge(trial, criteria.protocol)
+    outcome = Outcome(trial.volume, number(trial.factor), [], {}, trial, {})
+    for i, name in enumerate(criteria.against):
+        began = time.perf_counter()
+        result = interpolate.METHODS[name](trial.acquired, trial.grid)
+        outcome.scores.append(judge.score(name, result, seconds=time.perf_counter() - began))
+        report("interpolators", i + 1, len(criteria.against))
+    outcome.pictures["cubic"] = interpolate.cubic(trial.acquired, trial.grid)
+    for label, model in networks.items():
+        _evaluate_model(label, model, (judge, outcome), criteria, compute, _named(report, label))
+    return outcome
+
+
+def _evaluate_model(
+    label: str, model: SaintModel, into: tuple[Judge, Outcome], criteria: Criteria, compute: Compute, report: Report
+) -> None:
+    judge, outcome = into
+    began = time.perf_counter()
+    restoration = restore(judge.trial.sparse, model, judge.trial.grid, compute, criteria.choices, report)
+    fused = restoration.stage("fused")
+    seconds = time.perf_counter() - began
+    for i, name in enumerate(STAGES):
+        result = fused if name == "fused" else restoration.stage(name)
+        took = seconds if name == "fused" else None
+        outcome.scores.append(judge.score(name, result, model=label, seconds=took))
+        report("scoring", i + 1, len(STAGES))
+    difference, error = judge.errors(fused, restoration.difference())
+    outcome.reliability[label] = reliability(difference, error, model.calibration)
+    outcome.pictures[f"{label} fused"] = fused
+
+
+def load_models(words: list[str]) -> dict[str, SaintModel]:
+    """Models by name, or by the words that chose them where two share a name.
+
+    Raises:
+        WeightsError: no such model, or a damaged one.
+    """
+    loaded = {word: load_model(word) for word in words}
+    names = [model.name for model in loaded.values()]
+    return {model.name if names.count(model.name) == 1 else word: model for word, model in loaded.items()}
+
+
+def names(files: list[Path]) -> dict[Path, str]:
+    """What to call each file: its name, with as many folders before it as tell it from the others."""
+    found = {file: file.name for file in files}
+    for depth in range(2, max((len(file.parts) for file in files), default=0) + 1):
+        shared = [name for name, times in Counter(found.values()).items() if times > 1]
+        found = {f: "/".join(f.parts[-depth:]) if name in shared else name for f, name in found.items()}
+    return found
+
+
+def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
+    """A file's central slices as CT, and their through-plane axis."""
+    volume = read_volume(file)
+    if not intensity.is_ct(volume):
+        raise UsageError(f"{file}: not CT; the protocols compare HU")
+    volume = replace(volume, header=replace(volume.header, modality="CT"))
+    axis = cases.axis
+    if axis is None:
+        axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
+    return central_slices(volume, axis, cases.slices), axis
 
 
 def central_slices(volume: Volume, axis: int, count: int | None) -> Volume:

@@ -50,6 +50,16 @@ class IntensityMap:
 CT = IntensityMap(*CT_WINDOW_HU, HU_PER_UNIT)
 
 
+def rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Float values rounded to an integer dtype, clipped to its range, never wrapped."""
+    info = np.iinfo(dtype)
+    highest = float(info.max)
+    if int(highest) > info.max:  # 64-bit maxima round up in float64
+        highest = float(np.nextafter(highest, 0))
+    whole: np.ndarray = np.clip(np.rint(values), float(info.min), highest).astype(dtype)
+    return whole
+
+
 def map_for(volume: Volume) -> IntensityMap:
     """The fixed HU window for CT, robust percentiles of the finite voxels for anything else."""
     return CT if is_ct(volume) else _percentile_map(volume.voxels)

@@ -5,10 +5,12 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from saint_cli import compute, geometry, intensity, io, pipeline, weights
+from saint_cli.directions import Choices, Report
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid
-from saint_cli.pipeline import Choices, Report
 from saint_cli.volume import Volume
 
 SLICE_AXIS = 2
@@ -79,7 +81,12 @@ class Engine:
 
 @dataclass(frozen=True)
 class Job:
-    """One scan to upsample; ``modality`` ("CT", "MR") overrules what the file says or leaves open."""
+    """One scan to upsample.
+
+    modality: "CT" or "MR" overrules what the file says or leaves open; series, volume: as ``io.read_volume`` chooses;
+    uncertainty: a second file, for the expected absolute error of every output voxel, HU;
+    keep_slice_thickness: DICOM output keeps the source's SliceThickness.
+    """
 
     source: Path
     target: Path
@@ -89,6 +96,9 @@ class Job:
     series: str | None = None
     modality: str | None = None
     overwrite: bool = False
+    uncertainty: Path | None = None
+    volume: int | None = None
+    keep_slice_thickness: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,7 @@ class Done:
     seconds: float
     peak_memory_mb: float | None
     warnings: tuple[str, ...] = field(default=())
+    uncertainty: str | None = None
 
     @property
     def summary(self) -> str:
@@ -124,7 +135,8 @@ class Done:
         memory = "" if self.peak_memory_mb is None else f", {self.peak_memory_mb / 1000:.1f} GB"
         acquired = self.shape_before["xyz".index(self.axis)]
         kept = f"{self.acquired_kept} of {acquired} acquired slices kept as they are"
-        return f"{sides[0]} -> {sides[1]} along {self.axis}, {kept}, {self.seconds:.1f} s{memory}: {self.target}"
+        error = "" if self.uncertainty is None else f", expected error in HU: {self.uncertainty}"
+        return f"{sides[0]} -> {sides[1]} along {self.axis}, {kept}, {self.seconds:.1f} s{memory}: {self.target}{error}"
 
 
 def run_job(job: Job, report: Report) -> Done:
@@ -134,19 +146,27 @@ def run_job(job: Job, report: Report) -> Done:
         SaintError: of the kind that fits; the target is then as it was before.
     """
     began = time.perf_counter()
-    io.check_writable(job.target, overwrite=job.overwrite)
-    if job.target.exists() and job.target.resolve() == job.source.resolve():
-        raise UsageError(f"{job.target} is the input itself; write the result beside it")
+    _check_targets(job)
     report("reading", 0, 1)
-    volume = io.read_volume(job.source, series=job.series)
+    volume = io.read_volume(job.source, series=job.series, volume=job.volume)
     report("reading", 1, 1)
     if job.modality is not None:
         volume = replace(volume, header=replace(volume.header, modality=job.modality))
     grid = job.grid.on(volume)
+    io.check_result(volume, grid, job.target)
+    if job.uncertainty is not None:
+        wide = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
+        io.check_result(wide, grid, job.uncertainty)
     model, engine = job.engine.start()
-    result = pipeline.upsample(_with_notes(volume, grid, job.engine.model), model, grid, engine, job.choices, report)
+    noted = _with_notes(volume, grid, job.engine.model)
+    if job.uncertainty is not None:
+        _check_calibrated(job, volume, model)
+    restoration = pipeline.restore(noted, model, grid, engine, job.choices, report)
+    result = restoration.result()
     report("writing", 0, 1)
-    io.write_volume(result, job.target, overwrite=job.overwrite)
+    if job.uncertainty is not None:  # first, so that the result itself only appears when all went well
+        io.write_volume(restoration.error(), job.uncertainty, overwrite=job.overwrite)
+    io.write_volume(result, job.target, overwrite=job.overwrite, keep_slice_thickness=job.keep_slice_thickness)
     report("writing", 1, 1)
     return Done(
         source=str(job.source),
@@ -164,7 +184,43 @@ def run_job(job: Job, report: Report) -> Done:
         seconds=round(time.perf_counter() - began, 2),
         peak_memory_mb=_peak_memory_mb(),
         warnings=result.header.warnings,
+        uncertainty=None if job.uncertainty is None else str(job.uncertainty),
     )
+
+
+def _check_targets(job: Job) -> None:
+    """Refuse outputs that cannot be written, or that are the input or each other."""
+    for target in (job.target, job.uncertainty):
+        if target is None:
+            continue
+        io.check_writable(target, overwrite=job.overwrite)
+        if target.exists() and target.resolve() == job.source.resolve():
+            raise UsageError(f"{target} is the input itself; write the result beside it")
+    if job.uncertainty is not None and io.is_folder_target(job.uncertainty):
+        raise UsageError(f"--uncertainty {job.uncertainty} names no file; use one ending in .nii.gz, .nrrd or .mha")
+    if job.uncertainty is not None and job.target.resolve() in job.uncertainty.resolve().parents:
+        raise UsageError(f"--uncertainty {job.uncertainty} lies inside the output folder; name a file beside it")
+    if job.uncertainty is not None and job.uncertainty.resolve() == job.target.resolve():
+        raise UsageError(f"--uncertainty {job.uncertainty} is the output itself; name another file")
+
+
+def _check_calibrated(job: Job, volume: Volume, model: weights.SaintModel) -> None:
+    """Refuse to tell an error that was never measured."""
+    if model.calibration is None:
+        raise UsageError(
+            f"--uncertainty: the weights {job.engine.model} carry no calibration; benchmarks/calibrate.py adds one"
+        )
+    if not intensity.is_ct(volume):
+        raise UsageError(f"--uncertainty: {job.source} is not CT, and errors are known in HU only")
+    for option, chosen in (
+        ("--directions 4", job.choices.directions != 2),
+        ("--tta", job.choices.tta),
+        ("--match-noise", job.choices.match_noise),
+    ):
+        if chosen:
+            raise UsageError(f"--uncertainty was calibrated without {option}; leave one of them out")
+    if job.grid.extrapolate:
+        raise UsageError("--uncertainty knows nothing beyond the last acquired slice; leave out --extrapolate")
 
 
 def _with_notes(volume: Volume, grid: SliceGrid, model: str) -> Volume:

@@ -6,7 +6,7 @@ import numpy as np
 
 from saint_cli.geometry import SliceGrid
 
-TRAINED_OFFSETS = (1 / 8, 7 / 8)
+TRAINED_OFFSETS = (1 / 16, 15 / 16)
 """The offsets nearest to acquired slices that the networks are trained at. Nearer ones are evaluated there, and the
 residual is faded out linearly, since at an acquired slice it is zero by definition (Eq. 5)."""
 

@@ -1,6 +1,7 @@
 """One scan in memory: voxels, where they lie in the patient, and what the file said about them."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +26,34 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class SliceSource:
+    """Where one acquired DICOM slice lies: its file, and which frame of it (from 0)."""
+
+    path: Path
+    frame: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The DICOM slices that a volume was read from, in the order of its z axis.
+
+    ``keeper`` is whatever must live as long as their files do (the unpacked folder of a zip file).
+    """
+
+    slices: tuple[SliceSource, ...]
+    keeper: object = None
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a volume was made of the one that was read: the grid of its slices, and the networks."""
+
+    grid: geometry.SliceGrid
+    model: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
 class Header:
     """What the source file told besides voxels and geometry; holds no patient text.
 
@@ -33,6 +62,9 @@ class Header:
     storage: how the voxels were stored.
     space_code: NIfTI sform code of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI); 1 for other formats.
     warnings: sentences for the user about what was repaired or looks odd.
+    padding: lowest and highest scanner value that means "nothing was measured here" (DICOM PixelPaddingValue).
+    origin: the DICOM slices behind the volume; None for other formats.
+    derivation: None for a volume as it was read.
     """
 
     modality: str | None = None
@@ -40,6 +72,9 @@ class Header:
     storage: Storage | None = None
     space_code: int = 1
     warnings: tuple[str, ...] = field(default=())
+    padding: tuple[float, float] | None = None
+    origin: Origin | None = None
+    derivation: Derivation | None = None
 
 
 @dataclass(frozen=True)

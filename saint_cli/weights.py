@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,21 +18,25 @@ from saint_cli.errors import WeightsError
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
+from saint_cli.uncertainty import Calibration
 
 PACKAGED = Path(__file__).parent / "_weights"
 CHECKOUT = Path(__file__).parent.parent / "weights"
 MANIFEST = "manifest.json"
 DIGEST = "tensors_sha256"
+CALIBRATION = "expected_error"
+METADATA = "__metadata__"
 
 
 @dataclass(frozen=True)
 class SaintModel:
-    """The two networks of SAINT, ready for inference, and where they came from."""
+    """The two networks of SAINT, ready for inference, where they came from, and how far off they are (if known)."""
 
     ami: AMI
     rfn: RFN
     name: str
     sha256: str
+    calibration: Calibration | None = None
 
     @property
     def parameters(self) -> tuple[int, int]:
@@ -92,10 +97,11 @@ def _load(path: Path, _changed: int) -> SaintModel:
     if DIGEST in metadata and metadata[DIGEST] != _digest(state):
         raise WeightsError(f"{path} is damaged: its tensors differ from the checksum stored with them")
     ami, rfn = _networks(state, path)
-    return SaintModel(ami.eval(), rfn.eval(), path.stem.removeprefix("saint-"), sha256)
+    calibration = _calibration(metadata, path)
+    return SaintModel(ami.eval(), rfn.eval(), path.stem.removeprefix("saint-"), sha256, calibration)
 
 
-def save_model(ami: AMI, rfn: RFN, path: Path) -> str:
+def save_model(ami: AMI, rfn: RFN, path: Path, calibration: Calibration | None = None) -> str:
     """Write both networks as half-precision safetensors, in place of what was there; returns the file's sha256.
 
     Half precision keeps 11 bits of each weight and halves the file; ``load_model`` returns to float32. The same
@@ -105,10 +111,37 @@ def save_model(ami: AMI, rfn: RFN, path: Path) -> str:
     state = {
         f"{key}.{k}": v.half().cpu().contiguous() for key, net in nets.items() for k, v in net.state_dict().items()
     }
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(serialise(state, {DIGEST: _digest(state)}))  # several keys would come in random order
+    return _write(state, calibration, path)
+
+
+def calibrate_file(path: Path, calibration: Calibration) -> str:
+    """Put a calibration into a weights file, its tensors unchanged to the last bit; returns the file's new sha256.
+
+    Raises:
+        WeightsError: not a readable safetensors file.
+    """
+    return _write(_tensors(path)[0], calibration, path)
+
+
+def _write(state: dict[str, Tensor], calibration: Calibration | None, path: Path) -> str:
+    metadata = {DIGEST: _digest(state)}
+    if calibration is not None:
+        metadata[CALIBRATION] = calibration.to_json()
+    data = _ordered(serialise(state, metadata))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
     partial.replace(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _ordered(data: bytes) -> bytes:
+    """A safetensors file with the keys of its metadata, which come in random order, sorted."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header[METADATA] = dict(sorted(header[METADATA].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def networks_for(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
@@ -153,6 +186,13 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file ({error})") from None
+
+
+def _calibration(metadata: dict[str, str], path: Path) -> Calibration | None:
+    try:
+        return Calibration.from_json(metadata[CALIBRATION]) if CALIBRATION in metadata else None
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
 
 
 def _networks(state: dict[str, Tensor], path: Path) -> tuple[AMI, RFN]:

@@ -1,7 +1,9 @@
 """Synthetic scans: a phantom volume, and CT and MR series as DICOM data sets that a test may bend before saving."""
 
+import os
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,11 @@ import SimpleITK as sitk
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from saint_cli.volume import Header, Storage, Volume
+from saint_cli import geometry, interpolate
+from saint_cli.volume import Derivation, Header, Storage, Volume
+
+CASES = Path(os.environ.get("SAINT_CASES") or Path(__file__).resolve().parents[2] / "shared" / "cases")
+"""Real files, where they are at hand: in a folder that the environment names, or beside the checkout."""
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -148,6 +154,39 @@ def multiframe(series: Sequence[Dataset]) -> Dataset:
     places = [_item(ImagePositionPatient=data.ImagePositionPatient) for data in series]
     image.PerFrameFunctionalGroupsSequence = [_item(PlanePositionSequence=[place]) for place in places]
     return image
+
+
+def rescaled(series: list[Dataset]) -> list[Dataset]:
+    """The series with another slope and intercept in every slice."""
+    for index, data in enumerate(series):
+        data.RescaleSlope, data.RescaleIntercept = f"{0.5 + index}", f"{10 * index}"
+    return series
+
+
+def pet() -> list[Dataset]:
+    """A whole-body PET series, its slope another in every slice."""
+    series = slices(modality="PT")
+    for index, data in enumerate(series):
+        data.SOPClassUID = uid.PositronEmissionTomographyImageStorage
+        data.SeriesType, data.Units, data.DecayCorrection = ["WHOLE BODY", "IMAGE"], "BQML", "START"
+        data.NumberOfSlices, data.ImageIndex, data.RescaleSlope = len(series), index + 1, f"{0.5 + index}"
+        data.RescaleIntercept = "0"
+    return series
+
+
+def interpolated(volume: Volume, factor: int, *, extrapolate: bool = False) -> Volume:
+    """The volume on a grid ``factor`` times finer along z, linearly, with what the pipeline notes about it."""
+    grid = geometry.grid_by_factor(volume.shape[2], 2, factor, extrapolate=extrapolate)
+    voxels = interpolate.linear(volume.voxels, grid)
+    if volume.voxels.dtype.kind in "iu":
+        voxels = np.rint(voxels).astype(volume.voxels.dtype)
+    header = replace(volume.header, derivation=Derivation(grid, "linear", "0" * 64))
+    return Volume(voxels, grid.refine(volume.affine_lps), header)
+
+
+def saved_series(folder: Path) -> list[Dataset]:
+    """The data sets in a folder, by file name."""
+    return [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
 
 
 def _item(**elements: object) -> Dataset:

@@ -1,21 +1,21 @@
 """Real files that broke other readers, where they are at hand beside the checkout; see CASES.md there."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from fabricate import CASES, interpolated
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io import describe, read_volume, write_volume
 from saint_cli.volume import Volume
 
-CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
-
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the real cases are not beside this checkout")
 
 
-def read(name: str, **options: str) -> Volume:
+def read(name: str, **options: Any) -> Volume:
     return read_volume(CASES / name, **options)
 
 
@@ -60,6 +60,7 @@ REFUSED = [
     ("d07_mr_two_orientations", UsageError, "2 stacks"),
     ("d16_mr_ge_dti_4d", UsageError, "4 stacks"),
     ("d42_non_images", GeometryError, "nothing to interpolate"),
+    ("d42_non_images/rtplan_truncated.dcm", UsageError, "nothing to interpolate"),
     ("n06_rgb_nifti_10mm/ct_perfusion.nii.gz", UnreadableError, "colour"),
     ("n11_5d_crashes_simpleitk/5D_small.nii", GeometryError, "5-D"),
     ("n12_not_nifti/not-nifti.nii", UnreadableError, "not a NIfTI"),
@@ -133,6 +134,7 @@ def test_segmentations_beside_a_series_are_skipped_and_counted() -> None:
     volume = read("d33_ct_overlapping")
     assert volume.voxels.min() == -3024
     assert volume.voxels.dtype == np.int16
+    assert volume.header.padding == (-3024, -3024)
 
 
 def test_rescale_of_functional_groups_is_applied() -> None:
@@ -174,3 +176,44 @@ def test_label_maps_are_read_with_a_warning(name: str) -> None:
 @pytest.mark.parametrize("name", ["n17_nrrd_mha/brain1_image.nrrd", "n16_thick_pd_ct/chris_PD.nii.gz"])
 def test_scans_are_not_taken_for_label_maps(name: str) -> None:
     assert not any("labels" in w for w in read(name).header.warnings)
+
+
+DERIVABLE = {
+    "d02_ct_philips_tilt18": None,
+    "d07_mr_two_orientations": "2",
+    "d10_mr_per_slice_slope": None,
+    "d11_mr_same_volume_6_syntaxes/compressed_rle": None,
+    "d13_mr_hyperfine/001": None,
+    "d16_mr_ge_dti_4d": "3",
+    "d29_mr_oblique_sbs_lies": None,
+    "d33_ct_overlapping": None,
+    "d39_ct_enh_palette": None,
+}
+
+
+@pytest.mark.parametrize("name", DERIVABLE)
+def test_a_series_goes_to_dicom_and_back_with_its_spacing_divided(name: str, tmp_path: Path) -> None:
+    volume = read(name, series=DERIVABLE[name])
+    dense = interpolated(volume, 4)
+    write_volume(dense, tmp_path / "out")
+    again = read_volume(tmp_path / "out")
+    assert again.shape[2] == (volume.shape[2] - 1) * 4 + 1
+    np.testing.assert_allclose(again.affine_lps, dense.affine_lps, atol=1e-6)
+    np.testing.assert_array_equal(again.voxels[..., ::4], volume.voxels)
+    (before,) = (s for s in describe(CASES / name).stacks if str(s.number) == (DERIVABLE[name] or "1"))
+    (after,) = describe(tmp_path / "out").stacks
+    assert before.slice_distance_mm is not None
+    assert after.slice_distance_mm == pytest.approx(before.slice_distance_mm / 4, abs=1e-5)
+    assert after.order == before.order
+
+
+@pytest.mark.parametrize("volume", [1, 4])
+def test_a_volume_of_a_4d_series_can_be_chosen(volume: int) -> None:
+    assert read("d16_mr_ge_dti_4d", volume=volume).shape == (64, 64, 4)
+
+
+def test_a_volume_of_a_4d_nifti_file_can_be_chosen() -> None:
+    name = "n13_endian_extension_nifti2/example_nifti2.nii.gz"
+    first, second = (read(name, volume=k) for k in (1, 2))
+    assert first.shape == second.shape
+    assert not np.array_equal(first.voxels, second.voxels)

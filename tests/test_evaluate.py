@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import nibabel
@@ -10,11 +11,15 @@ from nets import tiny
 
 from saint_cli import degrade, interpolate, pipeline, weights
 from saint_cli.compute import Compute
-from saint_cli.errors import GeometryError, UnreadableError
-from saint_cli.evaluate import CONTEXT, Cases, central, central_slices, score, score_files
+from saint_cli.errors import GeometryError, UnreadableError, UsageError
+from saint_cli.evaluate import Cases, Criteria, Outcome, central_slices, evaluate, evaluate_all, load_models, names
 from saint_cli.geometry import grid_by_factor
-from saint_cli.metrics import central_crop, psnr_by_protocol
+from saint_cli.metrics import ALL, Factor, Protocol, psnr_by_protocol
+from saint_cli.pipeline import STAGES
+from saint_cli.scores import Score, Trial
+from saint_cli.uncertainty import Calibration
 from saint_cli.volume import Volume
+from saint_cli.weights import SaintModel
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
@@ -28,58 +33,102 @@ def smooth(shape: tuple[int, int, int] = (14, 12, 11), axis: int = 2) -> Volume:
     return replace(scan, voxels=voxels.astype(np.float32))
 
 
+def outcome_of(
+    volume: Volume,
+    axis: int,
+    factor: Factor,
+    model: SaintModel | None = None,
+    criteria: Criteria = Criteria(),  # noqa: B008  (frozen)
+) -> Outcome:
+    trial = Trial.of(volume, axis, factor, criteria.degradation, "scan")
+    return evaluate(trial, {} if model is None else {"m": model}, criteria, CPU)
+
+
+def by_method(outcome: Outcome) -> dict[str, Score]:
+    return {score.method: score for score in outcome.scores}
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_interpolators_are_scored_against_the_slices_that_were_there(axis: int) -> None:
     volume = smooth(axis=axis)
-    found = score(volume, axis, 3, tiny.linear_model(), CPU)
+    found = by_method(outcome_of(volume, axis, 3))
     count = (volume.shape[axis] - 1) // 3 * 3 + 1
     truth = np.moveaxis(volume.voxels, axis, 2)[..., :count]
-    for name, method in (("linear", interpolate.linear), ("cubic", interpolate.cubic)):
+    for name, method in interpolate.METHODS.items():
         result = method(truth[..., ::3], grid_by_factor((count - 1) // 3 + 1, 2, 3))
-        assert getattr(found, name) == pytest.approx(psnr_by_protocol(truth, result, 2, 3), abs=2e-3)
-    assert found.cubic > found.linear + 3
-    assert (found.factor, found.slices) == (3, count)
+        assert found[name].psnr_db == pytest.approx(psnr_by_protocol(truth, result, 2, 3), abs=2e-3)
+        assert found[name].slices == count
+        assert found[name].scored == (count - 1) // 3 * 2
+    assert found["cubic"].psnr_db > found["linear"].psnr_db + 3
+    assert found["cubic"].ssim > found["linear"].ssim
+    assert found["bicubic-misaligned"].psnr_db < found["linear"].psnr_db
 
 
 def test_a_model_that_adds_nothing_scores_as_linear_interpolation() -> None:
-    found = score(smooth(), 2, 3, tiny.linear_model(), CPU)
-    for name in ("sagittal", "coronal", "mean", "fused"):
-        assert getattr(found, name) == pytest.approx(found.linear, abs=2e-3)
+    found = by_method(outcome_of(smooth(), 2, 3, tiny.linear_model()))
+    for name in STAGES:
+        assert found[name].psnr_db == pytest.approx(found["linear"].psnr_db, abs=2e-3)
+        assert found[name].bias_hu == pytest.approx(found["linear"].bias_hu, abs=2e-3)
 
 
-def test_the_fused_score_is_that_of_the_upsampled_volume() -> None:
+@pytest.mark.parametrize("protocol", [Criteria().protocol, ALL], ids=lambda p: p.name)
+def test_the_fused_score_is_that_of_the_upsampled_volume(protocol: Protocol) -> None:
     volume = smooth()
     sparse = degrade.decimate(volume, 2, 5)
     restored = pipeline.upsample(sparse, tiny.model(), grid_by_factor(3, 2, 5), CPU)
-    found = score(volume, 2, 5, tiny.model(), CPU)
-    assert found.fused == pytest.approx(psnr_by_protocol(volume.voxels, restored.voxels, 2, 5), abs=2e-3)
-    assert len({found.sagittal, found.coronal, found.mean, found.fused, found.linear}) == 5
+    found = by_method(outcome_of(volume, 2, 5, tiny.model(), Criteria(protocol=protocol)))
+    wanted = psnr_by_protocol(volume.voxels, restored.voxels, 2, 5, protocol)
+    assert found["fused"].psnr_db == pytest.approx(wanted, abs=2e-3)
+    assert len({found[name].psnr_db for name in (*STAGES, "linear")}) == 5
+
+
+def test_a_fractional_factor_is_that_of_its_own_grid() -> None:
+    volume = smooth()
+    sparse = degrade.decimate(volume, 2, 5)
+    truth = volume.voxels[..., ::2]
+    outcome = outcome_of(volume, 2, Fraction(5, 2), tiny.model())
+    grid = outcome.trial.grid
+    restored = pipeline.upsample(sparse, tiny.model(), grid, CPU)
+    wanted = psnr_by_protocol(truth, restored.voxels, 2, Fraction(5, 2))
+    found = by_method(outcome)["fused"]
+    assert found.psnr_db == pytest.approx(wanted, abs=2e-3)
+    assert (found.factor, found.slices, found.scored) == (2.5, 6, 4)
+
+
+def test_averaged_slabs_are_harder_and_their_truth_stays_the_dense_slices() -> None:
+    volume = smooth((14, 12, 21))
+    scores = [by_method(outcome_of(volume, 2, 4, None, Criteria(degradation=d))) for d in ("decimate", "average")]
+    assert scores[0]["cubic"].psnr_db > scores[1]["cubic"].psnr_db + 2
+    averaged = outcome_of(volume, 2, 4, None, Criteria(degradation="average")).trial
+    np.testing.assert_array_equal(averaged.truth, volume.voxels)
+    assert np.abs(averaged.acquired - volume.voxels[..., ::4]).max() > 1
 
 
 def test_a_ramp_is_restored_without_error() -> None:
     ramp = np.broadcast_to(np.arange(9, dtype=np.int16) * 6, (7, 6, 9))
     volume = replace(tiny.volume((7, 6, 9)), voxels=np.ascontiguousarray(ramp))
-    assert score(volume, 2, 4, tiny.linear_model(), CPU).linear == math.inf
+    found = by_method(outcome_of(volume, 2, 4))["linear"]
+    assert (found.psnr_db, found.ssim, found.bias_hu) == (math.inf, None, 0)  # 6 pixels are too few for SSIM
 
 
-def test_too_few_slices_are_refused() -> None:
-    with pytest.raises(GeometryError, match="leave one"):
-        score(smooth((6, 5, 4)), 2, 4, tiny.linear_model(), CPU)
+def test_seconds_are_told_for_whole_methods_only() -> None:
+    scores = outcome_of(smooth(), 2, 3, tiny.model()).scores
+    assert {s.label for s in scores if s.seconds is None} == {"m sagittal", "m coronal", "m mean"}
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("size", [40, 89, 90, 100, 101])
-def test_the_central_crop_of_the_cut_is_that_of_the_volume(size: int, axis: int) -> None:
-    crop = 24
-    shape = np.insert([size, size + 7], axis, 2)
-    volume = Volume(np.arange(shape.prod()).reshape(shape), np.eye(4))
-    cut = central(volume, axis, crop)
-    for j in range(2):
-        wanted, found = (central_crop(v.voxels.take(j, axis), crop) for v in (volume, cut))
-        np.testing.assert_array_equal(found, wanted)
-    assert cut.shape[axis] == 2
-    assert all(n <= crop + 2 * CONTEXT + 1 for i, n in enumerate(cut.shape) if i != axis)
-    assert central(volume, axis, None) is volume
+def test_interpolators_are_those_that_were_asked_for_in_that_order() -> None:
+    scores = outcome_of(smooth(), 2, 3, None, Criteria(("lanczos", "linear"))).scores
+    assert [s.method for s in scores] == ["lanczos", "linear"]
+
+
+@pytest.mark.parametrize("calibration", [None, Calibration((0.0, 50.0), (7.0, 7.0))])
+def test_reliability_counts_every_synthesised_voxel_and_predicts_if_calibrated(calibration: Calibration | None) -> None:
+    model = replace(tiny.model(), calibration=calibration)
+    bins = outcome_of(smooth(), 2, 5, model).reliability["m"]
+    assert sum(b.voxels for b in bins) == 14 * 12 * 8
+    for b in bins:
+        assert b.predicted_hu == (None if calibration is None else 7)
+        assert b.observed_hu > 0
 
 
 @pytest.fixture
@@ -102,25 +151,58 @@ def model(tmp_path: Path) -> str:
     return str(tmp_path / "m.safetensors")
 
 
+def linear_psnr(outcome: Outcome) -> float:
+    return by_method(outcome)["linear"].psnr_db
+
+
 def test_every_file_is_scored_at_every_factor_along_its_own_axis(files: list[Path], model: str) -> None:
     heard = set()
-    scores = score_files(Cases(files, [2, 4]), model, CPU, lambda *a: heard.add(a[0].rsplit(" ", 1)[0]))
-    assert [(s.volume, s.factor) for s in scores] == [
+    outcomes = evaluate_all(Cases(files, [2, 4]), [model], Criteria(), CPU, lambda *a: heard.add(a[0].split(" x")[0]))
+    assert [(o.volume, o.factor) for o in outcomes] == [
         ("axial.nii.gz", 2),
         ("axial.nii.gz", 4),
         ("sagittal.nii.gz", 2),
         ("sagittal.nii.gz", 4),
     ]
-    assert heard == {"axial.nii.gz x2", "axial.nii.gz x4", "sagittal.nii.gz x2", "sagittal.nii.gz x4"}
-    assert scores[0].linear > scores[1].linear + 3
-    assert scores[2].linear > scores[3].linear + 3
+    assert heard == {"axial.nii.gz", "sagittal.nii.gz"}
+    assert linear_psnr(outcomes[0]) > linear_psnr(outcomes[1]) + 3
+    assert linear_psnr(outcomes[2]) > linear_psnr(outcomes[3]) + 3
+
+
+def test_only_the_first_outcome_keeps_its_volumes(files: list[Path], model: str) -> None:
+    first, second = evaluate_all(Cases(files, [4]), [model], Criteria(), CPU)
+    assert list(first.pictures) == ["cubic", "m fused"]
+    assert first.trial is not None
+    assert (second.pictures, second.trial) == ({}, None)
 
 
 def test_an_axis_may_be_named_and_the_slices_limited(files: list[Path], model: str) -> None:
-    (named,) = score_files(Cases(files[:1], [2], axis=1), model, CPU)
-    assert named.slices == 11  # of 12 along y
-    (few,) = score_files(Cases(files[:1], [2], slices=5), model, CPU)
-    assert few.slices == 5
+    (named,) = evaluate_all(Cases(files[:1], [2], axis=1), [model], Criteria(), CPU)
+    assert named.scores[0].slices == 11  # of 12 along y
+    (few,) = evaluate_all(Cases(files[:1], [2], slices=5), [model], Criteria(), CPU)
+    assert few.scores[0].slices == 5
+
+
+def test_models_of_one_name_are_told_apart_by_their_paths(model: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = str(tmp_path / "other" / "m.safetensors")
+    weights.save_model(tiny.ami(1), tiny.rfn(1), Path(other))
+    assert list(load_models([model])) == ["m"]
+    assert list(load_models([model, other])) == [model, other]
+
+
+def test_a_factor_beyond_the_slices_is_refused_before_anything_is_scored(files: list[Path], model: str) -> None:
+    heard: list[str] = []
+    with pytest.raises(GeometryError, match="of 13 slices that leaves one; at least 14"):
+        evaluate_all(Cases(files, [2, 13]), [model], Criteria(), CPU, lambda *a: heard.append(a[0]))
+    assert heard == []
+
+
+def test_what_is_not_ct_is_refused(tmp_path: Path, model: str) -> None:
+    path = tmp_path / "mr.nii"
+    nibabel.save(nibabel.Nifti1Image(np.full((9, 9, 9), 400, np.int16), np.eye(4)), path)
+    with pytest.raises(UsageError, match=r"mr\.nii: not CT"):
+        evaluate_all(Cases([path], [2]), [model], Criteria(), CPU)
 
 
 @pytest.mark.parametrize(("count", "kept"), [(None, range(11)), (5, range(3, 8)), (4, range(3, 7)), (50, range(11))])
@@ -133,4 +215,11 @@ def test_central_slices_are_those_in_the_middle(axis: int, count: int | None, ke
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, model: str) -> None:
     with pytest.raises(UnreadableError, match=r"gone\.nii"):
-        score_files(Cases([tmp_path / "gone.nii"], [2]), model, CPU)
+        evaluate_all(Cases([tmp_path / "gone.nii"], [2]), [model], Criteria(), CPU)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    files = [Path("kits/case_1/imaging.nii.gz"), Path("kits/case_2/imaging.nii.gz"), Path("other/a.nii")]
+    assert list(names(files).values()) == ["case_1/imaging.nii.gz", "case_2/imaging.nii.gz", "a.nii"]
+    assert list(names([Path("a/x/v.nii"), Path("b/x/v.nii")]).values()) == ["a/x/v.nii", "b/x/v.nii"]
+    assert names([Path("v.nii")]) == {Path("v.nii"): "v.nii"}

@@ -16,7 +16,9 @@ NUMPY_SIDE = {"errors", "geometry", "volume"}
 
 NETWORK_SIDE = {"compute", "planes", "nets", "weights"}
 
-LEARNING_SIDE = {"io", "intensity", "interpolate", "plan", "pipeline", "degrade", "metrics"}
+SCORING_SIDE = {"noise", "scores", "uncertainty"}
+
+LEARNING_SIDE = {"io", "intensity", "interpolate", "plan", "scene", "directions", "pipeline", "degrade", "metrics"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -26,8 +28,12 @@ ALLOWED: dict[str, set[str]] = {
     "io": {*NUMPY_SIDE, "version"},
     "interpolate": NUMPY_SIDE,
     "plan": NUMPY_SIDE,
+    "padding": {*NUMPY_SIDE, "plan"},
     "degrade": {*NUMPY_SIDE, "intensity"},
     "metrics": {*NUMPY_SIDE, "intensity"},
+    "noise": {"errors"},
+    "uncertainty": {"errors"},
+    "scores": {*NUMPY_SIDE, "degrade", "metrics", "noise"},
     "compute": {"errors"},
     "planes": {"errors"},
     "nets.winograd": {"errors"},
@@ -36,11 +42,34 @@ ALLOWED: dict[str, set[str]] = {
     "nets.ami": {"errors", "nets.blocks", "nets.fdm"},
     "nets.rfn": {"errors", "nets.blocks", "nets.fdm"},
     "nets": {"errors", "nets"},
-    "weights": {"errors", "nets", "version"},
-    "pipeline": {*NUMPY_SIDE, *NETWORK_SIDE, "intensity", "interpolate", "plan"},
-    "evaluate": {*NUMPY_SIDE, *NETWORK_SIDE, *LEARNING_SIDE},
-    "training": {*NUMPY_SIDE, *NETWORK_SIDE, *LEARNING_SIDE},
-    "jobs": {*NUMPY_SIDE, "compute", "weights", "io", "intensity", "plan", "pipeline", "version"},
+    "weights": {"errors", "nets", "uncertainty", "version"},
+    "texture": {*NUMPY_SIDE, "intensity", "noise", "padding", "plan"},
+    "scene": {*NUMPY_SIDE, "planes", "intensity", "padding", "plan"},
+    "directions": {*NUMPY_SIDE, "compute", "planes", "nets", "plan", "scene"},
+    "pipeline": {
+        *NUMPY_SIDE,
+        *NETWORK_SIDE,
+        "intensity",
+        "plan",
+        "scene",
+        "directions",
+        "texture",
+        "padding",
+        "uncertainty",
+    },
+    "evaluate": {*NUMPY_SIDE, *NETWORK_SIDE, *LEARNING_SIDE, *SCORING_SIDE},
+    "training": {*NUMPY_SIDE, *NETWORK_SIDE, *LEARNING_SIDE, "version"},
+    "jobs": {
+        *NUMPY_SIDE,
+        "compute",
+        "weights",
+        "io",
+        "intensity",
+        "plan",
+        "directions",
+        "pipeline",
+        "version",
+    },
     "engine": {*NUMPY_SIDE, "jobs"},
     "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs"},
     "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate"},
@@ -53,7 +82,7 @@ ALLOWED: dict[str, set[str]] = {
 
 FREE = ("cli", "__main__", "")
 
-TORCH_ROOMS = {*NETWORK_SIDE, "pipeline", "training", "evaluate"}
+TORCH_ROOMS = {*NETWORK_SIDE, "scene", "directions", "pipeline", "training", "evaluate"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -129,13 +158,22 @@ def test_only_the_console_prints(path: Path) -> None:
     assert not [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
 
 
-HEAVY = ("torch", "numpy", "SimpleITK", "nibabel", "pydicom")
+PICTURES_AND_SCORES = ("matplotlib", "skimage", "scipy")
+"""Needed by evaluation alone, and slow to import."""
+
+HEAVY = ("torch", "numpy", "SimpleITK", "nibabel", "pydicom", *PICTURES_AND_SCORES)
 
 
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
-    [(["--help"], HEAVY), (["info", "--help"], HEAVY), (["info", "scan.nii"], ("torch", "safetensors"))],
-    ids=["help", "info help", "info"],
+    [
+        (["--help"], HEAVY),
+        (["info", "--help"], HEAVY),
+        (["evaluate", "--help"], HEAVY),
+        (["info", "scan.nii"], ("torch", "safetensors", *PICTURES_AND_SCORES)),
+        (["upsample", "scan.nii", "-o", "out.nii"], PICTURES_AND_SCORES),
+    ],
+    ids=["help", "info help", "evaluate help", "info", "upsample"],
 )
 def test_commands_that_compute_nothing_load_nothing_heavy(
     tmp_path: Path, arguments: list[str], unwanted: tuple[str, ...]

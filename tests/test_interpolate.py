@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+import torch
+from scipy import ndimage
 
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
-from saint_cli.interpolate import cubic, linear
+from saint_cli.interpolate import METHODS, bicubic_misaligned, bspline, cubic, lanczos, linear
+
+ALIGNED = [linear, cubic, bspline, lanczos]
 
 GRIDS = [
     grid_by_factor(6, 2, 2),
@@ -17,7 +21,7 @@ def random_slices() -> np.ndarray:
     return np.random.default_rng(2).integers(-1000, 3000, (4, 3, 6)).astype(np.int16)
 
 
-@pytest.mark.parametrize("method", [linear, cubic])
+@pytest.mark.parametrize("method", ALIGNED)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_acquired_slices_come_back_exactly(method, grid: SliceGrid) -> None:  # type: ignore[no-untyped-def]
     slices = random_slices()
@@ -49,13 +53,13 @@ def test_cubic_reproduces_a_quadratic_inside(grid: SliceGrid) -> None:
     assert np.abs(linear(quadratic(np.arange(6.0))[None], grid)[0] - quadratic(position))[inside].max() > 0.1
 
 
-@pytest.mark.parametrize("method", [linear, cubic])
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_constant_stays_constant_to_the_ends(method) -> None:  # type: ignore[no-untyped-def]
     for grid in GRIDS:
         np.testing.assert_allclose(method(np.full((2, 6), 40.0), grid), 40.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", [linear, cubic])
+@pytest.mark.parametrize("method", ALIGNED)
 def test_beyond_the_last_acquired_slice_nothing_grows(method) -> None:  # type: ignore[no-untyped-def]
     grid = grid_by_factor(6, 2, 3, extrapolate=True)
     beyond = method(np.arange(6.0)[None], grid)[0, -2:]
@@ -66,3 +70,49 @@ def test_small_integers_do_not_wrap() -> None:
     slices = np.array([[0, 255, 0, 255]], np.uint8)
     np.testing.assert_allclose(linear(slices, grid_by_factor(4, 1, 2))[0], [0, 127.5, 255, 127.5, 0, 127.5, 255])
     assert cubic(slices, grid_by_factor(4, 1, 2)).max() >= 255
+
+
+def ramp(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.float32)[None] * 100 - 900
+
+
+@pytest.mark.parametrize(("method", "within"), [(linear, 1e-3), (cubic, 1e-3), (bspline, 0.01), (lanczos, 2.0)])
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_a_linear_ramp_is_reproduced_inside(method, within: float, factor: int) -> None:  # type: ignore[no-untyped-def]
+    found = method(ramp(20), grid_by_factor(20, 1, factor))[0]
+    wanted = np.linspace(-900, 1000, 19 * factor + 1)
+    inside = slice(7 * factor, -7 * factor)
+    np.testing.assert_allclose(found[inside], wanted[inside], atol=within)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_misaligned_bicubic_lies_half_the_difference_of_the_spacings_off(factor: int) -> None:
+    shifted = bicubic_misaligned(ramp(20), grid_by_factor(20, 1, factor))[0]
+    off = (shifted - np.linspace(-900, 1000, 19 * factor + 1))[7 * factor : 13 * factor]
+    assert off.mean() == pytest.approx(-50 * (1 - 1 / factor), abs=1e-3)
+
+
+@pytest.mark.parametrize("grid", GRIDS[:2] + GRIDS[3:], ids=str)
+def test_bspline_is_that_of_scipy(grid: SliceGrid) -> None:
+    slices, position = random_slices(), np.arange(grid.count) * grid.step
+    lines = slices.reshape(-1, 6).astype(float)
+    wanted = [ndimage.map_coordinates(line, position[None], order=3, mode="mirror") for line in lines]
+    np.testing.assert_allclose(bspline(slices, grid).reshape(-1, grid.count), wanted, atol=0.01)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 7])
+def test_misaligned_bicubic_is_that_of_torch_and_keeps_no_acquired_slice(factor: int) -> None:
+    slices = random_slices()
+    lines = torch.from_numpy(slices.astype(np.float32)).reshape(1, 1, 12, 6)
+    resized = torch.nn.functional.interpolate(lines, size=(12, 6 * factor), mode="bicubic", align_corners=False)
+    found = bicubic_misaligned(slices, grid_by_factor(6, 2, factor))
+    np.testing.assert_allclose(found, resized.reshape(4, 3, -1)[..., : found.shape[-1]], atol=0.01)
+    assert (np.abs(found[..., ::factor] - slices).mean((0, 1)) > 10).all()
+
+
+def test_two_slices_are_enough_for_every_method() -> None:
+    slices = random_slices()[..., :2]
+    for method in METHODS.values():
+        found = method(slices, grid_by_factor(2, 2, 4))
+        assert np.isfinite(found).all()
+        assert found.shape == (4, 3, 5)

@@ -8,11 +8,12 @@ import pytest
 import torch
 from nets import tiny
 
-from saint_cli import geometry, pipeline, weights
+from saint_cli import geometry, io, pipeline, weights
 from saint_cli.compute import Compute
+from saint_cli.directions import Choices, silent
 from saint_cli.errors import GeometryError, OutputError, SaintError, UnreadableError, UsageError, WeightsError
 from saint_cli.jobs import Done, Engine, Grid, Job, run_job
-from saint_cli.pipeline import Choices, silent
+from saint_cli.uncertainty import Calibration
 from saint_cli.volume import Header, Volume
 
 
@@ -236,3 +237,78 @@ def test_a_dicom_stack_is_interpolated_along_its_slices_whatever_their_spacing()
 def test_of_equal_spacings_the_last_axis_is_taken() -> None:
     volume = Volume(np.zeros((6, 5, 4), np.int16), np.diag([1.0, 1.0, 1.0, 1.0]))
     assert Grid(factor=2).on(volume).axis == 2
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Engine:
+    path = tmp_path_factory.mktemp("calibrated") / "tiny.safetensors"
+    weights.save_model(tiny.ami(), tiny.rfn(), path, Calibration((0.0, 100.0), (3.0, 53.0)))
+    return replace(engine, model=str(path))
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
+def test_uncertainty_writes_a_second_volume_and_changes_nothing_in_the_first(
+    ending: str, tmp_path: Path, calibrated: Engine
+) -> None:
+    source = save(ct(), tmp_path / "in.nii")
+    plain, beside, error = (tmp_path / f"{name}{ending}" for name in ("plain", "beside", "error"))
+    run_job(Job(source, plain, Grid(factor=4), calibrated), silent)
+    done = run_job(Job(source, beside, Grid(factor=4), calibrated, uncertainty=error), silent)
+    assert beside.read_bytes() == plain.read_bytes()
+    assert done.uncertainty == str(error)
+    assert done.summary.endswith(f"{beside}, expected error in HU: {error}")
+    result, written = io.read_volume(beside), io.read_volume(error)
+    np.testing.assert_array_equal(written.affine_lps, result.affine_lps)
+    assert written.voxels.dtype == np.float32
+    assert (written.voxels[..., ::4] == 0).all()
+    between = np.delete(written.voxels, np.s_[::4], axis=2)
+    assert 3 <= between.min() < between.max() <= 53
+
+
+def test_without_uncertainty_the_summary_is_silent_about_it(tmp_path: Path, calibrated: Engine) -> None:
+    done = run_job(Job(save(ct(), tmp_path / "i.nii"), tmp_path / "o.nii", Grid(factor=2), calibrated), silent)
+    assert done.uncertainty is None
+    assert "error" not in done.summary
+
+
+UNTOLD = {
+    "the output": (lambda d, job: replace(job, uncertainty=d / "sub" / ".." / "out.nii"), UsageError, "output itself"),
+    "the input": (lambda d, job: replace(job, uncertainty=job.source, overwrite=True), UsageError, "input itself"),
+    "there already": (lambda d, job: replace(job, uncertainty=save(ct(), d / "x.nii")), OutputError, "exists already"),
+    "no format": (lambda d, job: replace(job, uncertainty=d / "x.png"), UsageError, "no output format"),
+    "not CT": (lambda d, job: replace(job, modality="MR"), UsageError, "not CT"),
+    "four directions": (lambda d, job: replace(job, choices=Choices(directions=4)), UsageError, "--directions 4"),
+    "flips": (lambda d, job: replace(job, choices=Choices(tta=True)), UsageError, "--tta"),
+    "noise": (lambda d, job: replace(job, choices=Choices(match_noise=True)), UsageError, "--match-noise"),
+    "in the output": (
+        lambda d, job: replace(job, target=d / "new", uncertainty=d / "new" / "e.nii"),
+        UsageError,
+        "inside the output folder",
+    ),
+    "a folder": (lambda d, job: replace(job, uncertainty=d / "folder"), UsageError, "names no file"),
+    "extrapolated": (lambda d, job: replace(job, grid=Grid(factor=2, extrapolate=True)), UsageError, "--extrapolate"),
+}
+
+
+@pytest.mark.parametrize("name", UNTOLD)
+def test_uncertainty_that_cannot_be_told_is_refused_before_anything_is_computed(
+    name: str, tmp_path: Path, calibrated: Engine
+) -> None:
+    change, kind, words = UNTOLD[name]
+    (tmp_path / "sub").mkdir()
+    source, heard = save(ct(), tmp_path / "in.nii"), set()
+    before = source.read_bytes()
+    job = Job(source, tmp_path / "out.nii", Grid(factor=2), calibrated, uncertainty=tmp_path / "error.nii")
+    with pytest.raises(kind, match=words):
+        run_job(change(tmp_path, job), lambda stage, done, total: heard.add(stage))
+    assert heard <= {"reading"}
+    assert source.read_bytes() == before
+    assert not (tmp_path / "out.nii").exists()
+    assert not (tmp_path / "error.nii").exists()
+
+
+def test_weights_without_calibration_cannot_tell_uncertainty(tmp_path: Path, engine: Engine) -> None:
+    job = Job(save(ct(), tmp_path / "in.nii"), tmp_path / "out.nii", Grid(factor=2), engine)
+    with pytest.raises(UsageError, match="carry no calibration"):
+        run_job(replace(job, uncertainty=tmp_path / "error.nii"), silent)
+    assert not list(tmp_path.glob("[eo]*.nii"))

@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from saint_cli.metrics import ALL, PAPER, central_crop, psnr, psnr_by_protocol
+from saint_cli.metrics import ALL, PAPER, central_crop, psnr, psnr_by_protocol, scored_slices, ssim
 
 
 def truth(shape: tuple[int, int, int] = (10, 9, 9)) -> np.ndarray:
@@ -75,3 +77,43 @@ def test_central_crop_is_as_central_and_as_large_as_can_be(shape: tuple[int, int
     cropped = central_crop(plane, 4)
     assert cropped.shape == tuple(min(4, n) for n in shape)
     assert cropped[0, 0] == plane[corner]
+
+
+@pytest.mark.parametrize(
+    ("factor", "left_out"),
+    [(4, {0, 4, 8}), (Fraction(5, 2), {0, 5, 10}), (Fraction(7, 3), {0, 7}), (Fraction(4), {0, 4, 8})],
+)
+def test_synthesised_slices_are_those_at_no_multiple_of_the_factor(factor: Fraction, left_out: set[int]) -> None:
+    assert set(scored_slices(11, factor, PAPER)) == set(range(11)) - left_out
+    assert scored_slices(11, factor, ALL) == list(range(11))
+
+
+def test_ssim_of_equal_planes_is_one_and_falls_with_noise() -> None:
+    plane = truth((40, 40, 1))[..., 0].astype(float)
+    noise = np.random.default_rng(0).normal(0, 1, plane.shape)
+    scores = [ssim(plane, plane + sigma * noise, 4000.0) for sigma in (0, 100, 400)]
+    assert scores[0] == 1
+    assert 1 > scores[1] > scores[2] > 0
+
+
+def test_ssim_of_constant_planes_in_closed_form() -> None:
+    low, high, stabiliser = 1000.0, 1500.0, (0.01 * 4000) ** 2
+    wanted = (2 * low * high + stabiliser) / (low**2 + high**2 + stabiliser)
+    assert ssim(np.full((9, 9), low), np.full((9, 9), high), 4000.0) == pytest.approx(wanted)
+
+
+def test_ssim_of_a_plane_smaller_than_its_window_is_not_defined() -> None:
+    assert math.isnan(ssim(np.ones((6, 30)), np.ones((6, 30)), 4000.0))
+
+
+def test_a_description_states_slices_crop_and_data_range() -> None:
+    assert PAPER.description == "synthesised slices, central 256x256, HU+1024 in 0...4000 (data range)"
+    assert ALL.description == "every slice, whole plane, HU+1024 in 0...4095 (data range)"
+
+
+@pytest.mark.parametrize(("factor", "more"), [(2, 3.01), (4, 1.25), (6, 0.79)])
+def test_exact_acquired_slices_raise_protocol_all_by_their_share(factor: int, more: float) -> None:
+    volume = truth((10, 9, 24 * factor))
+    result = volume + 10 * (np.arange(24 * factor) % factor > 0)
+    alone = psnr_by_protocol(volume, result, 2, factor, replace(ALL, synthesised_only=True))
+    assert psnr_by_protocol(volume, result, 2, factor, ALL) - alone == pytest.approx(more, abs=0.01)

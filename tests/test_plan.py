@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
-from saint_cli.plan import SlicePlan
+from saint_cli.plan import TRAINED_OFFSETS, SlicePlan
 
 GRIDS = [
     grid_by_factor(5, 2, 2),
@@ -57,7 +57,7 @@ def test_regenerate_synthesises_the_acquired_slices() -> None:
 @pytest.mark.parametrize("factor", [2, 3, 7, 16])
 def test_an_integer_factor_needs_one_group_of_filters(factor: int) -> None:
     (group,) = SlicePlan.of(grid_by_factor(9, 2, factor)).groups()
-    np.testing.assert_allclose(group.offsets, np.clip(np.arange(1, factor) / factor, 1 / 8, 7 / 8), rtol=1e-6)
+    np.testing.assert_allclose(group.offsets, np.clip(np.arange(1, factor) / factor, *TRAINED_OFFSETS), rtol=1e-6)
     assert group.windows.tolist() == list(range(8))
 
 
@@ -77,8 +77,9 @@ def test_groups_hold_every_synthesised_slice_once_at_its_window_and_offset(grid:
 
 
 def test_the_residual_fades_to_zero_between_the_nearest_trained_offset_and_the_acquired_slice() -> None:
-    plan = SlicePlan.of(grid_by_factor(2, 2, 16), regenerate=True)
-    offset = np.concatenate([np.arange(16) / 16, [0.0]])
+    grid = SliceGrid(2, 2, 1 / 32, 33)
+    plan = SlicePlan.of(grid, regenerate=True)
+    offset = np.concatenate([np.arange(32) / 32, [0.0]])
     np.testing.assert_allclose(plan.offset, offset)
-    np.testing.assert_allclose(plan.seen, np.clip(offset, 1 / 8, 7 / 8))
-    np.testing.assert_allclose(plan.fade, [0, 0.5, *[1] * 13, 0.5, 0])
+    np.testing.assert_allclose(plan.seen, np.clip(offset, *TRAINED_OFFSETS))
+    np.testing.assert_allclose(plan.fade, [0, 0.5, *[1] * 29, 0.5, 0])

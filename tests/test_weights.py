@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from nets import tiny
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from saint_cli import pipeline, weights
@@ -16,7 +17,8 @@ from saint_cli.errors import UnreadableError, WeightsError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
-from saint_cli.weights import SaintModel, load_model, networks_for, save_model
+from saint_cli.uncertainty import Calibration
+from saint_cli.weights import SaintModel, calibrate_file, load_model, networks_for, save_model
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
@@ -248,3 +250,51 @@ def test_networks_are_filled_with_the_tensors() -> None:
     state = {k: v for prefix, net in nets.items() for k, v in net.state_dict(prefix=prefix).items()}
     for found, wanted in zip(networks_for(state), nets.values(), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(found.parameters(), wanted.parameters(), strict=True))
+
+
+CALIBRATION = Calibration((0.5, 20.0, 300.0), (4.0, 12.5, 200.0))
+
+
+def test_a_calibration_travels_with_the_weights(file: Path, tmp_path: Path) -> None:
+    assert load_model(str(file)).calibration is None
+    save_model(tiny.ami(), tiny.rfn(), tmp_path / "with.safetensors", CALIBRATION)
+    assert load_model(str(tmp_path / "with.safetensors")).calibration == CALIBRATION
+
+
+@pytest.mark.parametrize("name", ["fast", "tiny"])
+def test_calibrating_a_file_leaves_every_tensor_as_it_was(name: str, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibrated.safetensors"
+    source = weights.shipped_folder() / "saint-fast.safetensors" if name == "fast" else file
+    path.write_bytes(source.read_bytes())
+    before = load_file(path)
+    sha256 = calibrate_file(path, CALIBRATION)
+    after = load_file(path)
+    assert before.keys() == after.keys()
+    for key, tensor in before.items():
+        assert tensor.dtype == after[key].dtype
+        assert torch.equal(tensor.view(torch.uint8), after[key].view(torch.uint8))
+    assert load_model(str(path)).calibration == CALIBRATION
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_same_weights_and_calibration_give_the_same_bytes(file: Path) -> None:
+    written = set()
+    for _ in range(12):  # keys of metadata come from safetensors in random order
+        calibrate_file(file, CALIBRATION)
+        written.add(file.read_bytes())
+    assert len(written) == 1
+    with safe_open(file, "pt") as opened:
+        assert set(opened.metadata()) == {weights.DIGEST, weights.CALIBRATION}
+
+
+def test_a_second_calibration_replaces_the_first(file: Path) -> None:
+    calibrate_file(file, CALIBRATION)
+    calibrate_file(file, Calibration((1.0,), (2.0,)))
+    assert load_model(str(file)).calibration == Calibration((1.0,), (2.0,))
+
+
+def test_a_damaged_calibration_is_refused(file: Path) -> None:
+    calibrate_file(file, CALIBRATION)
+    file.write_bytes(file.read_bytes().replace(b"error_hu", b"error_mm"))
+    with pytest.raises(WeightsError, match=r"tiny\.safetensors: the calibration"):
+        load_model(str(file))

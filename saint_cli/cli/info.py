@@ -9,6 +9,7 @@ import typer
 def info(
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders of DICOM slices.", show_default=False)],
     *,
+    phi: Annotated[bool, typer.Option("--phi", help="Show patient and study text of DICOM too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array on stdout.")] = False,
 ) -> None:
     """Show the volumes that files and folders hold: size, spacing, through-plane axis, factor.
@@ -23,7 +24,7 @@ def info(
     found: list[tuple[Path, Description | SaintError]] = []
     for path in paths:
         try:
-            found.append((path, describe(path)))
+            found.append((path, describe(path, phi=phi)))
         except SaintError as error:
             found.append((path, error))
     if json:

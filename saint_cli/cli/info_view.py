@@ -88,8 +88,32 @@ def _notes(one: Description) -> list[tuple[str, str]]:
         where = f"{stack.number}: " if several else ""
         if stack.problem:
             notes.append((f"{where}cannot be upsampled: {console.printable(stack.problem)}", "red"))
+        notes += [(f"{where}{line}", "") for line in _lines(stack)]
         notes += [(f"{where}warning: {console.printable(line)}", "yellow") for line in stack.warnings]
     if one.skipped:
         counts = ", ".join(f"{count} {reason}" for reason, count in one.skipped.most_common())
         notes.append((f"skipped files: {console.printable(counts)}", "dim"))
     return notes
+
+
+def _lines(stack: StackInfo) -> list[str]:
+    """What does not fit into the table: patient text, slices beside what the tags claim, what upsampling would do."""
+    lines = [f"{name}: {console.printable(text)}" for name, text in (stack.patient or {}).items()]
+    if stack.format == "DICOM" and stack.slice_distance_mm is not None:
+        tags = (("SliceThickness", stack.slice_thickness_mm), ("SpacingBetweenSlices", stack.spacing_between_slices_mm))
+        claims = [f"{name} {value:.5g}" for name, value in tags if value is not None]
+        lines.append(", ".join([f"{stack.slice_distance_mm:.5g} mm from slice to slice", *claims, *_gap(stack)]))
+        told = f", {stack.split_by}" if stack.split_by else ""
+        lines.append(f"InstanceNumber {stack.order} along the normal{told}")
+    if stack.isotropic_shape and stack.isotropic_spacing_mm:
+        shape = " x ".join(map(str, stack.isotropic_shape))
+        lines.append(f"upsample makes {shape} at {' x '.join(f'{s:.4g}' for s in stack.isotropic_spacing_mm)} mm of it")
+    elif not stack.problem:
+        lines.append("upsample needs --factor or --spacing for it")
+    return lines
+
+
+def _gap(stack: StackInfo) -> list[str]:
+    if stack.gap_mm is None or abs(stack.gap_mm) < 0.005 * (stack.slice_distance_mm or 1):
+        return []
+    return [f"{'overlap' if stack.gap_mm < 0 else 'gap'} {abs(stack.gap_mm):.4g} mm"]

@@ -8,12 +8,19 @@ import typer
 EXAMPLES = """
 [bold]Examples[/bold]
 
-  [green]saint train scans/ --val held_back/ --out run --size fast[/green]
+From scratch, first AMI, then RFN:
+  [green]saint train scans/ --val held_back/ -o run --size fast[/green]
+  [green]saint train scans/ --val held_back/ -o run --size fast --stage rfn[/green]
 
-  [green]saint train scans/ --val held_back/ --out run --size fast --stage rfn[/green]
+Fine-tune shipped weights on scans of one's own, ten minutes on a laptop:
+  [green]saint train scans/ --val held_back/ -o mine --size fast --init fast --steps 1000 --lr 3e-4[/green]
+  [green]saint upsample thick.nii.gz -m mine/model.safetensors -o thin.nii.gz[/green]
 
-  [green]saint upsample thick.nii.gz -m run/model.safetensors -o thin.nii.gz[/green]
+Four GPUs:
+  [green]torchrun --nproc-per-node 4 --no-python saint train scans.txt --val val.txt -o run --device cuda --bf16[/green]
 
+DATA and --val: folders of NIfTI, NRRD, MHA files and DICOM series, searched
+with their sub-folders, or text files that list one path a line.
 On a CPU shared with other work, --threads 1 is several times faster than
 two threads that wait for each other.
 """
@@ -21,14 +28,17 @@ two threads that wait for each other.
 
 def train(
     *,
-    data_dir: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder of dense volumes to train on.")],
-    val: Annotated[Path, typer.Option("--val", help="Folder of dense volumes to validate on.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder: checkpoints, log, model.safetensors.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dense volumes to train on: a folder, or a .txt list.")],
+    val: Annotated[Path, typer.Option("--val", help="Dense volumes to validate on: a folder, or a .txt list.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder: checkpoints, logs, model.safetensors.")],
     stage: Annotated[str, typer.Option("--stage", help="ami first, then rfn.")] = "ami",
     size: Annotated[str, typer.Option("--size", help="base or fast.")] = "base",
-    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps of the whole cosine schedule.")] = 20_000,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 5e-4,
-    batch: Annotated[int, typer.Option("--batch", help="AMI patches per step.")] = 8,
+    init: Annotated[str | None, typer.Option("--init", help="Weights to start from: base, fast or a file.")] = None,
+    teacher: Annotated[str | None, typer.Option("--teacher", help="Weights whose AMI to imitate as well.")] = None,
+    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps of the whole schedule.")] = 20_000,
+    learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 8e-4,
+    optimiser: Annotated[str, typer.Option("--optimiser", help="muon, or adam as in the paper.")] = "muon",
+    batch: Annotated[int, typer.Option("--batch", help="AMI patches per step.")] = 6,
     blocks: Annotated[int, typer.Option("--blocks", help="Blocks of volumes that the rfn stage learns from.")] = 120,
     rfn_context: Annotated[bool, typer.Option(help="RFN sees the acquired neighbours too.")] = True,
     rfn_dims: Annotated[int, typer.Option("--rfn-dims", help="2, or 3 for the paper's 3-D variant.")] = 2,
@@ -37,24 +47,32 @@ def train(
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 autocast, for processors that have it.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", help="CPU threads; default all cores.")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Memory-mapped volumes; default OUT/volumes.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
 ) -> None:
-    """Train AMI (Eq. 9) or RFN (Eq. 11) on dense volumes, made sparse by decimation (Eq. 1)."""
+    """Train AMI or RFN on dense volumes, made sparse by decimation (Eq. 1)."""
     from saint_cli import compute, console
     from saint_cli.cli import words
     from saint_cli.training.loop import Schedule
-    from saint_cli.training.run import MODEL, Settings, train
+    from saint_cli.training.run import MODEL, Places, Settings, train
 
     words.one_of("--stage", stage, ("ami", "rfn"))
     words.one_of("--size", size, ("base", "fast"))
+    words.one_of("--optimiser", optimiser, ("muon", "adam"))
     words.one_of("--rfn-dims", str(rfn_dims), ("2", "3"))
+    counts = {"--steps": steps, "--batch": batch, "--blocks": blocks, "--validate-every": validate_every}
+    for option, number in counts.items():
+        words.at_least(option, number, 1)
+    words.at_least("--seed", seed, 0)
+    words.positive("--lr", learning_rate)
     compute.set_threads(threads)
     schedule = Schedule(steps=steps, learning_rate=learning_rate, validate_every=validate_every, bf16=bf16)
     settings = Settings(
-        stage, size, schedule, seed, batch, blocks=blocks, context=rfn_context, dims=rfn_dims, device=device
-    )
+        stage, size, schedule, seed, batch, blocks=blocks, context=rfn_context, dims=rfn_dims,
+        optimiser=optimiser, init=init, teacher=teacher, device=device,
+    )  # fmt: skip
     with console.progress(quiet=False) as report:
-        for progress in train(settings, data_dir, val, out, resume=resume, say=report):
+        for progress in train(settings, Places.of(data, val, out, cache), resume=resume, say=report):
             report(f"{stage} steps", progress.step, steps)
             if progress.validation is not None:
                 figures = ", ".join(f"{name} {value:.2f}" for name, value in progress.validation.items())

@@ -1,6 +1,10 @@
 """What users type, as what the program works with."""
 
-from saint_cli.errors import UsageError
+import os
+from fractions import Fraction
+from pathlib import Path
+
+from saint_cli.errors import OutputError, UsageError
 
 
 def axis(word: str | None) -> int | None:
@@ -41,11 +45,39 @@ def one_of(option: str, word: str, allowed: tuple[str, ...]) -> None:
         raise UsageError(f"{option} {word} is none of {', '.join(allowed)}")
 
 
-def factors(words: str) -> list[int]:
-    """``2,4,6`` as integers."""
-    if not all(word.strip().isdigit() and 2 <= int(word) <= 16 for word in words.split(",")):
-        raise UsageError(f"--factor {words} is not a list of integers from 2 to 16, such as 2,4,6")
-    return [int(word) for word in words.split(",")]
+def factors(words: str) -> list[int | Fraction]:
+    """``2,2.5,4`` as integers and exact fractions."""
+    try:
+        exact = [Fraction(word) for word in words.split(",")]
+    except (ValueError, ZeroDivisionError):
+        exact = []
+    if not exact or not all(2 <= factor <= 16 for factor in exact):
+        raise UsageError(f"--factor {words} is not a list of factors from 2 to 16, such as 2,2.5,4")
+    return [int(factor) if factor.denominator == 1 else factor for factor in exact]
+
+
+def listed(option: str, words: str, allowed: tuple[str, ...] | None = None) -> list[str]:
+    """``a,b`` as its words, each once, each one of the allowed where those are given."""
+    chosen = list(dict.fromkeys(word.strip() for word in words.split(",")))
+    for word in chosen:
+        if allowed is not None:
+            one_of(option, word, allowed)
+        elif not word:
+            raise UsageError(f"{option} {words} holds an empty name")
+    return chosen
+
+
+def new_file(option: str, path: Path | None, ending: str, *, overwrite: bool) -> None:
+    """Refuse a place where no new file of this ending could be written, before anything is computed."""
+    if path is None:
+        return
+    if path.suffix.lower() != ending:
+        raise UsageError(f"{option} {path} does not end in {ending}")
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{option} {path}: no file of this name can be written in {folder}")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{option} {path}: exists already; choose another name or pass --overwrite")
 
 
 def modality(word: str) -> str | None:
@@ -58,4 +90,11 @@ def at_least(option: str, number: int | None, least: int) -> int | None:
     """A number that may be left out but not be too small."""
     if number is not None and number < least:
         raise UsageError(f"{option} {number}: at least {least} is needed")
+    return number
+
+
+def positive(option: str, number: float) -> float:
+    """A finite number above zero."""
+    if not 0 < number < float("inf"):
+        raise UsageError(f"{option} {number:g} is no positive number")
     return number

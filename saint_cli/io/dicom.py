@@ -7,32 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli.errors import SaintError, UnreadableError, UsageError
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io.checks import value_warnings
-from saint_cli.io.dicom_headers import scan
+from saint_cli.io.dicom_choice import choose
+from saint_cli.io.dicom_headers import MOSAIC, scan
 from saint_cli.io.dicom_pixels import read_slices, stored_dtype
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_stacks import Stack, build_stacks
 from saint_cli.io.scaling import unscale
-from saint_cli.volume import Header, Storage, Volume
-
-SHORTEST_SUFFIX = 4
-"""Characters of a UID's end that may stand for it; fewer could be a number that was meant to count stacks."""
-
-SHOWN_STACKS = 12
-"""Stacks listed in the message that asks for a choice; more would hide the question."""
+from saint_cli.volume import Header, Origin, SliceSource, Storage, Volume
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The stacks of a folder, and how many files were passed over for which reason."""
+    """The stacks of a folder, how many files were passed over for which reason, and what keeps the files there."""
 
     stacks: tuple[Stack, ...]
     skipped: Counter[str]
+    keeper: object = None
 
 
 def list_stacks(path: Path) -> Inventory:
-    """The CT and MR stacks below a folder, or in one file; headers only, unless copies have to be compared.
+    """The CT, MR and PET stacks below a folder, in a zip file, or in one file; of the pixels only repeated positions.
 
     Raises:
         UnreadableError: ``path`` is missing, or holds only files that are damaged or colour images.
@@ -41,11 +37,11 @@ def list_stacks(path: Path) -> Inventory:
     found = scan(path)
     if not found.slices:
         raise _nothing(path, found.skipped)
-    return Inventory(tuple(build_stacks(found.slices)), found.skipped)
+    return Inventory(tuple(build_stacks(found.slices)), found.skipped, found.keeper)
 
 
-def read(path: Path, series: str | None) -> Volume:
-    """Read one stack; ``series`` is its number in :func:`list_stacks` (from 1), its UID, or the end of its UID.
+def read(path: Path, series: str | None = None, volume: int | None = None) -> Volume:
+    """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom_choice.choose`.
 
     Raises:
         UsageError: no CT or MR slices, several stacks and no ``series``, or no stack of that name.
@@ -53,7 +49,7 @@ def read(path: Path, series: str | None) -> Volume:
         GeometryError: missing, duplicated or unevenly spaced slices, or a single one.
     """
     inventory = list_stacks(path)
-    stack, told = choose(path, inventory.stacks, series)
+    stack, told = choose(path, inventory.stacks, series, volume)
     if stack.problem is not None:
         hint = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
         raise type(stack.problem)(f"{path}: {stack.problem}{hint}")
@@ -63,45 +59,15 @@ def read(path: Path, series: str | None) -> Volume:
         told = (*told, f"skipped files: {shown_counts(inventory.skipped)}")
     warnings = (*stack.warnings, *told, *value_warnings(voxels))
     modality = stack.slices[0].modality or None
-    return Volume(voxels, stack.geometry.affine_lps, Header(modality, "DICOM", storage, 1, warnings))
-
-
-def choose(path: Path, stacks: Sequence[Stack], series: str | None) -> tuple[Stack, tuple[str, ...]]:
-    """The stack that ``series`` names, or the only one of more than one slice, with a note on those left out."""
-    if series is None:
-        able = [stack for stack in stacks if len(stack.slices) > 1] or list(stacks)
-        if len(able) == 1:
-            left = len(stacks) - 1
-            return able[0], (f"{left} single slices beside the stack ignored",) if left else ()
-        raise UsageError(f"{path}: {len(stacks)} stacks; choose one with --series: {_listed(stacks)}")
-    if series.isdecimal() and 1 <= int(series) <= len(stacks):
-        return stacks[int(series) - 1], ()
-    named = [s for s in stacks if series and s.series_uid == series]
-    if not named and len(series) >= SHORTEST_SUFFIX:
-        named = [s for s in stacks if s.series_uid.endswith(series)]
-    if len(named) == 1:
-        return named[0], ()
-    reason = f"names {len(named)} stacks" if named else "names no stack"
-    raise UsageError(f"{path}: --series {series} {reason}; choose one of: {_listed(stacks)}")
+    padding, odd = _padding(stack.slices)
+    origin = Origin(tuple(SliceSource(one.path, one.frame) for one in stack.slices), inventory.keeper)
+    header = Header(modality, "DICOM", storage, 1, (*warnings, *odd), padding, origin)
+    return Volume(voxels, stack.geometry.affine_lps, header)
 
 
 def shown_counts(skipped: Counter[str]) -> str:
     """Counts by reason on one line, the commonest first."""
     return ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items(), key=lambda r: (-r[1], r[0])))
-
-
-def _listed(stacks: Sequence[Stack]) -> str:
-    lines = [f"{number} = {_summary(stack)}" for number, stack in enumerate(stacks[:SHOWN_STACKS], 1)]
-    more = [f"and {len(stacks) - SHOWN_STACKS} more"] if len(stacks) > SHOWN_STACKS else []
-    return "; ".join(lines + more)
-
-
-def _summary(stack: Stack) -> str:
-    first = stack.slices[0]
-    rows, columns = first.shape
-    shape = f"{columns}x{rows}x{len(stack.slices)}"
-    problem = " (not regular)" if stack.problem is not None and len(stack.slices) > 1 else ""
-    return f"{first.modality} {shape}{problem} UID …{stack.series_uid[-8:]}"
 
 
 def _nothing(path: Path, skipped: Counter[str]) -> SaintError:
@@ -110,10 +76,17 @@ def _nothing(path: Path, skipped: Counter[str]) -> SaintError:
     reasons = set(skipped) - {"not DICOM"}
     if reasons == {"colour image"}:
         return UnreadableError(f"{path}: colour image, not a CT/MR volume")
+    if MOSAIC in reasons:
+        return GeometryError(
+            f"{path}: {skipped[MOSAIC]} {MOSAIC} images, each of many slices tiled in one; convert them to NIfTI with "
+            "dcm2niix first"
+        )
     if reasons and reasons <= {"unreadable DICOM", "damaged header", "Modality LUT, not supported"}:
         return UnreadableError(f"{path}: no readable DICOM slice ({shown_counts(skipped)})")
     hint = "; give a NIfTI, NRRD or MHA file by its name" if not reasons else ""
-    return UsageError(f"{path}: nothing to interpolate: no CT or MR slices (skipped: {shown_counts(skipped)}){hint}")
+    return UsageError(
+        f"{path}: nothing to interpolate: no CT, MR or PET slices (skipped: {shown_counts(skipped)}){hint}"
+    )
 
 
 def _stored(slices: Sequence[SliceHeader]) -> np.ndarray:
@@ -140,6 +113,18 @@ def _rescale(stored: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[np.ndar
     if slope.is_integer() and intercept.is_integer():
         return _whole(stored, int(slope), int(intercept))
     return unscale(stored, Storage(stored.dtype, slope, intercept))
+
+
+def _padding(slices: Sequence[SliceHeader]) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """The scanner values of padding, one range for all slices that have any; and a warning where that is none."""
+    ranges = set()
+    for one in slices:
+        if one.padding is not None:
+            ends = sorted(np.float32(v * one.slope + one.intercept) for v in one.padding)
+            ranges.add((float(ends[0]), float(ends[1])))
+    if len(ranges) > 1:
+        return None, (f"PixelPaddingValue stands for {len(ranges)} different values; padding is not treated as such",)
+    return (ranges.pop() if ranges else None), ()
 
 
 def _whole(stored: np.ndarray, slope: int, intercept: int) -> tuple[np.ndarray, Storage]:

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,29 +16,42 @@ from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
 from saint_cli.io.dicom_values import (
     Skipped,
     hashable,
+    is_phase,
     many,
     number,
     optional,
     ordinal,
+    padding_range,
     pixel_format,
     spacing_pair,
     stack_uids,
     vector,
 )
 from saint_cli.io.sniff import Format, sniff
+from saint_cli.io.unzip import unpacked
+from saint_cli.volume import SliceSource
 
 config.settings.reading_validation_mode = config.IGNORE  # hospitals' files break length and character rules everywhere
 
-IMAGE_CLASSES = (uid.CTImageStorage, uid.MRImageStorage)
+IMAGE_CLASSES = (uid.CTImageStorage, uid.MRImageStorage, uid.PositronEmissionTomographyImageStorage)
 
 MULTIFRAME_CLASSES = (
     uid.EnhancedCTImageStorage,
     uid.EnhancedMRImageStorage,
     uid.LegacyConvertedEnhancedCTImageStorage,
     uid.LegacyConvertedEnhancedMRImageStorage,
+    uid.EnhancedPETImageStorage,
+    uid.LegacyConvertedEnhancedPETImageStorage,
 )
 
-INFORMATIVE = {"SliceThickness", "SpacingBetweenSlices", "InstanceNumber", "SeriesNumber"} | {
+MOSAIC = "Siemens mosaic"
+"""Reason under which images are counted that hold many slices as tiles."""
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
+
+PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+
+INFORMATIVE = {"SliceThickness", "SpacingBetweenSlices", "InstanceNumber", "SeriesNumber", *PADDING} | {
     name for key in VOLUME_KEYS for name in key
 }
 """Elements that a slice can do without; where damaged, they count as absent."""
@@ -48,23 +61,31 @@ TAGS = [
     *("SeriesNumber", "InstanceNumber", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
-    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "ComplexImageComponent", *PADDING),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *sorted({name for key in VOLUME_KEYS for name in key}),
 ]
 """Everything that is read of a header; other elements are passed over, patient text among them."""
 
 
+PATIENT_TAGS = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyDescription"),
+    *("SeriesDescription", "AccessionNumber"),
+)
+"""What ``saint info --phi`` shows of a patient and a study."""
+
+
 @dataclass
 class Scan:
-    """What a folder holds: CT and MR slices, and how many other files for which reason."""
+    """What a folder holds: slices, how many other files for which reason, and what keeps the files of a zip there."""
 
     slices: list[SliceHeader] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    keeper: object = None
 
 
 def scan(path: Path) -> Scan:
-    """Read the headers of every file below a folder, or of one file; a DICOMDIR stands for its folder.
+    """Read the headers of every file below a folder, in a zip file, or of one file; a DICOMDIR stands for its folder.
 
     Raises:
         UnreadableError: ``path`` is missing or cannot be listed.
@@ -72,6 +93,11 @@ def scan(path: Path) -> Scan:
     if not path.exists():
         raise UnreadableError(f"{path}: no such file or folder")
     found = Scan()
+    if path.is_file() and sniff(path) is Format.ZIP:
+        folder = unpacked(path)
+        found = scan(folder.path)
+        found.keeper = folder
+        return found
     if path.is_file():
         if _add(path, found) == "DICOMDIR":
             return scan(path.absolute().parent)
@@ -101,10 +127,13 @@ def _files(folder: Path) -> Iterator[Path]:
 def _add(path: Path, found: Scan) -> str | None:
     """Add the slices of a file to ``found``; returns the reason if it was skipped."""
     try:
-        found.slices.extend(_slices(path))
+        slices = _slices(path)
     except Skipped as reason:
         found.skipped[str(reason)] += 1
         return str(reason)
+    kept = [one for one in slices if "LOCALIZER" not in one.image_type]  # of frames: files were skipped above
+    found.slices.extend(kept)
+    found.skipped += Counter({"localizer frame": len(slices) - len(kept)})
     return None
 
 
@@ -131,6 +160,10 @@ def _image_slices(path: Path, data: pydicom.Dataset, *, has_pixels: bool) -> lis
         raise Skipped("no pixel data")
     if int(data.get("SamplesPerPixel") or 1) != 1:
         raise Skipped("colour image")
+    if str(data.get("PhotometricInterpretation") or "MONOCHROME2") not in GREY:
+        raise Skipped("colour image")
+    if "MOSAIC" in many(data.get("ImageType")):
+        raise Skipped(MOSAIC)
     if "ModalityLUTSequence" in data:
         raise Skipped("Modality LUT, not supported")
     if sop_class in MULTIFRAME_CLASSES:
@@ -138,6 +171,24 @@ def _image_slices(path: Path, data: pydicom.Dataset, *, has_pixels: bool) -> lis
     if int(data.get("NumberOfFrames") or 1) != 1:
         raise Skipped("multi-frame without positions")
     return [slice_header(path, data)]
+
+
+def reread(sources: Sequence[SliceSource]) -> list[SliceHeader]:
+    """The headers of slices that were read before, in the same order.
+
+    Raises:
+        UnreadableError: a file is gone, or no longer holds the slice.
+    """
+    files: dict[Path, dict[int, SliceHeader]] = {}
+    for source in sources:
+        if source.path not in files:
+            try:
+                files[source.path] = {one.frame: one for one in _slices(source.path)}
+            except Skipped as reason:
+                raise UnreadableError(f"{source.path}: changed since it was read ({reason})") from None
+        if source.frame not in files[source.path]:
+            raise UnreadableError(f"{source.path}: changed since it was read (frame {source.frame + 1} is gone)")
+    return [files[source.path][source.frame] for source in sources]
 
 
 def _class_name(sop_class: str | None) -> str:
@@ -212,5 +263,18 @@ def slice_header(path: Path, data: pydicom.Dataset) -> SliceHeader:
         spacing_between_slices=optional(data.get("SpacingBetweenSlices")),
         instance_number=ordinal(data.get("InstanceNumber")),
         series_number=ordinal(data.get("SeriesNumber")),
+        padding=padding_range(data),
+        is_phase=is_phase(data, kinds),
         volume_keys=tuple(hashable(tuple(data.get(name) for name in key)) for key in VOLUME_KEYS),
     )
+
+
+def patient_text(path: Path) -> dict[str, str]:
+    """Patient and study text of a file, by DICOM keyword, where it holds any; for eyes that asked for it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=[*PATIENT_TAGS])
+            return {name: str(data[name].value) for name in PATIENT_TAGS if data.get(name)}
+        except Exception:  # as in read_dataset
+            return {}

@@ -9,17 +9,21 @@ from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
 from saint_cli.io.dicom_values import (
     Skipped,
     hashable,
+    is_phase,
     many,
     number,
     optional,
     ordinal,
+    padding_range,
     pixel_format,
     spacing_pair,
     stack_uids,
     vector,
 )
 
-FRAME_TYPES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence")
+KIND_GROUP = "MRImageFrameTypeSequence"
+
+FRAME_TYPES = ("CTImageFrameTypeSequence", KIND_GROUP, "PETFrameTypeSequence")
 
 KEY_GROUPS = {
     "EchoTime": ("MREchoSequence", "EffectiveEchoTime"),
@@ -87,6 +91,9 @@ def _frame_header(path: Path, data: pydicom.Dataset, frame: _Frame, index: int) 
         spacing_between_slices=optional(frame.get("PixelMeasuresSequence", "SpacingBetweenSlices")),
         instance_number=index + 1,
         series_number=ordinal(data.get("SeriesNumber")),
+        padding=padding_range(data),
+        is_multiframe=True,
+        is_phase=is_phase(data, (*map(str, many(kinds)), str(frame.get(KIND_GROUP, "ComplexImageComponent")))),
         volume_keys=tuple(hashable(tuple(_key(frame, name) for name in key)) for key in VOLUME_KEYS),
     )
 

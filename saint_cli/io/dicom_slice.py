@@ -27,6 +27,7 @@ class SliceHeader:
 
     position: (3,) float64 LPS mm, centre of the first pixel; orientation: (6,) float64, row then column direction.
     pixel_spacing: mm between rows, mm between columns.
+    padding: lowest and highest stored value that means nothing was measured (PixelPaddingValue); None if none is told.
     volume_keys: values of ``VOLUME_KEYS``, in their order; None where absent.
     """
 
@@ -48,7 +49,15 @@ class SliceHeader:
     spacing_between_slices: float | None
     instance_number: int
     series_number: int
+    padding: tuple[int, int] | None
     volume_keys: tuple[Any, ...]
+    is_multiframe: bool = False
+    is_phase: bool = False
+
+    @property
+    def has_instance_uid(self) -> bool:
+        """Whether ``sop_instance`` is a SOPInstanceUID, and not the path that stands for a missing one."""
+        return self.sop_instance != str(self.path)
 
     @property
     def series_uid(self) -> str:

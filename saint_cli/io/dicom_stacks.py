@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,12 +23,14 @@ class Stack:
     """Slices of one volume, by ascending position along their normal.
 
     geometry: their affine; None where ``problem`` says why they have none.
+    split_by: what tells the stack from others of its series at the same positions, such as "EchoTime 30"; else "".
     """
 
     slices: tuple[SliceHeader, ...]
     geometry: geometry.SliceStack | None
     problem: SaintError | None
     warnings: tuple[str, ...]
+    split_by: str = ""
 
     @property
     def series_uid(self) -> str:
@@ -42,8 +44,8 @@ def build_stacks(slices: Sequence[SliceHeader]) -> list[Stack]:
     stacks = []
     for group in _group(distinct):
         told = [f"{copies[_series_key(group[0])]} duplicated files ignored"] if _series_key(group[0]) in copies else []
-        for members, notes in _split_volumes(group):
-            stacks.append(_build(members, (*told, *notes)))
+        for members, notes, key in _split_volumes(group):
+            stacks.append(replace(_build(members, (*told, *notes)), split_by=key))
     return sorted(stacks, key=lambda s: (s.slices[0].series_number, s.series_uid, _first_instance(s.slices)))
 
 
@@ -86,25 +88,37 @@ def _parallel(one: SliceHeader, other: SliceHeader) -> bool:
     return bool(same_spacing and np.abs(one.orientation - other.orientation).max() <= PARALLEL)
 
 
-def _split_volumes(group: list[SliceHeader]) -> list[tuple[list[SliceHeader], tuple[str, ...]]]:
-    """The volumes in a group that visits its positions several times, each with notes on how it was found."""
+_Split = tuple[list[SliceHeader], tuple[str, ...], str]
+"""Slices of one volume, notes on how it was found, and what tells it from the others."""
+
+
+def _split_volumes(group: list[SliceHeader]) -> list[_Split]:
+    """The volumes in a group that visits its positions several times."""
     place = _place_indices(group)
     visits = np.bincount(place)
     if len(visits) < 2 or visits.max() == 1:
-        return [(group, ())]
+        return [(group, (), "")]
     for complete in (True, False):
         for index, key in enumerate(VOLUME_KEYS):
             volumes = _split_by(group, index)
             if _are_volumes(volumes, visits, complete=complete):
-                return [(v, (f"one of {len(volumes)} volumes told apart by {' and '.join(key)}",)) for v in volumes]
+                note = f"one of {len(volumes)} volumes told apart by {' and '.join(key)}"
+                return [(v, (note,), _shown_key(key, v[0].volume_keys[index])) for v in volumes]
     group, dropped = _drop_identical(group, place)
     notes = (f"{dropped} slices ignored, identical to another at the same position",) if dropped else ()
     visits = np.bincount(_place_indices(group))
     if visits.min() == visits.max() > 1:
         volumes = _split_by_rank(group)
         note = f"one of {len(volumes)} volumes told apart by the order of InstanceNumber only"
-        return [(v, (*notes, note)) for v in volumes]
-    return [(group, notes)]
+        return [(v, (*notes, note), f"visit {k}") for k, v in enumerate(volumes, 1)]
+    return [(group, notes, "")]
+
+
+def _shown_key(names: tuple[str, ...], values: tuple[object, ...]) -> str:
+    """Attribute and value that tell a volume apart; the time of day is not for showing."""
+    if "ContentTime" in names:
+        return ""
+    return f"{names[0]} {values[0]}" if values[0] is not None else ""
 
 
 def _place_indices(group: Sequence[SliceHeader]) -> np.ndarray:
@@ -171,6 +185,9 @@ def _build(members: Sequence[SliceHeader], notes: tuple[str, ...]) -> Stack:
         ordered = sorted(members, key=lambda s: (s.instance_number, s.sop_instance, s.frame))
         return Stack(tuple(ordered), None, problem, notes)
     ordered = [members[i] for i in placed.order]
+    if first.is_phase:
+        wraps = GeometryError("phase map: its values wrap around, so no interpolation holds; choose another series")
+        return Stack(tuple(ordered), placed, wraps, (*notes, *_geometry_notes(ordered, placed)))
     return Stack(tuple(ordered), placed, None, (*notes, *_geometry_notes(ordered, placed)))
 
 

@@ -40,6 +40,37 @@ def pixel_format(data: pydicom.Dataset) -> PixelFormat:
     return PixelFormat(allocated, stored, high_bit, bool(data.get("PixelRepresentation")))
 
 
+def padding_range(data: pydicom.Dataset) -> tuple[int, int] | None:
+    """Lowest and highest stored value of padding (PS3.3 C.7.5.1.1.2), whatever sign the elements were read with."""
+    pixel = pixel_format(data)
+    value, limit = (whole(data.get(name)) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if value is None:
+        return None
+    low, high = sorted(_as_stored(v, pixel) for v in (value, value if limit is None else limit))
+    top = 1 << (pixel.stored - int(pixel.signed))
+    fits = (-top if pixel.signed else 0) <= low and high < top
+    return (low, high) if fits else None
+
+
+def _as_stored(value: int, pixel: PixelFormat) -> int:
+    word = value & ((1 << pixel.allocated) - 1)
+    return word - (1 << pixel.allocated) if pixel.signed and word >> (pixel.allocated - 1) else word
+
+
+def whole(value: Any) -> int | None:
+    """The whole number of an element that only informs; None where it is absent, empty or damaged."""
+    if isinstance(value, bytes):  # an element of unknown representation
+        return int.from_bytes(value, "little") if len(value) in (2, 4) else None
+    found = optional(value)
+    return None if found is None else int(found)
+
+
+def is_phase(data: pydicom.Dataset, kinds: tuple[str, ...]) -> bool:
+    """Whether an MR image shows phase: the third or fourth ImageType says so, or its component does."""
+    component = str(data.get("ComplexImageComponent") or "")
+    return str(data.get("Modality")) == "MR" and bool({"P", "PHASE", "PHASE MAP"} & {*kinds[2:], component})
+
+
 def vector(values: Any, count: int) -> np.ndarray:
     """(count,) float64 of a multi-valued element.
 
@@ -71,6 +102,11 @@ def ordinal(value: Any) -> int:
     """The whole number of an element that only orders; 0 where it is absent, empty or damaged."""
     found = optional(value)
     return 0 if found is None else int(found)
+
+
+def text(value: Any) -> str:
+    """The one value of an element of plain text, whose bytes may not have been decoded yet; empty where absent."""
+    return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")).strip(" \0")
 
 
 def hashable(value: Any) -> Any:

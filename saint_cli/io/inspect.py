@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saint_cli import geometry
-from saint_cli.errors import GeometryError
+from saint_cli.errors import GeometryError, SaintError
 from saint_cli.io.read import find_format
 from saint_cli.io.sniff import Format
 
@@ -26,15 +26,20 @@ class StackInfo:
     """One volume that a file or folder holds.
 
     number: 1, 2, ... as ``series`` of ``read_volume`` counts DICOM stacks; 1 for other formats.
-    label: file name, or SeriesInstanceUID for DICOM; never patient text.
+    label: file name, or SeriesInstanceUID for DICOM, with #1, #2, ... if a series holds several; never patient text.
     format: "NIfTI", "NRRD", "MetaImage" or "DICOM". modality: "CT", "MR", or None if not told.
     shape: number of voxels along x, y, z. dtype: of the stored values.
     slope, intercept: scanner value = stored * slope + intercept; None if they differ from slice to slice.
     spacing_mm: norms of the affine's columns. slice_distance_mm: between slice planes along their normal, for the
     through-plane axis. tilt_degrees: between slice step and normal, 0 if none.
     slice_thickness_mm, spacing_between_slices_mm: what the DICOM tags claim; None elsewhere.
+    gap_mm: slice_distance_mm less slice_thickness_mm, negative where slices overlap; None elsewhere.
+    order: how InstanceNumber runs along the normal: "ascending", "descending" or "mixed"; None elsewhere.
+    split_by: what tells the stack from others at the same positions, such as "EchoTime 30"; "" elsewhere.
+    patient: patient and study text, only where asked for.
     through_plane: "x", "y" or "z"; None if nearly isotropic. uniform: whether the slices are evenly spaced.
-    anisotropy: largest over smallest spacing. suggested_factor: 2...16, None if nearly isotropic.
+    anisotropy: through-plane over smallest in-plane spacing. suggested_factor: 2...16, None if nearly isotropic.
+    isotropic_shape, isotropic_spacing_mm: what ``saint upsample`` makes of it by default; None if it needs a wish.
     problem: why it cannot be upsampled, else None; exit_code: the code that problem leads to, else 0.
     Everything that needs a geometry is None where there is none.
     """
@@ -56,6 +61,12 @@ class StackInfo:
     uniform: bool | None = None
     anisotropy: float | None = None
     suggested_factor: int | None = None
+    gap_mm: float | None = None
+    order: str | None = None
+    split_by: str = ""
+    patient: dict[str, str] | None = None
+    isotropic_shape: tuple[int, int, int] | None = None
+    isotropic_spacing_mm: tuple[float, float, float] | None = None
     problem: str | None = None
     exit_code: int = 0
     warnings: tuple[str, ...] = ()
@@ -76,10 +87,11 @@ class Description:
         return 0 if 0 in codes else codes[0]
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path, *, phi: bool = False) -> Description:
     """Describe a file or folder without reading voxels.
 
-    A volume that could not be upsampled is described with its ``problem``.
+    A volume that could not be upsampled is described with its ``problem``. With ``phi`` the stacks of a DICOM folder
+    come with patient and study text.
 
     Raises:
         UsageError: a folder without CT or MR slices.
@@ -87,10 +99,14 @@ def describe(path: Path) -> Description:
     """
     form = find_format(path)
     if form is Format.DICOM:
-        from saint_cli.io import dicom
+        from saint_cli.io import dicom, dicom_choice
 
         inventory = dicom.list_stacks(path)
-        stacks = tuple(_of_stack(number, stack) for number, stack in enumerate(inventory.stacks, 1))
+        labels = dicom_choice.labels(inventory.stacks)
+        stacks = tuple(
+            _of_stack(number, label, stack, phi=phi)
+            for number, (label, stack) in enumerate(zip(labels, inventory.stacks, strict=True), 1)
+        )
         return Description(path, stacks, inventory.skipped)
     try:
         info = _of_nifti(path) if form is Format.NIFTI else _of_itk(path, form)
@@ -124,6 +140,7 @@ def _of_nifti(path: Path) -> StackInfo:
         intercept=header.storage.intercept,
         warnings=header.warnings,
         **_geometry(header.affine_lps),
+        **_isotropic(header.shape, header.affine_lps),
     )
 
 
@@ -141,40 +158,76 @@ def _of_itk(path: Path, form: Format) -> StackInfo:
         intercept=0.0,
         warnings=header.warnings,
         **_geometry(header.affine_lps),
+        **_isotropic(header.shape, header.affine_lps),
     )
 
 
-def _of_stack(number: int, stack: "Stack") -> StackInfo:
+def _of_stack(number: int, label: str, stack: "Stack", *, phi: bool) -> StackInfo:
+    from saint_cli.io.dicom_headers import patient_text
     from saint_cli.io.dicom_pixels import stored_dtype
 
     first = stack.slices[0]
     rows, columns = first.shape
     scalings = {(s.slope, s.intercept) for s in stack.slices}
     slope, intercept = scalings.pop() if len(scalings) == 1 else (None, None)
-    placed = stack.geometry
+    placed, shape = stack.geometry, (columns, rows, len(stack.slices))
+    placement: dict[str, Any] = {"uniform": False}
+    if placed is not None:
+        placement = _geometry(placed.affine_lps, placed.tilt_degrees, 2)
+        placement |= _between(stack, geometry.slice_distance_mm(placed.affine_lps, 2))
+        if stack.problem is None:
+            placement |= _isotropic(shape, placed.affine_lps, 2)
     return StackInfo(
         number,
-        stack.series_uid,
+        label,
         Format.DICOM.value,
         modality=first.modality or None,
-        shape=(columns, rows, len(stack.slices)),
+        shape=shape,
         dtype=stored_dtype(first.pixel).name,
         slope=slope,
         intercept=intercept,
         slice_thickness_mm=first.slice_thickness,
         spacing_between_slices_mm=first.spacing_between_slices,
+        split_by=stack.split_by,
+        patient=patient_text(first.path) if phi else None,
         problem=None if stack.problem is None else str(stack.problem),
         exit_code=0 if stack.problem is None else stack.problem.exit_code,
         warnings=stack.warnings,
-        **({"uniform": False} if placed is None else _geometry(placed.affine_lps, placed.tilt_degrees)),
+        **placement,
     )
 
 
-def _geometry(affine_lps: np.ndarray, tilt: float | None = None) -> dict[str, Any]:
-    """The fields of ``StackInfo`` that follow from an affine; ``tilt`` in degrees where it was measured."""
+def _between(stack: "Stack", distance: float) -> dict[str, Any]:
+    """The fields of ``StackInfo`` about gaps between slices and the order in which they are counted."""
+    thickness = stack.slices[0].slice_thickness
+    steps = np.sign(np.diff([one.instance_number for one in stack.slices]))
+    order = {(True, False): "ascending", (False, True): "descending"}.get(
+        (bool((steps > 0).all()), bool((steps < 0).all())), "mixed"
+    )
+    return {"gap_mm": None if thickness is None else round(distance - thickness, 4), "order": order}
+
+
+def _isotropic(shape: tuple[int, int, int], affine_lps: np.ndarray, axis: int | None = None) -> dict[str, Any]:
+    """The fields of ``StackInfo`` about the default grid; none where upsampling would ask for a wish."""
     spacing = geometry.spacing_mm(affine_lps)
-    widest = geometry.through_plane_axis(spacing, allow_isotropic=True)
-    anisotropy = max(spacing) / min(spacing)
+    try:
+        axis = geometry.through_plane_axis(spacing) if axis is None else axis
+        target = min(s for i, s in enumerate(spacing) if i != axis)
+        grid = geometry.grid_by_spacing(shape[axis], axis, spacing[axis], target)
+    except SaintError:
+        return {}
+    counts = tuple(grid.count if i == axis else n for i, n in enumerate(shape))
+    return {"isotropic_shape": counts, "isotropic_spacing_mm": geometry.spacing_mm(grid.refine(affine_lps))}
+
+
+def _geometry(affine_lps: np.ndarray, tilt: float | None = None, axis: int | None = None) -> dict[str, Any]:
+    """The fields of ``StackInfo`` that follow from an affine; ``tilt`` in degrees where it was measured.
+
+    ``axis`` is the through-plane one where it is known (z for DICOM), else the one with the largest spacing.
+    """
+    spacing = geometry.spacing_mm(affine_lps)
+    widest = geometry.through_plane_axis(spacing, allow_isotropic=True) if axis is None else axis
+    anisotropy = spacing[widest] / min(s for i, s in enumerate(spacing) if i != widest)
     clear = anisotropy >= geometry.NEAR_ISOTROPIC
     measured = geometry.tilt_degrees(affine_lps, widest) if tilt is None else tilt
     return {

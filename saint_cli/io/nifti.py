@@ -27,14 +27,15 @@ BLOCK = 1 << 24
 """Bytes read or skipped at a time."""
 
 
-def read(path: Path) -> Volume:
-    """Read a NIfTI volume.
+def read(path: Path, volume: int | None = None) -> Volume:
+    """Read a NIfTI volume; ``volume`` chooses, from 1, of a 4-D file.
 
     Raises:
+        UsageError: no such volume.
         UnreadableError: not NIfTI, truncated, corrupt, a colour or complex image, or half of a pair.
         GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
     """
-    header = read_header(path)
+    header = read_header(path, volume)
     check_length(header)
     stored = _read_voxels(header)
     voxels, storage = unscale(stored, header.storage)

@@ -1,5 +1,6 @@
 """Headers of NIfTI-1 and NIfTI-2, single files and pairs: nibabel parses them, this module judges them."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from nibabel.spatialimages import HeaderDataError
 
 from saint_cli import geometry
-from saint_cli.errors import GeometryError, UnreadableError
+from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io import sniff
 from saint_cli.io.checks import require_3d
 from saint_cli.volume import Storage
@@ -49,10 +50,11 @@ class NiftiHeader:
     warnings: tuple[str, ...]
 
 
-def read_header(path: Path) -> NiftiHeader:
-    """Read and check the header of a NIfTI volume without its voxels.
+def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
+    """Read and check the header of a NIfTI volume without its voxels; ``volume`` chooses, from 1, of a 4-D file.
 
     Raises:
+        UsageError: no such volume.
         UnreadableError: not NIfTI, a colour or complex image, or half of a pair.
         GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
     """
@@ -65,7 +67,7 @@ def read_header(path: Path) -> NiftiHeader:
     elif data == head_path:
         raise UnreadableError(f"{path}: header of a .hdr/.img pair whose .img file is missing")
     dtype = _stored_dtype(raw, path)
-    shape = _shape(raw, path)
+    shape, before = _shape(raw, path, volume)
     with np.errstate(all="ignore"):  # infinite entries are judged by check_affine
         affine, code, warnings = _place(raw)
     try:
@@ -75,7 +77,7 @@ def read_header(path: Path) -> NiftiHeader:
     first = (352 if version == 1 else 544) if single else 0
     if not 0 <= raw["vox_offset"] < LARGEST_OFFSET:
         raise UnreadableError(f"{path}: vox_offset {float(raw['vox_offset'])} is nonsense; the header is corrupt")
-    offset = max(int(raw["vox_offset"]), first)
+    offset = max(int(raw["vox_offset"]), first) + before * math.prod(shape) * dtype.itemsize
     return NiftiHeader(data, offset, shape, affine, _storage(raw, dtype, path), code, warnings)
 
 
@@ -123,15 +125,23 @@ def _stored_dtype(raw: Any, path: Path) -> np.dtype:
     return dtype
 
 
-def _shape(raw: Any, path: Path) -> tuple[int, int, int]:
-    """The 3-D shape, after dropping axes of length one beyond the third."""
+def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, int], int]:
+    """The 3-D shape, after dropping axes of length one beyond the third, and how many volumes lie before the wanted."""
     count = int(raw["dim"][0])
     if not 1 <= count <= 7:
         raise UnreadableError(f"{path}: the header claims {count} dimensions; it is corrupt or not NIfTI")
     shape = [int(n) for n in raw["dim"][1 : count + 1]]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
-    return require_3d(tuple(shape), path)
+    volumes = shape[3] if len(shape) == 4 else 1
+    if volume is not None and not 1 <= volume <= max(volumes, 1):
+        raise UsageError(f"{path}: --volume {volume}, but the file holds {volumes}; they are counted from 1")
+    if volumes > 1 and volume is None:
+        shown = " x ".join(map(str, shape))
+        raise GeometryError(f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with --volume")
+    if volumes > 1:
+        shape.pop()
+    return require_3d(tuple(shape), path), 0 if volume is None else volume - 1
 
 
 def _storage(raw: Any, dtype: np.dtype, path: Path) -> Storage:

@@ -9,16 +9,18 @@ from saint_cli.volume import Volume
 SUPPORTED = "NIfTI, NRRD, MHA and DICOM"
 
 
-def read_volume(path: Path, *, series: str | None = None) -> Volume:
-    """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (its folder, or a multi-frame file).
+def read_volume(path: Path, *, series: str | None = None, volume: int | None = None) -> Volume:
+    """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (its folder, a zip of it, a DICOMDIR, or
+    a multi-frame file).
 
     The format is found by content. Voxels are [x, y, z] scanner values: integers where the file stores whole
     scanner values, else float32. ``series`` chooses among the stacks of a DICOM folder: its number as listed by
-    :func:`~saint_cli.io.inspect.describe`, its SeriesInstanceUID, or the end of that.
+    :func:`~saint_cli.io.inspect.describe`, its SeriesInstanceUID, the end of that, or either with ``#k`` for its
+    k-th stack. ``volume`` chooses, from 1, among the volumes of a 4-D NIfTI file or the stacks of one series.
 
     Raises:
         UsageError: a folder without CT or MR slices, several stacks and no ``series``, or ``series`` for a file
-            that holds one volume.
+            that holds one volume, a ``volume`` that does not exist.
         UnreadableError: missing, truncated, corrupt, colour, complex, or of an unknown format.
         GeometryError: not a regular stack of at least two slices.
     """
@@ -26,20 +28,22 @@ def read_volume(path: Path, *, series: str | None = None) -> Volume:
     if form is Format.DICOM:
         from saint_cli.io import dicom  # each format's library takes a while to import, so only the one needed is
 
-        return dicom.read(path, series)
+        return dicom.read(path, series, volume)
     if series is not None:
         raise UsageError(f"{path}: --series chooses among DICOM series, but this is a {form.value} file")
     if form is Format.NIFTI:
         from saint_cli.io import nifti
 
-        return nifti.read(path)
+        return nifti.read(path, volume)
+    if volume not in (None, 1):
+        raise UsageError(f"{path}: --volume chooses among the volumes of 4-D NIfTI and DICOM, not of {form.value}")
     from saint_cli.io import itk
 
     return itk.read(path, form)
 
 
 def find_format(path: Path) -> Format:
-    """The format of a file or folder, never ``UNKNOWN``; a folder stands for DICOM.
+    """The format of a file or folder, never ``UNKNOWN``; a folder or a zip file stands for DICOM.
 
     Raises:
         UnreadableError: missing, empty, or of an unknown format.
@@ -47,6 +51,8 @@ def find_format(path: Path) -> Format:
     if path.is_dir():
         return Format.DICOM
     form = sniff(path)
+    if form is Format.ZIP:
+        return Format.DICOM
     if form is not Format.UNKNOWN:
         return form
     if is_pair_data(path) or is_analyze(read_head(path)):

@@ -20,6 +20,7 @@ class Format(Enum):
     NRRD = "NRRD"
     META = "MetaImage"
     DICOM = "DICOM"
+    ZIP = "zip"
     UNKNOWN = "unknown"
 
 
@@ -36,6 +37,8 @@ def sniff(path: Path) -> Format:
         return Format.NRRD
     if _looks_like_meta(head):
         return Format.META
+    if head.startswith(b"PK\x03\x04"):
+        return Format.ZIP
     if head[128:132] == b"DICM" or _looks_like_bare_dicom(head):
         return Format.DICOM
     return Format.UNKNOWN

@@ -1,10 +1,7 @@
-"""Writing volumes: NIfTI, NRRD and MetaImage, whole or not at all."""
+"""Writing volumes: NIfTI, NRRD and MetaImage files, or a folder of DICOM slices, whole or not at all."""
 
-import contextlib
 import gzip
-import os
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,8 +9,10 @@ import numpy as np
 
 import saint_cli
 from saint_cli import geometry
-from saint_cli.errors import OutputError, UsageError
+from saint_cli.errors import OutputError
+from saint_cli.io.atomic import complete_or_absent
 from saint_cli.io.scaling import encode, output_storage
+from saint_cli.io.targets import check_writable, is_folder_target
 from saint_cli.volume import Storage, Volume
 
 GZIP_LEVEL = 4
@@ -37,68 +36,31 @@ META_TYPES = {"i1": "MET_CHAR", "u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET
 }
 
 
-def write_volume(volume: Volume, path: Path, *, overwrite: bool = False) -> None:
-    """Write a volume in the format that the ending of ``path`` names: .nii, .nii.gz, .nrrd or .mha.
+def write_volume(volume: Volume, path: Path, *, overwrite: bool = False, keep_slice_thickness: bool = False) -> None:
+    """Write a volume: to a file ending in .nii, .nii.gz, .nrrd or .mha, or as a DICOM series into a folder.
 
-    The file appears under its name only when it is complete. NIfTI keeps the source's integer type and scaling,
-    so that values read from a file are stored as they were; NRRD and MetaImage store scanner values.
+    File or folder appear under their name only when complete. NIfTI keeps the source's integer type and scaling,
+    so that values read from a file are stored as they were; NRRD and MetaImage store scanner values. DICOM needs a
+    volume that was read from DICOM; ``keep_slice_thickness`` keeps its SliceThickness.
 
     Raises:
-        UsageError: another ending.
-        OutputError: the file exists and ``overwrite`` is False, or it cannot be written.
+        UsageError: another ending, or DICOM wanted of a volume from elsewhere.
+        UnreadableError: the DICOM files that the volume was read from are gone or changed.
+        OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
     check_writable(path, overwrite=overwrite)
-    write = _writer(path)
+    if is_folder_target(path):
+        from saint_cli.io.dicom_write import write_series
+
+        write_series(volume, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
+        return
+    write = next(write for ending, write in WRITERS.items() if path.name.lower().endswith(ending))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _complete_or_absent(path) as file:
+        with complete_or_absent(path) as file:
             write(volume, file)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def check_writable(path: Path, *, overwrite: bool = False) -> None:
-    """Find out whether :func:`write_volume` could write ``path``, before hours are spent on what to write.
-
-    Raises:
-        UsageError: an ending that names no format.
-        OutputError: ``path`` exists and ``overwrite`` is False, it is a folder, or its folder cannot be written.
-    """
-    _writer(path)
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file to write")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise OutputError(f"{path}: {folder} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: no permission to write in {folder}")
-
-
-def _writer(path: Path) -> Callable[[Volume, BinaryIO], None]:
-    name = path.name.lower()
-    found = next((write for ending, write in WRITERS.items() if name.endswith(ending)), None)
-    if found is None or name in WRITERS:
-        raise UsageError(f"{path}: the ending names no output format; use one of {', '.join(WRITERS)}")
-    return found
-
-
-@contextlib.contextmanager
-def _complete_or_absent(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside ``path`` that takes its name once written and flushed to disk, and is removed on failure."""
-    partial = path.parent / f".saint-{os.getpid()}-{secrets.token_hex(4)}.partial"
-    try:
-        with partial.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _write_nifti(volume: Volume, file: BinaryIO) -> None:
@@ -139,8 +101,15 @@ def nifti_header(volume: Volume, storage: Storage) -> Any:
     header.set_xyzt_units("mm")
     header["scl_slope"], header["scl_inter"] = storage.slope, storage.intercept
     header["vox_offset"] = 352 if kind is Nifti1Header else 544
-    header["descrip"] = f"saint {saint_cli.__version__}".encode()
+    header["descrip"] = _described(volume).encode()
     return header
+
+
+def _described(volume: Volume) -> str:
+    """Program, factor and weights, in the 80 bytes that NIfTI has for it; no patient text, no paths."""
+    made = volume.header.derivation
+    how = "" if made is None else f" x{1 / made.grid.step:.4g} model={made.weights_sha256[:8]}"
+    return f"saint {saint_cli.__version__}{how}"
 
 
 def _write_nrrd(volume: Volume, file: BinaryIO) -> None:

@@ -8,10 +8,11 @@ import torch
 
 from saint_cli import intensity
 from saint_cli.compute import Compute
+from saint_cli.directions import interpolate_directions
 from saint_cli.geometry import grid_by_factor
 from saint_cli.nets import AMI
-from saint_cli.pipeline import Scene, interpolate_directions
 from saint_cli.plan import SlicePlan
+from saint_cli.scene import Scene
 from saint_cli.training.dataset import AIR_UNITS, TRIES, PatchSource
 
 MARGIN = 8
@@ -22,7 +23,8 @@ MARGIN = 8
 class Block:
     """One block, network range, half precision: residuals over linear interpolation of I_sag, I_cor and the truth.
 
-    sagittal, coronal, truth: (W - 1, T, x, y); sparse: (W, x, y) acquired slices; offsets: (T,).
+    sagittal, coronal, truth: (W - 1, T, x, y); sparse: (W, x, y) acquired slices; offsets: (T,);
+    difficulty: root mean square error of linear interpolation at the block's volume and distance.
     """
 
     sagittal: np.ndarray
@@ -30,10 +32,11 @@ class Block:
     truth: np.ndarray
     sparse: np.ndarray
     offsets: np.ndarray
+    difficulty: float
 
 
 class FusionBatch(NamedTuple):
-    """All synthesised slices of B windows: (B, T, h, w) network range each, offset (B, T)."""
+    """All synthesised slices of B windows: (B, T, h, w) network range each, offset (B, T), difficulty (B,)."""
 
     i_sag: np.ndarray
     i_cor: np.ndarray
@@ -41,13 +44,14 @@ class FusionBatch(NamedTuple):
     above: np.ndarray
     offset: np.ndarray
     truth: np.ndarray
+    difficulty: np.ndarray
 
 
 def make_block(source: PatchSource, ami: AMI, compute: Compute, side: int, rng: np.random.Generator) -> Block:
     """Run AMI in both directions over a random block of ``side`` x ``side`` voxels, whose margin is then cut off."""
     factor = source.factor(rng)
     for _ in range(TRIES):
-        dense, spacing = _dense_block(source, factor, side, rng)
+        dense, spacing, difficulty = _dense_block(source, factor, side, rng)
         if dense.mean() > AIR_UNITS:
             break
     sparse = np.ascontiguousarray(dense[..., ::factor])
@@ -64,24 +68,29 @@ def make_block(source: PatchSource, ami: AMI, compute: Compute, side: int, rng: 
     t = offsets[:, None, None]
     line = (1 - t) * acquired[:-1, None] + t * acquired[1:, None]
     between = dense.transpose(2, 0, 1)[:-1, cut, cut].reshape(-1, factor, *line.shape[2:])[:, 1:]
-    return Block(sagittal, coronal, (between - line).astype(np.float16), acquired.astype(np.float32), offsets)
+    truth = (between - line).astype(np.float16)
+    return Block(sagittal, coronal, truth, acquired.astype(np.float32), offsets, difficulty)
 
 
 def _dense_block(
     source: PatchSource, factor: int, side: int, rng: np.random.Generator
-) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """(side, side, (W - 1) * factor + 1) dense network values and their spacing in mm."""
+) -> tuple[np.ndarray, tuple[float, float, float], float]:
+    """(side, side, (W - 1) * factor + 1) dense network values, their spacing in mm, and the block's difficulty."""
     volume, step, depth = source.draw(rng, factor)
     x, y = (slice(c, c + side) for c in (int(rng.integers(n - side + 1)) for n in volume.voxels.shape[:2]))
     spacing = volume.spacing_mm
-    return volume.values.to_network(volume.voxels[x, y, depth]), (spacing[0], spacing[1], spacing[2] * step)
+    dense = volume.values.to_network(volume.voxels[x, y, depth])
+    return dense, (spacing[0], spacing[1], spacing[2] * step), source.difficulty(volume, step * factor)
 
 
 class FusionSampler:
-    """Patches for the RFN stage out of ready blocks; batch k of a seed is always the same."""
+    """Patches for the RFN stage out of ready blocks; batch k of a seed is always the same.
 
-    def __init__(self, blocks: list[Block], slices: int, patch: int, seed: int) -> None:
-        self.blocks, self.slices, self.patch, self.seed = blocks, slices, patch, seed
+    stacks: the network is the 3-D one, which sees all slices of a window together.
+    """
+
+    def __init__(self, blocks: list[Block], slices: int, patch: int, seed: int, *, stacks: bool = False) -> None:
+        self.blocks, self.slices, self.patch, self.seed, self.stacks = blocks, slices, patch, seed, stacks
 
     def at(self, step: int) -> FusionBatch:
         """About ``slices`` axial patches of ``patch`` x ``patch`` voxels, whole windows of one factor."""
@@ -100,12 +109,13 @@ class FusionSampler:
         line = (1 - t) * below + t * above  # (T, h, w)
         sag, cor, truth = (line + r[window, :, x, y] for r in (block.sagittal, block.coronal, block.truth))
         below, above = (np.broadcast_to(a, line.shape) for a in (below, above))
-        return _augment(FusionBatch(sag, cor, below, above, block.offsets, truth), rng)
+        difficulty = np.array(block.difficulty, np.float32)
+        return _augment(FusionBatch(sag, cor, below, above, block.offsets, truth, difficulty), rng)
 
 
 def _augment(batch: FusionBatch, rng: np.random.Generator) -> FusionBatch:
     """One window's slices (T, h, w), flipped and turned by chance."""
-    sag, cor, below, above, offset, truth = batch
+    sag, cor, below, above, offset, truth, difficulty = batch
     if rng.random() < 0.5:  # upside down: the offsets are symmetric about 1/2
         sag, cor, below, above, truth = (a[::-1] for a in (sag, cor, above, below, truth))
     if rng.random() < 0.5:  # x and y exchanged
@@ -113,4 +123,4 @@ def _augment(batch: FusionBatch, rng: np.random.Generator) -> FusionBatch:
     for axis in (1, 2):
         if rng.random() < 0.5:
             sag, cor, below, above, truth = (np.flip(a, axis) for a in (sag, cor, below, above, truth))
-    return FusionBatch(sag, cor, below, above, offset, truth)
+    return FusionBatch(sag, cor, below, above, offset, truth, difficulty)

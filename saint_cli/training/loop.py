@@ -1,7 +1,6 @@
-"""The optimisation loop of both stages: cosine schedule, EMA, checkpoints from which a run continues exactly."""
+"""The optimisation loop of both stages: schedule, EMA, logs, checkpoints from which a run continues exactly."""
 
 import json
-import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -12,22 +11,27 @@ import torch
 from torch import Tensor, nn
 
 from saint_cli.errors import UnreadableError
+from saint_cli.training.journal import Journal
+from saint_cli.training.parallel import Ranks, everyone_waits
 
 CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
+
+LossAt = Callable[[nn.Module, int], Tensor]
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast to train; all that a run needs besides its data and its network.
 
-    steps, warmup, validate_every in optimiser steps; save_every in seconds; learning_rate at its peak.
+    steps, warmup, validate_every in optimiser steps; save_every in seconds; learning_rate at its peak; decay: the part
+    of the steps over which it falls. A run that was too short goes on from its weights with another peak.
     """
 
     steps: int
-    learning_rate: float = 4e-4
-    final_rate: float = 1e-5
-    warmup: int = 200
+    learning_rate: float = 8e-4
+    final_rate: float = 8e-6
+    warmup: int = 100
+    decay: float = 0.4
     ema: float = 0.999
     clip: float = 1.0
     save_every: float = 180.0
@@ -35,11 +39,11 @@ class Schedule:
     bf16: bool = False
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to ``final_rate``."""
+        """Linear warm-up, a plateau, and a straight line down to ``final_rate``."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        part = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
-        return self.final_rate + (self.learning_rate - self.final_rate) * (1 + math.cos(math.pi * part)) / 2
+        left = min(1.0, max(0.0, (self.steps - step) / max(1.0, self.decay * self.steps)))
+        return self.final_rate + (self.learning_rate - self.final_rate) * left
 
 
 @dataclass
@@ -95,40 +99,51 @@ class Progress:
 
 def run(
     state: State,
-    loss_at: Callable[[nn.Module, int], Tensor],
+    loss_at: LossAt,
     validate: Callable[[nn.Module], dict[str, float]],
     schedule: Schedule,
     folder: Path,
+    ranks: Ranks | None = None,
 ) -> Iterator[Progress]:
     """Train from ``state.step`` to ``schedule.steps``, yielding after every step.
 
     loss_at: (network, step) to a scalar loss; depends on nothing but the step, so that a resumed run equals an
     uninterrupted one.
     validate: averaged network to named figures.
+    ranks: with several processes, all call this alike; the first alone validates and writes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
+    ranks = ranks or Ranks(0, 1, state.device)
+    if ranks.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
+    journal = Journal(folder) if ranks.leads else None
+    network = ranks.wrap(state.model)
     began, saved = time.monotonic() - state.seconds, time.monotonic()
     while state.step < schedule.steps:
-        loss = _step(state, loss_at, schedule)
+        loss = _step(state, network, loss_at, schedule)
         state.step, state.seconds = state.step + 1, time.monotonic() - began
         due = state.step % schedule.validate_every == 0 or state.step == schedule.steps
-        validation = validate(state.average) if due else None
-        if validation is not None:
-            entry = {"step": state.step, "seconds": round(state.seconds), "loss": loss, **validation}
-            with (folder / LOG).open("a") as log:
-                log.write(json.dumps(entry) + "\n")
-        if due or time.monotonic() - saved > schedule.save_every:
-            state.save(folder)
-            saved = time.monotonic()
+        validation = None
+        if journal is not None:
+            journal.step(state.step, loss, schedule.rate(state.step))
+            if due:
+                validation = validate(state.average)
+                journal.validation(state.step, state.seconds, loss, validation)
+            if due or time.monotonic() - saved > schedule.save_every:
+                state.save(folder)
+                saved = time.monotonic()
+        if due:
+            everyone_waits()
         yield Progress(state.step, loss, schedule.rate(state.step), state.seconds, validation)
+    if journal is not None:
+        journal.close()
 
 
-def _step(state: State, loss_at: Callable[[nn.Module, int], Tensor], schedule: Schedule) -> float:
+def _step(state: State, network: nn.Module, loss_at: LossAt, schedule: Schedule) -> float:
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
     with torch.autocast(state.device.type, torch.bfloat16, enabled=schedule.bf16):
-        loss = loss_at(state.model, state.step)
+        loss = loss_at(network, state.step)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), schedule.clip)

@@ -5,19 +5,23 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from saint_cli import compute, weights
+from saint_cli import __version__, compute, weights
+from saint_cli.directions import Report
 from saint_cli.errors import UnreadableError, UsageError, WeightsError
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
-from saint_cli.training import loop, stages
-from saint_cli.training.dataset import AmiSampler, DenseVolume, PatchSource, load_dense
-from saint_cli.training.fusion import MARGIN, FusionSampler, make_block
+from saint_cli.training import loop, parallel, stages
+from saint_cli.training.dataset import AmiSampler, PatchSource
+from saint_cli.training.fusion import MARGIN, Block, FusionSampler, make_block
+from saint_cli.training.optimise import Muon
+from saint_cli.training.volumes import DenseVolume, load_dense
 
 AMI_SIZES = {"base": (64, 32, 8, 6), "fast": (32, 16, 4, 4)}
 """width G0, growth, layers per block, blocks: the paper's, and one with 1/16 of its multiply-adds."""
@@ -26,6 +30,8 @@ RFN_SIZES = {"base": (32, 16, 4, 3), "fast": (12, 8, 4, 1)}
 
 MODEL = "model.safetensors"
 SETTINGS = "settings.json"
+DATA = "data.json"
+VOLUMES = "volumes"
 FREE_TO_CHANGE = ("schedule", "device")
 """Settings that a resumed run may change: train longer or shorter, or elsewhere."""
 
@@ -40,6 +46,7 @@ class Settings:
     stage: ``ami`` or ``rfn``. size: ``base`` or ``fast``. patch: in-plane voxels and acquired slices of AMI patches.
     slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns from, and
     their in-plane voxels and acquired slices. context: RFN sees the acquired neighbours. dims: 3 for the 3-D RFN.
+    optimiser: ``muon`` or ``adam``, the paper's. init: weights to start from; teacher: weights to imitate as well.
     device: as ``--device`` names it; a run may be resumed on another one.
     """
 
@@ -47,15 +54,33 @@ class Settings:
     size: str
     schedule: loop.Schedule
     seed: int = 0
-    batch: int = 8
-    patch: tuple[int, int] = (40, 10)
+    batch: int = 6
+    patch: tuple[int, int] = (48, 12)
     slices: int = 16
     rfn_patch: int = 48
     blocks: int = 120
     block: tuple[int, int] = (96, 7)
     context: bool = True
     dims: int = 2
+    optimiser: str = "muon"
+    init: str | None = None
+    teacher: str | None = None
     device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Training and validation volumes (folder or list), the run folder, and where memory-mapped copies are kept."""
+
+    train: Path
+    val: Path
+    out: Path
+    cache: Path
+
+    @classmethod
+    def of(cls, train: Path, val: Path, out: Path, cache: Path | None = None) -> "Places":
+        """Copies lie in the run folder unless runs share them."""
+        return cls(train, val, out, out / VOLUMES if cache is None else cache)
 
 
 @dataclass(frozen=True)
@@ -66,21 +91,17 @@ class Data:
     val: list[DenseVolume]
 
 
-Say = Callable[[str, int, int], None]
-
-
-def train(
-    settings: Settings, data_dir: Path, val_dir: Path, out: Path, *, resume: bool, say: Say
-) -> Iterator[loop.Progress]:
+def train(settings: Settings, places: Places, *, resume: bool, say: Report) -> Iterator[loop.Progress]:
     """Run one stage, yielding after every step; ``out/model.safetensors`` is written at each validation and at the end.
 
-    The RFN stage starts from the AMI of ``out/model.safetensors``.
+    The RFN stage starts from the AMI of ``out/model.safetensors``. Several processes under torchrun share the work.
 
     Raises:
-        UsageError: ``out`` holds a run already and ``resume`` is False, or none and it is True; no volumes.
-        WeightsError: the RFN stage finds no AMI.
+        UsageError: ``out`` holds a run already and ``resume`` is False, or none and it is True; no volumes; weights
+            to start from that are of another size.
+        WeightsError: the RFN stage finds no AMI; weights to start from or to imitate cannot be loaded.
     """
-    folder = out / settings.stage
+    folder = places.out / settings.stage
     begun = (folder / loop.CHECKPOINT).is_file()
     if begun and not resume:
         raise UsageError(f"{folder} holds a run already; continue it with --resume, or choose another --out")
@@ -88,62 +109,139 @@ def train(
         raise UsageError(f"{folder} holds no checkpoint to resume from; leave out --resume")
     if begun:
         _require_same(settings, folder / SETTINGS)
-    if data_dir.resolve() == val_dir.resolve():
-        raise UsageError(f"{val_dir} is the training folder; validate on volumes that are not trained on")
-    data = Data(load_dense(data_dir), load_dense(val_dir))
-    stages.require_scorable(data.val)
-    torch.manual_seed(settings.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS).write_text(json.dumps(asdict(settings), indent=1))
-    steps = _train_ami if settings.stage == "ami" else _train_rfn
-    yield from steps(settings, data, out, resume, say)
+    if places.train.resolve() == places.val.resolve():
+        raise UsageError(f"{places.val} is what is trained on; validate on volumes that are not")
+    with parallel.join(settings.device) as ranks:
+        yield from _Run(settings, places, ranks).steps(resume, say)
 
 
-def _train_ami(settings: Settings, data: Data, out: Path, resume: bool, say: Say) -> Iterator[loop.Progress]:
-    state = _state(AMI(*AMI_SIZES[settings.size]), settings)
-    if resume:
-        state.load(out / "ami")
-    loss = stages.ami_loss(AmiSampler(data.train, settings.batch, settings.patch, settings.seed))
+class _Run:
+    """One stage in one process."""
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        return stages.validate_ami(_on_cpu(model), data.val)
+    def __init__(self, settings: Settings, places: Places, ranks: parallel.Ranks) -> None:
+        self.settings, self.places, self.ranks = settings, places, ranks
+        self.folder = places.out / settings.stage
+        self.model_file = places.out / MODEL
 
-    kept = resume and (out / MODEL).is_file()  # an RFN that was trained since stays
-    rfn = weights.load_model(str(out / MODEL)).rfn if kept else RFN(_rfn_size(settings)).eval()
-    for progress in loop.run(state, loss, validate, settings.schedule, out / "ami"):
-        if progress.validation is not None:
-            _export(state.average, rfn, out)
-        yield progress
-    _export(state.average, rfn, out)
+    def steps(self, resume: bool, say: Report) -> Iterator[loop.Progress]:
+        """Load the data, then train."""
+        settings, places = self.settings, self.places
+        if not self.ranks.leads:
+            parallel.everyone_waits()  # until the first has made the memory-mapped copies
+        data = Data(load_dense(places.train, places.cache, say), load_dense(places.val, places.cache, say))
+        if self.ranks.leads:
+            parallel.everyone_waits()
+            self._describe(data)
+        stages.require_scorable(data.val)
+        torch.manual_seed(settings.seed)
+        yield from (self._ami if settings.stage == "ami" else self._rfn)(data, resume, say)
+
+    def _describe(self, data: Data) -> None:
+        """Write down what the run is made of."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / SETTINGS).write_text(json.dumps(asdict(self.settings), indent=1))
+        volumes = {
+            part: [{"path": v.source, "shape": v.voxels.shape, "spacing_mm": v.spacing_mm} for v in some]
+            for part, some in (("train", data.train), ("val", data.val))
+        }
+        versions = {"saint": __version__, "torch": torch.__version__, "numpy": np.__version__}
+        chosen = {"init": self.settings.init, "teacher": self.settings.teacher}
+        used = {role: weights.load_model(word).sha256 for role, word in chosen.items() if word is not None}
+        about = {"versions": versions, "processes": self.ranks.world, "weights_sha256": used, **volumes}
+        if (self.folder / DATA).is_file():
+            _require_same_data(self.folder / DATA, about)
+        (self.folder / DATA).write_text(json.dumps(about, indent=1))
+
+    def _ami(self, data: Data, resume: bool, say: Report) -> Iterator[loop.Progress]:
+        settings = self.settings
+        begin = None if settings.init is None else weights.load_model(settings.init)
+        ami = AMI(*AMI_SIZES[settings.size])
+        if begin is not None:
+            _copy(begin.ami, ami, settings)
+        teacher = None
+        if settings.teacher is not None:
+            teacher = copy.deepcopy(weights.load_model(settings.teacher).ami).to(self.ranks.device)
+        sampler = AmiSampler(data.train, settings.batch, settings.patch, settings.seed, self.ranks.rank)
+        state = self._state(ami, resume)
+
+        def validate(model: nn.Module) -> dict[str, float]:
+            return stages.validate_ami(_on_cpu(model), data.val)
+
+        kept = resume and self.model_file.is_file()  # an RFN that was trained since stays
+        rfn = RFN(_rfn_size(settings)).eval()
+        if kept or begin is not None:
+            rfn = weights.load_model(str(self.model_file) if kept else str(settings.init)).rfn
+        for progress in self._loop(state, stages.ami_loss(sampler, teacher), validate):
+            if progress.validation is not None:
+                _export(state.average, rfn, self.model_file)
+            yield progress
+        if self.ranks.leads:
+            _export(state.average, rfn, self.model_file)
+
+    def _rfn(self, data: Data, resume: bool, say: Report) -> Iterator[loop.Progress]:
+        settings = self.settings
+        if not self.model_file.is_file():
+            raise WeightsError(f"{self.model_file} is missing; train the AMI stage into the same --out first")
+        begin = weights.load_model(str(self.model_file))
+        rfn = RFN(_rfn_size(settings))
+        if settings.init is not None:
+            _copy(weights.load_model(settings.init).rfn, rfn, settings)
+        state = self._state(rfn, resume)
+        train, held = self._blocks(data, begin.to(self.ranks.device).ami, say)
+        sampler = FusionSampler(
+            train, settings.slices, settings.rfn_patch, settings.seed + self.ranks.rank, stacks=settings.dims == 3
+        )
+
+        def validate(model: nn.Module) -> dict[str, float]:
+            return stages.validate_rfn(_on_cpu(model), held)
+
+        for progress in self._loop(state, stages.rfn_loss(sampler), validate):
+            if progress.validation is not None:
+                _export(begin.ami, state.average, self.model_file)
+            yield progress
+        if self.ranks.leads:
+            _export(begin.ami, state.average, self.model_file)
+
+    def _blocks(self, data: Data, ami: AMI, say: Report) -> tuple[list[Block], list[Block]]:
+        """What RFN learns from and is validated on: blocks that the AMI has interpolated in both directions."""
+        settings = self.settings
+        machine = compute.choose(str(self.ranks.device), "bf16" if settings.schedule.bf16 else "fp32")
+        side, acquired = settings.block
+        if side - 2 * MARGIN < settings.rfn_patch:
+            raise UsageError(f"blocks of {side} voxels leave no room for patches of {settings.rfn_patch}")
+        rng, source = np.random.default_rng((settings.seed, self.ranks.rank)), PatchSource(data.train, side, acquired)
+        blocks = []
+        for i in range(settings.blocks):
+            blocks.append(make_block(source, ami, machine, side, rng))
+            say("blocks", i + 1, settings.blocks)
+        rng = np.random.default_rng(settings.seed)
+        held_back = [PatchSource([v], side, acquired) for v in data.val]
+        return blocks, [make_block(s, ami, machine, side, rng) for s in held_back for _ in range(VALIDATION_BLOCKS)]
+
+    def _state(self, model: AMI | RFN, resume: bool) -> loop.State:
+        model = model.to(self.ranks.device)
+        rate = self.settings.schedule.learning_rate
+        # beta_1: the paper writes momentum 0.5, its released code 0.9
+        adam = self.settings.optimiser == "adam"
+        optimiser = torch.optim.Adam(model.parameters(), rate, betas=(0.9, 0.999)) if adam else Muon.of(model, rate)
+        state = loop.State(model, copy.deepcopy(model), optimiser)
+        if resume:
+            state.load(self.folder)
+        return state
+
+    def _loop(
+        self, state: loop.State, loss: loop.LossAt, validate: Callable[[nn.Module], dict[str, float]]
+    ) -> Iterator[loop.Progress]:
+        return loop.run(state, loss, validate, self.settings.schedule, self.folder, self.ranks)
 
 
-def _train_rfn(settings: Settings, data: Data, out: Path, resume: bool, say: Say) -> Iterator[loop.Progress]:
-    if not (out / MODEL).is_file():
-        raise WeightsError(f"{out / MODEL} is missing; train the AMI stage into the same --out first")
-    ami = weights.load_model(str(out / MODEL)).to(compute.choose(settings.device).device).ami
-    state = _state(RFN(_rfn_size(settings)), settings)
-    if resume:
-        state.load(out / "rfn")
-    machine = compute.choose(settings.device, "bf16" if settings.schedule.bf16 else "fp32")
-    side, acquired = settings.block
-    if side - 2 * MARGIN < settings.rfn_patch:
-        raise UsageError(f"blocks of {side} voxels leave no room for patches of {settings.rfn_patch}")
-    rng, blocks, source = np.random.default_rng(settings.seed), [], PatchSource(data.train, side, acquired)
-    for i in range(settings.blocks):
-        blocks.append(make_block(source, ami, machine, side, rng))
-        say("blocks", i + 1, settings.blocks)
-    held_back = [PatchSource([v], side, acquired) for v in data.val]
-    held = [make_block(c, ami, machine, side, rng) for c in held_back for _ in range(VALIDATION_BLOCKS)]
-    loss = stages.rfn_loss(FusionSampler(blocks, settings.slices, settings.rfn_patch, settings.seed))
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        return stages.validate_rfn(_on_cpu(model), held)
-
-    for progress in loop.run(state, loss, validate, settings.schedule, out / "rfn"):
-        if progress.validation is not None:
-            _export(ami, state.average, out)
-        yield progress
-    _export(ami, state.average, out)
+def _copy(start: nn.Module, model: nn.Module, settings: Settings) -> None:
+    """Take over the weights that a run starts from."""
+    try:
+        model.load_state_dict(start.state_dict())
+    except RuntimeError:
+        stage, size = settings.stage.upper(), settings.size
+        raise UsageError(f"{settings.init} holds a {stage} of another size than --size {size}; name its size") from None
 
 
 def _require_same(settings: Settings, path: Path) -> None:
@@ -157,11 +255,15 @@ def _require_same(settings: Settings, path: Path) -> None:
             raise UsageError(f"the run was begun with {name} {before.get(name)}, not {now}; resume it as it was")
 
 
-def _state(model: nn.Module, settings: Settings) -> loop.State:
-    # beta_1: the paper writes momentum 0.5, its released code 0.9
-    model = model.to(compute.choose(settings.device).device)
-    optimiser = torch.optim.Adam(model.parameters(), settings.schedule.learning_rate, betas=(0.9, 0.999))
-    return loop.State(model, copy.deepcopy(model), optimiser)
+def _require_same_data(path: Path, about: dict[str, Any]) -> None:
+    """Refuse to resume with other volumes or weights than a run was begun with; volumes may have moved."""
+    before, now = json.loads(path.read_text()), json.loads(json.dumps(about))
+    for part in ("train", "val"):
+        shapes = [[(v["shape"], v["spacing_mm"]) for v in which[part]] for which in (before, now)]
+        if shapes[0] != shapes[1]:
+            raise UsageError(f"the run was begun with other {part} volumes ({path} lists them); resume it with those")
+    if before["weights_sha256"] != now["weights_sha256"]:
+        raise UsageError("the run was begun with other --init or --teacher weights; resume it with those")
 
 
 def _on_cpu(model: nn.Module) -> nn.Module:
@@ -173,7 +275,7 @@ def _rfn_size(settings: Settings) -> TrunkSize:
     return replace(TrunkSize(inputs, *RFN_SIZES[settings.size]), dims=settings.dims)
 
 
-def _export(ami: nn.Module, rfn: nn.Module, out: Path) -> None:
+def _export(ami: nn.Module, rfn: nn.Module, path: Path) -> None:
     assert isinstance(ami, AMI)
     assert isinstance(rfn, RFN)
-    weights.save_model(ami, rfn, out / MODEL)
+    weights.save_model(ami, rfn, path)

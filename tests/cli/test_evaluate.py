@@ -1,10 +1,13 @@
-"""``saint evaluate`` on the real example: the shipped models beat the interpolators."""
+"""``saint evaluate`` on the real example: the shipped models beat the interpolators; tables, JSON, refusals."""
 
 import json
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
-from typer.testing import CliRunner
+from PIL import Image
+from typer.testing import CliRunner, Result
 
 from saint_cli.cli import app
 
@@ -13,24 +16,127 @@ LEAST_GAIN_DB = {2: 0.0, 4: 1.0}
 
 DENSE = Path(__file__).parents[2] / "examples" / "chest_dense.nii.gz"
 
+METHODS = ["linear", "cubic", "bspline", "lanczos", "bicubic-misaligned", "sagittal", "coronal", "mean", "fused"]
 
-@pytest.mark.parametrize("model", ["fast", "base"])
-def test_shipped_models_beat_aligned_cubic_on_a_scan_never_trained_on(model: str, tmp_path: Path) -> None:
-    import nibabel as nib
 
+def run(*arguments: object) -> Result:
+    """Run ``saint evaluate`` in this process."""
+    return CliRunner().invoke(app, ["evaluate", *(str(a) for a in arguments)])
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """A real dense chest CT, cut to 96 x 80 x 25 voxels."""
     path = tmp_path / "part.nii.gz"
     nib.save(nib.load(DENSE).slicer[90:186, 70:150, :25], path)
-    result = CliRunner().invoke(app, ["evaluate", str(path), "--factor", "2,4", "--model", model, "--json"])
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A corner of it, 40 x 36 x 11 voxels, for what does not depend on how good the result is."""
+    path = tmp_path / "small.nii.gz"
+    nib.save(nib.load(DENSE).slicer[100:140, 100:136, :11], path)
+    return path
+
+
+@pytest.mark.parametrize("model", ["fast", "base"])
+def test_shipped_models_beat_aligned_cubic_on_a_scan_never_trained_on(model: str, part: Path) -> None:
+    result = run(part, "--factor", "2,4", "--model", model, "--json")
     assert result.exit_code == 0, result.output
-    scores = json.loads(result.stdout)
-    assert [s["factor"] for s in scores] == [2, 4]
-    for score in scores:
-        assert score["fused"] > score["cubic"] + LEAST_GAIN_DB[score["factor"]]
-        assert score["cubic"] > score["linear"]
-        assert score["mean"] > min(score["sagittal"], score["coronal"])
+    found = json.loads(result.stdout)
+    assert (found["protocol"]["name"], found["protocol"]["data_range"]) == ("paper", 4000)
+    for factor, least in LEAST_GAIN_DB.items():
+        scores = {s["method"]: s for s in found["scores"] if s["factor"] == factor}
+        assert list(scores) == METHODS
+        psnr = {method: score["psnr_db"] for method, score in scores.items()}
+        assert psnr["fused"] > psnr["cubic"] + least
+        assert psnr["cubic"] > psnr["linear"] > psnr["bicubic-misaligned"]
+        assert psnr["mean"] > min(psnr["sagittal"], psnr["coronal"])
+        if factor == 4:
+            assert scores["fused"]["ssim"] > scores["cubic"]["ssim"]
+        assert scores["fused"]["seconds"] > 0
+        assert 0 < scores["linear"]["noise_ratio"] < 1
 
 
-def test_a_factor_beyond_the_slices_is_refused() -> None:
-    result = CliRunner().invoke(app, ["evaluate", str(DENSE), "--slices", "5", "--factor", "6", "--model", "fast"])
-    assert result.exit_code == 4
-    assert "5 slices" in result.output
+def test_tables_name_protocol_volume_factor_and_every_method_within_100_columns(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    result = run(small, "-f", "2,2.5", "-m", "fast", "--protocol", "all", "--degrade", "average", "--calibration")
+    assert result.exit_code == 0, result.output
+    assert "protocol all: every slice, whole plane" in result.stdout
+    assert "averaged" in result.stdout
+    for words in ("small.nii.gz x2, 11 of 11", "small.nii.gz x2.5, 6 of 6", "fast fused", "bicubic-misaligned"):
+        assert words in result.stdout
+    assert "observed" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_several_volumes_get_their_means(small: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.nii.gz"
+    nib.save(nib.load(DENSE).slicer[60:100, 100:136, :11], other)
+    written = tmp_path / "scores.json"
+    result = run(small, other, "-f", 2, "-m", "fast", "--against", "linear", "--json-file", written)
+    assert result.exit_code == 0, result.output
+    found = [s["psnr_db"] for s in json.loads(written.read_text())["scores"] if s["method"] == "linear"]
+    table = result.stdout[result.stdout.index("mean of 2 volumes") :]
+    assert f"{np.mean(found):.2f}" in next(line for line in table.splitlines() if "linear" in line)
+
+
+def test_infinity_is_null_in_json_and_calibration_is_always_there(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.arange(-1000, 80, 120, dtype=np.int16), (16, 14, 9))
+    path = tmp_path / "ramp.nii"
+    nib.save(nib.Nifti1Image(ramp.copy(), np.eye(4)), path)
+    result = run(path, "-f", 2, "-m", "fast", "--against", "linear", "--json", "--axis", "z")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["scores"][0]["psnr_db"] is None
+    assert found["calibration"][0].keys() >= {"low_hu", "high_hu", "voxels", "observed_hu", "predicted_hu"}
+
+
+def test_a_figure_shows_truth_and_methods_with_their_differences(small: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "maps.png"
+    assert run(small, "-f", 2, "-m", "fast", "--against", "cubic", "--figure", figure).exit_code == 0
+    with Image.open(figure) as image:
+        assert image.width > image.height > 300
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 200
+
+
+REFUSALS = {
+    "factor 1": (["-f", "1"], 2, "factors from 2 to 16"),
+    "factor 17": (["-f", "4,17"], 2, "factors from 2 to 16"),
+    "factor word": (["-f", "four"], 2, "factors from 2 to 16"),
+    "factor by zero": (["-f", "5/0"], 2, "factors from 2 to 16"),
+    "too few slices": (["-f", "3.7"], 4, "at least 38 are needed"),
+    "beyond the slices": (["-f", "6", "--slices", "5"], 4, "of 5 slices"),
+    "unknown interpolator": (["--against", "cubic,nearest"], 2, "--against nearest is none of"),
+    "unknown protocol": (["--protocol", "mine"], 2, "--protocol mine"),
+    "unknown degradation": (["--degrade", "blur"], 2, "--degrade blur"),
+    "empty model": (["-m", "fast,"], 2, "empty name"),
+    "unknown model": (["-m", "huge"], 3, "huge"),
+    "figure of another kind": (["--figure", "x.jpg"], 2, "does not end in .png"),
+    "figure nowhere": (["--figure", "/nowhere/at/all/x.png"], 5, "x.png"),
+    "json nowhere": (["--json-file", "/nowhere/at/all/x.json"], 5, "x.json"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_words_get_one_line_and_their_exit_code(name: str, small: Path) -> None:
+    words, code, told = REFUSALS[name]
+    result = run(small, *([] if "-m" in words else ["-m", "fast"]), *words)
+    assert result.exit_code == code, result.output
+    assert result.output.startswith("saint: ")
+    assert result.output.count("\n") == 1
+    assert told in result.output
+
+
+def test_an_existing_figure_or_json_file_is_only_replaced_when_asked(small: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "scores.json"
+    kept.write_text("mine")
+    words = (small, "--factor", 2, "--model", "fast", "--against", "cubic", "--json-file", kept)
+    refused = run(*words)
+    assert (refused.exit_code, kept.read_text()) == (5, "mine")
+    assert "--overwrite" in refused.output
+    assert run(*words, "--overwrite").exit_code == 0
+    assert json.loads(kept.read_text())["scores"]

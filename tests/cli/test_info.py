@@ -75,6 +75,25 @@ def test_no_patient_text_is_shown(tmp_path: Path) -> None:
         assert "SECRET" not in result.output
 
 
+def test_patient_text_is_shown_where_asked(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(), tmp_path / "series")
+    assert "PatientName: SECRET^NAME" in run("info", "--phi", folder).stdout
+    (found,) = json.loads(run("info", "--phi", "--json", folder).stdout)
+    assert found["stacks"][0]["patient"]["PatientID"] == "SECRET-ID"
+
+
+@pytest.mark.parametrize(
+    ("thickness", "words"), [(4.0, "gap 1 mm"), (6.5, "overlap 1.5 mm"), (5.0, "SliceThickness 5\n")]
+)
+def test_gap_order_and_default_result_of_a_stack_are_shown(thickness: float, words: str, tmp_path: Path) -> None:
+    series = fabricate.slices(step=(0, 0, -5))
+    for data in series:
+        data.SliceThickness = thickness
+    shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
+    for expected in (words, "InstanceNumber descending", "upsample makes 16 x 12 x 51 at 0.5 x 0.75 x 0.5 mm"):
+        assert expected in shown
+
+
 def test_control_characters_of_file_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
     name = tmp_path / "a\x1b[31mb\nc.nii"
     name.write_bytes(b"no scan")

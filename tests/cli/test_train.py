@@ -65,7 +65,18 @@ def test_both_stages_end_in_weights_that_upsample_takes(scans: Path, tmp_path: P
     assert np.isfinite(nib.load(thin).get_fdata()).all()
 
 
-@pytest.mark.parametrize("words", [["--stage", "both"], ["--size", "huge"], ["--rfn-dims", "4"], ["--resume"]])
+@pytest.mark.parametrize("words", ["--batch 0", "--steps 0", "--validate-every 0", "--seed -1", "--lr nan", "--lr 0"])
+def test_numbers_that_train_nothing_are_refused(words: str, scans: Path, tmp_path: Path) -> None:
+    result = saint("train", scans, "--val", held_back(scans), "--out", tmp_path / "run", *words.split())
+    assert result.exit_code == 2
+    assert result.output.startswith(f"saint: {words.split()[0]}")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--stage", "both"], ["--size", "huge"], ["--rfn-dims", "4"], ["--optimiser", "sgd"], ["--resume"]],
+)
 def test_words_that_do_not_fit_are_refused(words: list[str], scans: Path, tmp_path: Path) -> None:
     result = saint("train", scans, "--val", held_back(scans), "--out", tmp_path / "run", *words)
     assert result.exit_code == 2
@@ -83,4 +94,4 @@ def test_the_rfn_stage_needs_an_ami(scans: Path, tmp_path: Path) -> None:
 def test_validation_on_the_training_folder_is_refused(scans: Path, tmp_path: Path) -> None:
     result = saint("train", scans, "--val", scans, "--out", tmp_path / "run", "--size", "fast")
     assert result.exit_code == 2
-    assert "not trained on" in result.output
+    assert "validate on volumes that are not" in result.output

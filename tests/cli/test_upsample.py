@@ -2,17 +2,22 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner, Result
 
+from saint_cli import weights
 from saint_cli.cli import app
+from saint_cli.io import read_volume
+from saint_cli.uncertainty import Calibration
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
 THICK_MM = 4.0
@@ -108,6 +113,20 @@ def test_other_modalities_run_and_the_summary_says_that_the_weights_saw_ct_only(
     assert "only seen CT" in result.output
 
 
+def test_uncertainty_writes_the_expected_error_beside_the_result(thick: Path, tmp_path: Path) -> None:
+    model = tmp_path / "calibrated.safetensors"
+    shutil.copy(weights.shipped_folder() / "saint-fast.safetensors", model)
+    weights.calibrate_file(model, Calibration((0.0, 100.0), (5.0, 80.0)))
+    out, error = tmp_path / "out.nii.gz", tmp_path / "error.nii.gz"
+    result = run("upsample", thick, "-f", 2, "-m", model, "-o", out, "--uncertainty", error, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["uncertainty"] == str(error)
+    expected = nib.load(error)
+    np.testing.assert_array_equal(expected.affine, nib.load(out).affine)
+    assert (expected.get_fdata()[..., ::2] == 0).all()
+    assert 5 <= expected.get_fdata()[..., 1::2].min() < expected.get_fdata().max() <= 80
+
+
 def _broken_gz(path: Path) -> Path:
     data = bytearray(gzip.compress(nib.Nifti1Image(np.zeros((9, 9, 9), np.int16), np.diag([1, 1, 5, 1])).to_bytes()))
     data[len(data) // 2] ^= 0xFF
@@ -172,3 +191,29 @@ def test_help_and_info_never_import_torch(words: list[str]) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", probe, *words], check=True, capture_output=True)
+
+
+def test_a_dicom_folder_becomes_a_dicom_folder(tmp_path: Path) -> None:
+    source = fabricate.save(fabricate.slices(), tmp_path / "study")
+    result = run("upsample", source, "-f", 2, "-m", "fast", "--keep-slice-thickness", "-o", f"{tmp_path}/out/")
+    assert result.exit_code == 0, result.output
+    assert "SECRET" not in result.output
+    before, after = read_volume(source), read_volume(tmp_path / "out")
+    assert after.shape == (16, 12, 11)
+    np.testing.assert_array_equal(after.voxels[..., ::2], before.voxels)
+    assert {float(d.SliceThickness) for d in fabricate.saved_series(tmp_path / "out")} == {5}
+
+
+def test_dicom_of_another_format_is_refused_before_anything_is_computed(thick: Path, tmp_path: Path) -> None:
+    result = run("upsample", thick, "-f", 2, "-m", tmp_path / "no-weights", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "only DICOM input" in result.output
+
+
+def test_one_volume_of_a_4d_file_is_upsampled(tmp_path: Path) -> None:
+    scan = save(np.random.default_rng(0).integers(0, 900, (20, 20, 4, 2)).astype(np.int16), tmp_path / "a.nii")
+    assert run("upsample", scan, "--volume", 2, "-f", 2, "-m", "fast", "-o", tmp_path / "o.nii").exit_code == 0
+    np.testing.assert_array_equal(
+        nib.load(tmp_path / "o.nii").get_fdata()[..., ::2], nib.load(scan).get_fdata()[..., 1]
+    )
+    assert run("upsample", scan, "--volume", 0, "-f", 2, "-o", tmp_path / "p.nii").exit_code == 2

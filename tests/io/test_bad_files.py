@@ -93,7 +93,7 @@ def test_a_folder_of_nifti_files_says_to_name_one(tmp_path: Path) -> None:
 SHAPES = {
     "2-D": ((4, 5), "2-D image or single slice"),
     "one slice": ((4, 5, 1), "single slice"),
-    "4-D": ((4, 5, 6, 2), "4-D .* split its 2 volumes"),
+    "4-D": ((4, 5, 6, 2), "4-D .* its 2 volumes with --volume"),
     "5-D": ((4, 5, 6, 1, 3), "5-D"),
 }
 

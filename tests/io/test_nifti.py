@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from saint_cli import geometry
+from saint_cli.errors import UsageError
 from saint_cli.io import describe, read_volume
 
 VOXELS = fabricate.volume().voxels
@@ -168,3 +169,15 @@ def test_describing_agrees_with_reading(tmp_path: Path) -> None:
     assert (stack.shape, stack.spacing_mm, stack.dtype) == (volume.shape, volume.spacing_mm, "int16")
     assert (stack.through_plane, stack.suggested_factor, stack.problem) == ("z", 6, None)
     assert stack.anisotropy == pytest.approx(6.25)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_one_volume_of_a_4d_file_is_read_by_its_number(tmp_path: Path, ending: str) -> None:
+    voxels = np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3)
+    path = tmp_path / f"scan{ending}"
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1, 1, 3, 1])), path)
+    for number in (1, 2, 3):
+        np.testing.assert_array_equal(read_volume(path, volume=number).voxels, voxels[..., number - 1])
+    for number in (0, 4):
+        with pytest.raises(UsageError, match="holds 3"):
+            read_volume(path, volume=number)

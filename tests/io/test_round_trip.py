@@ -147,7 +147,7 @@ def test_a_missing_folder_is_created(tmp_path: Path) -> None:
     assert read_volume(tmp_path / "a" / "b c" / "ä.nii.gz").shape == (24, 20, 6)
 
 
-@pytest.mark.parametrize("name", ["out.dcm", "out", "out.gz", ".nii", "out.mhd"])
+@pytest.mark.parametrize("name", ["out.dcm", "out.gz", ".nii", "out.mhd"])
 def test_an_ending_of_no_format_names_the_formats(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"\.nii, \.nii\.gz, \.nrrd, \.mha"):
         check_writable(tmp_path / name)

@@ -1,12 +1,13 @@
-from pathlib import Path
+from collections import Counter
+from dataclasses import replace
 
-import nibabel
 import numpy as np
 import pytest
 
 from saint_cli import intensity
 from saint_cli.errors import UsageError
-from saint_cli.training.dataset import FACTORS, AmiBatch, AmiSampler, DenseVolume, load_dense
+from saint_cli.training.dataset import FACTORS, LEAST_ERROR, OFFSETS, AmiBatch, AmiSampler, PatchSource
+from saint_cli.training.volumes import DenseVolume
 
 PATCH = (7, 3)
 """In-plane voxels and acquired slices: at factor 8 a patch needs 17 dense slices."""
@@ -50,19 +51,68 @@ def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_drawn_before() -> 
     assert not equal(forwards[0], sampler(noise(), seed=2).at(0))
 
 
-def test_all_factors_occur_and_no_others() -> None:
-    seen = {batch.offsets.shape[1] + 1 for batch in batches(noise(), 80)}
-    assert seen == set(FACTORS)
+def factor_of(batch: AmiBatch, i: int, slice_mm: float = 2.0) -> int:
+    """The factor of patch i of a volume whose slices lie ``slice_mm`` apart and that is not decimated further."""
+    return round(float(batch.through_plane_mm[i]) / slice_mm)
+
+
+def thick(seed: int = 0) -> DenseVolume:
+    """Noise whose slices lie too far apart to be looked at sideways."""
+    return replace(noise((12, 11, 40), seed), spacing_mm=(0.5, 0.8, 2.0))
+
+
+def test_all_factors_occur_small_ones_more_often() -> None:
+    drawn = batches(thick(), 120)
+    seen = Counter(factor_of(batch, i) for batch in drawn for i in range(3))
+    assert set(seen) == {f for f in FACTORS if f <= 16}
+    assert seen[2] > seen[4] > seen[12]
+
+
+def test_ranks_draw_different_patches_of_one_seed() -> None:
+    first, second = (AmiSampler([noise()], 3, PATCH, 1, rank) for rank in (0, 1))
+    assert not equal(first.at(0), second.at(0))
+
+
+def test_offsets_are_steps_of_each_patchs_factor_and_sorted() -> None:
+    for batch in batches(thick()):
+        assert batch.offsets.shape == (3, OFFSETS)
+        for i, offsets in enumerate(batch.offsets):
+            factor = factor_of(batch, i)
+            steps = offsets * factor
+            np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+            assert (np.diff(steps) >= 0).all()
+            assert len(set(np.round(steps))) == OFFSETS or factor - 1 < OFFSETS
+            assert 0 < offsets.min() <= offsets.max() < 1
 
 
 def test_shapes_and_types_fit_the_network() -> None:
     for batch in batches(noise()):
-        t = batch.offsets.shape[1]
-        np.testing.assert_allclose(batch.offsets, np.broadcast_to(np.arange(1, t + 1) / (t + 1), (3, t)), rtol=1e-6)
         assert batch.slices.shape == (3, 3, *PATCH)
-        assert batch.linear.shape == batch.truth.shape == (3, t, PATCH[0], PATCH[1] - 1)
-        assert batch.in_plane_mm.shape == batch.through_plane_mm.shape == (3,)
+        assert batch.linear.shape == batch.truth.shape == (3, OFFSETS, PATCH[0], PATCH[1] - 1)
+        assert batch.in_plane_mm.shape == batch.through_plane_mm.shape == batch.difficulty.shape == (3,)
         assert {part.dtype for part in batch} == {np.dtype(np.float32)}
+
+
+def test_difficulty_is_the_root_mean_square_error_of_linear_interpolation_in_the_body() -> None:
+    volume = along(2, lambda z: 100.0 * (z % 2))  # at x2 every other slice is missed by 100 HU
+    source = PatchSource([volume], 7, 3)
+    assert source.difficulty(volume, 2) == pytest.approx(0.1, rel=1e-4)
+    assert source.difficulty(along(2, lambda z: 5.0 * z), 2) == LEAST_ERROR
+
+
+def test_thin_volumes_are_also_drawn_sideways_and_thick_ones_are_not() -> None:
+    ramp = 2.0 * np.arange(24)[:, None, None] + 30.0 * np.arange(23)[None, :, None] + 500 * np.arange(40)
+    voxels = np.broadcast_to(ramp, (24, 23, 40)).astype(np.float32) / 20
+    slopes = {}
+    for name, spacing in (("thin", 1.0), ("thick", 2.0)):
+        volume = DenseVolume(name, voxels, (1.0, 1.0, spacing), intensity.CT)
+        slopes[name] = {
+            round(float(abs(b.slices[i, 1, 0, 1] - b.slices[i, 1, 0, 0]) / b.through_plane_mm[i] * 20_000))
+            for b in batches(volume, 30)
+            for i in range(3)
+        }
+    assert slopes["thin"] == {2, 30, 500}  # HU / 20 a mm along x, y and z
+    assert slopes["thick"] == {250}
 
 
 def test_linear_is_the_lerp_of_the_middle_slice_and_the_truth_is_not() -> None:
@@ -80,9 +130,11 @@ def test_truth_equals_linear_where_the_volume_is_linear_in_z() -> None:
 
 
 def test_truth_bends_away_from_linear_as_the_volume_does() -> None:
-    for batch in batches(along(2, lambda z: 5 * z**2)):
-        t, factor = batch.offsets[:, :, None, None], batch.offsets.shape[1] + 1
-        bend = np.broadcast_to(-0.005 * factor**2 * t * (1 - t), batch.truth.shape)
+    bent = replace(along(2, lambda z: 2 * z**2, (12, 11, 40)), spacing_mm=(0.5, 0.8, 2.0))
+    for batch in batches(bent):
+        t = batch.offsets[:, :, None, None]
+        factor = np.round(batch.through_plane_mm / 2)[:, None, None, None]
+        bend = np.broadcast_to(-0.002 * factor**2 * t * (1 - t), batch.truth.shape)
         np.testing.assert_allclose(batch.truth - batch.linear, bend, atol=1e-5)
 
 
@@ -96,11 +148,6 @@ def test_the_in_plane_spacing_is_that_of_the_axis_which_the_patch_shows() -> Non
             assert neighbours == pytest.approx(0.0 if coronal else 0.1, abs=1e-6)
             seen.add(bool(coronal))
     assert seen == {True, False}
-
-
-def test_the_through_plane_spacing_is_that_between_acquired_slices() -> None:
-    for batch in batches(noise()):
-        np.testing.assert_allclose(batch.through_plane_mm, batch.offsets.shape[1] + 1)
 
 
 @pytest.mark.parametrize(
@@ -120,15 +167,13 @@ def test_volumes_are_decimated_further_within_the_papers_limits(slices: int, spa
 
 
 def test_a_further_decimation_is_counted_in_the_spacing() -> None:
-    volume = along(2, lambda z: 5.0 * z, (8, 9, 240))
-    seen = set()
-    for batch in batches(volume, 12):
-        factor = batch.offsets.shape[1] + 1
+    volume = replace(along(2, lambda z: 5.0 * z, (8, 9, 240)), spacing_mm=(0.5, 0.8, 2.0))
+    for batch in batches(volume, 24):
         for slices, through in zip(batch.slices, batch.through_plane_mm, strict=True):
             step = np.abs(np.diff(slices[1], axis=1))
-            np.testing.assert_allclose(step, 0.005 * through, atol=1e-4)  # 1 mm a slice
-            seen.add(round(float(through)) // factor)
-    assert seen == {1, 2, 3, 4}
+            np.testing.assert_allclose(step, 0.0025 * through, atol=1e-4)  # 2 mm a slice
+    random, source = np.random.default_rng(0), PatchSource([volume], *PATCH)
+    assert {source.draw(random, 2)[1] for _ in range(40)} == {1, 2}
 
 
 def test_patches_of_air_are_avoided() -> None:
@@ -146,25 +191,3 @@ def test_volumes_smaller_than_the_patch_are_refused_or_share_a_batch_with_others
         return
     for step in range(8):
         assert drawn.at(step).slices.shape[2] <= PATCH[0]
-
-
-def save(folder: Path, name: str, voxels: np.ndarray, spacing: tuple[float, float, float]) -> None:
-    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([*spacing, 1.0])), folder / name)
-
-
-def test_load_dense_puts_the_through_plane_axis_last(tmp_path: Path) -> None:
-    voxels = np.random.default_rng(1).integers(-1000, 900, (9, 8, 7)).astype(np.int16)
-    save(tmp_path, "b.nii", voxels, (3.0, 0.5, 0.75))
-    save(tmp_path, "a.nii.gz", voxels, (0.5, 0.75, 3.0))
-    (tmp_path / ".hidden").write_text("not a volume")
-    a, b = load_dense(tmp_path)
-    assert (a.name, b.name) == ("a.nii.gz", "b.nii")
-    np.testing.assert_array_equal(a.voxels, voxels)
-    np.testing.assert_array_equal(b.voxels, voxels.transpose(1, 2, 0))
-    assert a.spacing_mm == pytest.approx((0.5, 0.75, 3.0))
-    assert b.spacing_mm == pytest.approx((0.5, 0.75, 3.0))
-
-
-def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no volume"):
-        load_dense(tmp_path)

@@ -5,8 +5,9 @@ from nets import tiny
 
 from saint_cli import intensity
 from saint_cli.compute import Compute
-from saint_cli.training.dataset import FACTORS, DenseVolume, PatchSource
+from saint_cli.training.dataset import FACTORS, PatchSource
 from saint_cli.training.fusion import MARGIN, Block, FusionBatch, FusionSampler, make_block
+from saint_cli.training.volumes import DenseVolume
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 EXTENT = (26, 3)
@@ -76,7 +77,8 @@ def test_a_batch_is_made_of_whole_windows_of_one_factor() -> None:
         batch = sampler.at(step)
         samples, t = batch.offset.shape
         assert samples == max(1, 12 // t)
-        assert all(part.shape == (samples, t, 6, 6) for part in batch if part is not batch.offset)
+        assert batch.difficulty.shape == (samples,)
+        assert all(part.shape == (samples, t, 6, 6) for part in batch[:4])
 
 
 def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_drawn_before() -> None:
@@ -106,7 +108,7 @@ def test_turning_keeps_sagittal_and_coronal_apart(steps: int) -> None:
     """I_sag is off along x and I_cor along y; a turned patch must still say which is which."""
     size, t = 8, np.array([0.5], np.float32)
     ramp = np.broadcast_to(np.arange(size, dtype=np.float32)[:, None] / 10, (1, 1, size, size))
-    block = Block(ramp, ramp.swapaxes(2, 3), np.zeros_like(ramp), np.zeros((2, size, size), np.float32), t)
+    block = Block(ramp, ramp.swapaxes(2, 3), np.zeros_like(ramp), np.zeros((2, size, size), np.float32), t, 0.1)
     sampler = FusionSampler([block], 1, size, 0)
     for step in range(steps):
         batch = sampler.at(step)

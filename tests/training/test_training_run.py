@@ -18,7 +18,7 @@ from saint_cli.errors import UsageError, WeightsError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.training import run
 from saint_cli.training.loop import CHECKPOINT, Progress, Schedule
-from saint_cli.training.run import MODEL, SETTINGS, Settings, train
+from saint_cli.training.run import DATA, MODEL, SETTINGS, Places, Settings, train
 
 AMI = Settings(
     "ami",
@@ -54,9 +54,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def places(data: Path, out: Path) -> Places:
+    return Places.of(data / "train", data / "val", out, data / "cache")
+
+
 def go(settings: Settings, data: Path, out: Path, *, resume: bool = False, stop: int | None = None) -> list[Progress]:
     heard = []
-    for progress in train(settings, data / "train", data / "val", out, resume=resume, say=lambda *_: None):
+    for progress in train(settings, places(data, out), resume=resume, say=lambda *_: None):
         heard.append(progress)
         if progress.step == stop:
             break
@@ -72,12 +76,12 @@ def assert_same_tensors(one: Path, other: Path) -> None:
 def test_both_stages_end_in_a_model_that_upsamples(data: Path, tmp_path: Path) -> None:
     heard = go(AMI, data, tmp_path)
     assert [p.step for p in heard] == [1, 2, 3, 4]
-    assert "mean over cubic dB" in heard[-1].validation
+    assert "x4 over cubic dB" in heard[-1].validation
     first = (tmp_path / MODEL).read_bytes()
     blocks = []
-    steps = train(RFN, data / "train", data / "val", tmp_path, resume=False, say=lambda *a: blocks.append(a))
+    steps = train(RFN, places(data, tmp_path), resume=False, say=lambda *a: blocks.append(a))
     assert "fused dB" in list(steps)[-1].validation
-    assert blocks == [("blocks", 1, 3), ("blocks", 2, 3), ("blocks", 3, 3)]
+    assert [b for b in blocks if b[0] == "blocks"] == [("blocks", 1, 3), ("blocks", 2, 3), ("blocks", 3, 3)]
     copied = tmp_path / "copied.safetensors"  # a name of its own, for models are kept by path
     copied.write_bytes((tmp_path / MODEL).read_bytes())
     assert copied.read_bytes() != first
@@ -140,8 +144,9 @@ def test_the_fusion_stage_without_an_ami_is_refused(data: Path, tmp_path: Path) 
 
 def test_a_folder_without_volumes_is_refused(data: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
+    none = Places.of(tmp_path / "none", data / "val", tmp_path / "out")
     with pytest.raises(UsageError, match="holds no volume"):
-        list(train(AMI, tmp_path / "none", data / "val", tmp_path / "out", resume=False, say=lambda *_: None))
+        list(train(AMI, none, resume=False, say=lambda *_: None))
 
 
 @pytest.mark.parametrize(("context", "dims"), [(False, 2), (True, 3)])
@@ -189,5 +194,74 @@ def test_volumes_with_too_few_slices_are_refused(stage: str, which: str, data: P
     voxels = np.random.default_rng(0).integers(-700, 900, (26, 25, 4)).astype(np.int16)  # factor 2 needs 5
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([0.5, 0.8, 2.0, 1.0])), folders[which] / "v.nii")
     settings = replace(AMI, stage=stage)
+    where = Places.of(folders["train"], folders["val"], tmp_path)
     with at_most(5), pytest.raises(UsageError, match="slices"):
-        list(train(settings, folders["train"], folders["val"], tmp_path, resume=False, say=lambda *_: None))
+        list(train(settings, where, resume=False, say=lambda *_: None))
+
+
+def test_the_run_folder_says_what_it_is_made_of(data: Path, tmp_path: Path) -> None:
+    go(AMI, data, tmp_path)
+    about = json.loads((tmp_path / "ami" / DATA).read_text())
+    assert about["train"] == [
+        {"path": str(data / "train" / "v.nii.gz"), "shape": [26, 25, 20], "spacing_mm": pytest.approx([0.5, 0.8, 2.0])}
+    ]
+    assert about["versions"]["torch"] == torch.__version__
+    assert about["processes"] == 1
+
+
+def start(data: Path, tmp_path: Path) -> Path:
+    """Weights of an earlier run, under a name of their own."""
+    go(AMI, data, tmp_path / "first")
+    kept = tmp_path / "first.safetensors"
+    kept.write_bytes((tmp_path / "first" / MODEL).read_bytes())
+    return kept
+
+
+def test_a_run_with_init_starts_from_those_weights_and_keeps_their_rfn(data: Path, tmp_path: Path) -> None:
+    first = start(data, tmp_path)
+    still = Schedule(1, learning_rate=0.0, final_rate=0.0, warmup=0)
+    go(replace(AMI, init=str(first), schedule=still, seed=9), data, tmp_path / "second")
+    assert_same_tensors(first, tmp_path / "second" / MODEL)
+    go(replace(AMI, init=str(first), seed=9), data, tmp_path / "third")
+    with pytest.raises(AssertionError):
+        assert_same_tensors(first, tmp_path / "third" / MODEL)
+
+
+def test_weights_of_another_size_to_start_from_are_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(data, tmp_path)
+    monkeypatch.setattr(run, "AMI_SIZES", {"base": (12, 4, 2, 1)})
+    with pytest.raises(UsageError, match="another size"):
+        go(replace(AMI, init=str(first)), data, tmp_path / "second")
+
+
+def test_a_teacher_changes_what_is_learnt(data: Path, tmp_path: Path) -> None:
+    first = start(data, tmp_path)
+    go(replace(AMI, teacher=str(first), seed=3), data, tmp_path / "taught")
+    go(replace(AMI, seed=3), data, tmp_path / "alone")
+    with pytest.raises(AssertionError):
+        assert_same_tensors(tmp_path / "taught" / MODEL, tmp_path / "alone" / MODEL)
+
+
+def test_adam_can_be_chosen_and_learns_something_else_than_muon(data: Path, tmp_path: Path) -> None:
+    for name in ("adam", "muon"):
+        go(replace(AMI, optimiser=name), data, tmp_path / name)
+    with pytest.raises(AssertionError):
+        assert_same_tensors(tmp_path / "adam" / MODEL, tmp_path / "muon" / MODEL)
+
+
+def test_a_run_is_not_resumed_on_other_volumes_or_from_other_weights(data: Path, tmp_path: Path) -> None:
+    first = start(data, tmp_path)
+    settings = replace(AMI, init=str(first))
+    go(settings, data, tmp_path / "run", stop=2)
+    (tmp_path / "other").mkdir()
+    voxels = np.random.default_rng(7).integers(-700, 900, (27, 25, 20)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([0.5, 0.8, 2.0, 1.0])), tmp_path / "other" / "w.nii")
+    elsewhere = Places.of(tmp_path / "other", data / "val", tmp_path / "run", tmp_path / "cache")
+    with pytest.raises(UsageError, match="other train volumes"):
+        list(train(settings, elsewhere, resume=True, say=lambda *_: None))
+    go(replace(AMI, seed=4), data, tmp_path / "second")
+    first.write_bytes((tmp_path / "second" / MODEL).read_bytes())
+    with pytest.raises(UsageError, match="other --init"):
+        go(settings, data, tmp_path / "run", resume=True)

@@ -1,0 +1,162 @@
+"""Score the shipped models on validation volumes at many factors and write docs/results.md.
+
+    python benchmarks/results.py VAL/*.nii [--models base,fast] [--factors 2,2.5,3,3.7,4,5,6,7,8,10,16] [--scores FILE]
+                                 [--peer PEER.json ...] [--only-score] [--threads N]
+
+Scores are kept in FILE, one JSON line per volume, factor and model (with the sha256 of its weights), and only missing
+ones are computed, so a run may be interrupted, or several may share the work on different volumes. --peer takes what
+benchmarks/peer.py --json wrote.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from saint_cli import compute, weights
+from saint_cli.evaluate import Cases, Criteria, evaluate_all, names
+from saint_cli.scores import number
+
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+SLICES = {2: 17, 4: 49, 6: 25}
+"""Central slices scored at the factors that people use most."""
+FEWEST, MOST = 13, 38
+"""Of slices scored at the others, which get three acquired slices where they can."""
+
+FACTORS = ["2", "2.5", "3", "3.7", "4", "5", "6", "7", "8", "10", "16"]
+
+Row = dict[str, Any]
+
+HEAD = """# Results
+
+Written by `benchmarks/results.py`; `saint evaluate VOLUME --factor R --slices N` prints any of these figures.
+
+Protocol `paper`: HU + 1024 clipped to 0...4000, data range 4000, synthesised slices only, central 256 x 256 pixels,
+mean over slices, on the central 17 slices at x2, 49 at x4, 25 at x6 and 13 to 38 at the other factors. *cubic* is Keys'
+cubic convolution aligned to the slice centres; *mean* is (I_sag + I_cor) / 2; *fused* is what `saint upsample` writes.
+*noise* is that of synthesised over that of acquired slices, inside the body. A fractional factor p/q keeps every p-th
+slice and compares every q-th. None of these volumes was trained on; weights/README.md says what they are.
+"""
+
+
+def main() -> None:
+    """Score what is missing, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("volumes", type=Path, nargs="*")
+    parser.add_argument("--models", type=lambda words: words.split(","), default=["base", "fast"])
+    parser.add_argument("--factors", type=lambda words: words.split(","), default=FACTORS)
+    parser.add_argument("--scores", type=Path, default=Path("scores.jsonl"))
+    parser.add_argument("--peer", type=Path, nargs="*", default=[])
+    parser.add_argument("--only-score", action="store_true")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args()
+    compute.set_threads(options.threads)
+    for file, name in names(options.volumes).items():
+        for factor in map(Fraction, options.factors):
+            for model in options.models:
+                score(file, name, (factor, model), options.scores)
+    if not options.only_score:
+        rows = known(options.scores, options.models)
+        peer = [row for file in options.peer for row in json.loads(file.read_text())]
+        PAGE.write_text(page(rows, peer, options.models), encoding="utf-8")
+
+
+def score(file: Path, name: str, how: tuple[Fraction, str], kept: Path) -> None:
+    """Add one volume at one factor by one model to the kept scores, unless it is among them."""
+    factor, model = how
+    sha256, shown = weights.load_model(model).sha256, number(factor)
+    before = (json.loads(line) for line in kept.read_text().splitlines()) if kept.is_file() else ()
+    if any((r["volume"], r["factor"], r["sha256"]) == (name, shown, sha256) for r in before):
+        return
+    slices = central_slices(factor)
+    (outcome,) = evaluate_all(
+        Cases([file], [factor], slices=slices), [model], Criteria(("linear", "cubic")), compute.choose()
+    )
+    with kept.open("a", encoding="utf-8") as lines:
+        for found in outcome.scores:
+            lines.write(json.dumps({**vars(found), "volume": name, "as": model, "sha256": sha256}) + "\n")
+
+
+def central_slices(factor: Fraction) -> int:
+    """How many slices in the middle of a volume are scored at a factor."""
+    few = min(MOST, max(FEWEST, 2 * factor.numerator + 1))
+    return SLICES.get(int(factor), few) if factor.denominator == 1 else few
+
+
+def known(kept: Path, models: list[str]) -> list[Row]:
+    """The kept scores of the models as they are now."""
+    now = {weights.load_model(model).sha256 for model in models}
+    rows = (json.loads(line) for line in kept.read_text().splitlines())
+    return [row for row in rows if row["sha256"] in now]
+
+
+def page(rows: list[Row], peer: list[Row], models: list[str]) -> str:
+    """The whole page, Markdown."""
+    parts = [HEAD, "## Gain over aligned cubic, mean of the volumes, dB\n", gains(rows, models)]
+    if peer:
+        parts += ["## Beside py-SAINT\n", PEER, beside(rows, peer, models)]
+    for model in models:
+        mine = [row for row in rows if row["as"] == model]
+        parts += [f"## {model}\n", details(mine)]
+    return "\n".join(parts)
+
+
+PEER = """Fused results on the same slices. py-SAINT 1.7.0 (PyPI) carries weights of unstated training data and licence;
+they are run by `benchmarks/peer.py` and are no part of saint.
+"""
+
+
+def gains(rows: list[Row], models: list[str]) -> str:
+    """Per model and stage the mean gain at every factor, and the least gain of any volume."""
+    factors = sorted({row["factor"] for row in rows})
+    lines = []
+    for model in models:
+        for method in ("sagittal", "mean", "fused"):
+            lines.append([f"{model} {method}", *(f"{mean(gained(rows, f, model, method)):+.2f}" for f in factors)])
+        lines.append([f"{model} fused, least", *(f"{min(gained(rows, f, model, 'fused')):+.2f}" for f in factors)])
+    return table(["", *(f"x{f:g}" for f in factors)], lines)
+
+
+def gained(rows: list[Row], factor: float, model: str, method: str) -> list[float]:
+    """One volume each: PSNR of a stage less that of cubic."""
+    here = [row for row in rows if row["factor"] == factor and row["as"] == model]
+    cubic = {row["volume"]: row["psnr_db"] for row in here if row["method"] == "cubic"}
+    return [row["psnr_db"] - cubic[row["volume"]] for row in here if row["method"] == method]
+
+
+def beside(rows: list[Row], peer: list[Row], models: list[str]) -> str:
+    """Fused PSNR of every model and of the peer, by volume and factor."""
+    lines = []
+    theirs = [r for r in peer if r["method"] == "fused" and r["model"] == "py-SAINT"]
+    for one in sorted(theirs, key=lambda r: (r["factor"], r["volume"])):
+        same = [r for r in rows if (r["volume"], r["factor"], r["method"]) == (one["volume"], one["factor"], "fused")]
+        ours = [f"{next(r['psnr_db'] for r in same if r['as'] == model):.2f}" for model in models]
+        lines.append([one["volume"], f"x{one['factor']:g}", f"{one['psnr_db']:.2f}", *ours])
+    return table(["volume", "factor", "py-SAINT", *models], lines)
+
+
+def details(rows: list[Row]) -> str:
+    """Every figure of one model."""
+    lines = []
+    for volume in sorted({row["volume"] for row in rows}):
+        for factor in sorted({row["factor"] for row in rows if row["volume"] == volume}):
+            here = {row["method"]: row for row in rows if (row["volume"], row["factor"]) == (volume, factor)}
+            psnr = [f"{here[m]['psnr_db']:.2f}" for m in ("linear", "cubic", "sagittal", "coronal", "mean", "fused")]
+            fused = here["fused"]
+            extra = [f"{fused['ssim']:.4f}", f"{fused['bias_hu']:+.1f}", f"{fused['noise_ratio']:.2f}"]
+            lines.append([volume, f"{factor:g}", *psnr, *extra])
+    header = ["volume", "factor", "linear", "cubic", "sagittal", "coronal", "mean", "fused", "SSIM", "bias HU", "noise"]
+    return table(header, lines)
+
+
+def table(header: list[str], lines: Iterable[list[str]]) -> str:
+    """A Markdown table."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Scores as tables for people and as one document for scripts."""
+
+from dataclasses import asdict
+from math import isinf
+from typing import TYPE_CHECKING, Any
+
+from saint_cli import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from saint_cli.evaluate import Criteria, Outcome
+    from saint_cli.report.difference_maps import Comparison
+    from saint_cli.scores import Score
+    from saint_cli.uncertainty import Bin
+
+HEADER = ("method", "PSNR dB", "SSIM", "bias HU", "noise ratio", "seconds")
+
+
+def show(outcomes: "Sequence[Outcome]", criteria: "Criteria", *, calibration: bool) -> None:
+    """Print one table per volume and factor, their means, and how well errors were predicted."""
+    from saint_cli.scores import means
+
+    console.show(f"protocol {criteria.protocol.name}: {criteria.protocol.description}; {_made(criteria)}")
+    groups = [outcome.scores for outcome in outcomes]
+    if len({outcome.volume for outcome in outcomes}) > 1:
+        mean = means([score for group in groups for score in group])
+        groups += [[s for s in mean if s.factor == f] for f in dict.fromkeys(s.factor for s in mean)]
+    for group in groups:
+        first = group[0]
+        title = f"{first.volume} x{first.factor:g}, {first.scored} of {first.slices} slices scored"
+        console.show_table(title, HEADER, [_cells(score) for score in group])
+    if calibration:
+        for label, bins in _reliability(outcomes).items():
+            _show_reliability(label, bins)
+
+
+def document(outcomes: "Sequence[Outcome]", criteria: "Criteria") -> dict[str, Any]:
+    """Everything that was measured, without infinity or NaN, which are not JSON."""
+    scores = [asdict(score) for outcome in outcomes for score in outcome.scores]
+    reliability = [
+        {"volume": o.volume, "factor": o.factor, "model": label, **asdict(one)}
+        for o in outcomes
+        for label, bins in o.reliability.items()
+        for one in bins
+    ]
+    return {
+        "protocol": asdict(criteria.protocol),
+        "degradation": criteria.degradation,
+        "scores": [_finite(score) for score in scores],
+        "calibration": [_finite(one) for one in reliability],
+    }
+
+
+def comparison(outcome: "Outcome", criteria: "Criteria") -> "Comparison":
+    """What the figure of one outcome shows."""
+    from saint_cli.report.difference_maps import Comparison
+
+    trial = outcome.trial
+    assert trial is not None
+    in_plane = [axis for axis in range(3) if axis != trial.grid.axis]
+    affine = trial.grid.refine(trial.sparse.affine_lps)[:, [*in_plane, trial.grid.axis, 3]]
+    made = f"{outcome.volume} x{outcome.factor:g}, protocol {criteria.protocol.name}; {_made(criteria)}"
+    cut = criteria.protocol.cut
+    synthesised = [j for j in range(trial.grid.count) if j % trial.factor]
+    pictures = {label: cut(volume) for label, volume in outcome.pictures.items()}
+    return Comparison(made, cut(trial.truth), pictures, synthesised, affine, criteria.protocol)
+
+
+def _made(criteria: "Criteria") -> str:
+    return {
+        "decimate": "single slices were kept",
+        "average": "slabs of slices were averaged; the truth stays the dense slices",
+    }[criteria.degradation]
+
+
+def _cells(score: "Score") -> list[str]:
+    seconds = None if score.seconds is None else f"{score.seconds:.2f}"
+    known = [_number(score.ssim, 4), f"{score.bias_hu:+.2f}", _number(score.noise_ratio, 2), seconds or "-"]
+    return [score.label, f"{score.psnr_db:.2f}", *known]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and isinf(v) else v for k, v in row.items()}
+
+
+def _reliability(outcomes: "Sequence[Outcome]") -> "dict[str, list[Bin]]":
+    from saint_cli.uncertainty import pooled
+
+    return {label: pooled([o.reliability[label] for o in outcomes]) for label in outcomes[0].reliability}
+
+
+def _show_reliability(label: str, bins: "list[Bin]") -> None:
+    rows = [
+        [
+            f"{b.low_hu:g} or more" if isinf(b.high_hu) else f"{b.low_hu:g}...{b.high_hu:g}",
+            f"{b.voxels:,}",
+            f"{b.observed_hu:.2f}",
+            _number(b.predicted_hu, 2),
+        ]
+        for b in bins
+    ]
+    title = f"{label} fused: mean absolute error, HU"
+    console.show_table(title, ("|I_sag - I_cor| HU", "voxels", "observed", "predicted"), rows)

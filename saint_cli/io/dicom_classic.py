@@ -1,0 +1,114 @@
+"""A frame of an enhanced CT or MR image as the classic single-frame image that says the same (PS3.3 A.3, A.4)."""
+
+import copy
+from typing import Any
+
+from pydicom import uid
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DSfloat, format_number_as_ds
+
+from saint_cli.io.dicom_values import many
+
+CLASSIC = {
+    uid.EnhancedCTImageStorage: uid.CTImageStorage,
+    uid.LegacyConvertedEnhancedCTImageStorage: uid.CTImageStorage,
+    uid.EnhancedMRImageStorage: uid.MRImageStorage,
+    uid.LegacyConvertedEnhancedMRImageStorage: uid.MRImageStorage,
+}
+"""The single-frame class of each multi-frame class that can be written back."""
+
+WHOLE_GROUPS = {0x0010, 0x0012, 0x0032, 0x0038}
+"""Patient, clinical trial, request and visit: the same modules in both kinds of image."""
+
+KEPT = {
+    *("SpecificCharacterSet", "ImageType", "InstanceCreationDate", "InstanceCreationTime", "SOPInstanceUID"),
+    *("StudyDate", "SeriesDate", "AcquisitionDate", "StudyTime", "SeriesTime", "AcquisitionTime", "AccessionNumber"),
+    *("AcquisitionDateTime", "Modality", "Manufacturer", "InstitutionName", "InstitutionAddress"),
+    *("InstitutionalDepartmentName", "ReferringPhysicianName", "StationName", "StudyDescription", "SeriesDescription"),
+    *("ProcedureCodeSequence", "PhysiciansOfRecord", "PerformingPhysicianName", "ManufacturerModelName"),
+    *("ReferencedStudySequence", "TimezoneOffsetFromUTC", "AnatomicRegionSequence"),
+    *("BodyPartExamined", "PatientPosition", "ProtocolName", "DeviceSerialNumber", "SoftwareVersions"),
+    *("MagneticFieldStrength", "ImagingFrequency", "ImagedNucleus", "MRAcquisitionType", "ContrastBolusAgent"),
+    *("ReceiveCoilName", "DateOfLastCalibration", "TimeOfLastCalibration", "ContributingEquipmentSequence"),
+    *("StudyInstanceUID", "SeriesInstanceUID", "StudyID", "SeriesNumber", "AcquisitionNumber", "Laterality"),
+    *("FrameOfReferenceUID", "PositionReferenceIndicator"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "BurnedInAnnotation"),
+    *("RecognizableVisualFeatures", "LossyImageCompression", "LossyImageCompressionRatio"),
+    *("LossyImageCompressionMethod", "RequestAttributesSequence", "PresentationLUTShape"),
+}
+"""Elements of the enhanced image's top level that mean the same in a classic one."""
+
+GROUPS = (
+    ("PixelMeasuresSequence", "PixelSpacing", "PixelSpacing"),
+    ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
+    ("PlaneOrientationSequence", "ImageOrientationPatient", "ImageOrientationPatient"),
+    ("PlanePositionSequence", "ImagePositionPatient", "ImagePositionPatient"),
+    ("FrameVOILUTSequence", "WindowCenter", "WindowCenter"),
+    ("FrameVOILUTSequence", "WindowWidth", "WindowWidth"),
+    ("PixelValueTransformationSequence", "RescaleSlope", "RescaleSlope"),
+    ("PixelValueTransformationSequence", "RescaleIntercept", "RescaleIntercept"),
+    ("PixelValueTransformationSequence", "RescaleType", "RescaleType"),
+    ("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber"),
+    ("CTXRayDetailsSequence", "KVP", "KVP"),
+    ("CTReconstructionSequence", "ConvolutionKernel", "ConvolutionKernel"),
+    ("CTReconstructionSequence", "ReconstructionDiameter", "ReconstructionDiameter"),
+    ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
+    ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"),
+    ("MRTimingAndRelatedParametersSequence", "EchoTrainLength", "EchoTrainLength"),
+    ("MRTimingAndRelatedParametersSequence", "FlipAngle", "FlipAngle"),
+    ("MRAveragesSequence", "NumberOfAverages", "NumberOfAverages"),
+    ("FrameAnatomySequence", "AnatomicRegionSequence", "AnatomicRegionSequence"),
+)
+"""Functional group, element in it, and what a classic image calls it."""
+
+PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": ["SE", "GR"]}
+
+
+def flattened(data: Dataset, frame: int) -> Dataset:
+    """The classic image of one frame (from 0), its pixels left out; ``data`` is not modified."""
+    single = Dataset()
+    for tag in data.keys():  # noqa: SIM118  (iterating over a data set gives elements, parsed)
+        if tag.group in WHOLE_GROUPS or keyword_for_tag(tag) in KEPT:
+            single[tag] = copy.copy(data.get_item(tag))  # setting a value below must not change that of data
+    implicit, little = data.original_encoding
+    single.set_original_encoding(implicit, little, data.original_character_set)
+    groups = _groups(data, frame)
+    for group, name, classic in GROUPS:
+        value = _value(groups, group, name)
+        if value is not None:
+            short = isinstance(value, float) and not isinstance(value, DSfloat)  # FD there, 16 characters here
+            setattr(single, classic, format_number_as_ds(value) if short else value)
+    single.SOPClassUID = CLASSIC.get(data.SOPClassUID, data.SOPClassUID)
+    if single.SOPClassUID == uid.MRImageStorage:
+        _describe_mr(single, data)
+    else:
+        single.ImageType = [*many(data.get("ImageType"))[:2], "AXIAL"]
+    return single
+
+
+def _groups(data: Dataset, frame: int) -> tuple[Dataset, Dataset]:
+    shared = data.get("SharedFunctionalGroupsSequence")
+    return data.PerFrameFunctionalGroupsSequence[frame], shared[0] if shared else Dataset()
+
+
+def _value(groups: tuple[Dataset, Dataset], group: str, name: str) -> Any:
+    for place in groups:
+        items = place.get(group)
+        if items and items[0].get(name) not in (None, ""):
+            return items[0].get(name)
+    return None
+
+
+def _describe_mr(single: Dataset, data: Dataset) -> None:
+    """The elements that a classic MR image must have, from what an enhanced one calls them (PS3.3 C.8.3.1)."""
+    single.ScanningSequence = PULSE_SEQUENCES.get(str(data.get("EchoPulseSequence")), "RM")
+    single.SequenceVariant = "NONE"
+    if single.get("RescaleSlope") == 1 and single.get("RescaleIntercept") == 0:
+        for name in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+            single.pop(name, None)
+    if "RepetitionTime" not in single:
+        single.RepetitionTime = None
+    if "EchoTrainLength" in single and not single.EchoTrainLength:
+        single.EchoTrainLength = 1

@@ -1,0 +1,80 @@
+"""Padding around the field of view: hidden from the networks, put back where no slice measured anything.
+
+DICOM PS3.3 C.7.5.1.1.2: voxels between PixelPaddingValue and PixelPaddingRangeLimit hold no measurement. Interpolating
+between one of them (-3024 HU, say) and tissue would invent a dark rim, and networks would ring at its edge.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from saint_cli.plan import SlicePlan
+from saint_cli.volume import Volume
+
+
+def hide(volume: Volume, axis: int) -> Volume:
+    """The volume with padding voxels replaced by the nearest measured value along ``axis``.
+
+    Columns without any measured voxel take the least measured value of the volume (air). A volume without padding,
+    or of nothing else, comes back itself; the input is not modified.
+    """
+    if volume.header.padding is None:
+        return volume
+    padded = is_padding(volume.voxels, volume.header.padding)
+    if not padded.any() or padded.all():
+        return volume
+    least = volume.voxels[~padded].min()
+    voxels = volume.voxels.copy(order="K")
+    filled, holes = np.moveaxis(voxels, axis, 2), np.moveaxis(padded, axis, 2)  # views [X, Y, slices]
+    columns = holes.any(axis=2)
+    filled[columns] = _filled(filled[columns], holes[columns], least)
+    return replace(volume, voxels=voxels)
+
+
+def restore(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, padding: tuple[float, float] | None) -> None:
+    """Put padding back into ``dense`` [X, Y, output slices], in place.
+
+    ``sparse`` [X, Y, acquired] are the values before :func:`hide`. Copied slices get all their padding; synthesised
+    ones only where both neighbours have it.
+    """
+    if padding is None:
+        return
+    for j, source in zip(plan.copied, plan.source, strict=True):
+        dense[..., j] = sparse[..., source]
+    for s, j in enumerate(plan.synthesised):
+        below, above = sparse[..., plan.window[s]], sparse[..., plan.above[s]]
+        both = is_padding(below, padding) & is_padding(above, padding)
+        dense[..., j][both] = below[both]
+
+
+def is_padding(values: np.ndarray, padding: tuple[float, float]) -> np.ndarray:
+    """Which scanner values lie in the padding range, both ends included."""
+    low, high = padding
+    return np.asarray((values >= low) & (values <= high))
+
+
+def finite(slices: np.ndarray) -> np.ndarray:
+    """[X, Y, slices] themselves where all values are finite, else with the others filled from the nearest slices.
+
+    Columns without any finite value take the least of the volume, 0 if there is none.
+    """
+    if slices.dtype.kind in "iu" or np.isfinite(slices).all():
+        return slices
+    holes = ~np.isfinite(slices)
+    columns = holes.any(axis=2)
+    known = slices[~holes]
+    least = known.min() if known.size else slices.dtype.type(0)
+    result = slices.copy()
+    result[columns] = _filled(slices[columns], holes[columns], least)
+    return result
+
+
+def _filled(columns: np.ndarray, holes: np.ndarray, least: np.generic) -> np.ndarray:
+    """(n, slices) columns with holes filled from the nearest slice that has a value, else with ``least``."""
+    count = columns.shape[1]
+    index = np.arange(count)
+    below = np.maximum.accumulate(np.where(holes, -1, index), axis=1)
+    above = np.minimum.accumulate(np.where(holes, count, index)[:, ::-1], axis=1)[:, ::-1]
+    nearest = np.where((below >= 0) & ((index - below <= above - index) | (above == count)), below, above)
+    taken = np.take_along_axis(columns, np.minimum(nearest, count - 1), axis=1)
+    return np.where((nearest < count) & (nearest >= 0), taken, least).astype(columns.dtype)

@@ -1,0 +1,1 @@
+"""Pictures for people who decide whether to trust a result."""

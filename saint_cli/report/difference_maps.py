@@ -1,0 +1,172 @@
+"""Truth, restorations and where they differ, side by side, in the manner of the paper's Figs. 6 and 7."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saint_cli.errors import OutputError
+from saint_cli.metrics import Protocol, psnr
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WINDOW_HU = (-1000.0, 500.0)
+"""Grey levels from lung to bone, so that every organ shows."""
+
+COLUMN_INCHES, BAR_INCHES, TITLE, GAP = 3.0, 0.9, 0.3, 0.06
+TALLEST = 1.3
+"""Height of a picture over its width at most; taller ones get narrower instead."""
+
+STEP_HU = 50.0
+"""The colour bar ends at a multiple of this."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What to draw: arrays [X, Y, slices] of scanner values of one shape, through-plane axis last.
+
+    restored: by label, in the order of the columns; synthesised: indices of the slices that were not acquired;
+    affine_lps: of these arrays, voxel index to LPS millimetres.
+    """
+
+    title: str
+    truth: np.ndarray
+    restored: dict[str, np.ndarray]
+    synthesised: list[int]
+    affine_lps: np.ndarray
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane through the arrays: the axis that is fixed and where."""
+
+    name: str
+    fixed: int
+    index: int
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Write a PNG: per plane a row of pictures and a row of |difference| below, with one colour bar in HU.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    planes = _planes(comparison)
+    heights = [COLUMN_INCHES * min(TALLEST, _ratio(comparison, plane)) for plane in planes for _ in range(2)]
+    columns = 1 + len(comparison.restored)
+    width, height = columns * (COLUMN_INCHES + GAP) + BAR_INCHES, sum(heights) + len(planes) * (TITLE + GAP) + TITLE
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    top, largest = height - TITLE, _largest_hu(comparison, planes)
+    for row, inches in enumerate(heights):
+        top -= inches + (GAP if row % 2 else TITLE)
+        rows = [(i * (COLUMN_INCHES + GAP), top, COLUMN_INCHES, inches) for i in range(columns)]
+        axes = [figure.add_axes((x / width, y / height, w / width, h / height)) for x, y, w, h in rows]
+        if row % 2:
+            shown = _draw_differences(axes, comparison, planes[row // 2], largest)
+        else:
+            _draw_pictures(axes, comparison, planes[row // 2])
+    bar = figure.add_axes((1 - 0.9 * BAR_INCHES / width, 0.15, 0.15 / width, 0.7))
+    figure.colorbar(shown, cax=bar, label="|difference from truth|, HU", extend="max")
+    figure.text(0.5, 1 - 0.5 * TITLE / height, comparison.title, ha="center", va="center", fontsize=10)
+    try:
+        figure.savefig(path, dpi=130)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _planes(comparison: Comparison) -> list[Plane]:
+    """A plane through the middle that crosses all slices, and the synthesised slice farthest from acquired ones."""
+    acquired = sorted(set(range(comparison.truth.shape[2])) - set(comparison.synthesised))
+    middle = comparison.truth.shape[2] / 2
+    far = max(comparison.synthesised, key=lambda j: (min(abs(j - a) for a in acquired), -abs(j - middle)))
+    across = 1 if _side(comparison, 0) >= _side(comparison, 1) else 0
+    return [
+        Plane("across the slices", across, comparison.truth.shape[across] // 2),
+        Plane(f"synthesised slice {far}", 2, far),
+    ]
+
+
+def _side(comparison: Comparison, axis: int) -> float:
+    """Length of the arrays along an axis, mm."""
+    return float(np.linalg.norm(comparison.affine_lps[:3, axis]) * comparison.truth.shape[axis])
+
+
+def _ratio(comparison: Comparison, plane: Plane) -> float:
+    down, right = _upright(comparison.affine_lps, plane.fixed)
+    return _side(comparison, down) / _side(comparison, right)
+
+
+def _upright(affine_lps: np.ndarray, fixed: int) -> tuple[int, int]:
+    """Which array axis of a plane runs down the picture and which to the right: head up, else front up."""
+    patient = [int(np.abs(affine_lps[:3, axis]).argmax()) for axis in range(3)]
+    right, down = sorted((axis for axis in range(3) if axis != fixed), key=lambda axis: patient[axis])
+    return down, right
+
+
+def _picture(volume: np.ndarray, affine_lps: np.ndarray, plane: Plane) -> np.ndarray:
+    """[rows, columns] of a plane as radiologists hang it: head or front up, the patient's left or back on the right."""
+    down, right = _upright(affine_lps, plane.fixed)
+    picture: np.ndarray = volume.take(plane.index, plane.fixed).astype(np.float32)  # [lower axis, higher axis]
+    picture = picture if down < right else picture.T
+    for axis, side in ((down, 0), (right, 1)):
+        column = affine_lps[:3, axis]
+        along = int(np.abs(column).argmax())
+        if (column[along] < 0) != (side == 0 and along == 2):  # LPS rises towards the head, which belongs on top
+            picture = np.flip(picture, side)
+    return picture
+
+
+def _error(comparison: Comparison, result: np.ndarray, plane: Plane) -> np.ndarray:
+    truth, picture = (_picture(v, comparison.affine_lps, plane) for v in (comparison.truth, result))
+    error: np.ndarray = np.abs(picture - truth)
+    return error
+
+
+def _largest_hu(comparison: Comparison, planes: list[Plane]) -> float:
+    """End of the colour bar: it holds all but one in two hundred of the largest method's differences."""
+    errors = [_error(comparison, result, plane) for result in comparison.restored.values() for plane in planes]
+    return float(max(1.0, np.ceil(max(np.quantile(e, 0.995) for e in errors) / STEP_HU)) * STEP_HU)
+
+
+def _look(comparison: Comparison, plane: Plane) -> dict[str, Any]:
+    """Square millimetres on the page, and voxels left as they are."""
+    down, right = _upright(comparison.affine_lps, plane.fixed)
+    spacing = np.linalg.norm(comparison.affine_lps[:3], axis=0)
+    return {"aspect": spacing[down] / spacing[right], "interpolation": "nearest"}
+
+
+def _draw_pictures(axes: "list[Axes]", comparison: Comparison, plane: Plane) -> None:
+    low, high = WINDOW_HU
+    for i, (label, volume) in enumerate({"truth": comparison.truth, **comparison.restored}.items()):
+        picture = _picture(volume, comparison.affine_lps, plane)
+        axes[i].imshow(picture, cmap="gray", vmin=low, vmax=high, **_look(comparison, plane))
+        axes[i].set_title(label if i == 0 else f"{label}  {_psnr(comparison, volume, plane):.2f} dB", fontsize=9, pad=4)
+        axes[i].set_axis_off()
+
+
+def _draw_differences(axes: "list[Axes]", comparison: Comparison, plane: Plane, largest: float) -> Any:
+    """Fill the row below the pictures, words first; returns what the colour bar describes."""
+    note = f"{plane.name}\nwindow {WINDOW_HU[0]:.0f}...{WINDOW_HU[1]:.0f} HU\nPSNR: what is synthesised here"
+    axes[0].text(0.5, 0.5, note, ha="center", va="center", fontsize=8)
+    axes[0].set_axis_off()
+    for one, volume in zip(axes[1:], comparison.restored.values(), strict=True):
+        error = _error(comparison, volume, plane)
+        shown = one.imshow(error, cmap="inferno", vmin=0, vmax=largest, **_look(comparison, plane))
+        one.set_axis_off()
+    return shown
+
+
+def _psnr(comparison: Comparison, result: np.ndarray, plane: Plane) -> float:
+    """PSNR in dB of what is synthesised of a plane, in the protocol's range."""
+    protocol = comparison.protocol
+    truth, restored = (v.take(plane.index, plane.fixed).astype(np.float32) for v in (comparison.truth, result))
+    if plane.fixed != 2:
+        truth, restored = truth[:, comparison.synthesised], restored[:, comparison.synthesised]
+    return psnr(protocol.clip(truth), protocol.clip(restored), protocol.data_range)

@@ -1,0 +1,153 @@
+"""Dense volumes to learn from: found in folders or lists, kept in memory-mapped files so that any number fits."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli import intensity
+from saint_cli.directions import Report, silent
+from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.io import read_volume
+
+FEWEST_SLICES = 60
+THICKEST_MM = 5.0
+"""The paper decimates a dense volume further until it has fewer slices or thicker ones than these (Section 4)."""
+
+ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Files of a data folder that are volumes; what else lies there (.img, .raw, notes) belongs to one or is none."""
+
+LIST_ENDING = ".txt"
+FEWEST_VALUES = 32
+"""A volume with fewer distinct values is a label map (KiTS keeps them beside the scans), and teaches nothing."""
+
+SIDEWAYS_UP_TO = 1.5
+"""A volume whose slices lie at most this many in-plane spacings apart is also learnt from along its in-plane axes."""
+
+
+@dataclass(frozen=True)
+class DenseVolume:
+    """One training volume: ``voxels`` [x, y, z] in its stored dtype, z through-plane; spacing in mm; value map.
+
+    name: of its file; source: the file's whole path.
+    """
+
+    name: str
+    voxels: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    values: intensity.IntensityMap
+    source: str = ""
+
+    @property
+    def decimations(self) -> list[int]:
+        """Extra decimations that the paper's augmentation allows, 1 always among them."""
+        slices, spacing = self.voxels.shape[2], self.spacing_mm[2]
+        return [d for d in range(1, 9) if d == 1 or (slices // d >= FEWEST_SLICES and spacing * d <= THICKEST_MM)]
+
+    def sideways(self) -> "list[DenseVolume]":
+        """The same voxels as if x, or y, were through-plane; none where the slices lie too far apart for that.
+
+        In-plane resolution is finer than what lies between slices, so thin volumes teach more this way (the principle
+        of SMORE, Zhao et al., IEEE TMI 40, 805-817, 2021).
+        """
+        x, y, z = self.spacing_mm
+        if z > SIDEWAYS_UP_TO * min(x, y):
+            return []
+        along_x = DenseVolume(f"{self.name} along x", self.voxels.transpose(1, 2, 0), (y, z, x), self.values)
+        along_y = DenseVolume(f"{self.name} along y", self.voxels.transpose(0, 2, 1), (x, z, y), self.values)
+        return [along_x, along_y]
+
+
+def load_dense(source: Path, cache: Path | None = None, say: Report = silent) -> list[DenseVolume]:
+    """Every volume of a folder, or of a text file that lists one path a line; through-plane axis moved last.
+
+    Sub-folders that hold volume files are searched too (MSD, KiTS), others are taken for DICOM series. Label maps are
+    left out. cache: folder of the memory-mapped copies, made on first use; without it voxels stay in memory.
+
+    Raises:
+        UnreadableError: the folder or list is missing, or a volume in it is damaged.
+        UsageError: there is no volume.
+    """
+    paths = list(_listed(source) if source.suffix == LIST_ENDING else _found(source))
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+    volumes = []
+    for i, path in enumerate(paths):
+        volume = _read(path) if cache is None else _mapped(path, cache)
+        if volume is not None:
+            volumes.append(volume)
+        say("volumes", i + 1, len(paths))
+    if not volumes:
+        raise UsageError(f"{source} holds no volume to train on")
+    return volumes
+
+
+def _listed(source: Path) -> Iterator[Path]:
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{source} is not a readable list of volumes ({error})") from None
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            yield source.parent / line.strip()
+
+
+def _found(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise UnreadableError(f"{folder}: no such folder")
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _found(path) if _holds_volumes(path) else [path]
+        elif path.name.lower().endswith(ENDINGS):
+            yield path
+
+
+def _holds_volumes(folder: Path) -> bool:
+    return any(p.name.lower().endswith(ENDINGS) for p in folder.rglob("*") if not p.name.startswith("."))
+
+
+def _read(path: Path) -> DenseVolume | None:
+    """One volume in memory, or None for a label map."""
+    volume = read_volume(path)
+    axis = int(np.argmax(volume.spacing_mm))
+    x, y, z = (*(i for i in range(3) if i != axis), axis)
+    spacing = volume.spacing_mm
+    voxels = np.ascontiguousarray(volume.voxels.transpose(x, y, z))
+    if len(np.unique(voxels[:: max(1, voxels.shape[0] // 64)])) < FEWEST_VALUES:
+        return None
+    return DenseVolume(path.name, voxels, (spacing[x], spacing[y], spacing[z]), intensity.map_for(volume), str(path))
+
+
+def _mapped(path: Path, cache: Path) -> DenseVolume | None:
+    """One volume from its memory-mapped copy, which is made where it is missing or the volume has changed since."""
+    voxels, facts = (cache / f"{path.name[:80]}-{_fingerprint(path)}{ending}" for ending in (".npy", ".json"))
+    if not facts.is_file():
+        volume = _read(path)
+        if volume is None:
+            return None
+        partial = cache / f".{os.getpid()}.partial.npy"
+        np.save(partial, volume.voxels)
+        partial.replace(voxels)
+        about = {"source": str(path), "spacing_mm": volume.spacing_mm, "values": asdict(volume.values)}
+        partial.write_text(json.dumps(about))
+        partial.replace(facts)
+    about = json.loads(facts.read_text())
+    x, y, z = about["spacing_mm"]
+    values = intensity.IntensityMap(**about["values"])
+    return DenseVolume(path.name, np.load(voxels, mmap_mode="r"), (x, y, z), values, str(path))
+
+
+def _fingerprint(path: Path) -> str:
+    """Of a file's place, size and time of change, or of those of all files of a folder."""
+    try:
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        parts = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from None
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

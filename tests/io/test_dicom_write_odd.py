@@ -1,0 +1,244 @@
+"""Odd sources and odd targets of derived DICOM series: nothing garbled, nothing lost, one line where it is refused."""
+
+import os
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fabricate
+import numpy as np
+import pydicom
+import pytest
+from fabricate import interpolated, saved_series
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from saint_cli.errors import OutputError, SaintError, UsageError
+from saint_cli.io import check_writable, describe, dicom_derived, dicom_template, read_volume, write_volume
+
+FACTOR = 2
+
+
+def derived(series: list[Dataset], folder: Path) -> list[Dataset]:
+    """The series after saving, reading, interpolating and writing, in the order of its files."""
+    source = fabricate.save(series, folder / "source")
+    write_volume(interpolated(read_volume(source), FACTOR), folder / "out")
+    return saved_series(folder / "out")
+
+
+def each(**elements: object) -> list[Dataset]:
+    """A CT series with these elements in every slice."""
+    series = fabricate.slices()
+    for data in series:
+        for name, value in elements.items():
+            setattr(data, name, value)
+    return series
+
+
+def one_line(error: pytest.ExceptionInfo[SaintError]) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_source_files_reached_through_links_are_not_overwritten(tmp_path: Path) -> None:
+    derived(fabricate.slices(), tmp_path)
+    (tmp_path / "links").mkdir()
+    for file in (tmp_path / "out").iterdir():
+        (tmp_path / "links" / file.name).symlink_to(file)
+    volume = interpolated(read_volume(tmp_path / "links"), FACTOR)
+    for folder in (tmp_path / "out", tmp_path / "links" / "deeper"):
+        with pytest.raises(OutputError, match="source files"):
+            write_volume(volume, folder, overwrite=True)
+    assert len(list((tmp_path / "out").iterdir())) == 11
+
+
+@pytest.mark.parametrize(("offset", "hours"), [("+0900", 9), ("-0330", -3.5)])
+def test_times_of_creation_are_in_the_time_zone_that_the_file_claims(offset: str, hours: float, tmp_path: Path) -> None:
+    for data in derived(each(TimezoneOffsetFromUTC=offset), tmp_path):
+        away = datetime.now(UTC).timestamp() + 3600 * hours
+        made = datetime.strptime(data.SeriesDate + data.SeriesTime, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        assert abs(made.timestamp() - away) < 60
+        told = data.ContributingEquipmentSequence[-1].ContributionDateTime
+        assert str(told) == data.SeriesDate + data.SeriesTime + offset
+
+
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_a_single_image_type_is_one_value(enhanced: bool, tmp_path: Path) -> None:
+    series = each(ImageType="ORIGINAL")
+    out = derived([fabricate.multiframe(series)] if enhanced else series, tmp_path)
+    assert {tuple(d.ImageType) for d in out} == {("DERIVED", "SECONDARY", "AXIAL")}
+
+
+def test_a_dynamic_pet_series_of_a_single_series_type_is_refused(tmp_path: Path) -> None:
+    series = fabricate.pet()
+    for data in series:
+        data.SeriesType = "DYNAMIC"
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    with pytest.raises(UsageError, match="DYNAMIC PET"):
+        write_volume(volume, tmp_path / "none")
+
+
+def test_several_series_numbers_count_as_none(tmp_path: Path) -> None:
+    assert {d.SeriesNumber for d in derived(each(SeriesNumber=[4, 5]), tmp_path)} == {1}
+
+
+def test_whatever_fails_in_odd_values_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object) -> None:
+        raise TypeError("odd\nvalue")
+
+    monkeypatch.setattr(dicom_derived, "_place", stumble)
+    with pytest.raises(OutputError, match="TypeError") as caught:
+        derived(fabricate.slices(), tmp_path)
+    one_line(caught)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_volume_cropped_in_plane_is_refused_with_both_shapes(tmp_path: Path) -> None:
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    cropped = replace(volume, voxels=volume.voxels[:10, :11])
+    with pytest.raises(UsageError, match=r"10x11.*16x12") as caught:
+        write_volume(cropped, tmp_path / "out")
+    one_line(caught)
+
+
+JAPANESE = b"\x1b$B;3ED\x1b(B"
+
+DESCRIPTIONS = {
+    "whole": (b"A " + JAPANESE, b"A " + JAPANESE + b" SAINT x2"),
+    "too long": (b"A " + JAPANESE * 6, b"SAINT x2"),
+    "cut in the source": (b"A \x1b$B;3ED", b"SAINT x2"),
+    "Korean": (b"\x1b$)C\xb1\xe8", b"\x1b$)C\xb1\xe8 SAINT x2"),
+    "Korean, too long": (b"\x1b$)C" + b"\xb1\xe8" * 28, b"SAINT x2"),
+    "ASCII": (b"A" * 64, b"A" * 55 + b" SAINT x2"),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_a_description_beyond_ascii_stays_whole_or_goes(name: str, tmp_path: Path) -> None:
+    source, expected = DESCRIPTIONS[name]
+    made = dicom_derived._described(source, "SAINT x2")
+    assert (made.encode() if isinstance(made, str) else made) == expected
+
+
+def test_a_model_is_named_in_ascii(tmp_path: Path) -> None:
+    dense = interpolated(read_volume(fabricate.save(fabricate.slices(), tmp_path / "s")), FACTOR)
+    assert dense.header.derivation is not None
+    named = replace(dense.header, derivation=replace(dense.header.derivation, model="modèle\n1"))
+    write_volume(replace(dense, header=named), tmp_path / "out")
+    assert all("model mod?le?1, saint" in d.DerivationDescription for d in saved_series(tmp_path / "out"))
+
+
+def test_the_performed_step_and_lookup_tables_of_windows_are_gone(tmp_path: Path) -> None:
+    gone = {"PerformedStationAETitle": "A", "PerformedStationName": "A", "PerformedLocation": "A"}
+    gone |= {"PerformedProcedureTypeDescription": "A", "VOILUTSequence": [Dataset()]}
+    for data in derived(each(WindowCenter="40", WindowWidth="400", **gone), tmp_path):
+        assert not set(gone) & set(data.dir())
+        assert data.WindowCenter == 40
+
+
+def test_every_name_that_is_dropped_is_a_dicom_keyword() -> None:
+    assert all(tag_for_keyword(name) is not None for name in dicom_template.DROPPED)
+
+
+def test_an_enhanced_file_is_parsed_a_fixed_number_of_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: Counter[int] = Counter()
+    read = pydicom.dcmread
+
+    for count in (4, 12):
+        source = fabricate.save([fabricate.multiframe(fabricate.slices(count))], tmp_path / f"s{count}")
+        dense = interpolated(read_volume(source), FACTOR)
+
+        def counted(*args: object, count: int = count, **options: object) -> Dataset:
+            parsed[count] += 1
+            return read(*args, **options)
+
+        monkeypatch.setattr(pydicom, "dcmread", counted)
+        write_volume(dense, tmp_path / f"out{count}")
+        monkeypatch.setattr(pydicom, "dcmread", read)
+    assert parsed[4] == parsed[12]
+
+
+def test_values_of_one_frame_do_not_reach_the_next(tmp_path: Path) -> None:
+    image = fabricate.multiframe(fabricate.slices())
+    image.AcquisitionNumber = 7
+    content = Dataset()
+    content.FrameAcquisitionNumber = 3
+    image.PerFrameFunctionalGroupsSequence[0].FrameContentSequence = [content]
+    data = dicom_template.read_header(fabricate.save([image], tmp_path / "s") / "0000.dcm")
+    data.AcquisitionNumber  # noqa: B018  (parsed, so that frames could share it)
+    numbers = [dicom_template.flattened(data, frame).AcquisitionNumber for frame in (0, 1)]
+    assert numbers == [3, 7]
+
+
+def test_padding_of_synthesised_slices_is_the_value_that_the_file_names(tmp_path: Path) -> None:
+    series = fabricate.slices(signed=True)
+    for index, data in enumerate(series):
+        slope, padding = (1, -2000) if index % 2 else (2, -1512)
+        data.RescaleSlope, data.RescaleIntercept = str(slope), "-1024" if index % 2 else "0"
+        stored = np.full((12, 16), 100, dtype="i2")
+        stored[:3] = padding
+        fabricate.set_pixels(data, stored)
+        data.add_new("PixelPaddingValue", "SS", padding)
+    for data in derived(series, tmp_path):
+        assert (fabricate.pixels(data)[:3] == data.PixelPaddingValue).all()
+        assert (fabricate.pixels(data)[3:] != data.PixelPaddingValue).all()
+
+
+def test_localizer_frames_are_skipped_and_counted(tmp_path: Path) -> None:
+    image = fabricate.multiframe(fabricate.slices())
+    for index, frame in enumerate(image.PerFrameFunctionalGroupsSequence):
+        kind = Dataset()
+        kind.FrameType = ["ORIGINAL", "PRIMARY", "AXIAL" if index else "LOCALIZER", "NONE"]
+        frame.CTImageFrameTypeSequence = [kind]
+    source = fabricate.save([image], tmp_path / "s")
+    assert read_volume(source).shape == (16, 12, 5)
+    assert describe(source).skipped == {"localizer frame": 1}
+    write_volume(interpolated(read_volume(source), FACTOR), tmp_path / "out")
+    assert read_volume(tmp_path / "out").shape == (16, 12, 9)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_link_is_no_folder_to_write(exists: bool, overwrite: bool, tmp_path: Path) -> None:
+    if exists:
+        (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    with pytest.raises(OutputError, match="is a link") as caught:
+        check_writable(tmp_path / "link", overwrite=overwrite)
+    one_line(caught)
+
+
+def test_a_mount_point_and_the_current_folder_are_refused_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "disk").mkdir()
+    check_writable(tmp_path / "disk")
+    mounts = os.path.ismount
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "disk" or mounts(path))
+    for path in (tmp_path / "disk", Path()):
+        with pytest.raises(OutputError, match="new folder inside it") as caught:
+            check_writable(path)
+        one_line(caught)
+
+
+def test_what_was_there_is_kept_where_another_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    derived(fabricate.slices(), tmp_path)
+    dense = interpolated(read_volume(tmp_path / "source"), 4)
+    rename = Path.rename
+
+    def raced(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if self.name == "out":
+            self.mkdir()
+            (self / "other").touch()
+        return moved
+
+    monkeypatch.setattr(Path, "rename", raced)
+    with pytest.raises(OutputError, match="what was there is kept in") as caught:
+        write_volume(dense, tmp_path / "out", overwrite=True)
+    kept = Path(one_line(caught).split("kept in ")[1])
+    assert len(list(kept.iterdir())) == 11
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["other"]
+    assert len(list(tmp_path.glob(".saint*"))) == 1

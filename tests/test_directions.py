@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli.compute import Compute
+from saint_cli.directions import Choices, interpolate_directions
+from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
+from saint_cli.plan import SlicePlan
+from saint_cli.scene import Scene, prepare
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+ENSEMBLE = Choices(tta=True)
+
+
+def scene(grid: SliceGrid) -> Scene:
+    volume = tiny.volume()
+    assert volume.shape[grid.axis] == grid.acquired
+    return prepare(volume, grid)
+
+
+def run(of: Scene, grid: SliceGrid, choices: Choices = ENSEMBLE) -> list[np.ndarray]:
+    """I_sag and I_cor as [X, Y, synthesised] residuals."""
+    views = interpolate_directions(of, tiny.ami(), SlicePlan.of(grid), CPU, choices)
+    return [v.permute(1, 2, 0).float().numpy() for v in views]
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (2,)])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_the_self_ensemble_of_a_flipped_volume_is_the_flipped_self_ensemble(axes: tuple[int, ...], factor: int) -> None:
+    grid = grid_by_factor(5, 2, factor)
+    plain = scene(grid)
+    turned = replace(plain, network=plain.network.flip(axes))
+    for one, other in zip(run(plain, grid), run(turned, grid), strict=True):
+        np.testing.assert_allclose(np.flip(other, axes), one, atol=2e-3)
+        assert np.abs(one).max() > 0.01
+    single = [
+        np.abs(np.flip(b, axes) - a).max()
+        for a, b in zip(*(run(s, grid, Choices()) for s in (plain, turned)), strict=True)
+    ]
+    assert max(single) > 0.01  # what a single pass does not have
+
+
+def test_the_self_ensemble_is_the_mean_of_four_flips() -> None:
+    grid = grid_by_factor(5, 2, 3)
+    plain = scene(grid)
+    flips = [(), (0, 1), (2,), (0, 1, 2)]
+    parts = [run(replace(plain, network=plain.network.flip(axes)), grid, Choices()) for axes in flips]
+    for i, found in enumerate(run(plain, grid)):
+        back = [np.flip(part[i], axes) for part, axes in zip(parts, flips, strict=True)]
+        np.testing.assert_allclose(found, np.mean(back, axis=0), atol=2e-3)
+
+
+@pytest.mark.parametrize("grid", [grid_by_spacing(5, 2, 3.0, 0.7), grid_by_factor(5, 2, 2, extrapolate=True)])
+def test_the_self_ensemble_serves_every_grid(grid: SliceGrid) -> None:
+    for one, several in zip(run(scene(grid), grid, Choices()), run(scene(grid), grid), strict=True):
+        assert several.shape == one.shape
+        assert np.isfinite(several).all()
+        assert 0 < np.abs(several - one).mean() < 0.5
+
+
+def test_the_self_ensemble_of_regenerated_slices_is_finite() -> None:
+    grid = grid_by_factor(5, 2, 2)
+    plan = SlicePlan.of(grid, regenerate=True)
+    views = interpolate_directions(scene(grid), tiny.ami(), plan, CPU, replace(ENSEMBLE, regenerate=True))
+    assert all(torch.isfinite(v).all() for v in views)

@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli import pipeline
+from saint_cli.compute import Compute
+from saint_cli.directions import Choices
+from saint_cli.geometry import grid_by_factor
+from saint_cli.pipeline import STAGES, Restoration, restore
+from saint_cli.uncertainty import Calibration
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+CALIBRATION = Calibration((0.0, 100.0), (3.0, 53.0))
+
+
+def restored(axis: int = 2) -> Restoration:
+    model = replace(tiny.model(), calibration=CALIBRATION)
+    return restore(tiny.volume(axis=axis), model, grid_by_factor(tiny.volume().shape[axis], axis, 4), CPU)
+
+
+def test_the_fused_stage_is_the_upsampled_volume() -> None:
+    wanted = pipeline.upsample(tiny.volume(), tiny.model(), grid_by_factor(5, 2, 4), CPU)
+    np.testing.assert_array_equal(restored().stage("fused"), wanted.voxels)
+
+
+def test_stages_share_the_acquired_slices_and_differ_between_them() -> None:
+    stages = [restored().stage(name) for name in STAGES]
+    for one in stages:
+        np.testing.assert_array_equal(one[..., ::4], tiny.volume().voxels)
+    assert len({one.tobytes() for one in stages}) == 4
+    sagittal, coronal, mean, _ = (one.astype(float) for one in stages)
+    assert np.abs(mean - (sagittal + coronal) / 2).max() <= 1.01
+
+
+def test_difference_is_what_lies_between_sagittal_and_coronal() -> None:
+    restoration = restored()
+    between = np.abs(restoration.stage("sagittal").astype(float) - restoration.stage("coronal"))
+    found = restoration.difference()
+    assert found.shape == (20, 18, 12)
+    np.testing.assert_allclose(
+        found, between[..., restoration.plan.synthesised], atol=1.6
+    )  # rounded, and half precision
+    assert found.max() > 20
+
+
+def test_expected_error_is_zero_at_acquired_slices_and_calibrated_elsewhere() -> None:
+    restoration = restored()
+    found = restoration.error().voxels
+    assert (found[..., ::4] == 0).all()
+    wanted = CALIBRATION.expected_error(restoration.difference())
+    np.testing.assert_array_equal(found[..., restoration.plan.synthesised], wanted)
+    assert wanted.min() >= 3
+
+
+@pytest.mark.parametrize("regenerate", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_result_and_error_are_two_volumes_on_one_grid(axis: int, regenerate: bool) -> None:
+    scan = tiny.volume((8, 7, 6), axis)
+    model = replace(tiny.model(), calibration=CALIBRATION)
+    grid, choices = grid_by_factor(scan.shape[axis], axis, 3), Choices(regenerate=regenerate)
+    restoration = restore(scan, model, grid, CPU, choices)
+    dense, error = restoration.result(), restoration.error()
+    wanted = pipeline.upsample(scan, model, grid, CPU, choices)
+    np.testing.assert_array_equal(dense.voxels, wanted.voxels)
+    np.testing.assert_array_equal(error.affine_lps, wanted.affine_lps)
+    assert error.shape == wanted.shape
+    assert error.voxels.dtype == np.float32
+    acquired = np.moveaxis(error.voxels, axis, 2)[..., ::3]
+    assert (acquired == 0).all()
+    assert (np.delete(np.moveaxis(error.voxels, axis, 2), np.s_[::3], 2) >= 3).all()

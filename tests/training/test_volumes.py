@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.training.volumes import load_dense
+
+
+def save(folder: Path, name: str, voxels: np.ndarray, spacing: tuple[float, float, float]) -> None:
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([*spacing, 1.0])), folder / name)
+
+
+def test_load_dense_puts_the_through_plane_axis_last(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(1).integers(-1000, 900, (9, 8, 7)).astype(np.int16)
+    save(tmp_path, "b.nii", voxels, (3.0, 0.5, 0.75))
+    save(tmp_path, "a.nii.gz", voxels, (0.5, 0.75, 3.0))
+    (tmp_path / ".hidden").write_text("not a volume")
+    a, b = load_dense(tmp_path)
+    assert (a.name, b.name) == ("a.nii.gz", "b.nii")
+    np.testing.assert_array_equal(a.voxels, voxels)
+    np.testing.assert_array_equal(b.voxels, voxels.transpose(1, 2, 0))
+    assert a.spacing_mm == pytest.approx((0.5, 0.75, 3.0))
+    assert b.spacing_mm == pytest.approx((0.5, 0.75, 3.0))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no volume"):
+        load_dense(tmp_path)
+
+
+def values(shape: tuple[int, int, int] = (9, 8, 7), seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-1000, 900, shape).astype(np.int16)
+
+
+def test_volumes_in_sub_folders_are_found_and_label_maps_beside_them_are_not(tmp_path: Path) -> None:
+    case = tmp_path / "case_00000"
+    case.mkdir()
+    save(case, "imaging.nii.gz", values(), (0.5, 0.5, 3.0))
+    save(case, "segmentation.nii.gz", (values() > 0).astype(np.int16), (0.5, 0.5, 3.0))
+    assert [v.name for v in load_dense(tmp_path)] == ["imaging.nii.gz"]
+
+
+def test_a_list_names_volumes_relative_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    for name in ("a.nii", "b.nii", "c.nii"):
+        save(tmp_path / "scans", name, values(), (0.5, 0.5, 3.0))
+    (tmp_path / "train.txt").write_text("# of the split\nscans/c.nii\n\nscans/a.nii\n")
+    assert [v.name for v in load_dense(tmp_path / "train.txt")] == ["c.nii", "a.nii"]
+    (tmp_path / "wrong.txt").write_text("scans/d.nii\n")
+    with pytest.raises(UnreadableError, match=r"d\.nii"):
+        load_dense(tmp_path / "wrong.txt")
+    with pytest.raises(UnreadableError, match=r"missing\.txt"):
+        load_dense(tmp_path / "missing.txt")
+
+
+def test_memory_mapped_copies_hold_the_same_and_are_made_once(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    save(tmp_path / "scans", "a.nii.gz", values(), (3.0, 0.5, 0.75))
+    (plain,) = load_dense(tmp_path / "scans")
+    (mapped,) = load_dense(tmp_path / "scans", tmp_path / "cache")
+    assert isinstance(mapped.voxels, np.memmap)
+    np.testing.assert_array_equal(mapped.voxels, plain.voxels)
+    assert (mapped.name, mapped.spacing_mm, mapped.values) == (plain.name, plain.spacing_mm, plain.values)
+    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()}
+    load_dense(tmp_path / "scans", tmp_path / "cache")
+    assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()}
+
+
+def test_a_changed_volume_is_mapped_anew(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    save(tmp_path / "scans", "a.nii", values(), (0.5, 0.5, 3.0))
+    load_dense(tmp_path / "scans", tmp_path / "cache")
+    save(tmp_path / "scans", "a.nii", values((9, 8, 6), seed=2), (0.5, 0.5, 3.0))
+    (again,) = load_dense(tmp_path / "scans", tmp_path / "cache")
+    np.testing.assert_array_equal(again.voxels, values((9, 8, 6), seed=2))
