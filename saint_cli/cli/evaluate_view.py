@@ -54,6 +54,7 @@ def document(outcomes: "Sequence[Outcome]", criteria: "Criteria") -> dict[str, A
 
 def comparison(outcome: "Outcome", criteria: "Criteria") -> "Comparison":
     """What the figure of one outcome shows."""
+    from saint_cli.metrics import PAPER, scored_slices
     from saint_cli.report.difference_maps import Comparison
 
     trial = outcome.trial
@@ -62,7 +63,7 @@ def comparison(outcome: "Outcome", criteria: "Criteria") -> "Comparison":
     affine = trial.grid.refine(trial.sparse.affine_lps)[:, [*in_plane, trial.grid.axis, 3]]
     made = f"{outcome.volume} x{outcome.factor:g}, protocol {criteria.protocol.name}; {_made(criteria)}"
     cut = criteria.protocol.cut
-    synthesised = [j for j in range(trial.grid.count) if j % trial.factor]
+    synthesised = scored_slices(trial.grid.count, trial.factor, PAPER)
     pictures = {label: cut(volume) for label, volume in outcome.pictures.items()}
     return Comparison(made, cut(trial.truth), pictures, synthesised, affine, criteria.protocol)
 
