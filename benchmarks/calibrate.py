@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from results import central_slices
 
-from saint_cli import compute, weights
+from saint_cli import compute, shipped, weights
 from saint_cli.evaluate import Cases, dense, names
 from saint_cli.metrics import PAPER
 from saint_cli.pipeline import restore
@@ -89,12 +89,12 @@ def table(samples: Samples, calibrations: dict[tuple[str, int], Calibration]) ->
 
 def renew_manifest(file: Path, sha256: str) -> None:
     """Let a manifest beside the file, if it lists it, tell the file's new checksum."""
-    entries = weights.manifest(file.parent)
+    entries = shipped.manifest(file.parent)
     mine = [entry for entry in entries.values() if entry["file"] == file.name]
     for entry in mine:
         entry["sha256"] = sha256
     if mine:
-        (file.parent / weights.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
+        (file.parent / shipped.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

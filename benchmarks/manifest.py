@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from saint_cli import weights
+from saint_cli import shipped, weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 PROTOCOL = "paper: HU+1024 clipped to 0...4000, range 4000, synthesised slices, central 256x256, mean over slices"
@@ -31,7 +31,7 @@ def main() -> None:
     target = WEIGHTS / f"saint-{options.name}.safetensors"
     if options.weights.resolve() != target.resolve():
         shutil.copyfile(options.weights, target)
-    entries = weights.manifest(WEIGHTS)
+    entries = shipped.manifest(WEIGHTS)
     entries[options.name] = {
         "file": target.name,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
@@ -39,7 +39,7 @@ def main() -> None:
         **json.loads(options.training.read_text()),
         "validation": {"protocol": PROTOCOL, **summary(scores)},
     }
-    (WEIGHTS / weights.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
+    (WEIGHTS / shipped.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
     print(table(scores))
 
 

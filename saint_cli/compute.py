@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from saint_cli import devices
 from saint_cli.errors import UsageError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -15,14 +16,25 @@ PIXELS_PER_BATCH = {"cpu": 26_000, "cuda": 1_000_000, "mps": 250_000}
 FUSION_PIXELS = {"cpu": 50_000, "cuda": 4_000_000, "mps": 1_000_000}
 """Axial pixels that RFN takes at once: on a CPU a strip whose activations stay near the cache."""
 
+MOST_PIXELS = {"cpu": 100_000, "cuda": 4_000_000, "mps": 1_000_000}
+"""Pixels of one slice beyond which it is computed in parts that overlap, so that its activations stay in bounds."""
+
+RESIDUAL_BYTES = 600_000_000
+"""A default that keeps a job within 1.5 GB beyond its input and its output."""
+
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the precision of the networks' convolutions on it."""
+    """A device and the precision of the networks' convolutions on it.
+
+    batch_size: slices at once, None for what suits the device; residual_bytes: what of the networks' residuals may be
+    held in memory rather than in temporary files.
+    """
 
     device: torch.device
     precision: torch.dtype
     batch_size: int | None = None
+    residual_bytes: int = RESIDUAL_BYTES
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which the convolutions run; float32 leaves everything as it is."""
@@ -34,6 +46,11 @@ class Compute:
     def fusion_pixels(self) -> int:
         """How many axial pixels to fuse at once."""
         return FUSION_PIXELS[self.device.type]
+
+    @property
+    def most_pixels(self) -> int:
+        """How many pixels of one slice to compute at once."""
+        return MOST_PIXELS[self.device.type]
 
     def batch(self, pixels: int) -> int:
         """How many slices of ``pixels`` pixels to compute at once."""
@@ -49,16 +66,18 @@ def choose(device: str = "auto", precision: str = "auto", batch_size: int | None
         UsageError: a word that is none of these, a device that this machine lacks, or fp16 on the CPU; a batch of
             less than one slice.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size}: at least 1 slice is needed")
+    devices.check(device, precision, batch_size)
     chosen = torch.device(_best() if device == "auto" else _checked(device))
     if precision == "auto":
         return Compute(chosen, _fitting(chosen), batch_size)
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision} is none of auto, {', '.join(PRECISIONS)}")
     if chosen.type == "cpu" and precision == "fp16":
         raise UsageError("--precision fp16 needs a GPU; on the CPU choose bf16 or fp32")
     return Compute(chosen, PRECISIONS[precision], batch_size)
+
+
+def count_gpus(device: str) -> int:
+    """How many GPUs there are to share out among workers: none where the user named a device that is one already."""
+    return torch.cuda.device_count() if device in ("auto", "cuda") else 0
 
 
 def set_threads(threads: int | None) -> None:
@@ -67,11 +86,9 @@ def set_threads(threads: int | None) -> None:
     Raises:
         UsageError: fewer than one thread.
     """
-    if threads is None:
-        return
-    if threads < 1:
-        raise UsageError(f"--threads {threads}: at least 1 is needed")
-    torch.set_num_threads(threads)
+    devices.check("auto", "auto", threads=threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _best() -> str:
@@ -81,12 +98,7 @@ def _best() -> str:
 
 
 def _checked(device: str) -> str:
-    try:
-        asked = torch.device(device)
-    except RuntimeError:
-        asked = torch.device("meta")
-    if asked.type not in PIXELS_PER_BATCH:
-        raise UsageError(f"--device {device} is none of auto, cpu, cuda, cuda:N, mps")
+    asked = torch.device(device)
     if asked.type == "cuda" and (asked.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise UsageError(

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -121,3 +121,17 @@ def progress(*, quiet: bool) -> Iterator[Bars]:
     columns = (TextColumn("{task.description:>16}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bars:
         yield Bars(bars)
+
+
+@contextmanager
+def live() -> "Iterator[Callable[[Callable[[], RenderableType]], None] | None]":
+    """A place on stderr that shows what a function makes, again and again; None where stderr is no terminal."""
+    terminal = _console(stderr=True)
+    if not terminal.is_terminal:
+        yield None
+        return
+    from rich.live import Live
+
+    made: list[Callable[[], RenderableType]] = [lambda: ""]
+    with Live(console=terminal, get_renderable=lambda: made[0](), refresh_per_second=2, transient=True):
+        yield lambda make: made.__setitem__(0, make)

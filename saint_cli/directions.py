@@ -1,43 +1,18 @@
 """Eq. 2: a scene interpolated by AMI along every direction."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from saint_cli import planes
+from saint_cli import planes, residuals
+from saint_cli.choices import Choices, Report, silent
 from saint_cli.compute import Compute
 from saint_cli.nets import AMI
 from saint_cli.nets.ami import convolve, convolve_windows
 from saint_cli.nets.fdm import filter_distance_matrix
 from saint_cli.plan import SlicePlan
+from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene
-
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, the steps done and the steps there are."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a user may choose about the method itself.
-
-    directions: 2 (sagittal and coronal) or 4 (both diagonals too).
-    tta: average AMI over four flips of every slice (self-ensemble): a little better, four times the time.
-    match_noise: give synthesised CT slices the noise of their neighbours, at the cost of some PSNR (``texture``).
-    regenerate: send the acquired slices through the networks as well, which are otherwise copied bit for bit. The
-    residual there is zero by definition (Eq. 5), so that this only costs time; it is there for comparisons.
-    """
-
-    directions: int = 2
-    regenerate: bool = False
-    tta: bool = False
-    match_noise: bool = False
 
 
 @torch.inference_mode()
@@ -46,32 +21,40 @@ def interpolate_directions(
     ami: AMI,
     plan: SlicePlan,
     compute: Compute,
-    choices: Choices = Choices(),
+    choices: Choices = Choices(),  # noqa: B008  (frozen)
     report: Report = silent,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Residuals, Residuals]:
     """Eq. 2: residuals (S, X, Y), half precision, of I_sag and I_cor; four directions are averaged in pairs."""
-    network = scene.network.to(compute.device)
+    network, needed = scene.network.to(compute.device), scene.needed.to(compute.device)
     shape = (network.shape[0], network.shape[1])
     views = planes.views(shape, scene.spacing_mm[:2], choices.directions)
     names = ("sagittal", "coronal", "rising diagonal", "falling diagonal")
-    sagittal, coronal = (
-        torch.zeros(len(plan.synthesised), *shape, dtype=torch.float16, device=compute.device) for _ in range(2)
+    wanted, allowed = (len(plan.synthesised), *shape), compute.residual_bytes
+    results = tuple(residuals.zeros(wanted, compute.device, allowed, y_first=y_first) for y_first in (False, True))
+    tiling = planes.Tiling(
+        lambda rows: compute.batch(rows * network.shape[2]), compute.most_pixels // network.shape[2], ami.reach
     )
     for i, (view, name) in enumerate(zip(views, names, strict=False)):
         filters = _filters(ami, plan, (view.in_plane_mm, scene.spacing_mm[2]), compute.device)
         mirrored = None
         if choices.tta:
             mirrored = _filters(ami, plan, (view.in_plane_mm, scene.spacing_mm[2]), compute.device, mirrored=True)
-        pixels = network.numel() // view.planes
-        for first, count in planes.batches(view, compute.batch(pixels)):
-            slices = view.gather(network, first, count)
+        done = 0
+        for part in planes.parts(view, needed, tiling):
+            slices = view.gather(network, part.first, part.count)[:, :, part.seen]
             if mirrored is None:
                 residual = _interpolate(ami, slices, filters, len(plan.synthesised), compute)
             else:
                 residual = _ensemble(ami, slices, (filters, mirrored), len(plan.synthesised), compute)
-            view.add((sagittal, coronal)[i % 2], residual * (2 / choices.directions), first)
-            report(name, first + count, view.planes)
-    return sagittal, coronal
+            residual = residual[..., part.kept] * (2 / choices.directions)
+            view.add(results[i % 2].values, residual, part.first, part.rows)
+            results[i % 2].settle()
+            if part.first + part.count > done:
+                done = part.first + part.count
+                report(name, done, view.planes)
+        if done < view.planes:  # the last planes show air
+            report(name, view.planes, view.planes)
+    return results[0], results[1]
 
 
 Filters = list[tuple[Tensor, Tensor, Tensor, bool]]

@@ -33,3 +33,17 @@ class OutputError(SaintError):
     """A result that could not be written."""
 
     exit_code = 5
+
+
+class LabelMapError(UsageError):
+    """A volume of labels where intensities are wanted."""
+
+
+class EngineError(SaintError):
+    """A cluster that does not answer or went away."""
+
+    exit_code = 6
+
+
+class DeadlyJobError(EngineError):
+    """A job that every worker died of that tried it."""

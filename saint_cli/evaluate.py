@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli import intensity, interpolate
+from saint_cli.choices import Choices, Report, silent
 from saint_cli.compute import Compute
-from saint_cli.directions import Choices, Report, silent
 from saint_cli.errors import UsageError
 from saint_cli.geometry import through_plane_axis
 from saint_cli.io import read_volume

@@ -202,6 +202,11 @@ class SliceGrid:
     step: float
     count: int
 
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether there are output slices beyond the last acquired one."""
+        return (self.count - 1) * self.step > self.acquired - 1 + ON_ACQUIRED
+
     def locate(self) -> tuple[np.ndarray, np.ndarray]:
         """Window and offset of every output slice.
 
@@ -247,7 +252,8 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
     ``spacing`` is the input's, mm. With ``extrapolate`` the grid goes on to less than one input spacing beyond.
 
     Raises:
-        UsageError: target is not positive, not below the input spacing, or finer than 1/16 of it.
+        UsageError: target is not positive, not below the input spacing, finer than 1/16 of it, or so near to it that
+            the grid would have no more slices than the input.
         GeometryError: fewer than two acquired slices.
     """
     if not (target > 0 and math.isfinite(target)):
@@ -264,7 +270,13 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
         )
     _require_stack(acquired)
     end = acquired - ON_ACQUIRED if extrapolate else acquired - 1 + ON_ACQUIRED
-    return SliceGrid(axis, acquired, step, int(end / step) + 1)
+    count = int(end / step) + 1
+    if count <= acquired:
+        raise UsageError(
+            f"{acquired} slices {spacing:.4g} mm apart become {count} at {target:.4g} mm, no more than there are; "
+            "give --factor, or a smaller --spacing"
+        )
+    return SliceGrid(axis, acquired, step, count)
 
 
 def _whole_where_close(step: float, acquired: int, spacing: float) -> float:

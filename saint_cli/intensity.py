@@ -36,7 +36,9 @@ class IntensityMap:
 
     def to_network(self, values: np.ndarray) -> np.ndarray:
         """Scanner values of any shape to float32 network values, clipped to the window."""
-        network: np.ndarray = np.clip(values, np.float32(self.low), np.float32(self.high)).astype(np.float32)
+        network: np.ndarray = np.clip(values, np.float32(self.low), np.float32(self.high)).astype(
+            np.float32, copy=False
+        )
         network -= np.float32(self.low)
         network /= np.float32(self.scale)
         return network

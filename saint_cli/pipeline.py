@@ -1,19 +1,22 @@
 """The paper as one function: a sparse volume in, the volume on its refined grid out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from saint_cli import intensity, padding, texture
+from saint_cli import intensity, padding, planes, residuals, texture
+from saint_cli.choices import Choices, Report, silent
 from saint_cli.compute import Compute
-from saint_cli.directions import Choices, Report, interpolate_directions, silent
+from saint_cli.directions import interpolate_directions
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.nets import RFN
 from saint_cli.padding import finite
 from saint_cli.plan import SlicePlan
+from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene, prepare
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.weights import SaintModel
@@ -32,6 +35,7 @@ class Estimates:
     fused: Tensor
 
 
+WHOLE = slice(None)
 STAGES = ("sagittal", "coronal", "mean", "fused")
 
 
@@ -64,15 +68,18 @@ class Restoration:
 
     def result(self) -> Volume:
         """The final volume on its refined grid."""
-        header = replace(self.source.header, derivation=Derivation(self.grid, self.model.name, self.model.sha256))
-        return self._volume(self.stage("fused"), header)
+        made = Derivation(self.grid, self.model.name, self.model.sha256, self.choices.words)
+        return self._volume(self.stage("fused"), replace(self.source.header, derivation=made))
 
-    def difference(self) -> np.ndarray:
-        """[X, Y, synthesised slices] |I_sag - I_cor| in scanner values, float32; 0 outside the body's box."""
-        between = (self.estimates.sagittal.float() - self.estimates.coronal.float()).abs() * self.scene.values.scale
-        shape = (n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis)
-        result = np.zeros((*shape, len(between)), np.float32)
-        result[self.scene.box] = between.permute(1, 2, 0).numpy()
+    def difference(self, x: slice = WHOLE, y: slice = WHOLE) -> np.ndarray:
+        """[X, Y, synthesised slices] |I_sag - I_cor| in scanner values, float32, of a part; 0 outside the body."""
+        return np.stack([self._apart(s)[x, y] for s in range(len(self.plan.synthesised))], -1)
+
+    def _apart(self, s: int) -> np.ndarray:
+        """[X, Y] |I_sag - I_cor| of one synthesised slice: the whole volume at once would take twice its float32."""
+        apart = (self.estimates.sagittal[s].float() - self.estimates.coronal[s].float()).abs()
+        result = np.zeros([n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis], np.float32)
+        result[self.scene.box] = (apart * self.scene.values.scale).numpy()
         return result
 
     def error(self) -> Volume:
@@ -81,10 +88,10 @@ class Restoration:
         Only for CT, and for a model that carries a calibration.
         """
         assert self.model.calibration is not None
-        difference = self.difference()
-        error = np.zeros((*difference.shape[:2], self.plan.count), np.float32)
-        between = self.plan.offset > 0  # with regenerate, acquired slices are among the synthesised ones
-        error[..., self.plan.synthesised[between]] = self.model.calibration.expected_error(difference[..., between])
+        shape = [n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis]
+        error = np.moveaxis(np.zeros((self.plan.count, *shape), np.float32), 0, 2)
+        for s in np.flatnonzero(self.plan.offset > 0):  # with regenerate, acquired slices are among the synthesised
+            error[..., self.plan.synthesised[s]] = self.model.calibration.expected_error(self._apart(int(s)))
         header = self.source.header
         return self._volume(error, Header(source_format=header.source_format, space_code=header.space_code))
 
@@ -110,7 +117,7 @@ def restore(
         UsageError: too little memory; noise to be matched in a volume that is not CT.
     """
     plan, measured = SlicePlan.of(grid, regenerate=choices.regenerate), padding.hide(volume, grid.axis)
-    scene = prepare(measured, grid)
+    scene = prepare(measured, grid, skip_air=choices.skip_air)
     if choices.match_noise and scene.values is not intensity.CT:
         raise UsageError("--match-noise knows the noise of CT only; leave it out for other modalities")
     estimates = estimate(scene, model, plan, compute, choices, report)
@@ -143,51 +150,77 @@ def estimate(
             f"{compute.device} has too little memory for this volume; try --batch-size 1, a smaller --factor, "
             "or another --device"
         ) from None
-    fade = torch.from_numpy(plan.fade)[:, None, None].half()
-    return Estimates(sagittal.cpu() * fade, coronal.cpu() * fade, fused.cpu())
+    for seen in (sagittal, coronal):
+        for s in np.flatnonzero(plan.fade < 1):
+            seen.values[s] *= float(plan.fade[s])
+        seen.settle()
+    return Estimates(sagittal.values.cpu(), coronal.values.cpu(), fused.values.cpu())
 
 
 @torch.inference_mode()
 def fuse(
     scene: Scene,
     rfn: RFN,
-    estimates: tuple[Tensor, Tensor],
+    estimates: tuple[Residuals, Residuals],
     plan: SlicePlan,
     compute: Compute,
     report: Report = silent,
-) -> Tensor:
+) -> Residuals:
     """Eq. 10 on every synthesised slice, as residual over linear interpolation, (S, X, Y) half precision.
 
-    The slices of one window go together, in strips with a halo as wide as RFN's reach, which changes nothing but the
-    memory needed.
+    It runs on strips with a halo as wide as RFN's reach, cut to the patient, which changes nothing but the memory
+    and the time needed. A 3-D RFN sees the slices of one window together, a 2-D one each alone.
     """
-    network = scene.network.to(compute.device)
-    fused, halo = torch.empty_like(estimates[0]), rfn.reach
-    fade = torch.from_numpy(plan.fade).to(compute.device)[:, None, None]
-    size_x, size_y = network.shape[:2]
+    network, needed = scene.network.to(compute.device), scene.needed.to(compute.device)
+    sagittal, coronal = (e.values for e in estimates)
+    fused = residuals.zeros((len(sagittal), *needed.shape), compute.device, compute.residual_bytes)
     done = 0
     for window in np.unique(plan.window):
         at = np.flatnonzero(plan.window == window)
-        rows = max(2 * halo, compute.fusion_pixels // (size_y * len(at)))
-        for start in range(0, size_x, rows):
-            strip, stop = slice(max(0, start - halo), min(size_x, start + rows + halo)), min(size_x, start + rows)
-            result = _fuse_strip(rfn, network[strip], [e[at, strip] for e in estimates], plan, at, compute)
-            fused[at, start:stop] = (fade[at] * result[:, start - strip.start : stop - strip.start]).half()
+        for slices in [at] if rfn.features.size.dims == 3 else np.split(at, len(at)):
+            fade = torch.from_numpy(plan.fade[slices]).to(compute.device)[:, None, None]
+            for inner, outer in _strips(needed, compute.fusion_pixels // len(slices), rfn.reach):
+                seen = [e[:, *outer][slices] for e in (sagittal, coronal)]
+                result = _fuse_strip(rfn, network[outer], seen, (plan, slices, scene.spacing_mm[2]), compute)
+                x, y = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
+                fused.values[slices, *inner] = (fade * result[:, x, y] * needed[inner]).half()
+        for volume in (*estimates, fused):
+            volume.settle()
         done += len(at)
-        report("fusion", done, len(fused))
+        report("fusion", done, len(sagittal))
     return fused
 
 
+def _strips(needed: Tensor, pixels: int, halo: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Rectangles in x and y that cover what of (X, Y) bool is true, and the same with ``halo`` around them."""
+    size_x, size_y = needed.shape
+    width = planes.span(needed.any(0))
+    rows = max(2 * halo, pixels // max(1, width.stop - width.start))
+    for start in range(0, size_x, rows):
+        stop = min(size_x, start + rows)
+        held = planes.span(needed[start:stop].any(0))
+        if held.start < held.stop:
+            outer = (max(0, start - halo), stop + halo), (max(0, held.start - halo), held.stop + halo)
+            yield (
+                (slice(start, stop), held),
+                (slice(outer[0][0], min(size_x, outer[0][1])), slice(outer[1][0], min(size_y, outer[1][1]))),
+            )
+
+
 def _fuse_strip(
-    rfn: RFN, network: Tensor, residuals: list[Tensor], plan: SlicePlan, at: np.ndarray, compute: Compute
+    rfn: RFN, network: Tensor, seen: list[Tensor], where: tuple[SlicePlan, np.ndarray, float], compute: Compute
 ) -> Tensor:
-    """One window's slices ``at`` of a strip: (n, x, y) residuals of I_sag, I_cor to that of I_fuse, float32."""
+    """One window's slices of a strip: (n, x, y) residuals of I_sag, I_cor to that of I_fuse, float32.
+
+    where: the plan, which of its synthesised slices these are, and mm between the acquired ones.
+    """
+    plan, at, gap_mm = where
     first = int(at[0])
     t = torch.from_numpy(plan.seen[at]).to(network.device)
     below = network[..., plan.window[first]].expand(len(at), -1, -1)  # (n, x, y)
     above = network[..., plan.above[first]].expand(len(at), -1, -1)
     line = torch.lerp(below, above, t[:, None, None])
-    inputs = [line + residuals[0], line + residuals[1], below, above, t]
+    inputs = [line + seen[0], line + seen[1], below, above, t, torch.full_like(t, gap_mm)]
     with compute.autocast():
         stack = [i[None] for i in inputs] if rfn.features.size.dims == 3 else inputs
         result = rfn(*stack).view_as(line)

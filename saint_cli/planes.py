@@ -4,15 +4,18 @@ All volumes are (X, Y, Z) tensors with z through-plane. A *view* is one family o
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 CONTEXT = 1
 """Neighbouring slices on either side that accompany each slice."""
+
+WHOLE = slice(None)
 
 
 class View(Protocol):
@@ -29,8 +32,8 @@ class View(Protocol):
     def gather(self, volume: Tensor, first: int, count: int) -> Tensor:
         """(X, Y, Z) to (count, 3, H, Z): ``count`` planes from ``first`` on, each between its two neighbours."""
 
-    def add(self, total: Tensor, planes: Tensor, first: int) -> None:
-        """Add planes (count, S, H) into ``total`` (S, X, Y) where ``gather`` took them from."""
+    def add(self, total: Tensor, planes: Tensor, first: int, rows: slice = WHOLE) -> None:
+        """Add ``rows`` of planes, (count, S, rows), into ``total`` (S, X, Y) where ``gather`` took them from."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Sagittal:
         """(X, Y, Z) to (count, 3, Y, Z)."""
         return volume[_neighbourhood(first, count, self.planes, volume.device)]
 
-    def add(self, total: Tensor, planes: Tensor, first: int) -> None:
-        """(count, S, Y) into (S, X, Y)."""
-        total[:, first : first + len(planes)] += planes.transpose(0, 1)
+    def add(self, total: Tensor, planes: Tensor, first: int, rows: slice = WHOLE) -> None:
+        """(count, S, rows of Y) into (S, X, Y)."""
+        total[:, first : first + len(planes), rows] += planes.transpose(0, 1)
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,9 @@ class Coronal:
         """(X, Y, Z) to (count, 3, X, Z)."""
         return volume.transpose(0, 1)[_neighbourhood(first, count, self.planes, volume.device)]
 
-    def add(self, total: Tensor, planes: Tensor, first: int) -> None:
-        """(count, S, X) into (S, X, Y)."""
-        total[:, :, first : first + len(planes)] += planes.permute(1, 2, 0)
+    def add(self, total: Tensor, planes: Tensor, first: int, rows: slice = WHOLE) -> None:
+        """(count, S, rows of X) into (S, X, Y)."""
+        total[:, rows, first : first + len(planes)] += planes.permute(1, 2, 0)
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,10 @@ class Diagonal:
         x, y = self._indices(_neighbourhood(first, count, self.planes, volume.device))
         return volume[x, y.clamp(0, self.shape[1] - 1)]
 
-    def add(self, total: Tensor, planes: Tensor, first: int) -> None:
-        """(count, S, X) into (S, X, Y)."""
+    def add(self, total: Tensor, planes: Tensor, first: int, rows: slice = WHOLE) -> None:
+        """(count, S, rows of X) into (S, X, Y)."""
         x, y = self._indices(torch.arange(first, first + len(planes), device=total.device))
-        x = x.expand_as(y)
+        x, y = x[rows].expand(len(planes), -1), y[:, rows]
         inside = (y >= 0) & (y < self.shape[1])
         total[:, x[inside], y[inside]] += planes.transpose(1, 2)[inside].T  # each voxel lies on one plane only
 
@@ -111,6 +114,59 @@ def views(shape: tuple[int, int], spacing_mm: tuple[float, float], directions: i
         diagonal_mm = math.hypot(mm_x, mm_y)
         chosen += [Diagonal(shape, diagonal_mm, falling) for falling in (False, True)]
     return chosen
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a network computes at once: the ``rows`` of ``count`` planes from ``first`` on, from what is ``seen``."""
+
+    first: int
+    count: int
+    rows: slice
+    seen: slice
+
+    @property
+    def kept(self) -> slice:
+        """Where the rows lie in what is seen."""
+        return slice(self.rows.start - self.seen.start, self.rows.stop - self.seen.start)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How planes are cut into parts.
+
+    batch: from the number of rows of a plane to how many such planes are wanted at once; most_rows: of one part;
+    halo: how many rows away a voxel can change a result.
+    """
+
+    batch: Callable[[int], int]
+    most_rows: int
+    halo: int
+
+
+def parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
+    """Parts that cover the body, (X, Y) bool, and as little air as their rectangular shape allows.
+
+    The rows of a part are cut to the body, which lies on air; only where a plane has more rows than ``most_rows`` they
+    come in several parts, which see ``halo`` rows beyond their own.
+    """
+    held = view.gather(body[..., None], 0, view.planes)[:, CONTEXT, :, 0]  # (planes, H)
+    some = held.any(1).tolist()
+    first = 0
+    while first < view.planes:
+        if not some[first]:
+            first += 1
+            continue
+        rows = span(held[first])
+        wanted = min(tiling.batch(rows.stop - rows.start), view.planes - first)
+        count = next((n for n in range(1, wanted) if not some[first + n]), wanted)
+        rows = span(held[first : first + count].any(0))
+        most = max(tiling.most_rows, 2 * tiling.halo)
+        for start in range(rows.start, rows.stop, most):
+            stop = min(rows.stop, start + most)
+            seen = slice(max(rows.start, start - tiling.halo), min(rows.stop, stop + tiling.halo))
+            yield Part(first, count, slice(start, stop), seen)
+        first += count
 
 
 def batches(view: View, size: int) -> Iterator[tuple[int, int]]:
@@ -135,8 +191,32 @@ def body_box(network: Tensor, threshold: float, margin: int) -> tuple[slice, sli
     return _span(inside.any(1), margin), _span(inside.any(0), margin)
 
 
+def body_mask(brightest: Tensor, threshold: float, margin: int) -> Tensor:
+    """(X, Y) bool: the columns that are not air around the patient, and ``margin`` around them; all, if none is.
+
+    brightest: (X, Y), the highest value of each column. Air around him is what is at most ``threshold`` and reaches the
+    edge of the plane through such columns, side by side; so lung, bowel gas and trachea are needed like other tissue,
+    unless the plane was cut through them.
+    """
+    from scipy.ndimage import binary_fill_holes  # only CT needs it
+
+    body = binary_fill_holes((brightest > threshold).numpy())
+    inside = torch.from_numpy(body).float()
+    if not inside.any():
+        return torch.ones_like(inside, dtype=torch.bool)
+    for size in ((2 * margin + 1, 1), (1, 2 * margin + 1)):
+        inside = max_pool2d(inside[None], size, 1, (size[0] // 2, size[1] // 2))[0]
+    return inside > 0
+
+
 def _span(hits: Tensor, margin: int) -> slice:
-    at = hits.nonzero()
-    if not len(at):
+    held = span(hits)
+    if held.start == held.stop:
         return slice(0, len(hits))
-    return slice(max(0, int(at[0]) - margin), min(len(hits), int(at[-1]) + 1 + margin))
+    return slice(max(0, held.start - margin), min(len(hits), held.stop + margin))
+
+
+def span(hits: Tensor) -> slice:
+    """From the first to the last of (N,) bool that is true, ``slice(0, 0)`` where none is."""
+    at = hits.nonzero()
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)

@@ -12,8 +12,12 @@ from saint_cli.padding import finite
 from saint_cli.volume import Volume
 
 BODY_ABOVE = 0.3
-"""Network value (-724 HU) that tells the patient and the table from the air around them."""
-BODY_MARGIN = 8
+"""Network value (-724 HU) that tells the patient's outline and the table from the air around them."""
+BODY_MARGIN = 16
+"""Columns around the patient that the networks see too: fewer changed voxels of the patient by more than rounding."""
+
+SLAB = 16
+"""Sagittal planes that are brought into network range at once."""
 
 
 @dataclass(frozen=True)
@@ -21,22 +25,34 @@ class Scene:
     """The part of a volume that the networks see.
 
     network: (x, y, acquired) network range, cut to the body; box: where that lies in the plane;
-    spacing_mm along x, y and between acquired slices; values: how scanner values became network values.
+    spacing_mm along x, y and between acquired slices; values: how scanner values became network values;
+    body: (x, y) bool, what of the box the networks are needed for, None for all of it.
     """
 
     network: Tensor
     box: tuple[slice, slice]
     spacing_mm: tuple[float, float, float]
     values: intensity.IntensityMap
+    body: Tensor | None = None
+
+    @property
+    def needed(self) -> Tensor:
+        """(x, y) bool: the columns that the networks are needed for; the others are interpolated linearly."""
+        return torch.ones(self.network.shape[:2], dtype=torch.bool) if self.body is None else self.body
 
 
-def prepare(volume: Volume, grid: SliceGrid) -> Scene:
-    """Bring a volume into network range, through-plane axis last, and cut CT to the patient's bounding box."""
+def prepare(volume: Volume, grid: SliceGrid, *, skip_air: bool = True) -> Scene:
+    """Bring a volume into network range, through-plane axis last, and cut CT to the patient."""
     values = intensity.map_for(volume)
-    sparse = np.moveaxis(volume.voxels, grid.axis, 2)
-    network = torch.from_numpy(values.to_network(finite(sparse)))
-    box = (slice(None), slice(None))
-    if values is intensity.CT:
-        box = planes.body_box(network, BODY_ABOVE, BODY_MARGIN)
+    sparse = finite(np.moveaxis(volume.voxels, grid.axis, 2))
+    box, body = (slice(None), slice(None)), None
+    if values is intensity.CT and skip_air:
+        brightest = torch.from_numpy(values.to_network(sparse.max(axis=2)))
+        box = planes.body_box(brightest[..., None], BODY_ABOVE, BODY_MARGIN)
+        body = planes.body_mask(brightest[box], BODY_ABOVE, BODY_MARGIN)
+    seen = sparse[box]
+    network = torch.empty(seen.shape)
+    for x0 in range(0, len(seen), SLAB):  # no second copy of the volume is held
+        network[x0 : x0 + SLAB] = torch.from_numpy(values.to_network(seen[x0 : x0 + SLAB]))
     x, y = (s for axis, s in enumerate(volume.spacing_mm) if axis != grid.axis)
-    return Scene(network[box].contiguous(), box, (x, y, volume.spacing_mm[grid.axis]), values)
+    return Scene(network, box, (x, y, volume.spacing_mm[grid.axis]), values, body)

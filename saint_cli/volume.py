@@ -46,11 +46,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a volume was made of the one that was read: the grid of its slices, and the networks."""
+    """How a volume was made of the one that was read: the grid of its slices, the networks, options of the method."""
 
     grid: geometry.SliceGrid
     model: str
     weights_sha256: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> tuple[str, ...]:
+        """Words for what was chosen beside grid and model: ``match-noise``, ``extrapolate``, ..."""
+        return (*self.options, *(("extrapolate",) if self.grid.is_extrapolated else ()))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Weights files: find, check, load with sizes deduced from the tensors, save. The only torch room that opens files."""
+"""Weights files: check, load with sizes deduced from the tensors, save. The only torch room that opens files."""
 
 import copy
 import hashlib
@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,11 +17,9 @@ from saint_cli.errors import WeightsError
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
+from saint_cli.shipped import MANIFEST, find, manifest
 from saint_cli.uncertainty import Calibration
 
-PACKAGED = Path(__file__).parent / "_weights"
-CHECKOUT = Path(__file__).parent.parent / "weights"
-MANIFEST = "manifest.json"
 DIGEST = "tensors_sha256"
 CALIBRATION = "expected_error"
 METADATA = "__metadata__"
@@ -51,29 +48,6 @@ class SaintModel:
         return replace(self, ami=copy.deepcopy(self.ami).to(device), rfn=copy.deepcopy(self.rfn).to(device))
 
 
-def shipped_folder() -> Path:
-    """Where the shipped weights lie: inside the installed package, or beside it in a source checkout."""
-    return PACKAGED if PACKAGED.is_dir() else CHECKOUT
-
-
-def manifest(folder: Path | None = None) -> dict[str, Any]:
-    """Model name to its manifest entry (file, sha256, parameters, training, figures); empty where there is none.
-
-    Raises:
-        WeightsError: the manifest is not one.
-    """
-    path = (folder or shipped_folder()) / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        models: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"]
-        if all(isinstance(entry[key], str) for entry in models.values() for key in ("file", "sha256")):
-            return models
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
-
-
 def load_model(name_or_path: str) -> SaintModel:
     """A shipped model by name, or any SAINT weights file by path; on the CPU, in evaluation mode, float32.
 
@@ -81,7 +55,7 @@ def load_model(name_or_path: str) -> SaintModel:
         WeightsError: no such model or file; not safetensors (a pickle, say); damaged; not the networks of SAINT;
             not the file that the manifest beside it describes.
     """
-    path = _find(name_or_path)
+    path = find(name_or_path)
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -158,19 +132,6 @@ def networks_for(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
     for key, net in (("ami.", ami), ("rfn.", rfn)):
         net.load_state_dict({k.removeprefix(key): v.float() for k, v in state.items() if k.startswith(key)})
     return ami, rfn
-
-
-def _find(name_or_path: str) -> Path:
-    entry = manifest().get(name_or_path)
-    path = Path(name_or_path) if entry is None else shipped_folder() / str(entry["file"])
-    try:
-        found = path.is_file()
-    except OSError:  # a name that no file can have
-        found = False
-    if not found:
-        known = ", ".join(sorted(manifest())) or "none"
-        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known}")
-    return path
 
 
 def _bytes(path: Path) -> bytes:

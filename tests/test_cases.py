@@ -58,7 +58,7 @@ def test_shape_and_spacing_are_those_that_trusted_tools_give(
 
 REFUSED = [
     ("d07_mr_two_orientations", UsageError, "2 stacks"),
-    ("d16_mr_ge_dti_4d", UsageError, "4 stacks"),
+    ("d16_mr_ge_dti_4d", GeometryError, "4-D image, 4 stacks; choose one with --volume"),
     ("d42_non_images", GeometryError, "nothing to interpolate"),
     ("d42_non_images/rtplan_truncated.dcm", UsageError, "nothing to interpolate"),
     ("n06_rgb_nifti_10mm/ct_perfusion.nii.gz", UnreadableError, "colour"),

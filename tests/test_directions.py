@@ -5,8 +5,9 @@ import pytest
 import torch
 from nets import tiny
 
+from saint_cli.choices import Choices
 from saint_cli.compute import Compute
-from saint_cli.directions import Choices, interpolate_directions
+from saint_cli.directions import interpolate_directions
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
 from saint_cli.plan import SlicePlan
 from saint_cli.scene import Scene, prepare
@@ -24,7 +25,7 @@ def scene(grid: SliceGrid) -> Scene:
 def run(of: Scene, grid: SliceGrid, choices: Choices = ENSEMBLE) -> list[np.ndarray]:
     """I_sag and I_cor as [X, Y, synthesised] residuals."""
     views = interpolate_directions(of, tiny.ami(), SlicePlan.of(grid), CPU, choices)
-    return [v.permute(1, 2, 0).float().numpy() for v in views]
+    return [v.values.permute(1, 2, 0).float().numpy() for v in views]
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (2,)])
@@ -65,4 +66,4 @@ def test_the_self_ensemble_of_regenerated_slices_is_finite() -> None:
     grid = grid_by_factor(5, 2, 2)
     plan = SlicePlan.of(grid, regenerate=True)
     views = interpolate_directions(scene(grid), tiny.ami(), plan, CPU, replace(ENSEMBLE, regenerate=True))
-    assert all(torch.isfinite(v).all() for v in views)
+    assert all(torch.isfinite(v.values).all() for v in views)

@@ -9,8 +9,8 @@ import torch
 from nets import tiny
 
 from saint_cli import geometry, io, pipeline, weights
+from saint_cli.choices import Choices, silent
 from saint_cli.compute import Compute
-from saint_cli.directions import Choices, silent
 from saint_cli.errors import GeometryError, OutputError, SaintError, UnreadableError, UsageError, WeightsError
 from saint_cli.jobs import Done, Engine, Grid, Job, run_job
 from saint_cli.uncertainty import Calibration
@@ -113,7 +113,8 @@ def test_a_nearly_isotropic_volume_needs_a_wish() -> None:
         Grid().on(nearly_isotropic())
     assert Grid(factor=2).on(nearly_isotropic()).axis == 2
     assert Grid(spacing_mm=0.5).on(nearly_isotropic()).axis == 2
-    assert Grid(axis=2).on(nearly_isotropic()).step == pytest.approx(0.9)
+    with pytest.raises(UsageError, match="no more than there are"):
+        Grid(axis=2).on(nearly_isotropic())  # 5 slices 1 mm apart would become 5 at 0.9 mm
 
 
 @pytest.mark.parametrize("spacing", [0.0, -1.0, 5.0, 6.0, 0.1, float("nan"), float("inf")])

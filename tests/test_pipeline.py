@@ -1,14 +1,15 @@
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from nets import tiny
 
-from saint_cli import compute, interpolate, pipeline
+from saint_cli import compute, interpolate, pipeline, read_volume
+from saint_cli.choices import Choices
 from saint_cli.compute import Compute
-from saint_cli.directions import Choices
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
 from saint_cli.intensity import IntensityMap
 from saint_cli.nets.blocks import TrunkSize
@@ -16,7 +17,9 @@ from saint_cli.pipeline import Estimates, estimate, upsample
 from saint_cli.plan import SlicePlan
 from saint_cli.scene import BODY_MARGIN, prepare
 from saint_cli.volume import Header, Volume
-from saint_cli.weights import SaintModel
+from saint_cli.weights import SaintModel, load_model
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "chest_thick.nii.gz"
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
@@ -312,6 +315,13 @@ def test_four_directions_add_both_diagonals() -> None:
         assert torch.isfinite(difference).all()
 
 
+def test_the_result_names_the_choices_that_made_it() -> None:
+    chosen = Choices(directions=4, tta=True)
+    dense = upsample(tiny.volume(), tiny.model(), grid_by_factor(5, 2, 2, extrapolate=True), CPU, chosen)
+    assert dense.header.derivation is not None
+    assert dense.header.derivation.method == ("tta", "directions=4", "extrapolate")
+
+
 def test_every_direction_reports_all_its_planes() -> None:
     heard: dict[str, list[tuple[int, int]]] = {}
     grid = grid_by_factor(5, 2, 3)
@@ -339,7 +349,7 @@ def test_a_synthesised_slice_depends_on_its_offset_and_not_on_the_other_slices_m
     np.testing.assert_allclose(by_4[..., 2::4], by_2[..., 1::2], atol=1)
 
 
-@pytest.mark.parametrize("size", [TrunkSize(5, 4, 2, 2, 1, dims=3), TrunkSize(2, 8, 4, 2, 1)], ids=["3-D", "pair"])
+@pytest.mark.parametrize("size", [TrunkSize(6, 4, 2, 2, 1, dims=3), TrunkSize(2, 8, 4, 2, 1)], ids=["3-D", "pair"])
 def test_other_forms_of_rfn_run_in_the_pipeline(size: TrunkSize, monkeypatch: pytest.MonkeyPatch) -> None:
     model = SaintModel(tiny.ami(), tiny.rfn(size=size), "other", "")
     volume = tiny.volume((40, 9, 3))
@@ -363,7 +373,7 @@ def test_bf16_is_close_to_fp32() -> None:
 
 def test_air_around_the_patient_is_interpolated_linearly_and_costs_nothing() -> None:
     inner, grid = tiny.volume((12, 11, 5)), grid_by_factor(5, 2, 3)
-    voxels = np.random.default_rng(2).integers(-1010, -990, (60, 50, 5)).astype(np.int16)
+    voxels = np.random.default_rng(2).integers(-1010, -990, (60, 55, 5)).astype(np.int16)
     voxels[20:32, 25:36] = inner.voxels
     volume = replace(inner, voxels=voxels)
     scene = prepare(volume, grid)
@@ -398,3 +408,74 @@ def test_outside_the_window_only_the_linear_part_counts_and_no_value_is_invented
         assert (dense[0] == -3024).all()
         assert (dense[1] == 9000).all()
         assert (dense[2:] == (-1024 if sign < 0 else 3071)).all()
+
+
+def patient(shape: tuple[int, int, int] = (90, 80, 4)) -> Volume:
+    """A noisy ellipse with a small round thing beside it, in noisy air."""
+    x, y = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
+    body = ((x - 35) / 16) ** 2 + ((y - 40) / 9) ** 2 < 1
+    body |= (x - 70) ** 2 + (y - 20) ** 2 < 9
+    random = np.random.default_rng(4)
+    voxels = np.where(body[..., None], random.uniform(-200, 300, shape), random.normal(-1000, 5, shape))
+    return replace(tiny.volume(), voxels=voxels.astype(np.int16))
+
+
+def test_lung_without_a_voxel_above_the_threshold_is_needed_and_the_air_around_the_patient_is_not() -> None:
+    x, y = np.meshgrid(np.arange(150), np.arange(140), indexing="ij")
+    radius = np.hypot(x - 70, y - 70)
+    lung = radius < 40
+    voxels = np.where(lung[..., None], -880, -1000) + np.zeros((1, 1, 3))
+    voxels[(radius >= 40) & (radius < 45)] = 40
+    for axis in (0, 2):
+        volume = replace(tiny.volume(axis=axis), voxels=np.moveaxis(voxels, 2, axis).astype(np.int16))
+        scene = prepare(volume, grid_by_factor(3, axis, 2))
+        needed = np.zeros(lung.shape, bool)
+        needed[scene.box] = scene.needed.numpy()
+        assert needed[radius < 45].all()
+        assert not needed[radius > 45 + 2 * BODY_MARGIN].any()
+
+
+@pytest.mark.parametrize("directions", [2, 4])
+@pytest.mark.parametrize("batch", [None, 1, 7])
+def test_skipped_air_changes_no_voxel_of_the_patient_and_is_linear(directions: int, batch: int | None) -> None:
+    volume, machine = patient(), replace(CPU, batch_size=batch)
+    grid = grid_by_factor(4, 2, 3)
+    model, choices = tiny.model(), Choices(directions)
+    skipped, whole = (
+        upsample(volume, model, grid, machine, replace(choices, skip_air=skip)).voxels.astype(int)
+        for skip in (True, False)
+    )
+    scene = prepare(volume, grid)
+    assert 0.1 < float(scene.needed.float().mean()) < 0.9
+    body = (volume.voxels > -724).any(2)
+    np.testing.assert_allclose(skipped[body], whole[body], atol=1)
+    line, air = np.rint(interpolate.linear(volume.voxels, grid)).astype(int), np.ones(body.shape, bool)
+    air[scene.box] = ~scene.needed.numpy()
+    np.testing.assert_allclose(skipped[air], line[air], atol=1)
+    assert np.abs(whole - line)[air].max() > 1
+
+
+def test_planes_in_overlapping_parts_give_what_whole_planes_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume, grid = tiny.volume((70, 66, 3)), grid_by_factor(3, 2, 3)
+    whole = estimates(volume, grid, directions=4)
+    monkeypatch.setattr(compute, "MOST_PIXELS", {"cpu": 3 * 17})
+    assert_same_estimates(whole, estimates(volume, grid, directions=4))
+
+
+def test_residuals_in_temporary_files_change_nothing() -> None:
+    volume = tiny.volume()
+    for grid in (grid_by_factor(5, 2, 3), grid_by_spacing(5, 2, 5.0, 0.7)):
+        held = upsample(volume, tiny.model(), grid, CPU).voxels
+        np.testing.assert_array_equal(upsample(volume, tiny.model(), grid, replace(CPU, residual_bytes=0)).voxels, held)
+
+
+def test_bf16_of_the_shipped_weights_is_within_a_third_of_a_hu() -> None:
+    scan = read_volume(EXAMPLE)
+    scan = replace(scan, voxels=scan.voxels[40:88, 40:80, 4:9].astype(np.float32))
+    grid, model = grid_by_factor(5, 2, 4), load_model("fast")
+    exact, rough = (
+        upsample(scan, model, grid, Compute(torch.device("cpu"), precision)).voxels
+        for precision in (torch.float32, torch.bfloat16)
+    )
+    between = np.arange(17) % 4 != 0
+    assert 0 < np.abs(exact - rough)[..., between].mean() <= 0.3

@@ -118,3 +118,43 @@ def test_body_box_holds_every_voxel_above_the_threshold_and_a_margin(
     for at in voxels:
         network[at] = 0.31
     assert planes.body_box(network, 0.3, margin) == box
+
+
+@pytest.mark.parametrize("most_rows", [1, 5, 100])
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("view", range(4), ids=["sagittal", "coronal", "rising", "falling"])
+def test_parts_cover_the_body_once_and_leave_out_planes_of_air(view: int, batch: int, most_rows: int) -> None:
+    body = torch.zeros(23, 19, dtype=torch.bool)
+    body[4:15, 6:9] = body[20, 2] = True
+    chosen = all_views((23, 19, 1))[view]
+    total, seen = torch.zeros(1, 23, 19), 0
+    for part in planes.parts(chosen, body, planes.Tiling(lambda _: batch, most_rows, 2)):
+        size = part.rows.stop - part.rows.start
+        assert 0 < size <= max(most_rows, 4)
+        assert part.seen.start <= part.rows.start < part.rows.stop <= part.seen.stop
+        chosen.add(total, torch.ones(part.count, 1, size), part.first, part.rows)
+        seen += part.count * size
+    assert (total[0][body] == 1).all()
+    assert float(total.max()) == 1
+    assert seen < 23 * 19
+
+
+def test_a_mask_of_the_body_holds_its_margin_and_all_where_there_is_no_body() -> None:
+    brightest = torch.zeros(9, 8)
+    assert planes.body_mask(brightest, 0.3, 2).all()
+    brightest[4, 1] = 0.4
+    mask = planes.body_mask(brightest, 0.3, 2)
+    wanted = torch.zeros(9, 8, dtype=torch.bool)
+    wanted[2:7, 0:4] = True
+    assert torch.equal(mask, wanted)
+
+
+def test_a_mask_of_the_body_holds_all_that_the_body_surrounds_but_not_what_opens_to_the_edge() -> None:
+    ring = torch.zeros(60, 50)
+    ring[5:55, 5:45] = 1
+    ring[7:53, 7:43] = 0  # wider than any margin
+    mask = planes.body_mask(ring, 0.3, 1)
+    assert mask[4:56, 4:46].all()
+    assert int(mask.sum()) == 52 * 42
+    ring[30, 5:7] = 0  # a way out
+    assert not planes.body_mask(ring, 0.3, 1)[20, 20]

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import torch
 from nets import tiny
 
 from saint_cli import pipeline
+from saint_cli.choices import Choices
 from saint_cli.compute import Compute
-from saint_cli.directions import Choices
 from saint_cli.geometry import grid_by_factor
 from saint_cli.pipeline import STAGES, Restoration, restore
 from saint_cli.uncertainty import Calibration
@@ -72,3 +72,11 @@ def test_result_and_error_are_two_volumes_on_one_grid(axis: int, regenerate: boo
     acquired = np.moveaxis(error.voxels, axis, 2)[..., ::3]
     assert (acquired == 0).all()
     assert (np.delete(np.moveaxis(error.voxels, axis, 2), np.s_[::3], 2) >= 3).all()
+
+
+def test_every_choice_about_the_method_is_told_of_a_result() -> None:
+    other = {"directions": 4, "regenerate": True, "tta": True, "match_noise": True, "skip_air": False}
+    assert set(other) == {field.name for field in fields(Choices)}
+    assert Choices().words == ()
+    for name, value in other.items():
+        assert len(Choices(**{name: value}).words) == 1

@@ -4,8 +4,8 @@ import torch
 from nets import tiny
 
 from saint_cli import noise, pipeline, texture
+from saint_cli.choices import Choices
 from saint_cli.compute import Compute
-from saint_cli.directions import Choices
 from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.plan import SlicePlan

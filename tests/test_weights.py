@@ -11,7 +11,7 @@ from nets import tiny
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from saint_cli import pipeline, weights
+from saint_cli import pipeline, shipped, weights
 from saint_cli.compute import Compute
 from saint_cli.errors import UnreadableError, WeightsError
 from saint_cli.geometry import grid_by_factor
@@ -65,9 +65,9 @@ def test_save_returns_the_files_sha256_and_leaves_nothing_else(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("ami", "rfn"),
     [
-        ((8, 4, 2, 2), TrunkSize(5, 8, 4, 2, 1)),
+        ((8, 4, 2, 2), TrunkSize(6, 8, 4, 2, 1)),
         ((6, 5, 3, 1), TrunkSize(2, 4, 3, 4, 2)),
-        ((4, 2, 1, 11), TrunkSize(5, 4, 2, 2, 1, dims=3)),
+        ((4, 2, 1, 11), TrunkSize(6, 4, 2, 2, 1, dims=3)),
     ],
     ids=str,
 )
@@ -80,13 +80,13 @@ def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, int, int, int], rfn:
 
 def with_manifest(file: Path, sha256: str) -> None:
     entry = {"file": file.name, "sha256": sha256}
-    (file.parent / weights.MANIFEST).write_text(json.dumps({"models": {"tiny": entry}}))
+    (file.parent / shipped.MANIFEST).write_text(json.dumps({"models": {"tiny": entry}}))
 
 
 def test_a_file_that_its_manifest_describes_loads(file: Path) -> None:
     with_manifest(file, hashlib.sha256(file.read_bytes()).hexdigest())
     assert load_model(str(file)).name == "tiny"
-    assert list(weights.manifest(file.parent)) == ["tiny"]
+    assert list(shipped.manifest(file.parent)) == ["tiny"]
 
 
 def test_a_file_that_its_manifest_does_not_name_loads(file: Path) -> None:
@@ -172,11 +172,11 @@ def manifest_with_another_hash(file: Path) -> None:
 
 
 def manifest_that_is_not_json(file: Path) -> None:
-    (file.parent / weights.MANIFEST).write_text("{")
+    (file.parent / shipped.MANIFEST).write_text("{")
 
 
 def manifest_that_is_not_text(file: Path) -> None:
-    (file.parent / weights.MANIFEST).write_bytes(b"\xff\xfe\x00")
+    (file.parent / shipped.MANIFEST).write_bytes(b"\xff\xfe\x00")
 
 
 DAMAGES = [
@@ -209,13 +209,13 @@ def test_what_is_no_whole_model_is_refused_in_one_line(damage: Callable[[Path], 
     with pytest.raises(WeightsError, match=words) as caught:
         load_model(str(file))
     assert "\n" not in str(caught.value)
-    assert file.name in str(caught.value) or weights.MANIFEST in str(caught.value)
+    assert file.name in str(caught.value) or shipped.MANIFEST in str(caught.value)
     assert caught.value.exit_code == UnreadableError.exit_code == 3
 
 
 @pytest.mark.parametrize("models", [[], {"tiny": 3}, {"tiny": {"figures": 1}}, "none"], ids=str)
 def test_a_strange_manifest_beside_the_file_is_refused_as_such(models: object, file: Path) -> None:
-    (file.parent / weights.MANIFEST).write_text(json.dumps({"models": models}))
+    (file.parent / shipped.MANIFEST).write_text(json.dumps({"models": models}))
     with pytest.raises(WeightsError, match="manifest"):
         load_model(str(file))
 
@@ -264,7 +264,7 @@ def test_a_calibration_travels_with_the_weights(file: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["fast", "tiny"])
 def test_calibrating_a_file_leaves_every_tensor_as_it_was(name: str, file: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibrated.safetensors"
-    source = weights.shipped_folder() / "saint-fast.safetensors" if name == "fast" else file
+    source = shipped.shipped_folder() / "saint-fast.safetensors" if name == "fast" else file
     path.write_bytes(source.read_bytes())
     before = load_file(path)
     sha256 = calibrate_file(path, CALIBRATION)

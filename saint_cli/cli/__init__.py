@@ -1,4 +1,4 @@
-"""The ``saint`` command: one file per subcommand, and the one place where failures become an exit code.
+"""The ``saint`` command: one file per subcommand; ``failures`` turns what goes wrong into an exit code.
 
 A command's module imports only the standard library and typer at its top, and everything else inside the command,
 so that ``saint --help`` stays instant.
@@ -11,50 +11,40 @@ import typer
 from typer.core import TyperGroup
 
 from saint_cli import console
+from saint_cli.cli import failures
+from saint_cli.cli.batch import batch
 from saint_cli.cli.evaluate import evaluate
 from saint_cli.cli.info import info
 from saint_cli.cli.models import models
 from saint_cli.cli.train import train
 from saint_cli.cli.upsample import upsample
-from saint_cli.errors import OutputError, SaintError
 
-INTERRUPTED = 130
-"""Exit code of a command stopped by Ctrl-C (128 + SIGINT), as shells report it."""
+WORDS = "saint.words"
+"""Where the context keeps the command line."""
 
 
 class SaintGroup(TyperGroup):
-    """Runs a subcommand and turns every expected failure into one line on stderr and an exit code."""
+    """Runs a subcommand; what fails, here or in it, is told in one line."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        """Read the words before the subcommand, and keep all of them for :meth:`invoke`."""
+        console.tolerate_narrow_encodings()
+        words = tuple(args)
+        with failures.told(words):
+            context = super().make_context(info_name, args, *rest, **extra)
+            context.meta[WORDS] = words
+            return context
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command line; ``typer.Exit`` carries the code out."""
-        console.tolerate_narrow_encodings()
         signal.signal(signal.SIGTERM, _end)  # schedulers send it; half-written files are removed on the way out
-        try:
+        with failures.told(ctx.meta[WORDS]):
             return super().invoke(ctx)
-        except SaintError as error:
-            console.fail(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            console.fail("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            console.silence_stdout()
-            raise typer.Exit(1) from None
-        except OSError as error:
-            console.fail(_told(error))
-            raise typer.Exit(OutputError.exit_code) from None
-        except MemoryError:
-            console.fail("not enough memory for this volume; give the machine more, or a smaller region")
-            raise typer.Exit(SaintError.exit_code) from None
 
 
 def _end(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not cut the tidying short
     raise SystemExit(128 + number)
-
-
-def _told(error: OSError) -> str:
-    where = f": {error.filename}" if error.filename else ""
-    return f"{error.strerror or type(error).__name__}{where}"
 
 
 def _show_version(wanted: bool) -> None:
@@ -86,5 +76,5 @@ def _saint(
     pass
 
 
-for _command in (upsample, info, evaluate, models, train):
+for _command in (upsample, batch, info, evaluate, models, train):
     app.command()(_command)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from math import isinf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saint_cli import console
@@ -50,6 +51,20 @@ def document(outcomes: "Sequence[Outcome]", criteria: "Criteria") -> dict[str, A
         "scores": [_finite(score) for score in scores],
         "calibration": [_finite(one) for one in reliability],
     }
+
+
+def write(found: dict[str, Any], path: Path) -> None:
+    """Write the document as JSON; missing folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(console.as_json(found), encoding="utf-8")
+
+
+def draw(outcome: "Outcome", criteria: "Criteria", path: Path) -> None:
+    """Draw the difference maps of one outcome; missing folders are made."""
+    from saint_cli.report import difference_maps
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    difference_maps.draw(comparison(outcome, criteria), path)
 
 
 def comparison(outcome: "Outcome", criteria: "Criteria") -> "Comparison":

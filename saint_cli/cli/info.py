@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
+from saint_cli.cli import examples
+
 
 def info(
-    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of DICOM slices.", show_default=False)],
+    paths: Annotated[
+        list[Path], typer.Argument(help="NIfTI, NRRD or MHA files; DICOM folders, zips, DICOMDIR.", show_default=False)
+    ],
     *,
     phi: Annotated[bool, typer.Option("--phi", help="Show patient and study text of DICOM too.")] = False,
+    split_runs: Annotated[bool, typer.Option("--split-runs", help="List even runs of unevenly spaced slices.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array on stdout.")] = False,
 ) -> None:
     """Show the volumes that files and folders hold: size, spacing, through-plane axis, factor.
@@ -24,7 +29,7 @@ def info(
     found: list[tuple[Path, Description | SaintError]] = []
     for path in paths:
         try:
-            found.append((path, describe(path, phi=phi)))
+            found.append((path, describe(path, phi=phi, split_runs=split_runs)))
         except SaintError as error:
             found.append((path, error))
     if json:
@@ -35,3 +40,6 @@ def info(
         elif not json:
             console.show(as_table(one))
     raise typer.Exit(next((code for _, one in found if (code := one.exit_code)), 0))
+
+
+info.__doc__ = f"{info.__doc__}\n{examples.INFO}"

@@ -1,5 +1,6 @@
 """How ``saint info`` shows descriptions: a table for people, a document for programs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,15 @@ from saint_cli.io import Description, StackInfo
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+FINEST = 16
+"""The largest factor."""
+
+LOST_MM = 0.02
+"""Distances below this are rounding (``geometry.SNAP_MM``)."""
+
+TILTED_DEGREES = 0.1
+"""Angle from which on the tilt of slices is told."""
+
 LABEL_LENGTH = 24
 """Characters shown of a label; its end tells more than its start (UIDs share their root)."""
 
@@ -23,13 +33,15 @@ def as_document(found: Sequence[tuple[Path, Description | SaintError]]) -> list[
 
 def _document(path: Path, one: Description | SaintError) -> dict[str, Any]:
     if isinstance(one, SaintError):
-        return {"path": str(path), "stacks": [], "skipped": {}, "error": str(one), "exit_code": one.exit_code}
+        told = {"error": str(one), "error_class": type(one).__name__, "exit_code": one.exit_code}
+        return {"path": str(path), "stacks": [], "skipped": {}, **told}
     stacks = [asdict(stack) for stack in one.stacks]
     return {
         "path": str(path),
         "stacks": stacks,
         "skipped": dict(one.skipped),
         "error": None,
+        "error_class": None,
         "exit_code": one.exit_code,
     }
 
@@ -49,7 +61,7 @@ def _volumes(stacks: Sequence[StackInfo]) -> "RenderableType":
 
     table = Table(box=None, pad_edge=True, header_style="dim")
     for name in ("#", "volume", "type", "voxels", "spacing mm", "slices", "stored", "factor"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "volume")  # what --series takes stays in one piece
     for stack in stacks:
         table.add_row(*(Text(console.printable(cell)) for cell in _cells(stack)))
     return table
@@ -65,11 +77,16 @@ def _cells(stack: StackInfo) -> tuple[str, ...]:
 
 
 def _slices(stack: StackInfo) -> str:
+    if stack.shape is not None and stack.shape[2] == 1:
+        return "single slice"
     if stack.slice_distance_mm is None:
         return "not uniform" if stack.uniform is False else "-"
     axis = f"along {stack.through_plane}" if stack.through_plane else "nearly isotropic"
-    tilt = f", tilt {stack.tilt_degrees:.1f}°" if stack.tilt_degrees and stack.tilt_degrees >= 0.1 else ""
-    return f"{stack.slice_distance_mm:.5g} mm {axis}, {stack.anisotropy:.3g}:1, uniform{tilt}"
+    tilt = stack.tilt_degrees or 0.0
+    told = f"{stack.slice_distance_mm / math.cos(math.radians(tilt)):.5g} mm {axis}, {stack.anisotropy:.3g}:1, uniform"
+    if tilt < TILTED_DEGREES:
+        return told
+    return f"{told}, tilt {tilt:.1f}°: {stack.slice_distance_mm:.4g} mm along the normal"
 
 
 def _stored(stack: StackInfo) -> str:
@@ -99,18 +116,45 @@ def _notes(one: Description) -> list[tuple[str, str]]:
 def _lines(stack: StackInfo) -> list[str]:
     """What does not fit into the table: patient text, slices beside what the tags claim, what upsampling would do."""
     lines = [f"{name}: {console.printable(text)}" for name, text in (stack.patient or {}).items()]
+    if stack.secondary:
+        lines.append(f"{stack.secondary}, which saint batch leaves out")
     if stack.format == "DICOM" and stack.slice_distance_mm is not None:
         tags = (("SliceThickness", stack.slice_thickness_mm), ("SpacingBetweenSlices", stack.spacing_between_slices_mm))
         claims = [f"{name} {value:.5g}" for name, value in tags if value is not None]
-        lines.append(", ".join([f"{stack.slice_distance_mm:.5g} mm from slice to slice", *claims, *_gap(stack)]))
+        along = " along the normal" if (stack.tilt_degrees or 0.0) >= TILTED_DEGREES else ""
+        between = f"{stack.slice_distance_mm:.5g} mm from slice to slice{along}"
+        lines.append(", ".join([between, *claims, *_gap(stack)]))
         told = f", {stack.split_by}" if stack.split_by else ""
         lines.append(f"InstanceNumber {stack.order} along the normal{told}")
     if stack.isotropic_shape and stack.isotropic_spacing_mm:
         shape = " x ".join(map(str, stack.isotropic_shape))
         lines.append(f"upsample makes {shape} at {' x '.join(f'{s:.4g}' for s in stack.isotropic_spacing_mm)} mm of it")
+        lines += _lost(stack)
     elif not stack.problem:
-        lines.append("upsample needs --factor or --spacing for it")
+        lines.append(_wish(stack))
     return lines
+
+
+def _lost(stack: StackInfo) -> list[str]:
+    """How far short of the last acquired slice the default result ends, where the spacings do not divide."""
+    fields = (stack.shape, stack.spacing_mm, stack.isotropic_shape, stack.isotropic_spacing_mm)
+    pairs = zip(*(field or () for field in fields), strict=True)
+    short = max((before - 1) * wide - (after - 1) * fine for before, wide, after, fine in pairs)
+    if short < LOST_MM:
+        return []
+    factor = f"--factor {stack.suggested_factor}" if stack.suggested_factor else "any --factor"
+    return [f"its last slice lies {short:.2g} mm before the last acquired one; {factor} ends on that"]
+
+
+def _wish(stack: StackInfo) -> str:
+    """Why upsampling needs to be told how fine, and what could be said."""
+    if stack.through_plane and stack.spacing_mm and stack.anisotropy and stack.anisotropy > FINEST:
+        finest = stack.spacing_mm["xyz".index(stack.through_plane)] / FINEST
+        return (
+            f"isotropic voxels would take a factor of {stack.anisotropy:.3g}; give upsample --factor {FINEST} or less, "
+            f"or --spacing {finest:.4g} or more"
+        )
+    return "upsample needs --factor or --spacing for it"
 
 
 def _gap(stack: StackInfo) -> list[str]:

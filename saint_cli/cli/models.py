@@ -7,16 +7,16 @@ import typer
 
 def models(*, as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False) -> None:
     """List the shipped models: sizes, training data, validation figures."""
-    from saint_cli import console, weights
+    from saint_cli import console, shipped
 
-    entries = weights.manifest()
+    entries = shipped.manifest()
     if as_json:
         console.show_json(entries)
         return
     header = ("model", "AMI parameters", "RFN parameters", "MB", "over cubic at x4", "trained on")
     rows = []
     for name, entry in entries.items():
-        size = (weights.shipped_folder() / entry["file"]).stat().st_size / 1e6
+        size = (shipped.shipped_folder() / entry["file"]).stat().st_size / 1e6
         gain = f"{entry['validation']['x4']['over cubic dB']:+.2f} dB"
         counts = (f"{entry['parameters'][net]:,}" for net in ("ami", "rfn"))
         rows.append((name, *counts, f"{size:.1f}", gain, entry["trained_on"]))

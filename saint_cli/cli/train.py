@@ -3,54 +3,37 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-EXAMPLES = """
-[bold]Examples[/bold]
-
-From scratch, first AMI, then RFN:
-  [green]saint train scans/ --val held_back/ -o run --size fast[/green]
-  [green]saint train scans/ --val held_back/ -o run --size fast --stage rfn[/green]
-
-Fine-tune shipped weights on scans of one's own, ten minutes on a laptop:
-  [green]saint train scans/ --val held_back/ -o mine --size fast --init fast --steps 1000 --lr 3e-4[/green]
-  [green]saint upsample thick.nii.gz -m mine/model.safetensors -o thin.nii.gz[/green]
-
-Four GPUs:
-  [green]torchrun --nproc-per-node 4 --no-python saint train scans.txt --val val.txt -o run --device cuda --bf16[/green]
-
-DATA and --val: folders of NIfTI, NRRD, MHA files and DICOM series, searched
-with their sub-folders, or text files that list one path a line.
-On a CPU shared with other work, --threads 1 is several times faster than
-two threads that wait for each other.
-"""
+from saint_cli.cli import examples, options
 
 
 def train(
     *,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dense volumes to train on: a folder, or a .txt list.")],
-    val: Annotated[Path, typer.Option("--val", help="Dense volumes to validate on: a folder, or a .txt list.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder: checkpoints, logs, model.safetensors.")],
-    stage: Annotated[str, typer.Option("--stage", help="ami first, then rfn.")] = "ami",
-    size: Annotated[str, typer.Option("--size", help="base or fast.")] = "base",
-    init: Annotated[str | None, typer.Option("--init", help="Weights to start from: base, fast or a file.")] = None,
-    teacher: Annotated[str | None, typer.Option("--teacher", help="Weights whose AMI to imitate as well.")] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps of the whole schedule.")] = 20_000,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 8e-4,
-    optimiser: Annotated[str, typer.Option("--optimiser", help="muon, or adam as in the paper.")] = "muon",
-    batch: Annotated[int, typer.Option("--batch", help="AMI patches per step.")] = 6,
-    blocks: Annotated[int, typer.Option("--blocks", help="Blocks of volumes that the rfn stage learns from.")] = 120,
-    rfn_context: Annotated[bool, typer.Option(help="RFN sees the acquired neighbours too.")] = True,
-    rfn_dims: Annotated[int, typer.Option("--rfn-dims", help="2, or 3 for the paper's 3-D variant.")] = 2,
-    validate_every: Annotated[int, typer.Option("--validate-every", help="Steps between validations.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of patches and initial weights.")] = 0,
-    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 autocast, for processors that have it.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", help="CPU threads; default all cores.")] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Memory-mapped volumes; default OUT/volumes.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    data: Annotated[Path, Argument(metavar="DATA", help="Dense volumes to train on: a folder, or a .txt list.")],
+    val: Annotated[Path, Option("--val", help="Dense volumes to validate on: a folder, or a .txt list.")],
+    out: Annotated[Path, Option("-o", "--out", help="Run folder: checkpoints, logs, model.safetensors.")],
+    stage: Annotated[str, Option("--stage", help="ami first, then rfn.")] = "ami",
+    size: Annotated[str, Option("--size", help="base or fast.")] = "base",
+    init: Annotated[str | None, Option("--init", help="Weights to start from: base, fast or a file.")] = None,
+    teacher: Annotated[str | None, Option("--teacher", help="Weights whose AMI to imitate as well.")] = None,
+    steps: Annotated[int, Option("--steps", help="Optimiser steps of the whole schedule.")] = 20_000,
+    learning_rate: Annotated[float, Option("--lr", help="Peak learning rate.")] = 8e-4,
+    optimiser: Annotated[str, Option("--optimiser", help="muon, or adam as in the paper.")] = "muon",
+    augment: Annotated[bool, Option(help="Vary zoom, slice profile, kernel, contrast and noise.")] = True,
+    batch: Annotated[int, Option("--batch", help="AMI patches per step.")] = 6,
+    blocks: Annotated[int, Option("--blocks", help="Blocks of volumes that the rfn stage learns from.")] = 120,
+    rfn_context: Annotated[bool, Option(help="RFN sees the acquired neighbours too.")] = True,
+    rfn_dims: Annotated[int, Option("--rfn-dims", help="2, or 3 for the paper's 3-D variant.")] = 2,
+    validate_every: Annotated[int, Option("--validate-every", help="Steps between validations.")] = 1000,
+    seed: Annotated[int, Option("--seed", help="Of patches and initial weights.")] = 0,
+    bf16: Annotated[bool, Option("--bf16", help="bfloat16 autocast, for processors that have it.")] = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    cache: Annotated[Path | None, Option("--cache", help="Memory-mapped volumes; default OUT/volumes.")] = None,
+    resume: Annotated[bool, Option("--resume", help="Continue the run in --out.")] = False,
 ) -> None:
-    """Train AMI or RFN on dense volumes, made sparse by decimation (Eq. 1)."""
+    """Train AMI or RFN on dense volumes, made sparse by decimation (Eq. 1 of SAINT, CVPR 2020)."""
     from saint_cli import compute, console
     from saint_cli.cli import words
     from saint_cli.training.loop import Schedule
@@ -69,7 +52,7 @@ def train(
     schedule = Schedule(steps=steps, learning_rate=learning_rate, validate_every=validate_every, bf16=bf16)
     settings = Settings(
         stage, size, schedule, seed, batch, blocks=blocks, context=rfn_context, dims=rfn_dims,
-        optimiser=optimiser, init=init, teacher=teacher, device=device,
+        optimiser=optimiser, augment=augment, init=init, teacher=teacher, device=device,
     )  # fmt: skip
     with console.progress(quiet=False) as report:
         for progress in train(settings, Places.of(data, val, out, cache), resume=resume, say=report):
@@ -80,4 +63,4 @@ def train(
     console.say(f"weights: {out / MODEL}")
 
 
-train.__doc__ = f"{train.__doc__}\n{EXAMPLES}"
+train.__doc__ = f"{train.__doc__}\n{examples.TRAIN}"

@@ -74,10 +74,26 @@ def new_file(option: str, path: Path | None, ending: str, *, overwrite: bool) ->
     if path.suffix.lower() != ending:
         raise UsageError(f"{option} {path} does not end in {ending}")
     folder = path.absolute().parent
+    while not folder.exists():  # missing folders are made when the file is written
+        folder = folder.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{option} {path}: no file of this name can be written in {folder}")
     if path.exists() and not overwrite:
         raise OutputError(f"{option} {path}: exists already; choose another name or pass --overwrite")
+
+
+MEMORY_UNITS = {"GB": 10**9, "G": 10**9, "MB": 10**6, "M": 10**6}
+
+
+def memory(word: str | None) -> int | None:
+    """``4GB``, ``4G`` or ``800MB`` in bytes."""
+    if word is None:
+        return None
+    for unit, size in MEMORY_UNITS.items():
+        number = word.upper().removesuffix(unit)
+        if number != word.upper() and number.strip().replace(".", "", 1).isdecimal():
+            return round(float(number) * size)
+    raise UsageError(f"--max-memory {word} is no amount of memory, such as 4GB or 800MB")
 
 
 def modality(word: str) -> str | None:

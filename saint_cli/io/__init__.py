@@ -1,20 +1,26 @@
 """The only place that touches image files.
 
-``read_volume`` and ``write_volume`` go between files and :class:`~saint_cli.volume.Volume`; ``check_writable`` and
-``check_result`` tell early whether an output could be written; ``describe`` reads headers only.
+``read_volume`` and ``write_volume`` go between files and :class:`~saint_cli.volume.Volume`; ``check_writable``,
+``check_outputs`` and ``check_result`` tell early whether an output could be written; ``describe`` reads headers only.
 """
 
+from saint_cli.io.checks import count_labels
 from saint_cli.io.inspect import Description, StackInfo, describe
-from saint_cli.io.read import read_volume
-from saint_cli.io.targets import check_result, check_writable, is_folder_target
+from saint_cli.io.read import find_format, read_volume
+from saint_cli.io.targets import ENDINGS, Beside, check_outputs, check_result, check_writable, is_folder_target
 from saint_cli.io.write import write_volume
 
 __all__ = [
+    "ENDINGS",
+    "Beside",
     "Description",
     "StackInfo",
+    "check_outputs",
     "check_result",
     "check_writable",
+    "count_labels",
     "describe",
+    "find_format",
     "is_folder_target",
     "read_volume",
     "write_volume",

@@ -9,6 +9,15 @@ from saint_cli.errors import GeometryError
 MOST_LABELS = 64
 """An image with at most this many distinct values, none negative and all whole, is probably a segmentation."""
 
+OFFSET_AIR, OFFSET_TISSUE, OFFSET_MIDDLE = 100, (850, 1150), (500, 1500)
+"""Where HU + 1024 puts air, fat to muscle, and lung to spongy bone."""
+
+OFFSET_SHARES = (0.02, 0.1, 0.65)
+"""Least share of voxels that are air, that are tissue, and of those in the middle that are tissue. 23 CT scans from
+head to legs had at least 0.04, 0.18 and 0.77; of the third, no MR scan had more than 0.46."""
+
+SAMPLES = 500_000
+
 EXACT_FLOAT32 = 2**24
 """Whole numbers up to this are exact in float32, the type in which voxels are interpolated."""
 
@@ -17,7 +26,7 @@ FEW_VOXELS = 4096
 
 
 def value_warnings(voxels: np.ndarray) -> tuple[str, ...]:
-    """Sentences about values: not finite, too large for float32, or apparently labels. ``voxels`` is [x, y, z]."""
+    """Sentences about odd values, [x, y, z]: not finite, too large for float32, or by their looks labels, HU + 1024."""
     found = []
     if voxels.dtype.kind == "f":
         bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
@@ -28,7 +37,20 @@ def value_warnings(voxels: np.ndarray) -> tuple[str, ...]:
     labels = count_labels(voxels)
     if labels:
         found.append(f"looks like labels ({labels} distinct values); saint interpolates intensities")
+    elif looks_offset(voxels):
+        found.append("values look like HU + 1024 (air near 0, tissue near 1024); if they are, subtract 1024 first")
     return tuple(found)
+
+
+def looks_offset(voxels: np.ndarray) -> bool:
+    """Whether the values are probably HU + 1024: CT as scanners store it, its RescaleIntercept lost."""
+    sample = voxels.ravel(order="K")[:: max(1, voxels.size // SAMPLES)]
+    if voxels.size < FEW_VOXELS or sample.min() < 0 or not OFFSET_MIDDLE[1] / 2 < sample.max() < 1 << 13:
+        return False
+    tissue = float(((sample > OFFSET_TISSUE[0]) & (sample < OFFSET_TISSUE[1])).mean())
+    middle = float(((sample > OFFSET_MIDDLE[0]) & (sample < OFFSET_MIDDLE[1])).mean())
+    shares = (float((sample < OFFSET_AIR).mean()), tissue, tissue / max(middle, 1e-9))
+    return all(share >= least for share, least in zip(shares, OFFSET_SHARES, strict=True))
 
 
 def count_labels(voxels: np.ndarray) -> int:

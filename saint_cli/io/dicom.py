@@ -12,6 +12,7 @@ from saint_cli.io.checks import value_warnings
 from saint_cli.io.dicom_choice import choose
 from saint_cli.io.dicom_headers import MOSAIC, scan
 from saint_cli.io.dicom_pixels import read_slices, stored_dtype
+from saint_cli.io.dicom_runs import hint, split_runs
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_stacks import Stack, build_stacks
 from saint_cli.io.scaling import unscale
@@ -27,8 +28,10 @@ class Inventory:
     keeper: object = None
 
 
-def list_stacks(path: Path) -> Inventory:
+def list_stacks(path: Path, *, in_runs: bool = False) -> Inventory:
     """The CT, MR and PET stacks below a folder, in a zip file, or in one file; of the pixels only repeated positions.
+
+    With ``in_runs`` the regular runs of irregular stacks stand in their place.
 
     Raises:
         UnreadableError: ``path`` is missing, or holds only files that are damaged or colour images.
@@ -37,22 +40,27 @@ def list_stacks(path: Path) -> Inventory:
     found = scan(path)
     if not found.slices:
         raise _nothing(path, found.skipped)
-    return Inventory(tuple(build_stacks(found.slices)), found.skipped, found.keeper)
+    stacks = build_stacks(found.slices)
+    if in_runs:
+        stacks = [run for stack in stacks for run in split_runs(stack)]
+    return Inventory(tuple(stacks), found.skipped, found.keeper)
 
 
-def read(path: Path, series: str | None = None, volume: int | None = None) -> Volume:
+def read(path: Path, series: str | None = None, volume: int | None = None, *, in_runs: bool = False) -> Volume:
     """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom_choice.choose`.
+
+    With ``in_runs`` an irregular stack is read as its longest regular run, or as the one that ``volume`` counts.
 
     Raises:
         UsageError: no CT or MR slices, several stacks and no ``series``, or no stack of that name.
         UnreadableError: damaged files or pixel data.
-        GeometryError: missing, duplicated or unevenly spaced slices, or a single one.
+        GeometryError: missing, duplicated or unevenly spaced slices, or a single one; 4-D and no ``volume``.
     """
-    inventory = list_stacks(path)
+    inventory = list_stacks(path, in_runs=in_runs)
     stack, told = choose(path, inventory.stacks, series, volume)
     if stack.problem is not None:
-        hint = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
-        raise type(stack.problem)(f"{path}: {stack.problem}{hint}")
+        alone = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
+        raise type(stack.problem)(f"{path}: {stack.problem}{alone}{hint(stack)}")
     assert stack.geometry is not None
     voxels, storage = _rescale(_stored(stack.slices), stack.slices)
     if inventory.skipped:

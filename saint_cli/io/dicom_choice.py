@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from saint_cli.errors import UsageError
-from saint_cli.io.dicom_stacks import Stack
+import numpy as np
+
+from saint_cli.errors import GeometryError, SaintError, UsageError
+from saint_cli.io.dicom_stacks import PARALLEL, Stack
 
 SHORTEST_SUFFIX = 4
 """Characters of a UID's end that may stand for it; fewer could be a number that was meant to count stacks."""
@@ -25,6 +27,7 @@ def choose(
 
     Raises:
         UsageError: nothing or several stacks are named; the message lists them.
+        GeometryError: no volume is chosen of a series that holds several at one place, as of a 4-D file.
     """
     found = list(stacks)
     if series is not None:
@@ -38,12 +41,42 @@ def choose(
         return _of_series(path, stacks, found, volume), ()
     if len(found) == 1:
         return found[0], ()
+    if _are_runs(found):
+        return _longest(found)
     if series is not None:
-        raise UsageError(f"{path}: --series {series} names {len(found)} stacks; choose one of: {listed(stacks)}")
+        raise _undecided(path, stacks, found, f"--series {series} names {len(found)} stacks")
     able = [stack for stack in stacks if len(stack.slices) > 1]
     if len(able) == 1:
         return able[0], (f"{len(stacks) - 1} single slices beside the stack ignored",)
-    raise UsageError(f"{path}: {len(stacks)} stacks; choose one with --series: {listed(stacks)}")
+    raise _undecided(path, stacks, able or stacks, f"{len(stacks)} stacks")
+
+
+def _are_runs(stacks: Sequence[Stack]) -> bool:
+    """Whether the stacks are the regular runs of one stack, of which the longest stands for all."""
+    return bool(stacks[0].run_of) and len({stack.run_of for stack in stacks}) == 1
+
+
+def _longest(runs: Sequence[Stack]) -> tuple[Stack, tuple[str, ...]]:
+    longest = max(runs, key=lambda run: len(run.slices))
+    others = "; ".join(f"{k} = {run.split_by}" for k, run in enumerate(runs, 1) if run is not longest)
+    return longest, (f"the longest of {len(runs)} regular runs was taken; --volume chooses another: {others}",)
+
+
+def _undecided(path: Path, stacks: Sequence[Stack], left: Sequence[Stack], told: str) -> SaintError:
+    """The question which of the stacks that are ``left`` is meant."""
+    if len({stack.series_uid for stack in left}) > 1:
+        return UsageError(f"{path}: {told}; choose one with --series: {listed(stacks)}")
+    if not _are_one_place(left):
+        return UsageError(f"{path}: {told} of one series; choose one with --volume or --series: {listed(stacks)}")
+    return GeometryError(f"{path}: 4-D image, {told}; choose one with --volume: {listed(stacks)}")
+
+
+def _are_one_place(stacks: Sequence[Stack]) -> bool:
+    """Whether the stacks have one matrix and direction, as those of a 4-D scan do."""
+    first = stacks[0].slices[0]
+    others = [stack.slices[0] for stack in stacks[1:]]
+    turned = [float(np.abs(one.orientation - first.orientation).max()) for one in others]
+    return all(one.shape == first.shape for one in others) and max(turned, default=0.0) <= PARALLEL
 
 
 def labels(stacks: Sequence[Stack]) -> list[str]:

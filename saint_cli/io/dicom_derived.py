@@ -18,6 +18,7 @@ from pydicom.valuerep import format_number_as_ds
 import saint_cli
 from saint_cli import geometry
 from saint_cli.io.dicom_slice import SliceHeader
+from saint_cli.io.dicom_told import factor, told
 from saint_cli.io.dicom_values import many, ordinal, text
 from saint_cli.volume import Derivation, Volume
 
@@ -98,7 +99,8 @@ class DerivedSeries:
             digest.update(np.ascontiguousarray(self.volume.voxels[:, :, k].T).data)
         grid = self.derivation.grid
         sources = [(one.series_uid, one.sop_instance, one.frame) for one in self.acquired]
-        made = [saint_cli.__version__, self.derivation.weights_sha256, grid.step, grid.count, self.keep_slice_thickness]
+        chosen = [*self.derivation.method, self.keep_slice_thickness]
+        made = [saint_cli.__version__, self.derivation.weights_sha256, grid.step, grid.count, chosen]
         return made_uid(json.dumps([sources, made, digest.hexdigest()]))
 
     @cached_property
@@ -156,7 +158,7 @@ def _identify(data: Dataset, series: DerivedSeries, index: int) -> None:
     data.SeriesNumber = number if 0 < number <= LARGEST_IS else 1
     count = series.volume.shape[2]
     data.InstanceNumber = count - index if series.is_descending else index + 1
-    data.SeriesDescription = _described(data.get("SeriesDescription"), f"SAINT {_factor(series)}")
+    data.SeriesDescription = _described(data.get("SeriesDescription"), f"SAINT {factor(series)}")
     now = _now(data, series)
     for name in ("InstanceCreation", "Series", "Content"):
         setattr(data, f"{name}Date", now.strftime("%Y%m%d"))
@@ -202,16 +204,12 @@ def _zone(offset: str) -> timezone | None:
     return timezone(-shift if sign == "-" else shift) if shift < timedelta(hours=24) else UTC
 
 
-def _factor(series: DerivedSeries) -> str:
-    return f"x{1 / series.derivation.grid.step:.4g}"
-
-
 def _describe(data: Dataset, series: DerivedSeries, index: int, *, kept: bool) -> None:
     """What was done, to what, and by which program (PS3.3 C.12.4.1, C.7.6.1.1.3)."""
     kinds = [str(v) for v in many(data.get("ImageType"))[2:3] if v] or [_default_kind(data.SOPClassUID)]
     is_pet = data.SOPClassUID == uid.PositronEmissionTomographyImageStorage
     data.ImageType = ["DERIVED", "PRIMARY" if is_pet else "SECONDARY", *kinds]  # PET allows no other (C.8.9.4.1.3)
-    data.DerivationDescription = _told(data, series, index, kept=kept)
+    data.DerivationDescription = told(data, series, index, kept=kept)
     data.DerivationCodeSequence = [_code(*SPATIAL_RESAMPLING)]
     sources = [series.acquired[i] for i in series.neighbours(index)]
     data.SourceImageSequence = [_reference(one) for one in sources if one.has_instance_uid]
@@ -226,29 +224,6 @@ def _describe(data: Dataset, series: DerivedSeries, index: int, *, kept: bool) -
 
 def _default_kind(sop_class: str) -> str:
     return {uid.CTImageStorage: "AXIAL", uid.MRImageStorage: "OTHER"}.get(uid.UID(sop_class), "IMAGE")
-
-
-def _told(data: Dataset, series: DerivedSeries, index: int, *, kept: bool) -> str:
-    """One sentence of provenance; ST holds 1024 characters, this is far below."""
-    how = f"SAINT slice interpolation {_factor(series)}, model {_plain(series.derivation.model[:64])}"
-    numbers = [str(series.acquired[i].instance_number) for i in series.neighbours(index)]
-    if series.is_beyond(index):
-        what = f"extrapolated beyond acquired slice {numbers[0]}, which it repeats"
-    elif kept:
-        what = f"kept acquired slice {numbers[0]}"
-    elif len(numbers) == 1:
-        what = f"computed in place of acquired slice {numbers[0]}"
-    else:
-        offset = series.located[1][index]
-        what = f"synthesised between acquired slices {numbers[0]} and {numbers[1]}, offset {offset:.4g}"
-    thickness = data.get("SliceThickness")
-    acquired = "" if thickness in (None, "") else f"; acquired slice thickness {thickness} mm"
-    return f"{how}, saint {saint_cli.__version__}; {what}{acquired}"
-
-
-def _plain(name: str) -> str:
-    """A name in characters that every character set has."""
-    return "".join(one if one.isascii() and one.isprintable() else "?" for one in name)
 
 
 def _reference(source: SliceHeader) -> Dataset:
@@ -274,7 +249,9 @@ def _place(data: Dataset, series: DerivedSeries, index: int) -> None:
         data.ImagePositionPatient = decimals(position)
     spacing = format_number_as_ds(series.spacing_mm)
     data.SpacingBetweenSlices = spacing
-    if not series.keep_slice_thickness:
+    if data.get("SliceThickness") in (None, ""):
+        data.SliceThickness = None  # Type 2 (PS3.3 C.7.6.2): present, though nobody knows it
+    elif not series.keep_slice_thickness:
         data.SliceThickness = spacing
     if data.get("SliceLocation") not in (None, ""):
         place = np.array([float(v) for v in data.ImagePositionPatient])

@@ -27,6 +27,7 @@ from saint_cli.io.dicom_values import (
     stack_uids,
     vector,
 )
+from saint_cli.io.partial import is_ours
 from saint_cli.io.sniff import Format, sniff
 from saint_cli.io.unzip import unpacked
 from saint_cli.volume import SliceSource
@@ -120,7 +121,7 @@ def _files(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not is_ours(name))  # of a series that is being written
         yield from (Path(root, name) for name in sorted(names) if Path(root, name).is_file())
 
 
@@ -265,6 +266,7 @@ def slice_header(path: Path, data: pydicom.Dataset) -> SliceHeader:
         series_number=ordinal(data.get("SeriesNumber")),
         padding=padding_range(data),
         is_phase=is_phase(data, kinds),
+        is_derived=kinds[:1] == ("DERIVED",),
         volume_keys=tuple(hashable(tuple(data.get(name) for name in key)) for key in VOLUME_KEYS),
     )
 

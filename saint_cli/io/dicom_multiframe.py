@@ -94,6 +94,7 @@ def _frame_header(path: Path, data: pydicom.Dataset, frame: _Frame, index: int) 
         padding=padding_range(data),
         is_multiframe=True,
         is_phase=is_phase(data, (*map(str, many(kinds)), str(frame.get(KIND_GROUP, "ComplexImageComponent")))),
+        is_derived=[str(kind) for kind in many(kinds)[:1]] == ["DERIVED"],
         volume_keys=tuple(hashable(tuple(_key(frame, name) for name in key)) for key in VOLUME_KEYS),
     )
 

@@ -53,6 +53,7 @@ class SliceHeader:
     volume_keys: tuple[Any, ...]
     is_multiframe: bool = False
     is_phase: bool = False
+    is_derived: bool = False
 
     @property
     def has_instance_uid(self) -> bool:

@@ -24,6 +24,7 @@ class Stack:
 
     geometry: their affine; None where ``problem`` says why they have none.
     split_by: what tells the stack from others of its series at the same positions, such as "EchoTime 30"; else "".
+    run_of: names the irregular stack that it is a regular run of (``dicom_runs``); else "".
     """
 
     slices: tuple[SliceHeader, ...]
@@ -31,6 +32,7 @@ class Stack:
     problem: SaintError | None
     warnings: tuple[str, ...]
     split_by: str = ""
+    run_of: str = ""
 
     @property
     def series_uid(self) -> str:
@@ -45,7 +47,7 @@ def build_stacks(slices: Sequence[SliceHeader]) -> list[Stack]:
     for group in _group(distinct):
         told = [f"{copies[_series_key(group[0])]} duplicated files ignored"] if _series_key(group[0]) in copies else []
         for members, notes, key in _split_volumes(group):
-            stacks.append(replace(_build(members, (*told, *notes)), split_by=key))
+            stacks.append(replace(build(members, (*told, *notes)), split_by=key))
     return sorted(stacks, key=lambda s: (s.slices[0].series_number, s.series_uid, _first_instance(s.slices)))
 
 
@@ -177,7 +179,8 @@ def _distinct(members: Sequence[SliceHeader]) -> list[SliceHeader]:
     return list(found.values())
 
 
-def _build(members: Sequence[SliceHeader], notes: tuple[str, ...]) -> Stack:
+def build(members: Sequence[SliceHeader], notes: tuple[str, ...]) -> Stack:
+    """One stack of these slices, in order if they are regular, with what is odd about it."""
     first = members[0]
     try:
         placed = geometry.stack_slices(np.array([s.position for s in members]), first.orientation, first.pixel_spacing)
@@ -192,17 +195,19 @@ def _build(members: Sequence[SliceHeader], notes: tuple[str, ...]) -> Stack:
 
 
 def _geometry_notes(slices: Sequence[SliceHeader], placed: geometry.SliceStack) -> list[str]:
-    distance = geometry.slice_distance_mm(placed.affine_lps, 2)
-    told = []
+    distance, step = geometry.slice_distance_mm(placed.affine_lps, 2), geometry.spacing_mm(placed.affine_lps)[2]
+    told, says = [], f"{distance:.4g} mm"
     if placed.tilt_degrees:
-        told.append(f"slices are tilted by {placed.tilt_degrees:.1f} degrees against their normal; kept as acquired")
+        says = f"{step:.4g} mm along the table, {distance:.4g} mm along the normal"
+        told.append(
+            f"slices are tilted by {placed.tilt_degrees:.1f} degrees against their normal; kept as acquired, {says}"
+        )
     if placed.deviation_mm > max(geometry.REGULAR_MM, geometry.REGULAR_FRACTION * distance):
         told.append(f"slice positions deviate from an even spacing by up to {placed.deviation_mm:.2g} mm")
     between = slices[0].spacing_between_slices
-    if between is not None and abs(abs(between) - distance) > 0.01 * distance:
+    known = (distance, step) if placed.tilt_degrees else (distance,)
+    if between is not None and all(abs(abs(between) - mm) > 0.01 * mm for mm in known):
         thickness = slices[0].slice_thickness
         shown = "" if thickness is None else f" (SliceThickness {thickness:.4g})"
-        told.append(
-            f"SpacingBetweenSlices says {between:.4g} mm{shown}; the positions say {distance:.4g} mm and are used"
-        )
+        told.append(f"SpacingBetweenSlices says {between:.4g} mm{shown}; the positions say {says} and are used")
     return told

@@ -158,8 +158,9 @@ def _write_slice(series: DerivedSeries, files: _Files, index: int, path: Path) -
     with _told_as_output_error(path):
         derive(data, series, index, kept=kept)
         _put_pixels(data, stored, coding.source)
-        if coding.source is not template:
-            _take_padding(data, files.template(coding.source.path, coding.source.frame))
+        named = template if kept else _naming_padding(series, index, coding.source)
+        if named is not template:
+            _take_padding(data, files.template(named.path, named.frame))
         _save(data, path)
 
 
@@ -205,6 +206,18 @@ def _put_pixels(data: Dataset, stored: np.ndarray, source: SliceHeader) -> None:
     words = stored.astype(f"<{'i' if pixel.signed else 'u'}{pixel.allocated // 8}").tobytes()
     data.PixelData = words + bytes(len(words) % 2)
     data["PixelData"].VR = "OW" if pixel.allocated > 8 else "OB"
+
+
+def _naming_padding(series: DerivedSeries, index: int, source: SliceHeader) -> SliceHeader:
+    """The slice whose padding values a synthesised slice has: ``source``, or a neighbour coded like it that names any.
+
+    Padding that one slice names holds for the whole series (``dicom._padding``), so that a slice made between two may
+    hold it though the nearer one does not name it.
+    """
+    coded = (source.slope, source.intercept, source.pixel)
+    around = [source, *(series.acquired[i] for i in series.neighbours(index))]
+    naming = (one for one in around if one.padding and (one.slope, one.intercept, one.pixel) == coded)
+    return next(naming, source)
 
 
 def _take_padding(data: Dataset, other: Dataset) -> None:

@@ -37,9 +37,11 @@ class StackInfo:
     order: how InstanceNumber runs along the normal: "ascending", "descending" or "mixed"; None elsewhere.
     split_by: what tells the stack from others at the same positions, such as "EchoTime 30"; "" elsewhere.
     patient: patient and study text, only where asked for.
-    through_plane: "x", "y" or "z"; None if nearly isotropic. uniform: whether the slices are evenly spaced.
+    through_plane: "x", "y" or "z"; None if nearly isotropic.
+    uniform: whether the slices are evenly spaced; None of a single one.
     anisotropy: through-plane over smallest in-plane spacing. suggested_factor: 2...16, None if nearly isotropic.
     isotropic_shape, isotropic_spacing_mm: what ``saint upsample`` makes of it by default; None if it needs a wish.
+    secondary: why it is no acquired image, as far as headers tell: a derived image, a label map; else "".
     problem: why it cannot be upsampled, else None; exit_code: the code that problem leads to, else 0.
     Everything that needs a geometry is None where there is none.
     """
@@ -67,6 +69,7 @@ class StackInfo:
     patient: dict[str, str] | None = None
     isotropic_shape: tuple[int, int, int] | None = None
     isotropic_spacing_mm: tuple[float, float, float] | None = None
+    secondary: str = ""
     problem: str | None = None
     exit_code: int = 0
     warnings: tuple[str, ...] = ()
@@ -74,11 +77,12 @@ class StackInfo:
 
 @dataclass(frozen=True)
 class Description:
-    """The volumes a path holds, and how many of its files were passed over for which reason."""
+    """The volumes a path holds, how many of its files were passed over for which reason, and each volume's files."""
 
     path: Path
     stacks: tuple[StackInfo, ...]
     skipped: Counter[str] = field(default_factory=Counter)
+    files: tuple[tuple[Path, ...], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -87,8 +91,8 @@ class Description:
         return 0 if 0 in codes else codes[0]
 
 
-def describe(path: Path, *, phi: bool = False) -> Description:
-    """Describe a file or folder without reading voxels.
+def describe(path: Path, *, phi: bool = False, split_runs: bool = False) -> Description:
+    """Describe a file or folder without reading voxels; ``split_runs`` lists the regular runs of irregular stacks.
 
     A volume that could not be upsampled is described with its ``problem``. With ``phi`` the stacks of a DICOM folder
     come with patient and study text.
@@ -101,18 +105,21 @@ def describe(path: Path, *, phi: bool = False) -> Description:
     if form is Format.DICOM:
         from saint_cli.io import dicom, dicom_choice
 
-        inventory = dicom.list_stacks(path)
+        inventory = dicom.list_stacks(path, in_runs=split_runs)
         labels = dicom_choice.labels(inventory.stacks)
         stacks = tuple(
             _of_stack(number, label, stack, phi=phi)
             for number, (label, stack) in enumerate(zip(labels, inventory.stacks, strict=True), 1)
         )
-        return Description(path, stacks, inventory.skipped)
+        packed = None if inventory.keeper is None else (path,)
+        files = (packed or tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks)
+        return Description(path, stacks, inventory.skipped, tuple(files))
+    files_of_one: tuple[Path, ...] = (path,)
     try:
-        info = _of_nifti(path) if form is Format.NIFTI else _of_itk(path, form)
+        info, files_of_one = _of_nifti(path) if form is Format.NIFTI else _of_itk(path, form)
     except GeometryError as error:
         info = StackInfo(1, path.name, form.value, problem=_without(path, error), exit_code=error.exit_code)
-    return Description(path, (info,))
+    return Description(path, (info,), files=(files_of_one,))
 
 
 def suggest_factor(spacing_mm: tuple[float, float, float], axis: int) -> int:
@@ -125,12 +132,12 @@ def _without(path: Path, error: GeometryError) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def _of_nifti(path: Path) -> StackInfo:
+def _of_nifti(path: Path) -> tuple[StackInfo, tuple[Path, ...]]:
     from saint_cli.io import nifti, nifti_header
 
     header = nifti_header.read_header(path)
     nifti.check_length(header)
-    return StackInfo(
+    info = StackInfo(
         1,
         path.name,
         Format.NIFTI.value,
@@ -138,17 +145,19 @@ def _of_nifti(path: Path) -> StackInfo:
         dtype=header.storage.dtype.newbyteorder("=").name,
         slope=header.storage.slope,
         intercept=header.storage.intercept,
+        secondary="a label map" if header.is_labels else "",
         warnings=header.warnings,
         **_geometry(header.affine_lps),
         **_isotropic(header.shape, header.affine_lps),
     )
+    return info, tuple(dict.fromkeys((path, header.data)))
 
 
-def _of_itk(path: Path, form: Format) -> StackInfo:
+def _of_itk(path: Path, form: Format) -> tuple[StackInfo, tuple[Path, ...]]:
     from saint_cli.io import itk
 
     header = itk.read_header(path, form)
-    return StackInfo(
+    info = StackInfo(
         1,
         path.name,
         form.value,
@@ -156,22 +165,25 @@ def _of_itk(path: Path, form: Format) -> StackInfo:
         dtype=header.dtype.name,
         slope=1.0,
         intercept=0.0,
+        secondary="a label map" if header.is_labels else "",
         warnings=header.warnings,
         **_geometry(header.affine_lps),
         **_isotropic(header.shape, header.affine_lps),
     )
+    return info, tuple(dict.fromkeys((path, header.data)))
 
 
 def _of_stack(number: int, label: str, stack: "Stack", *, phi: bool) -> StackInfo:
     from saint_cli.io.dicom_headers import patient_text
     from saint_cli.io.dicom_pixels import stored_dtype
+    from saint_cli.io.dicom_runs import hint
 
     first = stack.slices[0]
     rows, columns = first.shape
     scalings = {(s.slope, s.intercept) for s in stack.slices}
     slope, intercept = scalings.pop() if len(scalings) == 1 else (None, None)
     placed, shape = stack.geometry, (columns, rows, len(stack.slices))
-    placement: dict[str, Any] = {"uniform": False}
+    placement: dict[str, Any] = {"uniform": None if shape[2] == 1 else False}
     if placed is not None:
         placement = _geometry(placed.affine_lps, placed.tilt_degrees, 2)
         placement |= _between(stack, geometry.slice_distance_mm(placed.affine_lps, 2))
@@ -190,7 +202,8 @@ def _of_stack(number: int, label: str, stack: "Stack", *, phi: bool) -> StackInf
         spacing_between_slices_mm=first.spacing_between_slices,
         split_by=stack.split_by,
         patient=patient_text(first.path) if phi else None,
-        problem=None if stack.problem is None else str(stack.problem),
+        problem=None if stack.problem is None else f"{stack.problem}{hint(stack)}",
+        secondary="a derived image" if any(one.is_derived for one in stack.slices) else "",
         exit_code=0 if stack.problem is None else stack.problem.exit_code,
         warnings=stack.warnings,
         **placement,

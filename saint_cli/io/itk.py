@@ -56,6 +56,7 @@ class ItkHeader:
     """The header of a NRRD or MetaImage volume, checked.
 
     shape: number of voxels along x, y, z. affine_lps: 4x4 float64, mm. dtype: of the stored voxels.
+    data: the file that holds the voxels. is_labels: its header lists segments, as 3D Slicer writes them.
     """
 
     format: Format
@@ -63,6 +64,8 @@ class ItkHeader:
     affine_lps: np.ndarray
     dtype: np.dtype
     warnings: tuple[str, ...]
+    data: Path
+    is_labels: bool = False
 
 
 def read(path: Path, form: Format) -> Volume:
@@ -114,7 +117,9 @@ def read_header(path: Path, form: Format) -> ItkHeader:
         raise GeometryError(f"{path}: {error}") from None
     placed = "space directions" in fields or "transformmatrix" in fields or "orientation" in fields
     told = () if placed else ("orientation unknown: the header gives no directions; only its spacing is used",)
-    return ItkHeader(form, shape, affine, np.dtype(DTYPES[reader.GetPixelID()]), told)
+    data = path.parent / (_data_file(fields) or path.name)
+    labels = any(name.startswith("segment0_") for name in fields)
+    return ItkHeader(form, shape, affine, np.dtype(DTYPES[reader.GetPixelID()]), told, data, labels)
 
 
 def _reader(path: Path, form: Format) -> sitk.ImageFileReader:

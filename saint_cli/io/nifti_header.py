@@ -28,6 +28,9 @@ PLAUSIBLE_MM = (0.01, 100.0)
 LARGEST_OFFSET = 1 << 31
 """Header extensions beyond 2 GiB do not occur; an offset above, or NaN, is damage."""
 
+LABELS = 1002
+"""NIFTI_INTENT_LABEL."""
+
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """xyzt_units & 7: unknown, metre, millimetre, micrometre."""
 
@@ -39,6 +42,7 @@ class NiftiHeader:
     data: file that holds the voxels; offset: where they start in it, bytes after decompression.
     shape: number of voxels along x, y, z. affine_lps: 4x4 float64, mm.
     storage: stored dtype (in the file's byte order) and scaling. space_code: form code, 0 if there was no form.
+    is_labels: the header says that the values are labels (intent code 1002).
     """
 
     data: Path
@@ -48,6 +52,7 @@ class NiftiHeader:
     storage: Storage
     space_code: int
     warnings: tuple[str, ...]
+    is_labels: bool = False
 
 
 def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
@@ -78,7 +83,8 @@ def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
     if not 0 <= raw["vox_offset"] < LARGEST_OFFSET:
         raise UnreadableError(f"{path}: vox_offset {float(raw['vox_offset'])} is nonsense; the header is corrupt")
     offset = max(int(raw["vox_offset"]), first) + before * math.prod(shape) * dtype.itemsize
-    return NiftiHeader(data, offset, shape, affine, _storage(raw, dtype, path), code, warnings)
+    labels = int(raw["intent_code"]) == LABELS
+    return NiftiHeader(data, offset, shape, affine, _storage(raw, dtype, path), code, warnings, labels)
 
 
 def _files(path: Path) -> tuple[Path, Path]:

@@ -9,7 +9,9 @@ from saint_cli.volume import Volume
 SUPPORTED = "NIfTI, NRRD, MHA and DICOM"
 
 
-def read_volume(path: Path, *, series: str | None = None, volume: int | None = None) -> Volume:
+def read_volume(
+    path: Path, *, series: str | None = None, volume: int | None = None, split_runs: bool = False
+) -> Volume:
     """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (its folder, a zip of it, a DICOMDIR, or
     a multi-frame file).
 
@@ -17,6 +19,7 @@ def read_volume(path: Path, *, series: str | None = None, volume: int | None = N
     scanner values, else float32. ``series`` chooses among the stacks of a DICOM folder: its number as listed by
     :func:`~saint_cli.io.inspect.describe`, its SeriesInstanceUID, the end of that, or either with ``#k`` for its
     k-th stack. ``volume`` chooses, from 1, among the volumes of a 4-D NIfTI file or the stacks of one series.
+    ``split_runs`` reads the longest evenly spaced run of a DICOM stack that is not regular as a whole.
 
     Raises:
         UsageError: a folder without CT or MR slices, several stacks and no ``series``, or ``series`` for a file
@@ -28,9 +31,11 @@ def read_volume(path: Path, *, series: str | None = None, volume: int | None = N
     if form is Format.DICOM:
         from saint_cli.io import dicom  # each format's library takes a while to import, so only the one needed is
 
-        return dicom.read(path, series, volume)
+        return dicom.read(path, series, volume, in_runs=split_runs)
     if series is not None:
         raise UsageError(f"{path}: --series chooses among DICOM series, but this is a {form.value} file")
+    if split_runs:
+        raise UsageError(f"{path}: --split-runs is for DICOM; slices of a {form.value} file are evenly spaced")
     if form is Format.NIFTI:
         from saint_cli.io import nifti
 

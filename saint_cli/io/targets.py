@@ -3,10 +3,13 @@
 import os
 import re
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.geometry import SliceGrid
+from saint_cli.io.atomic import content, is_fixed
 from saint_cli.io.sniff import Format, sniff
 from saint_cli.volume import Volume
 
@@ -56,6 +59,58 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"{path}: is a folder; name a file to write")
     elif path.exists() and not overwrite:
         raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+    _check_folder(path)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A file that is wanted besides the result: the option that asks for it, and the endings it may have."""
+
+    option: str
+    path: Path
+    endings: tuple[str, ...] = ENDINGS
+
+
+def check_outputs(source: Path, target: Path, beside: Sequence[Beside], *, overwrite: bool = False) -> None:
+    """Refuse a result or files beside it that cannot be written, or that are the input or each other.
+
+    Raises:
+        UsageError: an ending that fits no format, a file inside the output's folder, or one name for two files.
+        OutputError: as ``check_writable``.
+    """
+    if target.exists() and target.resolve() == source.resolve():
+        raise UsageError(f"{target} is the input itself; write the result beside it")
+    if target.is_dir() and target.resolve() in source.resolve().parents:
+        raise UsageError(f"{target} is the folder that the input lies in; write the result elsewhere")
+    check_writable(target, overwrite=overwrite)
+    taken = {source.resolve(): "the input itself", target.resolve(): "the output itself"}
+    for file in beside:
+        path, named = file.path.resolve(), f"{file.option} {file.path}"
+        _check_beside(file, overwrite=overwrite)
+        if target.resolve() in path.parents:
+            raise UsageError(f"{named} lies inside the output folder; name a file beside it")
+        if path in taken:
+            raise UsageError(f"{named} is {taken[path]}; name another file")
+        taken[path] = f"also what {file.option} names"
+
+
+def _check_beside(file: Beside, *, overwrite: bool) -> None:
+    if file.endings == ENDINGS:
+        if is_folder_target(file.path):
+            raise UsageError(f"{file.option} {file.path} names no file; use one ending in .nii.gz, .nrrd or .mha")
+        check_writable(file.path, overwrite=overwrite)
+        return
+    if not file.path.name.lower().endswith(file.endings):
+        raise UsageError(f"{file.option} {file.path}: the name must end in {' or '.join(file.endings)}")
+    if file.path.is_dir():
+        raise OutputError(f"{file.path}: is a folder; name a file to write")
+    if file.path.exists() and not overwrite:
+        raise OutputError(f"{file.path}: exists already; choose another name or pass --overwrite")
+    _check_folder(file.path)
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a path whose folder, or the nearest one above that exists, cannot be written."""
     folder = _standing(path)
     if not folder.is_dir():
         raise OutputError(f"{path}: {folder} is not a folder")
@@ -93,10 +148,8 @@ def _check_replaceable(path: Path, *, overwrite: bool) -> None:
         return
     if not path.is_dir():
         raise OutputError(f"{path}: is a file; name another folder for the DICOM slices")
-    if os.path.ismount(path) or path.name in ("", ".."):
-        raise OutputError(f"{path}: cannot be replaced as a whole; name a new folder inside it")
     try:
-        entries = list(path.iterdir())
+        entries = content(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be listed ({error.strerror})") from None
     if not entries:
@@ -122,7 +175,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def _standing(path: Path) -> Path:
-    """The nearest folder above ``path`` that exists."""
+    """Where the result is written before it takes its name: the nearest folder above, or one that must stay."""
+    if is_fixed(path):
+        return path
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent

@@ -20,6 +20,9 @@ GZIP_LEVEL = 4
 
 LONGEST_NIFTI1_AXIS = 32767
 
+NIFTI_DESCRIPTION = 80
+"""Bytes of ``descrip``."""
+
 NRRD_TYPES = {"i1": "signed char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"} | {
     "i8": "longlong",
     "u8": "ulonglong",
@@ -106,10 +109,15 @@ def nifti_header(volume: Volume, storage: Storage) -> Any:
 
 
 def _described(volume: Volume) -> str:
-    """Program, factor and weights, in the 80 bytes that NIfTI has for it; no patient text, no paths."""
+    """Program, factor, weights and method, in the 80 bytes that NIfTI has for it; no patient text, no paths."""
     made = volume.header.derivation
-    how = "" if made is None else f" x{1 / made.grid.step:.4g} model={made.weights_sha256[:8]}"
-    return f"saint {saint_cli.__version__}{how}"
+    if made is None:
+        return f"saint {saint_cli.__version__}"
+    told = [f"saint {saint_cli.__version__} x{1 / made.grid.step:.4g} model={made.weights_sha256[:8]}"]
+    for word in made.method:
+        if len(" ".join((*told, word))) <= NIFTI_DESCRIPTION:
+            told.append(word)
+    return " ".join(told)
 
 
 def _write_nrrd(volume: Volume, file: BinaryIO) -> None:

@@ -52,6 +52,12 @@ class AMI(nn.Module):
         self.features = ResidualDenseNetwork(TrunkSize(CONTEXT_SLICES, width, growth, layers, blocks))
         self.filters = FilterGenerator(width)
 
+    @property
+    def reach(self) -> int:
+        """How many pixels away an input can change an output: one per 3x3 convolution on the longest path."""
+        size = self.features.size
+        return size.blocks * size.layers + 4
+
     def forward(self, slices: Tensor, fdm: Tensor) -> Tensor:
         """Residuals over linear interpolation at T offsets above every acquired column.
 

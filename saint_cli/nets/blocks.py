@@ -79,9 +79,14 @@ class ResidualDenseBlock(nn.Module):
         for push in self.push[1:]:
             feature = torch.relu(pending[:, :growth])
             features.append(feature)
-            pending = pending[:, growth:] + push(feature)  # (B, layers left * growth, ...)
+            pending = _plus(push(feature), pending[:, growth:])  # (B, layers left * growth, ...)
         features.append(torch.relu(pending))
-        return torch.add(x, self.fuse(torch.cat(features, 1)))
+        return _plus(self.fuse(torch.cat(features, 1)), x)
+
+
+def _plus(made: Tensor, other: Tensor) -> Tensor:
+    """Their sum, in the memory of ``made`` where no gradient needs it."""
+    return torch.add(other, made) if torch.is_grad_enabled() else made.add_(other)
 
 
 class ResidualDenseNetwork(nn.Module):
@@ -98,10 +103,17 @@ class ResidualDenseNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, ...) to features (B, width, ...), same height and width."""
+        if torch.is_grad_enabled() or self.size.dims == 3:
+            return self._features(x)
+        if winograd.planar(x, self.size.growth):
+            return self._features(x.contiguous())
+        return self._features(x.contiguous(memory_format=torch.channels_last))
+
+    def _features(self, x: Tensor) -> Tensor:
         shallow = self.first(x)
         deep, outputs = self.second(shallow), []
         for block in self.blocks:
             deep = block(deep)
             outputs.append(deep)
         fused = self.last(self.fuse(torch.cat(outputs, 1)))
-        return torch.add(shallow, fused)
+        return _plus(fused, shallow)

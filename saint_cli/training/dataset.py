@@ -1,10 +1,14 @@
 """Random patches of dense volumes, made sparse by Eq. (1), as the two training stages need them."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from saint_cli.errors import UsageError
+from saint_cli.nets.ami import CONTEXT_SLICES
+from saint_cli.training.augment import Variation, along
 from saint_cli.training.volumes import DenseVolume
 
 FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
@@ -13,8 +17,8 @@ FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
 OFFSETS = 4
 """Offsets of each AMI patch: all factors then fit into one batch, and the head costs the same for each."""
 
-SIDEWAYS_WEIGHT = 0.4
-"""How often a volume is drawn along an in-plane axis, against once along its slices."""
+SIDEWAYS_WEIGHT, ALONE_WEIGHT = 0.4, 0.25
+"""How often a volume is drawn along an in-plane axis, with its true neighbours or without, against once along z."""
 
 AIR_UNITS = 0.15
 """Network value (-874 HU) below which a patch is mostly outside the patient; such patches teach nothing."""
@@ -22,6 +26,9 @@ AIR_UNITS = 0.15
 TRIES = 8
 LEAST_ERROR = 0.002
 """Network units (2 HU) below which linear interpolation is as good as exact, and no measure of difficulty."""
+
+ROUNDING = 1e-9
+"""Voxels by which a zoomed patch may seem to exceed its volume for rounding alone."""
 
 STRIDE = 7
 """In-plane steps between the voxels from which a volume's difficulty is measured."""
@@ -48,24 +55,27 @@ class PatchSource:
     """Which volumes, at which extra decimations, hold a patch at a factor; draws among them.
 
     in_plane: voxels that the patch needs along both in-plane axes; acquired: its slices after decimation;
-    sideways: thin volumes are also drawn along their in-plane axes.
+    sideways: thin volumes are also drawn along their in-plane axes, with ``thick`` all volumes.
 
     Raises:
         UsageError: no volume is large enough for any factor.
     """
 
-    def __init__(self, volumes: list[DenseVolume], in_plane: int, acquired: int, *, sideways: bool = False) -> None:
+    def __init__(
+        self, volumes: list[DenseVolume], in_plane: int, acquired: int, *, sideways: bool = False, thick: bool = False
+    ) -> None:
         self.acquired = acquired
-        self._difficulty: dict[tuple[int, int], float] = {}
+        self._difficulty: dict[tuple[int, int, int], float] = {}
         choices = [(v, 1.0) for v in volumes]
         if sideways:
-            choices += [(turned, SIDEWAYS_WEIGHT) for v in volumes for turned in v.sideways()]
+            turned = [t for v in volumes for t in v.sideways(thick=thick)]
+            choices += [(t, SIDEWAYS_WEIGHT if t.neighbour_step == 1 else ALONE_WEIGHT) for t in turned]
         self.by_factor: dict[int, tuple[list[tuple[DenseVolume, list[int]]], np.ndarray]] = {}
         for factor in FACTORS:
             fitting = [
                 (v, steps, weight * float(np.sqrt(v.voxels.size)))
                 for v, weight in choices
-                if min(v.voxels.shape[:2]) >= in_plane and (steps := self._steps(v, factor))
+                if _wide_enough(v, in_plane) and (steps := self._steps(v, factor))
             ]
             if fitting:
                 weights = np.array([w for _, _, w in fitting])
@@ -90,28 +100,34 @@ class PatchSource:
         return int(rng.choice(list(self.by_factor), p=self._odds))
 
     def draw(self, rng: np.random.Generator, factor: int) -> tuple[DenseVolume, int, slice]:
-        """A volume (large ones more often), an extra decimation, and the dense slices to take, decimated so."""
+        """A volume (large ones more often), an extra decimation, and the dense slices that it is to be applied to."""
         fitting, odds = self.by_factor[factor]
         volume, steps = fitting[rng.choice(len(fitting), p=odds)]
         step = int(rng.choice(steps))
         length = self.length(factor * step)
         first = int(rng.integers(volume.voxels.shape[2] - length + 1))
-        return volume, step, slice(first, first + length, step)
+        return volume, step, slice(first, first + length)
 
-    def difficulty(self, volume: DenseVolume, distance: int) -> float:
+    def difficulty(self, volume: DenseVolume, distance: int, averaged: int = 1) -> float:
         """Root mean square error, network units, of linear interpolation over ``distance`` slices inside the body.
 
-        What is gained in dB is relative to it; dividing by it keeps volumes and factors with large errors from drowning
-        the others.
+        averaged: how many slices were averaged before. What is gained in dB is relative to it; dividing by it keeps
+        volumes and factors with large errors from drowning the others.
         """
-        key = (id(volume), distance)
+        key = (id(volume), distance, averaged)
         if key not in self._difficulty:
-            self._difficulty[key] = _linear_error(volume, distance)
+            self._difficulty[key] = _linear_error(volume, distance, averaged)
         return self._difficulty[key]
 
 
-def _linear_error(volume: DenseVolume, distance: int) -> float:
+def _wide_enough(volume: DenseVolume, in_plane: int) -> bool:
+    across, along_slice = int(volume.voxels.shape[0]), int(volume.voxels.shape[1])
+    return along_slice >= in_plane and across >= (in_plane if volume.neighbour_step == 1 else CONTEXT_SLICES)
+
+
+def _linear_error(volume: DenseVolume, distance: int, averaged: int) -> float:
     dense = volume.values.to_network(np.ascontiguousarray(volume.voxels[::STRIDE, ::STRIDE]))
+    dense = uniform_filter1d(dense, averaged, axis=2)
     end = (dense.shape[2] - 1) // distance * distance
     below, above = dense[..., :end:distance], dense[..., distance : end + 1 : distance]
     squares = []
@@ -127,17 +143,24 @@ class AmiSampler:
     """Patches for the AMI stage. Batch k of a seed is always the same, so a resumed run repeats nothing and skips none.
 
     patch: in-plane length H and number of acquired slices W of every patch. rank: which of several processes draws;
-    each draws other patches.
+    each draws other patches. augment: vary the patches (``augment``), and see thick volumes sideways too.
 
     Raises:
         UsageError: no volume is large enough for such a patch.
     """
 
     def __init__(
-        self, volumes: list[DenseVolume], batch: int, patch: tuple[int, int], seed: int, rank: int = 0
+        self,
+        volumes: list[DenseVolume],
+        batch: int,
+        patch: tuple[int, int],
+        seed: int,
+        rank: int = 0,
+        *,
+        augment: bool = True,
     ) -> None:
-        self.batch, self.height, self.seed, self.rank = batch, patch[0], seed, rank
-        self.source = PatchSource(volumes, max(patch[0], 3), patch[1], sideways=True)
+        self.batch, self.height, self.seed, self.rank, self.augment = batch, patch[0], seed, rank, augment
+        self.source = PatchSource(volumes, max(patch[0], CONTEXT_SLICES), patch[1], sideways=True, thick=augment)
 
     def at(self, step: int) -> AmiBatch:
         """The batch of a step; each patch has its own volume, factor and direction."""
@@ -167,12 +190,25 @@ class AmiSampler:
     def _patch(self, rng: np.random.Generator, factor: int) -> tuple[np.ndarray, tuple[float, float], float]:
         """(3, H, (W - 1) * factor + 1) dense network values; spacing in mm in-plane and between acquired slices."""
         volume, step, depth = self.source.draw(rng, factor)
-        sagittal = rng.random() < 0.5
+        variation = Variation.draw(rng) if self.augment else Variation()
+        sagittal = volume.neighbour_step < 1 or rng.random() < 0.5
         view = volume.voxels if sagittal else volume.voxels.transpose(1, 0, 2)
-        x, y = int(rng.integers(view.shape[0] - 2)), int(rng.integers(view.shape[1] - self.height + 1))
-        dense = view[x : x + 3, y : y + self.height, depth]
+        zoom = self._zoom(view, volume.neighbour_step, variation.zoom)
+        aside = volume.neighbour_step * zoom
+        reach, span = math.ceil(aside - ROUNDING), math.ceil(zoom * (self.height - 1) - ROUNDING)
+        x = int(rng.integers(reach, view.shape[0] - reach))
+        y = int(rng.integers(view.shape[1] - span))
+        dense = volume.values.to_network(view[x - reach : x + reach + 1, y : y + span + 1, depth])
+        dense = along(along(dense, reach + aside * np.arange(-1, 2), 0), zoom * np.arange(self.height), 1)
+        dense = variation.apply(variation.slices(dense, step), rng)
         for axis in range(3):
             if rng.random() < 0.5:
                 dense = np.flip(dense, axis)
-        spacing = volume.spacing_mm[1 if sagittal else 0], volume.spacing_mm[2] * step * factor
-        return volume.values.to_network(dense), spacing, self.source.difficulty(volume, step * factor)
+        spacing = volume.spacing_mm[1 if sagittal else 0] * zoom, volume.spacing_mm[2] * step * factor
+        difficulty = self.source.difficulty(volume, step * factor, variation.averaged(step)) * variation.contrast
+        return dense, spacing, difficulty
+
+    def _zoom(self, view: np.ndarray, neighbour_step: float, wanted: float) -> float:
+        """As much of the zoom as the volume has voxels for."""
+        across, along_slice = int(view.shape[0]), int(view.shape[1])
+        return min(wanted, (along_slice - 1) / (self.height - 1), (across - 1) // 2 / neighbour_step)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from saint_cli import __version__, compute, weights
-from saint_cli.directions import Report
+from saint_cli.choices import Report
 from saint_cli.errors import UnreadableError, UsageError, WeightsError
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
@@ -46,8 +46,8 @@ class Settings:
     stage: ``ami`` or ``rfn``. size: ``base`` or ``fast``. patch: in-plane voxels and acquired slices of AMI patches.
     slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns from, and
     their in-plane voxels and acquired slices. context: RFN sees the acquired neighbours. dims: 3 for the 3-D RFN.
-    optimiser: ``muon`` or ``adam``, the paper's. init: weights to start from; teacher: weights to imitate as well.
-    device: as ``--device`` names it; a run may be resumed on another one.
+    optimiser: ``muon`` or ``adam``, the paper's. augment: vary patches and blocks (``augment``). init: weights to
+    start from; teacher: weights to imitate as well. device: as ``--device`` names it; a run may be resumed on another.
     """
 
     stage: str
@@ -63,6 +63,7 @@ class Settings:
     context: bool = True
     dims: int = 2
     optimiser: str = "muon"
+    augment: bool = True
     init: str | None = None
     teacher: str | None = None
     device: str = "cpu"
@@ -161,7 +162,9 @@ class _Run:
         teacher = None
         if settings.teacher is not None:
             teacher = copy.deepcopy(weights.load_model(settings.teacher).ami).to(self.ranks.device)
-        sampler = AmiSampler(data.train, settings.batch, settings.patch, settings.seed, self.ranks.rank)
+        sampler = AmiSampler(
+            data.train, settings.batch, settings.patch, settings.seed, self.ranks.rank, augment=settings.augment
+        )
         state = self._state(ami, resume)
 
         def validate(model: nn.Module) -> dict[str, float]:
@@ -212,7 +215,7 @@ class _Run:
         rng, source = np.random.default_rng((settings.seed, self.ranks.rank)), PatchSource(data.train, side, acquired)
         blocks = []
         for i in range(settings.blocks):
-            blocks.append(make_block(source, ami, machine, side, rng))
+            blocks.append(make_block(source, ami, machine, side, rng, augment=settings.augment))
             say("blocks", i + 1, settings.blocks)
         rng = np.random.default_rng(settings.seed)
         held_back = [PatchSource([v], side, acquired) for v in data.val]

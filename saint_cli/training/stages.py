@@ -147,7 +147,7 @@ def validate_rfn(model: nn.Module, blocks: list[Block]) -> dict[str, float]:
                 )
             )
             line = torch.lerp(below, above, t[:, None, None])
-            inputs = [line + sag, line + cor, below, above, t]
+            inputs = [line + sag, line + cor, below, above, t, torch.full_like(t, block.gap_mm)]
             fused = model(*inputs) if model.features.size.dims == 2 else model(*(i[None] for i in inputs))[0]
             mean = (sag + cor) / 2 - truth
             missed = (mean, fused - line - truth, cubic[window] - line - truth)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli import intensity
-from saint_cli.directions import Report, silent
+from saint_cli.choices import Report, silent
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io import read_volume
 
@@ -26,14 +26,15 @@ FEWEST_VALUES = 32
 """A volume with fewer distinct values is a label map (KiTS keeps them beside the scans), and teaches nothing."""
 
 SIDEWAYS_UP_TO = 1.5
-"""A volume whose slices lie at most this many in-plane spacings apart is also learnt from along its in-plane axes."""
+"""In-plane spacings that slices may lie apart to be taken as neighbouring columns of a volume seen sideways."""
 
 
 @dataclass(frozen=True)
 class DenseVolume:
     """One training volume: ``voxels`` [x, y, z] in its stored dtype, z through-plane; spacing in mm; value map.
 
-    name: of its file; source: the file's whole path.
+    name: of its file; source: the file's whole path; neighbour_step: how many voxels along x a neighbouring slice is
+    away; below 1 it is interpolated, and slices are taken along y only, never along x.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DenseVolume:
     spacing_mm: tuple[float, float, float]
     values: intensity.IntensityMap
     source: str = ""
+    neighbour_step: float = 1.0
 
     @property
     def decimations(self) -> list[int]:
@@ -48,18 +50,26 @@ class DenseVolume:
         slices, spacing = self.voxels.shape[2], self.spacing_mm[2]
         return [d for d in range(1, 9) if d == 1 or (slices // d >= FEWEST_SLICES and spacing * d <= THICKEST_MM)]
 
-    def sideways(self) -> "list[DenseVolume]":
-        """The same voxels as if x, or y, were through-plane; none where the slices lie too far apart for that.
+    def sideways(self, *, thick: bool = False) -> "list[DenseVolume]":
+        """The same voxels as if x, or y, were through-plane.
 
-        In-plane resolution is finer than what lies between slices, so thin volumes teach more this way (the principle
-        of SMORE, Zhao et al., IEEE TMI 40, 805-817, 2021).
+        In-plane resolution is finer than what lies between slices, so volumes teach more this way (the principle of
+        SMORE, Zhao et al., IEEE TMI 40, 805-817, 2021). Volumes whose slices lie too far apart to be neighbours have
+        none, or with ``thick`` show every slice by itself: its neighbours at one pixel's distance are interpolated.
         """
         x, y, z = self.spacing_mm
-        if z > SIDEWAYS_UP_TO * min(x, y):
-            return []
-        along_x = DenseVolume(f"{self.name} along x", self.voxels.transpose(1, 2, 0), (y, z, x), self.values)
-        along_y = DenseVolume(f"{self.name} along y", self.voxels.transpose(0, 2, 1), (x, z, y), self.values)
-        return [along_x, along_y]
+        views = (("x", (1, 2, 0), (2, 1, 0), (y, z, x)), ("y", (0, 2, 1), (2, 0, 1), (x, z, y)))
+        turned = []
+        for axis, cube, slab, spacing in views:
+            name = f"{self.name} along {axis}"
+            if z <= SIDEWAYS_UP_TO * min(x, y):
+                turned.append(DenseVolume(name, self.voxels.transpose(cube), spacing, self.values))
+            elif thick:
+                in_plane, _, through = spacing
+                step = in_plane / z
+                mm = (in_plane, in_plane, through)
+                turned.append(DenseVolume(name, self.voxels.transpose(slab), mm, self.values, neighbour_step=step))
+        return turned
 
 
 def load_dense(source: Path, cache: Path | None = None, say: Report = silent) -> list[DenseVolume]:

@@ -116,8 +116,9 @@ REFUSALS = {
     "empty model": (["-m", "fast,"], 2, "empty name"),
     "unknown model": (["-m", "huge"], 3, "huge"),
     "figure of another kind": (["--figure", "x.jpg"], 2, "does not end in .png"),
-    "figure nowhere": (["--figure", "/nowhere/at/all/x.png"], 5, "x.png"),
-    "json nowhere": (["--json-file", "/nowhere/at/all/x.json"], 5, "x.json"),
+    "figure nowhere": (["--figure", "/dev/null/at/all/x.png"], 5, "x.png"),
+    "json nowhere": (["--json-file", "/dev/null/at/all/x.json"], 5, "x.json"),
+    "two slices": (["--slices", "2"], 2, "at least 3"),
 }
 
 
@@ -129,6 +130,16 @@ def test_bad_words_get_one_line_and_their_exit_code(name: str, small: Path) -> N
     assert result.output.startswith("saint: ")
     assert result.output.count("\n") == 1
     assert told in result.output
+
+
+def test_missing_folders_of_figure_and_json_are_made_but_not_for_a_refusal(small: Path, tmp_path: Path) -> None:
+    figure, scores = tmp_path / "new" / "maps" / "x.png", tmp_path / "new" / "scores" / "x.json"
+    words = (small, "--factor", 2, "--against", "cubic", "--figure", figure, "--json-file", scores)
+    assert run(*words, "--model", "huge").exit_code == 3
+    assert not (tmp_path / "new").exists()
+    assert run(*words, "--model", "fast").exit_code == 0
+    assert figure.stat().st_size > 0
+    assert json.loads(scores.read_text())["scores"]
 
 
 def test_an_existing_figure_or_json_file_is_only_replaced_when_asked(small: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fabricate
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -69,6 +70,24 @@ def test_one_usable_stack_is_success(tmp_path: Path) -> None:
     assert "cannot be upsampled" in result.stdout
 
 
+def test_a_tilted_stack_is_told_along_the_table_and_along_the_normal(tmp_path: Path) -> None:
+    series = fabricate.slices(step=(0.0, 1.2, 4.8))
+    for one in series:
+        one.SpacingBetweenSlices = 4.948
+    text = " ".join(run("info", fabricate.save(series, tmp_path / "series")).stdout.split())
+    assert "kept as acquired, 4.948 mm along the table, 4.8 mm along the normal" in text
+    assert "SpacingBetweenSlices says" not in text
+
+
+def test_a_nearly_isotropic_stack_is_said_to_need_a_wish_and_upsample_says_so_too(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(4, step=(0.0, 0.0, 0.55)), tmp_path / "series")
+    shown = run("info", folder).stdout
+    assert "upsample needs --factor or --spacing for it" in shown
+    refused = run("upsample", folder, "-o", tmp_path / "o.nii.gz", "-m", "fast")
+    assert refused.exit_code == 2
+    assert "give --factor, or a smaller --spacing" in " ".join(refused.stderr.split())
+
+
 def test_no_patient_text_is_shown(tmp_path: Path) -> None:
     folder = fabricate.save(fabricate.slices(), tmp_path / "series")
     for result in (run("info", folder), run("info", "--json", folder)):
@@ -92,6 +111,47 @@ def test_gap_order_and_default_result_of_a_stack_are_shown(thickness: float, wor
     shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
     for expected in (words, "InstanceNumber descending", "upsample makes 16 x 12 x 51 at 0.5 x 0.75 x 0.5 mm"):
         assert expected in shown
+
+
+def nifti(path: Path, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Path:
+    write_volume(fabricate.volume(shape, affine_lps=np.diag([*spacing, 1.0])), path)
+    return path
+
+
+def test_beyond_sixteen_to_one_the_finest_wishes_are_named(tmp_path: Path) -> None:
+    shown = run("info", nifti(tmp_path / "wide.nii", (9, 8, 5), (0.3, 0.3, 6.0))).stdout
+    assert "isotropic voxels would take a factor of 20" in shown
+    assert "--factor 16 or less, or --spacing 0.375 or more" in shown
+    out = ("-m", "fast", "-o", tmp_path / "out.nii")
+    assert run("upsample", tmp_path / "wide.nii", "--spacing", "0.375", *out).exit_code == 0
+
+
+@pytest.mark.parametrize(("in_plane", "told"), [(0.7, ["0.6 mm before the last acquired", "--factor 6"]), (0.8, [])])
+def test_a_last_slice_that_the_default_grid_misses_is_told(in_plane: float, told: list[str], tmp_path: Path) -> None:
+    shown = run("info", nifti(tmp_path / "scan.nii", (9, 8, 5), (in_plane, in_plane, 4.0))).stdout
+    assert "upsample makes" in shown
+    assert ("before the last acquired" in shown) == bool(told)
+    for words in told:
+        assert words in shown
+
+
+def test_a_single_slice_is_called_one(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(1), tmp_path / "one")
+    shown = run("info", folder).stdout
+    assert "single slice" in shown
+    assert "uniform" not in shown
+    assert json.loads(run("info", "--json", folder).stdout)[0]["stacks"][0]["uniform"] is None
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_the_end_of_a_uid_stays_in_one_piece_and_can_be_given_to_series(
+    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    series = fabricate.slices()
+    shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
+    end = series[0].SeriesInstanceUID[-20:]
+    assert any(end in line for line in shown.splitlines())
 
 
 def test_control_characters_of_file_names_do_not_reach_the_terminal(tmp_path: Path) -> None:

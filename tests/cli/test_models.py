@@ -6,7 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from saint_cli import weights
+from saint_cli import shipped, weights
 from saint_cli.cli import app
 
 
@@ -21,7 +21,7 @@ def test_models_lists_the_shipped_weights_with_their_sizes() -> None:
 @pytest.mark.parametrize("name", ["base", "fast"])
 def test_every_shipped_file_is_the_one_the_manifest_describes(name: str) -> None:
     entry = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)[name]
-    data = (weights.shipped_folder() / entry["file"]).read_bytes()
+    data = (shipped.shipped_folder() / entry["file"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == entry["sha256"]
     model = weights.load_model(name)
     assert dict(zip(("ami", "rfn"), model.parameters, strict=True)) == entry["parameters"]
@@ -31,5 +31,5 @@ def test_every_shipped_file_is_the_one_the_manifest_describes(name: str) -> None
 def test_the_ami_of_base_has_the_papers_number_of_parameters() -> None:
     ami, rfn = weights.load_model("base").parameters
     assert 2.7e6 < ami < 2.95e6
-    told = weights.manifest()["base"]["parameters"]
+    told = shipped.manifest()["base"]["parameters"]
     assert (ami, rfn) == (told["ami"], told["rfn"])

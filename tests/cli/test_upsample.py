@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner, Result
 
-from saint_cli import weights
+from saint_cli import shipped, weights
 from saint_cli.cli import app
 from saint_cli.io import read_volume
 from saint_cli.uncertainty import Calibration
@@ -115,7 +115,7 @@ def test_other_modalities_run_and_the_summary_says_that_the_weights_saw_ct_only(
 
 def test_uncertainty_writes_the_expected_error_beside_the_result(thick: Path, tmp_path: Path) -> None:
     model = tmp_path / "calibrated.safetensors"
-    shutil.copy(weights.shipped_folder() / "saint-fast.safetensors", model)
+    shutil.copy(shipped.shipped_folder() / "saint-fast.safetensors", model)
     weights.calibrate_file(model, Calibration((0.0, 100.0), (5.0, 80.0)))
     out, error = tmp_path / "out.nii.gz", tmp_path / "error.nii.gz"
     result = run("upsample", thick, "-f", 2, "-m", model, "-o", out, "--uncertainty", error, "--json")
@@ -125,6 +125,18 @@ def test_uncertainty_writes_the_expected_error_beside_the_result(thick: Path, tm
     np.testing.assert_array_equal(expected.affine, nib.load(out).affine)
     assert (expected.get_fdata()[..., ::2] == 0).all()
     assert 5 <= expected.get_fdata()[..., 1::2].min() < expected.get_fdata().max() <= 80
+
+
+def test_report_and_preview_are_written_beside_the_result_and_named(thick: Path, tmp_path: Path) -> None:
+    page, preview = tmp_path / "p.html", tmp_path / "p.png"
+    words = ["-f", 2, "-m", "fast", "--report", page, "--preview", preview]
+    result = run("upsample", thick, *words, "-o", tmp_path / "o.nii")
+    assert result.exit_code == 0, result.output
+    assert f"page: {page}" in result.output
+    assert "2 of 5 slices" in page.read_text(encoding="utf-8")
+    assert preview.read_bytes().startswith(b"\x89PNG")
+    again = run("upsample", thick, *words, "-o", tmp_path / "again.nii")
+    assert (again.exit_code, "--overwrite" in again.output) == (5, True)
 
 
 def _broken_gz(path: Path) -> Path:
@@ -176,6 +188,15 @@ def test_an_existing_output_is_kept_unless_overwrite_is_given(thick: Path, tmp_p
     assert nib.load(out).shape == (40, 36, 9)
 
 
+def test_the_input_itself_is_no_output_and_overwrite_is_not_advised(thick: Path, tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(), tmp_path / "study")
+    for source, target in ((thick, thick), (folder, folder), (folder / "0000.dcm", folder)):
+        result = run("upsample", source, "-f", 2, "-m", "fast", "-o", target)
+        assert result.exit_code == 2
+        assert "input" in result.stderr
+        assert "--overwrite" not in result.stderr
+
+
 def test_an_unknown_ending_is_refused_before_the_input_is_read(tmp_path: Path) -> None:
     result = run("upsample", tmp_path / "none.nii", "-o", tmp_path / "out.jpg")
     assert result.exit_code in (2, 5)
@@ -205,6 +226,7 @@ def test_a_dicom_folder_becomes_a_dicom_folder(tmp_path: Path) -> None:
 
 
 def test_dicom_of_another_format_is_refused_before_anything_is_computed(thick: Path, tmp_path: Path) -> None:
+    (tmp_path / "no-weights").write_bytes(b"never loaded")
     result = run("upsample", thick, "-f", 2, "-m", tmp_path / "no-weights", "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "only DICOM input" in result.output
@@ -217,3 +239,22 @@ def test_one_volume_of_a_4d_file_is_upsampled(tmp_path: Path) -> None:
         nib.load(tmp_path / "o.nii").get_fdata()[..., ::2], nib.load(scan).get_fdata()[..., 1]
     )
     assert run("upsample", scan, "--volume", 0, "-f", 2, "-o", tmp_path / "p.nii").exit_code == 2
+
+
+def test_too_little_memory_is_refused_before_anything_is_computed(thick: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.nii"
+    result = run("upsample", thick, "--factor", 2, "--max-memory", "100MB", "-o", out)
+    assert result.exit_code == 2
+    assert "--max-memory 100 MB is too little for this scan, which needs about 700 MB" in result.stderr
+    assert not out.exists()
+
+
+def test_skipped_air_and_temporary_files_keep_the_result(thick: Path, tmp_path: Path) -> None:
+    made = []
+    for name, options in (("plain", ()), ("whole", ("--no-skip-air",)), ("filed", ("--max-memory", "701MB"))):
+        result = run("upsample", thick, "-f", 2, "-m", "fast", *options, "-o", tmp_path / f"{name}.nii")
+        assert result.exit_code == 0, result.output
+        made.append(read_volume(tmp_path / f"{name}.nii").voxels.astype(int))
+    np.testing.assert_array_equal(made[2], made[0])
+    body = made[1] > -700
+    assert np.abs(made[1] - made[0])[body].mean() < 0.5

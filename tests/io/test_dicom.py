@@ -142,6 +142,8 @@ def test_orientations_in_one_series_are_two_stacks(tmp_path: Path) -> None:
         data.SOPInstanceUID = uid.generate_uid()
     folder = fabricate.save(fabricate.slices() + sagittal, tmp_path / "s", shuffle=1)
     assert sorted(s.shape[2] for s in describe(folder).stacks if s.shape) == [3, 6]
+    refused(folder, UsageError, "2 stacks of one series; choose one with --volume or --series: 1 = ")
+    assert {read_volume(folder, volume=k).shape[2] for k in (1, 2)} == {3, 6}
 
 
 def test_one_slice_beside_a_stack_is_ignored_with_a_warning(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_positions_visited_twice_are_two_volumes(tmp_path: Path, key: str | None
             if key:
                 setattr(data, key, value)
     folder = fabricate.save(first + second, tmp_path / "s", shuffle=3)
-    refused(folder, UsageError, "2 stacks")
+    refused(folder, GeometryError, "4-D image, 2 stacks")
     voxels = [read_volume(folder, series=n).voxels for n in ("1", "2")]
     np.testing.assert_array_equal(voxels[0], hounsfield(first))
     np.testing.assert_array_equal(voxels[1], voxels[0] + 5)

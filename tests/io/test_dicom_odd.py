@@ -114,7 +114,7 @@ def test_phase_maps_are_refused_and_the_magnitude_beside_them_can_be_chosen(kind
         data.ImageType = ["ORIGINAL", "PRIMARY", *kind]
         data.SOPInstanceUID, data.InstanceNumber = uid.generate_uid(), 7 + index
     folder = fabricate.save(magnitude + phase, tmp_path / "s")
-    refused(folder, UsageError, r"2 = MR 16x12x6 \(phase map\) UID ….*#2")
+    refused(folder, GeometryError, r"2 = MR 16x12x6 \(phase map\) UID ….*#2")
     refused(folder, GeometryError, "phase map", series="2")
     assert read_volume(folder, series="1").shape == (16, 12, 6)
     assert [s.exit_code for s in describe(folder).stacks] == [0, 4]
@@ -161,8 +161,9 @@ def test_volumes_of_one_series_are_listed_by_what_tells_them_apart_and_chosen_by
     series = echoes()
     folder = fabricate.save(series, tmp_path / "s")
     whole = str(series[0].SeriesInstanceUID)
-    refused(folder, UsageError, rf"1 = MR 16x12x6 EchoTime 10.0 UID …{whole[-8:]}#1; 2 = .*EchoTime 20.0.*#2")
-    refused(folder, UsageError, "names 2 stacks", series=whole)
+    told = rf"4-D.*--volume: 1 = MR 16x12x6 EchoTime 10.0 UID …{whole[-8:]}#1; 2 = .*EchoTime 20.0.*#2"
+    refused(folder, GeometryError, told)
+    refused(folder, GeometryError, "4-D.*names 2 stacks.*--volume", series=whole)
     refused(folder, UsageError, "volume 3 of 2", volume=3)
     chosen = [{"series": f"{whole}#2"}, {"series": f"{whole[-6:]}#2"}, {"volume": 2}, {"series": whole, "volume": 2}]
     for options in chosen:

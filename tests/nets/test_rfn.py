@@ -8,14 +8,15 @@ from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
 from saint_cli.training.run import RFN_SIZES
 
-THREE_D = TrunkSize(5, 4, 2, 2, 1, dims=3)
+THREE_D = TrunkSize(WITH_CONTEXT, 4, 2, 2, 1, dims=3)
 
 
 def inputs(batch: int = 3, plane: tuple[int, int] = (9, 7), stack: int | None = None) -> list[Tensor]:
-    """I_sag, I_cor, below, above and the offset; with ``stack`` slices in each for the 3-D variant."""
+    """I_sag, I_cor, below, above, offset and distance; with ``stack`` slices in each for the 3-D variant."""
     generator = torch.Generator().manual_seed(8)
     lead = (batch,) if stack is None else (batch, stack)
-    return [*(torch.rand(*lead, *plane, generator=generator) for _ in range(4)), torch.rand(*lead, generator=generator)]
+    images = [torch.rand(*lead, *plane, generator=generator) for _ in range(4)]
+    return [*images, torch.rand(*lead, generator=generator), torch.full(lead, 5.0)]
 
 
 def test_paper_size_has_about_the_papers_parameter_count() -> None:
@@ -49,7 +50,7 @@ def test_result_is_independent_of_batch_size(size: TrunkSize, stack: int | None)
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("changed", range(5))
+@pytest.mark.parametrize("changed", range(WITH_CONTEXT))
 def test_every_input_matters_with_context(changed: int) -> None:
     net, given = tiny.rfn(), inputs()
     with torch.no_grad():
@@ -68,7 +69,7 @@ def test_without_context_the_acquired_slices_do_not_matter(changed: int) -> None
         torch.testing.assert_close(net(*given), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("size", [tiny.RFN_SIZE, TrunkSize(5, 6, 4, 3, 2)], ids=str)
+@pytest.mark.parametrize("size", [tiny.RFN_SIZE, TrunkSize(6, 6, 4, 3, 2)], ids=str)
 def test_an_input_changes_no_output_farther_than_the_reach(size: TrunkSize) -> None:
     net = tiny.rfn(size=size)
     length, centre = 2 * net.reach + 5, net.reach + 2

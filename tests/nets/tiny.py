@@ -9,7 +9,7 @@ from saint_cli.volume import Header, Volume
 from saint_cli.weights import SaintModel
 
 AMI_SIZE = (8, 4, 2, 2)
-RFN_SIZE = TrunkSize(5, 8, 4, 2, 1)
+RFN_SIZE = TrunkSize(6, 8, 4, 2, 1)
 
 
 def ami(seed: int = 0) -> AMI:

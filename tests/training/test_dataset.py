@@ -6,6 +6,7 @@ import pytest
 
 from saint_cli import intensity
 from saint_cli.errors import UsageError
+from saint_cli.training.augment import CONTRAST
 from saint_cli.training.dataset import FACTORS, LEAST_ERROR, OFFSETS, AmiBatch, AmiSampler, PatchSource
 from saint_cli.training.volumes import DenseVolume
 
@@ -29,12 +30,12 @@ def along(axis: int, function, shape: tuple[int, int, int] = (12, 11, 20)) -> De
     return dense(np.ascontiguousarray(np.broadcast_to(values.reshape(lengths), shape)).astype(np.float32))
 
 
-def sampler(volume: DenseVolume, batch: int = 3, seed: int = 1) -> AmiSampler:
-    return AmiSampler([volume], batch, PATCH, seed)
+def sampler(volume: DenseVolume, batch: int = 3, seed: int = 1, *, augment: bool = False) -> AmiSampler:
+    return AmiSampler([volume], batch, PATCH, seed, augment=augment)
 
 
-def batches(volume: DenseVolume, count: int = 24) -> list[AmiBatch]:
-    drawn = sampler(volume)
+def batches(volume: DenseVolume, count: int = 24, *, augment: bool = False) -> list[AmiBatch]:
+    drawn = sampler(volume, augment=augment)
     return [drawn.at(step) for step in range(count)]
 
 
@@ -42,8 +43,9 @@ def equal(one: AmiBatch, other: AmiBatch) -> bool:
     return all(a.shape == b.shape and (a == b).all() for a, b in zip(one, other, strict=True))
 
 
-def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_drawn_before() -> None:
-    first, second = sampler(noise()), sampler(noise())
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_drawn_before(augment: bool) -> None:
+    first, second = (sampler(noise(), augment=augment) for _ in range(2))
     forwards = [first.at(step) for step in range(6)]
     backwards = [second.at(step) for step in reversed(range(6))][::-1]
     assert all(map(equal, forwards, backwards))
@@ -85,8 +87,10 @@ def test_offsets_are_steps_of_each_patchs_factor_and_sorted() -> None:
             assert 0 < offsets.min() <= offsets.max() < 1
 
 
-def test_shapes_and_types_fit_the_network() -> None:
-    for batch in batches(noise()):
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("spacing", [1.0, 3.0])
+def test_shapes_and_types_fit_the_network(augment: bool, spacing: float) -> None:
+    for batch in batches(replace(noise(), spacing_mm=(0.5, 0.8, spacing)), 60, augment=augment):
         assert batch.slices.shape == (3, 3, *PATCH)
         assert batch.linear.shape == batch.truth.shape == (3, OFFSETS, PATCH[0], PATCH[1] - 1)
         assert batch.in_plane_mm.shape == batch.through_plane_mm.shape == batch.difficulty.shape == (3,)
@@ -98,6 +102,40 @@ def test_difficulty_is_the_root_mean_square_error_of_linear_interpolation_in_the
     source = PatchSource([volume], 7, 3)
     assert source.difficulty(volume, 2) == pytest.approx(0.1, rel=1e-4)
     assert source.difficulty(along(2, lambda z: 5.0 * z), 2) == LEAST_ERROR
+
+
+def test_a_thick_volume_sideways_shows_its_own_slices_and_neighbours_one_pixel_away() -> None:
+    steep = np.broadcast_to(40.0 * np.arange(30)[:, None, None] + 100.0 * np.arange(9), (30, 24, 9)).astype(np.float32)
+    along_x, along_y = replace(dense(steep), spacing_mm=(0.5, 0.5, 2.0)).sideways(thick=True)
+    assert along_x.voxels.shape == (9, 24, 30)
+    assert along_y.voxels.shape == (9, 30, 24)
+    assert along_x.spacing_mm == (0.5, 0.5, 0.5)
+    assert along_x.neighbour_step == 0.25
+    drawn = sampler(along_x)
+    drawn.source = PatchSource([along_x], *PATCH)
+    for slices in np.concatenate([drawn.at(step).slices for step in range(12)]):
+        np.testing.assert_allclose(np.abs(slices[2] - slices[0]), 0.05, atol=1e-5)  # 2 quarters of 100 HU
+        assert float(np.ptp(slices[1], axis=0).max()) < 1e-6  # nothing changes along y
+        assert np.abs(np.diff(slices[1], axis=1)).min() > 0.07  # at least two steps of 40 HU along x
+
+
+def test_zoomed_patches_keep_their_slope_in_mm() -> None:
+    ramp = along(1, lambda y: 40.0 * y - 900, (16, 40, 40))
+    volume = replace(ramp, spacing_mm=(0.8, 0.8, 2.0))
+    drawn = sampler(volume, augment=True)
+    drawn.source = PatchSource([volume], *PATCH)
+    zooms = set()
+    for step in range(40):
+        batch = drawn.at(step)
+        for slices, in_plane in zip(batch.slices, batch.in_plane_mm, strict=True):
+            inner = slices[:, 1:-1]  # the kernel repeats the outermost voxels
+            slope = np.abs(np.diff(inner[1], axis=0)).mean() / in_plane
+            across = np.abs(inner[2] - inner[0]).mean() / in_plane / 2
+            steepest = max(slope, across)  # sagittal patches show the ramp, coronal ones cross it
+            assert 0.05 / CONTRAST - 0.03 < steepest < 0.05 * CONTRAST + 0.03
+            zooms.add(round(float(in_plane / 0.8), 2))
+    assert min(zooms) < 0.9
+    assert max(zooms) > 1.2
 
 
 def test_thin_volumes_are_also_drawn_sideways_and_thick_ones_are_not() -> None:

@@ -108,7 +108,7 @@ def test_turning_keeps_sagittal_and_coronal_apart(steps: int) -> None:
     """I_sag is off along x and I_cor along y; a turned patch must still say which is which."""
     size, t = 8, np.array([0.5], np.float32)
     ramp = np.broadcast_to(np.arange(size, dtype=np.float32)[:, None] / 10, (1, 1, size, size))
-    block = Block(ramp, ramp.swapaxes(2, 3), np.zeros_like(ramp), np.zeros((2, size, size), np.float32), t, 0.1)
+    block = Block(ramp, ramp.swapaxes(2, 3), np.zeros_like(ramp), np.zeros((2, size, size), np.float32), t, 5.0, 0.1)
     sampler = FusionSampler([block], 1, size, 0)
     for step in range(steps):
         batch = sampler.at(step)

@@ -13,7 +13,7 @@ from saint_cli.geometry import grid_by_factor
 from saint_cli.metrics import psnr
 from saint_cli.nets import RFN
 from saint_cli.nets.blocks import TrunkSize
-from saint_cli.nets.rfn import PAIR
+from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
 from saint_cli.training.dataset import AmiBatch, AmiSampler
 from saint_cli.training.fusion import Block, FusionSampler
 from saint_cli.training.stages import ABSOLUTE_SHARE, ami_loss, relative_error, rfn_loss, validate_ami, validate_rfn
@@ -33,7 +33,7 @@ def block(factor: int = 3, size: int = 10) -> Block:
     sparse = random.uniform(0.5, 1.5, (3, size, size)).astype(np.float32)
     sagittal, coronal = random.normal(0, 0.05, (2, 2, factor - 1, size, size)).astype(np.float16)
     offsets = (np.arange(1, factor) / factor).astype(np.float32)
-    return Block(sagittal, coronal, np.full_like(sagittal, 0.2), sparse, offsets, 0.1)
+    return Block(sagittal, coronal, np.full_like(sagittal, 0.2), sparse, offsets, 5.0, 0.1)
 
 
 def relative(result: np.ndarray, truth: np.ndarray, difficulty: np.ndarray) -> float:
@@ -85,7 +85,7 @@ def test_ami_loss_of_the_right_answer_between_acquired_columns_is_zero() -> None
 
 
 def test_ami_loss_of_straight_lines_is_that_of_the_residual_alone() -> None:
-    loss = ami_loss(AmiSampler([dense(straight=True)], 3, (7, 3), 0))
+    loss = ami_loss(AmiSampler([dense(straight=True)], 3, (7, 3), 0, augment=False))
     with torch.no_grad():
         assert float(loss(tiny.linear_model().ami, 0)) == pytest.approx(0, abs=1e-5)
         assert float(loss(tiny.ami(), 0)) > 1e-2
@@ -101,7 +101,7 @@ def test_rfn_loss_of_an_untrained_network_is_that_of_the_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [tiny.RFN_SIZE, TrunkSize(PAIR, 8, 4, 2, 1), TrunkSize(5, 4, 2, 2, 1, dims=3)], ids=str
+    "size", [tiny.RFN_SIZE, TrunkSize(PAIR, 8, 4, 2, 1), TrunkSize(WITH_CONTEXT, 4, 2, 2, 1, dims=3)], ids=str
 )
 def test_a_few_steps_lower_the_fusion_loss_and_raise_its_figure(size: TrunkSize) -> None:
     torch.manual_seed(0)
@@ -133,7 +133,7 @@ def test_a_few_steps_lower_the_interpolation_loss() -> None:
 
 def test_the_figure_of_a_known_fusion_error_in_closed_form() -> None:
     made = block()
-    flat = Block(*(np.zeros_like(made.truth) for _ in range(2)), made.truth, made.sparse, made.offsets, 0.1)
+    flat = Block(*(np.zeros_like(made.truth) for _ in range(2)), made.truth, made.sparse, made.offsets, 5.0, 0.1)
     found = validate_rfn(RFN(tiny.RFN_SIZE), [flat, flat])
     assert found["fused dB"] == pytest.approx(20 * math.log10(4.0 / 0.2), abs=0.01)
 

@@ -193,7 +193,7 @@ def test_volumes_with_too_few_slices_are_refused(stage: str, which: str, data: P
     folders[which].mkdir()
     voxels = np.random.default_rng(0).integers(-700, 900, (26, 25, 4)).astype(np.int16)  # factor 2 needs 5
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([0.5, 0.8, 2.0, 1.0])), folders[which] / "v.nii")
-    settings = replace(AMI, stage=stage)
+    settings = replace(AMI, stage=stage, augment=False)  # nothing is seen sideways
     where = Places.of(folders["train"], folders["val"], tmp_path)
     with at_most(5), pytest.raises(UsageError, match="slices"):
         list(train(settings, where, resume=False, say=lambda *_: None))

@@ -1,0 +1,257 @@
+"""How fast saint is, beside this machine's own limits and beside other programs: docs/performance.md in one command.
+
+    python benchmarks/performance.py [DENSE] [--factor 4] [--threads N] [--peer FOLDER] [--write docs/performance.md]
+
+DENSE is a CT with thin slices, of which every FACTOR-th is kept; without one the example is stretched to 512 x 512.
+Every method upsamples that scan in a process of its own, so that peak memory is its own; ``--quick`` takes a small one.
+py-SAINT's networks are timed at their sizes, form (concatenated, float32) and work (every plane, every output slice) on
+single planes and slices, multiplied by their number; with FOLDER (``benchmarks/peer.py``) its PSNR is measured too.
+"""
+
+import argparse
+import json
+import math
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import peer
+import torch
+import torch.nn.functional as F
+from performance_programs import NETWORKS, OTHERS, PEAK
+
+from saint_cli import Volume, compute, read_volume, write_volume
+from saint_cli.geometry import grid_by_factor
+from saint_cli.metrics import PAPER, psnr_by_protocol
+from saint_cli.nets.blocks import TrunkSize
+from saint_cli.pipeline import upsample
+from saint_cli.scores import Trial
+from saint_cli.weights import load_model
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "chest_dense.nii.gz"
+SIDE, DENSE_SLICES, THIN_MM = 512, 197, 1.25
+QUICK = (128, 33)
+MATRIX = 2048
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every measurement shares: the scan made sparse, options, and the machine's measured rate."""
+
+    trial: Trial
+    factor: int
+    threads: int
+    peer: Path | None
+    gmacs: float
+
+
+def best(work: Callable[[], object], repeats: int = 3) -> float:
+    """Least seconds of a few runs, after one that is not counted."""
+    work()
+    found = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def matrix_rate(precision: torch.dtype) -> float:
+    """Billions of multiply-adds per second of a plain matrix product."""
+    a = torch.randn(MATRIX, MATRIX).to(precision)
+    return MATRIX**3 / best(lambda: a @ a) / 1e9
+
+
+def multiply_adds(net: torch.nn.Module) -> int:
+    """Of one pixel: every weight of a convolution is used once."""
+    return sum(p.numel() for p in net.parameters() if p.ndim == 4)
+
+
+def rates(bench: Bench) -> list[str]:
+    """AMI's convolutions against the matrix rate of the same process."""
+    machine = compute.choose("cpu")
+    lines = ["| network | G multiply-adds/s | of the matrix rate |", "|---|---|---|"]
+    lines.append(f"| matrix product, {str(machine.precision)[6:]} | {bench.gmacs:.0f} | 100 % |")
+    height, width = bench.trial.acquired.shape[1:]
+    planes = torch.rand(1, 3, height, width)
+    for name in ("base", "fast"):
+        features = load_model(name).ami.features
+        with torch.inference_mode(), machine.autocast():
+            seconds = best(lambda features=features: features(planes))
+        rate = multiply_adds(features) * height * width / seconds / 1e9
+        lines.append(f"| AMI of `{name}` | {rate:.0f} | {100 * rate / bench.gmacs:.0f} % |")
+    return lines
+
+
+def concatenated(size: TrunkSize, x: torch.Tensor) -> torch.Tensor:
+    """A residual dense network as py-SAINT runs it, with weights of no meaning: time does not depend on them."""
+
+    def conv(x: torch.Tensor, outputs: int, kernel: int) -> torch.Tensor:
+        return F.conv2d(x, torch.full((outputs, x.shape[1], kernel, kernel), 1e-3), padding=kernel // 2)
+
+    first = conv(x, size.width, 3)
+    x, outputs = conv(first, size.width, 3), []
+    for _ in range(size.blocks):
+        dense = x
+        for _ in range(size.layers):
+            dense = torch.cat((dense, torch.relu(conv(dense, size.growth, 3))), 1)
+        x = conv(dense, size.width, 1) + x
+        outputs.append(x)
+    return conv(conv(torch.cat(outputs, 1), size.width, 1), size.width, 3) + first
+
+
+@torch.inference_mode()
+def peer_seconds(bench: Bench) -> float:
+    """What py-SAINT's networks take for the whole scan: every plane of both views, every output slice."""
+    x, y, z = bench.trial.acquired.shape
+    planes = sum(
+        n * best(lambda m=m: concatenated(peer.AMI_SIZE, torch.rand(1, 3, m, z)), 1) for n, m in ((x, y), (y, x))
+    )
+    return planes + z * bench.factor * best(lambda: concatenated(peer.RFN_SIZE, torch.rand(1, 2, x, y)), 1)
+
+
+def peer_psnr(bench: Bench) -> str:
+    """Its PSNR, where its weights are at hand."""
+    if bench.peer is None:
+        return "not measured (no --peer)"
+    x_mm, y_mm = (s for i, s in enumerate(bench.trial.sparse.spacing_mm) if i != bench.trial.grid.axis)
+    spacing = (x_mm, y_mm, bench.trial.sparse.spacing_mm[bench.trial.grid.axis])
+    return f"{psnr(bench, peer.restore(peer.load(bench.peer), bench.trial, spacing)['fused']):.2f}"
+
+
+def psnr(bench: Bench, made: np.ndarray) -> float:
+    """By the paper's protocol."""
+    return psnr_by_protocol(bench.trial.truth, made, 2, bench.factor, PAPER)
+
+
+def methods(bench: Bench) -> list[str]:
+    """Every method on the same scan, one after the other."""
+    found: dict[str, tuple[float, str, str, str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "thick.nii", Path(folder) / "made.nii"
+        write_volume(bench.trial.sparse, source)
+        programs = {name: (OTHERS, name) for name in ("SimpleITK linear", "SimpleITK B-spline", "scipy cubic")}
+        programs |= {f"saint {model}": (NETWORKS, model) for model in ("fast", "base")}
+        for name, (program, method) in programs.items():
+            target.unlink(missing_ok=True)
+            words = [sys.executable, "-c", PEAK + program, source, target, bench.factor, method, bench.threads]
+            told = json.loads(subprocess.check_output([str(w) for w in words]))
+            share = f"{100 * told['networks']:.0f} %" if "networks" in told else ""
+            quality = f"{psnr(bench, np.moveaxis(read_volume(target).voxels, bench.trial.grid.axis, 2)):.2f}"
+            found[name] = told["seconds"], f"{told['peak_memory_mb']:.0f}", quality, share
+    found["py-SAINT's networks"] = peer_seconds(bench), "", peer_psnr(bench), ""
+    spline, theirs = found["SimpleITK B-spline"][0], found["py-SAINT's networks"][0]
+    lines = ["| method | seconds | times B-spline | py-SAINT takes times | peak MB | PSNR dB | inside AMI and RFN |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, (seconds, peak, quality, share) in found.items():
+        ratios = f"{seconds / spline:.2f} | {theirs / seconds:.1f}"
+        lines.append(f"| {name} | {seconds:.1f} | {ratios} | {peak} | {quality} | {share} |")
+    return lines
+
+
+def floor(bench: Bench) -> list[str]:
+    """The least time that the multiply-adds and the bytes of the whole scan allow, without leaving anything out."""
+    x, y, z = bench.trial.acquired.shape
+    synthesised = (z - 1) * (bench.factor - 1)
+    block = np.ones(50_000_000, np.float32)
+    bandwidth = 2 * block.nbytes / best(lambda: block.copy())
+    moved = 2 * x * y * (z + bench.trial.grid.count) + 4 * x * y * z + 2 * 6 * x * y * synthesised
+    lines = ["| model | multiply-adds, 10^12 | at the matrix rate, s | bytes over bandwidth, s |", "|---|---|---|---|"]
+    for name in ("fast", "base"):
+        model = load_model(name)
+        work = 2 * x * y * z * multiply_adds(model.ami.features) + synthesised * x * y * multiply_adds(model.rfn)
+        lines.append(f"| `{name}` | {work / 1e12:.2f} | {work / bench.gmacs / 1e9:.1f} | {moved / bandwidth:.2f} |")
+    return lines
+
+
+def scaling(bench: Bench) -> list[str]:
+    """Seconds of ``fast`` against slices, in-plane size, factor and threads, tissue in every voxel."""
+    machine, model = compute.choose("cpu"), load_model("fast")
+
+    def seconds(side: int = 96, slices: int = 13, factor: int = 4) -> float:
+        voxels = np.random.default_rng(1).integers(-100, 200, (side, side, slices), np.int16)
+        scan = Volume(voxels, np.diag([0.8, 0.8, 4.0, 1.0]), replace(bench.trial.sparse.header, origin=None))
+        return best(lambda: upsample(scan, model, grid_by_factor(slices, 2, factor), machine), 2)
+
+    series = {
+        "slices": {n: seconds(slices=n) for n in (9, 18, 36, 72)},
+        "pixels": {n * n: seconds(side=n) for n in (64, 91, 128, 181)},
+        "factor": {n: seconds(factor=n) for n in (2, 4, 8)},
+    }
+    lines = ["| | seconds | exponent |", "|---|---|---|"]
+    for what, found in series.items():
+        (low, early), *_, (high, late) = found.items()
+        shown = ", ".join(f"{n}: {s:.2f}" for n, s in found.items())
+        exponent = math.log(late / early) / math.log(high / low)
+        lines.append(f"| {what} | {shown} | {exponent:.2f} |")
+    times = {}
+    for threads in sorted({1, bench.threads}):
+        torch.set_num_threads(threads)
+        times[threads] = seconds()
+    lines.append(f"| threads | {', '.join(f'{n}: {s:.2f}' for n, s in times.items())} | |")
+    return lines
+
+
+def thin(path: Path | None, *, quick: bool) -> Volume:
+    """The dense scan, or the example stretched by nearest neighbours."""
+    small = read_volume(path or EXAMPLE)
+    if path is not None:
+        return small
+    side, slices = QUICK if quick else (SIDE, DENSE_SLICES)
+    shape = (side, side, slices)
+    index = np.ix_(*(np.arange(n) * m // n for n, m in zip(shape, small.shape, strict=True)))
+    affine = small.affine_lps @ np.diag([*(m / side for m in small.shape[:2]), 1.0, 1.0])
+    affine[:3, 2] *= THIN_MM / np.linalg.norm(affine[:3, 2])
+    return Volume(small.voxels[index], affine, small.header)
+
+
+def main() -> None:
+    """Measure, print, and write the page if wanted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dense", type=Path, nargs="?")
+    parser.add_argument("--factor", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--peer", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    compute.set_threads(options.threads)
+    scan = thin(options.dense, quick=options.quick)
+    scan = replace(scan, header=replace(scan.header, modality="CT"))
+    trial = Trial.of(scan, 2, Fraction(options.factor))
+    bench = Bench(trial, options.factor, options.threads, options.peer, matrix_rate(compute.choose("cpu").precision))
+    shape = " x ".join(map(str, trial.sparse.shape))
+    page = [
+        "# Performance\n",
+        "Written by `benchmarks/performance.py`. Ratios within this page can be compared between machines,",
+        "seconds cannot.",
+        f"{shape} to {trial.grid.count} slices, {options.threads} threads, {platform.machine()} "
+        f"({torch.backends.cpu.get_cpu_capability()}), torch {torch.__version__}.",
+    ]
+    sections = {
+        "The networks and the processor": rates,
+        "The least that this scan can take": floor,
+        "Beside other programs": methods,
+        "How time grows (`fast`)": scaling,
+    }
+    print("\n".join(page), flush=True)
+    for title, measure in sections.items():
+        section = [f"\n## {title}\n", *measure(bench)]
+        print("\n".join(section), flush=True)
+        page += section
+    if options.write is not None:
+        options.write.write_text("\n".join([*page, NOTES.read_text(encoding="utf-8")]), encoding="utf-8")
+
+
+NOTES = Path(__file__).with_name("performance-notes.md")
+"""What the page says that is not measured by this program."""
+
+if __name__ == "__main__":
+    main()

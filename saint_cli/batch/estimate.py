@@ -1,0 +1,98 @@
+"""How long jobs will take and how much memory, before they run; how many workers fit a machine."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psutil
+from dask.system import CPU_COUNT
+from distributed.system import MEMORY_LIMIT
+
+from saint_cli.batch.ledger import Record
+from saint_cli.batch.plan import DONE, Task
+from saint_cli.engine import Crew
+
+CORE_SECONDS = {"base": 70e-6, "fast": 4.5e-6}
+"""Seconds of one core per output voxel (an AMD EPYC without AVX-512): what is assumed until a job has ended."""
+
+JOB_S = 0.5
+"""Seconds of a job that do not depend on its size."""
+
+GPU_SPEEDUP = 50.0
+"""How much faster than one core a GPU is assumed to be, until a job has ended."""
+
+EMPTY_MB = 600.0
+"""Resident memory of a worker without a scan: Python, torch, weights."""
+
+BYTES_PER_VOXEL = 14.0
+"""Memory per output voxel: half-precision residuals of both directions and of the fusion, input, result, a copy."""
+
+TTA, FOUR = 4.0, 2.0
+"""Times the work with ``--tta`` and with ``--directions 4``."""
+
+UNKNOWN_VOXELS = 512 * 512 * 200
+"""Output voxels of a scan whose header could not tell its size."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this process may use of its machine: cores, and megabytes of memory that are free."""
+
+    cores: int
+    free_mb: float
+
+    @staticmethod
+    def here() -> "Machine":
+        """As Dask counts it: affinity and control groups considered."""
+        return Machine(CPU_COUNT, min(psutil.virtual_memory().available, MEMORY_LIMIT) / 1e6)
+
+
+class Clock:
+    """Seconds that jobs will take: assumed at first, then scaled by what jobs of this folder took.
+
+    workers: how many there are; a cluster tells once it is connected.
+    """
+
+    def __init__(self, crew: Crew, records: Iterable[Record] = ()) -> None:
+        self._crew = crew
+        self.workers = crew.workers
+        self._ratios: list[float] = []
+        for record in records:
+            self.learn(record)
+
+    def learn(self, record: Record) -> None:
+        """Take in how long a finished job took on this kind of device."""
+        on_gpu = str(record.get("device")).startswith("cuda")
+        if record["status"] == DONE and record.get("seconds") and on_gpu == bool(self._crew.gpus):
+            threads = record.get("threads") or 1
+            assumed = self._assumed(record, threads)
+            self._ratios.append(record["seconds"] / assumed)
+
+    def seconds(self, task: Task) -> float:
+        """Predicted seconds of one job on one worker."""
+        ratio = statistics.median(self._ratios[-50:]) if self._ratios else 1.0
+        return self._assumed(task.entry, self._crew.threads) * ratio
+
+    def left(self, tasks: Sequence[Task], spent: float = 0.0) -> float:
+        """Predicted seconds until all of the tasks have ended, ``spent`` seconds of work on them being done."""
+        workers = max(1, min(self.workers, len(tasks)))
+        return max(0.0, sum(map(self.seconds, tasks)) - spent) / workers
+
+    def _assumed(self, entry: Record, threads: int) -> float:
+        options, voxels = entry["options"], entry.get("voxels_after") or UNKNOWN_VOXELS
+        work = CORE_SECONDS.get(entry["model"], CORE_SECONDS["base"]) * voxels
+        work *= (TTA if options.get("tta") else 1.0) * (FOUR if options.get("directions") == 4 else 1.0)
+        return JOB_S + float(work / (GPU_SPEEDUP if self._crew.gpus else max(1, threads)))
+
+
+def memory_mb(task: Task) -> float:
+    """Predicted peak memory of a worker that runs the job."""
+    return EMPTY_MB + (task.voxels or UNKNOWN_VOXELS) * BYTES_PER_VOXEL / 1e6
+
+
+def crew_for(tasks: Sequence[Task], cores: int, free_mb: float, gpus: int = 0) -> Crew:
+    """Workers for this machine: one per GPU, else one per core as far as memory goes; the cores are shared out."""
+    largest = max(map(memory_mb, tasks), default=EMPTY_MB)
+    fitting = max(1, int(free_mb // largest))
+    workers = max(1, min(gpus or cores, fitting, len(tasks)))
+    return Crew(workers, max(1, cores // workers), gpus)

@@ -1,0 +1,230 @@
+"""Which stacks lie in files and folders, from their headers alone."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli import io
+from saint_cli.batch.inputs import Root
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.io import Description, StackInfo
+from saint_cli.io.sniff import Format, sniff
+from saint_cli.jobs import Job
+from saint_cli.volume import Header, Volume
+
+ENDINGS = (
+    *(".nii.gz", ".hdr.gz", ".img.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom"),
+    *(".ima", ".zip"),
+)
+"""Endings that promise an image: a file that does not keep the promise is a failure, any other is passed over."""
+
+Template = Callable[[Mapping[str, str]], Job]
+"""Makes a job without source and target of the options in which a scan differs from the command line."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A stack to upsample, or one (``error``) that should be but cannot.
+
+    path: where it lies, below what the user named, without ending; its result is named after it. tag: what tells it
+    from all others, for the case that two have one path. job: source, series and options; the target is still open.
+    files: what the result depends on. shape, spacing_mm: of the stack (x, y, z); None where unknown.
+    finer: output slices over acquired slices.
+    """
+
+    path: str
+    tag: str
+    job: Job
+    files: tuple[Path, ...]
+    shape: tuple[int, int, int] | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    finer: float = 1.0
+    error: SaintError | None = None
+
+
+@dataclass
+class Findings:
+    """Scans; stacks that were left out and why; and how many files were passed over for which reason."""
+
+    scans: list[Scan] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What to look for: options of a scan, the folder of results (never input), and kinds to include nevertheless."""
+
+    template: Template
+    out: Path
+    include: frozenset[str] = frozenset()
+
+
+def find(roots: Sequence[Root], rules: Rules, tell: Callable[[int], None]) -> Findings:
+    """Every stack below the roots, in sorted order; ``tell`` is called with their number now and then.
+
+    Raises:
+        UsageError: a root lies in the folder of results; options that do not fit.
+    """
+    found = Findings()
+    out = rules.out.resolve()
+    for root in roots:
+        if out == root.path.resolve() or out in root.path.resolve().parents:
+            raise UsageError(f"{root.path} lies in the output folder {rules.out}; results are never inputs")
+        job = rules.template(root.options)
+        for unit in _units(root.path, out, found.ignored):
+            _add(unit, replace(job, source=unit), root, rules, found)
+            tell(len(found.scans))
+    return found
+
+
+def _units(root: Path, out: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """Files of other formats, and of DICOM the topmost folder that holds any (or a DICOMDIR) with all below it."""
+    if not root.is_dir():
+        yield root
+        return
+    owned: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in seen or Path(folder).resolve() == out:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        dicom = any(folder.startswith(other) for other in owned)
+        for name in sorted(name for name in names if not name.startswith(".")):
+            kind = _kind(Path(folder, name))
+            if kind == "DICOM" and not dicom:
+                dicom = True
+                owned.append(os.path.join(folder, ""))  # noqa: PTH118 - with a separator at its end
+                yield Path(folder)
+            elif kind == "file":
+                yield Path(folder, name)
+            elif kind not in ("DICOM", "part"):
+                ignored[kind] += 1
+
+
+def _kind(path: Path) -> str:
+    """``DICOM``, ``file`` for one to describe, ``part`` of another file, or why it is passed over."""
+    name = path.name.lower()
+    try:
+        form = sniff(path)
+    except UnreadableError:
+        return "file"
+    if form is Format.DICOM:
+        return "DICOM"
+    if name.endswith((".img", ".img.gz")) and form is Format.UNKNOWN:
+        bare = path.name[: -len(".img.gz" if name.endswith(".gz") else ".img")]
+        if any(path.with_name(bare + ending).exists() for ending in (".hdr", ".hdr.gz", ".HDR")):
+            return "part"
+    if form in (Format.UNKNOWN, Format.ZIP):
+        return "file" if name.endswith(ENDINGS) else "not an image"
+    return "file"
+
+
+def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> None:
+    """The stacks of one unit, each as a scan or with the reason why it is left out."""
+    name = _mirrored(unit, root)
+    try:
+        told = io.describe(unit, split_runs=job.split_runs)
+    except UsageError as error:
+        found.skipped.append((name, _without(unit, error)))
+        return
+    except SaintError as error:
+        broken = Scan(name, _tag(unit, root), job, (unit,), error=error)
+        found.scans.append(broken)
+        return
+    found.ignored.update({reason: count for reason, count in told.skipped.items() if reason != "not DICOM"})
+    for stack, files in zip(told.stacks, told.files, strict=True):
+        if not _is_wanted(stack, job):
+            continue
+        one = _placed(told, stack, files, job, root)
+        reason = _left_out(stack, one.job, rules)
+        if reason:
+            found.skipped.append((one.path, reason))
+        else:
+            found.scans.append(_judged(one, stack))
+
+
+def _is_wanted(stack: StackInfo, job: Job) -> bool:
+    """Whether a table's ``series`` and ``volume``, if it has them, name this stack (``io.read_volume``)."""
+    if stack.format != "DICOM":
+        job = replace(job, split_runs=False)  # of DICOM alone
+        return True
+    series, _, place = stack.label.partition("#")
+    if job.volume is not None and place not in ("", str(job.volume)):
+        return False
+    names = (str(stack.number), stack.label, series)
+    return job.series is None or job.series in names or series.endswith(f".{job.series}")
+
+
+def _placed(told: Description, stack: StackInfo, files: tuple[Path, ...], job: Job, root: Root) -> Scan:
+    """A stack under the name of its file or folder, read from the smallest folder that holds it."""
+    source = told.path
+    if stack.format != "DICOM":
+        return Scan(_mirrored(source, root), _tag(source, root), job, files, stack.shape, stack.spacing_mm)
+    own = files[0] if len(files) == 1 else Path(os.path.commonpath([file.parent for file in files]))
+    if source.is_dir() and "#" not in stack.label:  # stacks of one series are counted below the same folder only
+        source = own
+    path = _mirrored(own if told.path.is_dir() else told.path, root)
+    tag = f"{_tag(source, root)} {stack.label}"
+    job = replace(job, source=source, series=stack.label, volume=None)
+    return Scan(path, tag, job, files, stack.shape, stack.spacing_mm)
+
+
+def _left_out(stack: StackInfo, job: Job, rules: Rules) -> str:
+    """Why a stack is no scan to upsample; "" if it is one."""
+    if stack.format == "DICOM" and stack.shape is not None and stack.shape[2] == 1:
+        return "a single slice"
+    if stack.problem and stack.problem.startswith("phase map"):
+        return stack.problem
+    if stack.secondary and stack.secondary.split()[1] not in rules.include:
+        return f"{stack.secondary} (--include {stack.secondary.split()[1]} takes it)"
+    if stack.problem or stack.shape is None or stack.spacing_mm is None:
+        return ""
+    try:
+        job.grid.on(_outline(stack.shape, stack.spacing_mm, stack.format))
+    except SaintError as error:
+        return str(error)
+    return ""
+
+
+def _judged(one: Scan, stack: StackInfo) -> Scan:
+    """The scan with its problem, or with how many times as many slices it will have."""
+    if stack.problem and (one.job.volume is None or stack.format == "DICOM"):
+        kind = GeometryError if stack.exit_code == GeometryError.exit_code else UnreadableError
+        return replace(one, error=kind(f"{one.job.source}: {stack.problem}"))
+    if one.shape is None or one.spacing_mm is None:
+        return one
+    grid = one.job.grid.on(_outline(one.shape, one.spacing_mm, stack.format))
+    return replace(one, finer=grid.count / grid.acquired)
+
+
+def _outline(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], form: str) -> Volume:
+    """A volume of this geometry without voxels of its own."""
+    empty = np.broadcast_to(np.int16(0), shape)
+    return Volume(empty, np.diag([*spacing_mm, 1.0]), Header(source_format=form))
+
+
+def _mirrored(path: Path, root: Root) -> str:
+    """Where a result goes: the path below the root without its ending; the root's own name where they are one."""
+    if root.name is not None and path == root.path:
+        return root.name
+    below = path.relative_to(root.path) if path != root.path else Path(path.resolve().name)
+    if path.is_file():
+        ending = next((e for e in ENDINGS if below.name.lower().endswith(e) and below.name.lower() != e), "")
+        below = below.with_name(below.name[: len(below.name) - len(ending)])
+    return (Path(root.name or root.prefix) / below).as_posix()
+
+
+def _tag(path: Path, root: Root) -> str:
+    return (Path(root.path.resolve().name) / path.relative_to(root.path)).as_posix()
+
+
+def _without(path: Path, error: SaintError) -> str:
+    return str(error).removeprefix(f"{path}: ")

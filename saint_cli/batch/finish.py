@@ -1,0 +1,80 @@
+"""What came of a batch: the one place after a run, where everything that is made of the whole manifest belongs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saint_cli.batch import pages
+from saint_cli.batch.ledger import Record
+from saint_cli.batch.plan import DONE, FAILED, SKIPPED, Plan
+
+SOME_FAILED = 8
+"""Exit code of a batch in which a job failed, now or in an earlier run without success since."""
+
+NOTHING = 2
+"""Exit code of a batch that found no stack to upsample."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Records of all scans that were found, in the order of their targets, and how many of them are of this run."""
+
+    home: Path
+    records: tuple[Record, ...]
+    ran: int
+    kept: int
+    skipped: tuple[tuple[str, str], ...]
+    ignored: dict[str, int]
+    seconds: float
+    index: Path | None = None
+
+    def of(self, status: str) -> list[Record]:
+        """The records with this status."""
+        return [record for record in self.records if record["status"] == status]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is well, 8 if jobs failed, 2 if there was nothing to do in the first place."""
+        if self.of(FAILED):
+            return SOME_FAILED
+        return 0 if self.records else NOTHING
+
+    def document(self) -> dict[str, Any]:
+        """The summary for scripts."""
+        return {
+            "output": str(self.home),
+            "report": None if self.index is None else str(self.index),
+            "done": len(self.of(DONE)),
+            "failed": [{"name": r["name"], "source": r["source"], **r["error"]} for r in self.of(FAILED)],
+            "skipped": [{"name": r["name"], "reason": r["error"]["message"]} for r in self.of(SKIPPED)]
+            + [{"name": name, "reason": reason} for name, reason in self.skipped],
+            "ignored_files": self.ignored,
+            "ran": self.ran,
+            "kept": self.kept,
+            "seconds": round(self.seconds, 1),
+            "exit_code": self.exit_code,
+        }
+
+
+def finish(plan: Plan, records: Sequence[Record], seconds: float) -> Summary:
+    """Sum up: records of this run, of earlier ones that still hold, and of scans that could not even be tried.
+
+    The list of all scans, ``report/index.html``, is written anew.
+
+    Raises:
+        OutputError: the list cannot be written.
+    """
+    everything = sorted((*records, *plan.kept, *plan.refused), key=lambda record: record["target"])
+    index = pages.write(plan.home, everything) if everything else None
+    counts = len(records), len(plan.kept)
+    return Summary(plan.home, tuple(everything), *counts, tuple(plan.skipped), plan.ignored, seconds, index)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, as exact as an estimate can be."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

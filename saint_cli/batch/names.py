@@ -1,0 +1,64 @@
+"""Where each result goes: names that stay the same from run to run and hold nothing that a DICOM header says."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from saint_cli.batch.find import Scan
+from saint_cli.errors import UsageError
+
+TEMPLATE = "{path}"
+
+FIELDS = ("path", "folder", "name", "series")
+"""What a template may hold: the mirrored path, its folder, its last part, and eight digits that tell stacks apart."""
+
+ENDINGS = {"nii.gz": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "dicom": ""}
+"""Formats of results and how their names end; DICOM goes to folders."""
+
+OWN = ("manifest.jsonl", "report")
+"""What else lies in the folder of results."""
+
+
+def targets(scans: Sequence[Scan], template: str, form: str) -> list[str]:
+    """The path of each scan's result below the folder of results, all different.
+
+    Where two would be the same (or a DICOM folder would hold another result), each gets digits of its own.
+
+    Raises:
+        UsageError: a template with unknown fields, or one that leads out of the folder.
+    """
+    plain = [_filled(scan, template) for scan in scans]
+    if form == "dicom":  # a dot would look like the ending of a file
+        plain = [str(PurePosixPath(name).with_name(PurePosixPath(name).name.replace(".", "_"))) for name in plain]
+    taken = Counter(name.casefold() for name in plain)
+    if form == "dicom":
+        taken.update({str(above) for name in set(taken) for above in PurePosixPath(name).parents})
+    distinct = [
+        f"{name}-{_digits(scan)}" if taken[name.casefold()] > 1 or name in OWN else name
+        for scan, name in zip(scans, plain, strict=True)
+    ]
+    return [name + ENDINGS[form] for name in distinct]
+
+
+def _filled(scan: Scan, template: str) -> str:
+    path = PurePosixPath(scan.path)
+    values = {"path": scan.path, "folder": str(path.parent), "name": path.name, "series": _digits(scan)}
+    try:
+        name = PurePosixPath(template.format(**values))
+    except (KeyError, ValueError, IndexError, AttributeError):
+        shown = ", ".join(f"{{{field}}}" for field in FIELDS)
+        raise UsageError(f"--name-template {template}: write fields as {shown}") from None
+    if name.is_absolute() or ".." in name.parts or not name.name:
+        raise UsageError(f"--name-template {template} makes {name}, which is no path inside the output folder")
+    return str(name)
+
+
+def _digits(scan: Scan) -> str:
+    return hashlib.sha256(scan.tag.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def name_of(target: str) -> str:
+    """A target's name without the ending of its format."""
+    ending = next((e for e in ENDINGS.values() if e and target.endswith(e)), "")
+    return target.removesuffix(ending)

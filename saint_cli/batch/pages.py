@@ -1,0 +1,75 @@
+"""The pages of a batch: where each scan's page lies, and the list that leads to them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from saint_cli.batch.ledger import Record
+from saint_cli.batch.names import name_of
+from saint_cli.report.index_page import IndexRow, write_index
+
+FOLDER = "report"
+INDEX = "index.html"
+
+
+def page_of(target: str) -> str:
+    """Path of a scan's page below the report folder."""
+    return f"{name_of(target)}.html"
+
+
+def thumbnail_of(target: str) -> str:
+    """Path of a scan's small picture below the report folder."""
+    return f"thumbnails/{name_of(target)}.jpg"
+
+
+def write(home: Path, records: Sequence[Record]) -> Path:
+    """List all scans of a folder of results, with links to the pages that are there; returns the list's path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    index = home / FOLDER / INDEX
+    index.parent.mkdir(parents=True, exist_ok=True)
+    write_index(index, [_row(home, record) for record in records])
+    return index
+
+
+def _row(home: Path, record: Record) -> IndexRow:
+    folder = home / FOLDER
+    page, thumbnail = (name if (folder / name).is_file() else None for name in _files(record["target"]))
+    done, error = record["status"] == "done", record["error"]
+    reason = "" if error is None else _without_paths(error["message"], record["source"], home)
+    skipped = record["status"] == "skipped"
+    return IndexRow(
+        name=record["name"],
+        page=page if done else None,
+        thumbnail=thumbnail if done else None,
+        shape_before=_three(record.get("shape_before")),
+        shape_after=_three(record.get("shape_after")),
+        spacing_before_mm=_three(record.get("spacing_before_mm")),
+        spacing_after_mm=_three(record.get("spacing_after_mm")),
+        seconds=record.get("seconds"),
+        warnings=tuple(_without_paths(w, record["source"], home) for w in record.get("warnings", ())),
+        failure=None if done or skipped else f"{error['class']}: {reason}",
+        left_out=reason if skipped else None,
+    )
+
+
+def _without_paths(sentence: str, source: str, home: Path) -> str:
+    """A sentence with file names in place of paths, which may tell more than a page that is passed on should."""
+    places = [Path(source).absolute(), Path(source), home.absolute(), home]
+    for place in sorted({str(p) for p in places if len(p.parts) > 1}, key=len, reverse=True):
+        sentence = sentence.replace(place, Path(place).name)
+    return sentence
+
+
+def _files(target: str) -> tuple[str, str]:
+    return page_of(target), thumbnail_of(target)
+
+
+def _three(values: Sequence[Any] | None) -> tuple[Any, Any, Any] | None:
+    """A list of a JSON record as the tuple it was."""
+    if values is None:
+        return None
+    x, y, z = values
+    return x, y, z

@@ -1,0 +1,181 @@
+"""What is left to do: scans against the manifest of earlier runs."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import saint_cli
+from saint_cli import shipped
+from saint_cli.batch import pages
+from saint_cli.batch.find import Findings, Scan
+from saint_cli.batch.ledger import Books, Record
+from saint_cli.batch.names import name_of
+from saint_cli.errors import DeadlyJobError, GeometryError, SaintError, UnreadableError, UsageError, WeightsError
+from saint_cli.jobs import Job
+
+DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+
+LASTING = (UnreadableError.__name__, GeometryError.__name__, DeadlyJobError.__name__)
+"""Failures that the same input, options and version of saint lead to again; others may pass."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job to run, and what its record in the manifest says whatever comes of it.
+
+    target: path of the result below ``home``. voxels: of the result, for estimates; 0 where unknown.
+    """
+
+    home: Path
+    target: str
+    job: Job
+    entry: Record
+    voxels: int = 0
+
+
+@dataclass
+class Plan:
+    """Tasks to run, records that still hold (done, failed or skipped before), new failures, and what was left out."""
+
+    home: Path
+    tasks: list[Task] = field(default_factory=list)
+    kept: list[Record] = field(default_factory=list)
+    refused: list[Record] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    ignored: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How to treat earlier results: try every failure again, replace what this batch did not write.
+
+    pages: every job also makes its quality-control page.
+    """
+
+    retry_failed: bool = False
+    overwrite: bool = False
+    pages: bool = True
+
+
+def make_plan(home: Path, found: Findings, targets: Sequence[str], books: Books, wishes: Wishes) -> Plan:
+    """Sort scans into what is to be run and what is settled."""
+    hashes = {model: _hash(model) for model in {scan.job.engine.model for scan in found.scans}}
+    plan = Plan(home, skipped=list(found.skipped), ignored=dict(found.ignored))
+    for scan, target in zip(found.scans, targets, strict=True):
+        entry = _entry(scan, target, hashes[scan.job.engine.model])
+        record = books.latest.get(target)
+        error = scan.error or _unwritable(scan, home / target, ours=wishes.overwrite or target in books.written)
+        if error is not None:
+            plan.refused.append(failure(entry, error))
+        elif record is not None and _holds(record, entry, home, wishes):
+            plan.kept.append(record)
+        else:
+            engine = replace(scan.job.engine, model=_from_anywhere(scan.job.engine.model))
+            job = replace(scan.job, source=scan.job.source.absolute(), target=(home / target).absolute())
+            job = replace(job, engine=engine, overwrite=True)
+            if wishes.pages:
+                folder = (home / pages.FOLDER).absolute()
+                job = replace(job, page=folder / pages.page_of(target), thumbnail=folder / pages.thumbnail_of(target))
+            voxels = int(entry["voxels_after"] or 0)
+            plan.tasks.append(Task(home.absolute(), target, job, entry, voxels))
+    return plan
+
+
+def failure(entry: Record, error: SaintError) -> Record:
+    """The record of a job that came to nothing."""
+    told = {"class": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+    return {**entry, "status": FAILED, "error": told}
+
+
+def is_same(record: Record | None, other: Record) -> bool:
+    """Whether a record says what the last one said, so that it need not be written again."""
+    names = ("key", "status", "error")
+    return record is not None and all(record.get(name) == other.get(name) for name in names)
+
+
+def _holds(record: Record, entry: Record, home: Path, wishes: Wishes) -> bool:
+    """Whether nothing has changed since a record was written, so that its job need not run again."""
+    if record["key"] != entry["key"]:
+        return False
+    if record["status"] == DONE:
+        wanted = [Path(home, record["target"])]
+        if wishes.pages:
+            wanted.append(home / pages.FOLDER / pages.page_of(record["target"]))
+        return all(path.exists() for path in wanted)
+    if wishes.retry_failed:
+        return False
+    if record["status"] == SKIPPED:
+        return True
+    same_version = record.get("versions", {}).get("saint") == saint_cli.__version__
+    return bool(same_version and record["error"]["class"] in LASTING)
+
+
+def _unwritable(scan: Scan, target: Path, *, ours: bool) -> SaintError | None:
+    """Why the result cannot go where it belongs, as far as can be told without running the job."""
+    if name_of(target.name) == target.name and scan.job.series is None:  # read as DICOM, each has a series
+        return UsageError(f"{scan.job.source}: DICOM can only be written of DICOM; choose another format with --to")
+    if target.exists() and not ours:
+        return UsageError(f"{target}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
+    return None
+
+
+def _hash(model: str) -> str | None:
+    try:
+        return shipped.sha256(model)
+    except WeightsError:
+        return None  # the job itself will tell
+
+
+def _from_anywhere(model: str) -> str:
+    """The name of shipped weights, or a path that holds in any working directory."""
+    return model if model in shipped.manifest() else str(Path(model).absolute())
+
+
+def _entry(scan: Scan, target: str, weights: str | None) -> Record:
+    """What a record says of a job before it runs."""
+    options = _options(scan.job)
+    fingerprint = _fingerprint(scan)
+    key = _digest({"input": fingerprint, "options": options, "weights": weights})
+    voxels = None if scan.shape is None else int(scan.shape[0] * scan.shape[1] * scan.shape[2] * scan.finer)
+    return {
+        "name": name_of(target),
+        "target": target,
+        "source": str(scan.job.source),
+        "key": key,
+        "fingerprint": fingerprint,
+        "options": options,
+        "model": scan.job.engine.model,
+        "weights_sha256": weights,
+        "shape_before": scan.shape,
+        "spacing_before_mm": scan.spacing_mm,
+        "voxels_after": voxels,
+        "versions": {"saint": saint_cli.__version__},
+    }
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """What changes the result: not where or with how many threads it is computed."""
+    chosen = {**asdict(job.grid), **asdict(job.choices), "precision": job.engine.precision}
+    names = ("series", "volume", "modality", "keep_slice_thickness", "refuse_labels", "split_runs")
+    return chosen | {name: getattr(job, name) for name in names}
+
+
+def _fingerprint(scan: Scan) -> str:
+    """Names, sizes and times of change of the files that a result depends on; moving them all changes nothing."""
+    folder = scan.job.source if scan.job.source.is_dir() else scan.job.source.parent
+    found = []
+    for file in scan.files:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
+        found.append([name, stat.st_size, stat.st_mtime_ns])
+    return _digest(sorted(found))
+
+
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode("ascii")).hexdigest()

@@ -1,0 +1,139 @@
+"""A batch from the user's order to what came of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saint_cli import shipped
+from saint_cli.batch import finish, ledger, names
+from saint_cli.batch.find import Findings, Rules, find
+from saint_cli.batch.inputs import roots
+from saint_cli.batch.ledger import Record
+from saint_cli.batch.plan import Plan, Wishes, is_same, make_plan
+from saint_cli.io import partial
+from saint_cli.jobs import Engine
+
+if TYPE_CHECKING:
+    from saint_cli.batch.estimate import Clock
+    from saint_cli.batch.run import Progress
+    from saint_cli.engine import Crew
+
+# The engine, and what needs it, is imported once there is a job to run: Dask and torch take seconds.
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for.
+
+    form: format of the results, a key of ``names.ENDINGS``. engine: as the jobs of the command line have it.
+    workers: how many on this machine, None for as many as fit. scheduler: of a running cluster.
+    """
+
+    inputs: tuple[Path, ...]
+    rules: Rules
+    wishes: Wishes
+    engine: Engine
+    form: str = "nii.gz"
+    name_template: str = names.TEMPLATE
+    workers: int | None = None
+    scheduler: str | None = None
+
+    @property
+    def home(self) -> Path:
+        """The folder of results."""
+        return self.rules.out
+
+
+def look(order: Order, tell: Callable[[int], None]) -> Findings:
+    """Find the scans of an order; ``tell`` is called with their number now and then."""
+    return find(roots(order.inputs), order.rules, tell)
+
+
+def draft(order: Order, found: Findings) -> Plan:
+    """What an order leaves to do.
+
+    Raises:
+        WeightsError: the command line names no model or weights file.
+    """
+    shipped.find(order.engine.model)
+    targets = names.targets(found.scans, order.name_template, order.form)
+    return make_plan(order.home, found, targets, ledger.read(order.home), order.wishes)
+
+
+def hire(order: Order, plan: Plan) -> "tuple[Crew, Clock]":
+    """The workers for a plan, and how long it will take them, told from earlier jobs of the folder if there are any.
+
+    Raises:
+        UsageError: a device or precision that this machine does not have.
+    """
+    from saint_cli import compute
+    from saint_cli.batch.estimate import Clock, Machine, crew_for
+    from saint_cli.engine import Crew
+
+    if order.scheduler is not None:
+        crew = Crew(scheduler=order.scheduler)
+    else:
+        chosen = compute.choose(order.engine.device, order.engine.precision, order.engine.batch_size)
+        machine, gpus = Machine.here(), compute.count_gpus(order.engine.device)
+        crew = crew_for(plan.tasks, max(1, machine.cores // (order.engine.threads or 1)), machine.free_mb, gpus)
+        if chosen.device.type != "cpu" and not gpus:
+            crew = replace(crew, workers=1)
+        workers = order.workers or crew.workers
+        crew = replace(crew, workers=workers, threads=order.engine.threads or max(1, machine.cores // workers))
+    return crew, Clock(crew, ledger.read(order.home).latest.values())
+
+
+def carry_out(
+    order: Order, found: Findings, watch: "Callable[[Progress, Record | None], None]", told: Callable[[str], None]
+) -> finish.Summary:
+    """Run what is left to do, and record it; ``watch`` sees every start and end, ``told`` gets sentences.
+
+    Raises:
+        OutputError: another batch writes to the same folder, or it cannot be written.
+        EngineError: no cluster, or it went away.
+    """
+    began = time.monotonic()
+    if not found.scans:
+        return finish.finish(Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0)
+    records: list[Record] = []
+    with ledger.open_ledger(order.home) as books:
+        plan, latest = draft(order, found), ledger.read(order.home).latest
+        for record in plan.refused:
+            if not is_same(latest.get(record["target"]), record):
+                books.append(record | {"ended": datetime.now(UTC).isoformat(timespec="seconds")})
+        if plan.tasks:
+            from saint_cli.batch.run import run
+            from saint_cli.engine import open_fleet
+
+            crew, clock = hire(order, plan)
+            told(_announced(crew, len(plan.tasks), clock.left(plan.tasks)))
+            progress = None
+            try:
+                with open_fleet(crew) as fleet:
+                    for progress, record_or_none in run(plan, books, fleet, clock):
+                        watch(progress, record_or_none)
+                        records += [] if record_or_none is None else [record_or_none]
+            except BaseException:  # Ctrl-C and SIGTERM too: the workers are gone now, in the middle of their jobs
+                if progress is not None and crew.scheduler is None:
+                    _tidy(progress)
+                raise
+        return finish.finish(plan, records, time.monotonic() - began)
+
+
+def _tidy(progress: "Progress") -> None:
+    """Remove what the jobs that were running had written of their files."""
+    for target in progress.running:
+        job = progress.waiting[target].job
+        for path in (job.target, job.uncertainty, job.page, job.preview, job.thumbnail):
+            if path is not None:
+                partial.remove_stale(path.parent, path)
+
+
+def _announced(crew: "Crew", jobs: int, seconds: float) -> str:
+    if crew.scheduler is not None:
+        return f"{jobs} jobs for the cluster at {crew.scheduler}"
+    each = "a GPU each" if crew.gpus else f"{crew.threads} thread{'s' * (crew.threads > 1)} each"
+    return f"{jobs} jobs, {crew.workers} worker{'s' * (crew.workers > 1)} with {each}, about {finish.duration(seconds)}"

@@ -1,0 +1,88 @@
+"""One job on a worker: run it, and leave a receipt of what came of it."""
+
+import platform
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import saint_cli
+from saint_cli.batch import ledger
+from saint_cli.batch.ledger import Record
+from saint_cli.batch.plan import DONE, SKIPPED, Task, failure
+from saint_cli.choices import silent
+from saint_cli.engine import Seat
+from saint_cli.errors import LabelMapError, OutputError, SaintError
+from saint_cli.jobs import Job, run_job
+
+VERSIONS = {
+    "saint": saint_cli.__version__,
+    "torch": version("torch"),
+    "numpy": version("numpy"),
+    "python": platform.python_version(),
+}
+
+
+def work(task: Task, seat: Seat) -> Record:
+    """Run a job unless its receipt tells that it ran already; every failure becomes a record."""
+    if not ledger.is_home(task.home):
+        return failure(task.entry, OutputError(f"{task.home}: this worker does not see it; use a shared file system"))
+    earlier = ledger.receipt(task.home, task.target)
+    if earlier is not None and earlier["key"] == task.entry["key"] and earlier["status"] != "begun":
+        return earlier
+    try:
+        ledger.write_receipt(task.home, {**task.entry, "status": "begun"})
+    except OSError as error:
+        return failure(task.entry, OutputError(f"{task.home}: cannot be written ({error.strerror or error})"))
+    _forget_peak_memory()
+    began = time.perf_counter()
+    record = _outcome(task, seat)
+    record |= {"versions": VERSIONS, "ended": datetime.now(UTC).isoformat(timespec="seconds")}
+    record["threads"] = task.job.engine.threads or seat.threads
+    record.setdefault("seconds", round(time.perf_counter() - began, 2))
+    with suppress(OSError):  # the record itself still reaches the manifest
+        ledger.write_receipt(task.home, record)
+    return record
+
+
+def _outcome(task: Task, seat: Seat) -> Record:
+    try:
+        done = run_job(_seated(task.job, seat), silent)
+    except LabelMapError as error:
+        return failure(task.entry, error) | {"status": SKIPPED}
+    except SaintError as error:
+        return failure(task.entry, error)
+    except MemoryError:
+        return failure(task.entry, SaintError("not enough memory; try fewer --workers"))
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return failure(task.entry, OutputError(f"{error.strerror or type(error).__name__}{where}"))
+    except Exception as error:  # a fault of saint: its text may quote the file, so only where it arose is told
+        return failure(task.entry, SaintError(f"{type(error).__name__} in {_place(error)}; please report this"))
+    told = asdict(done)
+    del told["source"], told["target"]
+    return {**task.entry, **told, "status": DONE, "error": None}
+
+
+def _seated(job: Job, seat: Seat) -> Job:
+    """The job with the threads of its worker, and its GPU where one was assigned and the user named none."""
+    engine = job.engine
+    if engine.threads is None:
+        engine = replace(engine, threads=seat.threads)
+    if seat.gpu is not None and engine.device in ("auto", "cuda"):
+        engine = replace(engine, device=f"cuda:{seat.gpu}")
+    return replace(job, engine=engine)
+
+
+def _forget_peak_memory() -> None:
+    """Let the kernel measure the peak afresh, so that a job is not told another's."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _place(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"

@@ -1,0 +1,87 @@
+"""``saint batch``: every thick-slice scan of folders, files and tables."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from saint_cli.cli import examples, options
+
+
+def batch(
+    *,
+    inputs: Annotated[list[Path], Argument(metavar="IN...", help="Folders, files, patterns, .csv or .jsonl.")],
+    out: Annotated[Path, Argument(metavar="OUT_DIR", help="Folder of the results and of manifest.jsonl.")],
+    to: Annotated[str, Option("--to", help="Format: nii.gz, nrrd, mha or dicom.")] = "nii.gz",
+    name_template: Annotated[
+        str, Option("--name-template", help="Names of results, of {path}, {folder}, {name}, {series}.")
+    ] = "{path}",
+    factor: options.Factor = None,
+    spacing: options.Spacing = None,
+    isotropic: options.Isotropic = False,
+    axis: options.Axis = None,
+    split_runs: options.SplitRuns = False,
+    modality: options.Modality = "auto",
+    model: options.Model = "base",
+    directions: options.Directions = 2,
+    tta: options.Tta = False,
+    match_noise: options.MatchNoise = False,
+    regenerate: options.Regenerate = False,
+    extrapolate: options.Extrapolate = False,
+    keep_slice_thickness: options.KeepSliceThickness = False,
+    max_memory: options.MaxMemory = None,
+    no_skip_air: options.NoSkipAir = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    batch_size: options.BatchSize = "auto",
+    threads: Annotated[int | None, Option("--threads", help="CPU threads of a job; default its share.")] = None,
+    workers: Annotated[int | None, Option("--workers", help="Jobs at once; default what fits here.")] = None,
+    scheduler: Annotated[
+        str | None, Option("--scheduler", help="A Dask cluster: tcp://HOST:PORT or its scheduler file.")
+    ] = None,
+    include: Annotated[
+        str | None, Option("--include", help="Also take stacks left out otherwise: derived, label.")
+    ] = None,
+    pages: Annotated[
+        bool, Option(help="A page of pictures per scan; takes an eighth of the time, more if small.")
+    ] = True,
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Try every failed scan again.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that no batch wrote.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan and its time; write nothing.")] = False,
+    quiet: options.Quiet = False,
+    as_json: options.SummaryAsJson = False,
+) -> None:
+    """Upsample every scan that is found, on all cores, GPUs or a cluster; a failure stops nothing."""
+    given = dict(locals())
+    from saint_cli import console
+    from saint_cli.batch import names, whole
+    from saint_cli.batch.find import Rules
+    from saint_cli.batch.plan import Wishes
+    from saint_cli.cli import batch_view, chosen, words
+
+    words.one_of("--to", to, tuple(names.ENDINGS))
+    kinds = frozenset(words.listed("--include", include, ("derived", "label")) if include is not None else ())
+    words.at_least("--workers", workers, 1)
+    rules = Rules(chosen.template(given, refuse_labels="label" not in kinds), out, kinds)
+    order = whole.Order(
+        tuple(inputs), rules, Wishes(retry_failed, overwrite, pages), chosen.job_of(given).engine,
+        to, name_template, workers, scheduler,
+    )  # fmt: skip
+    with console.progress(quiet=quiet or as_json) as report:
+        found = whole.look(order, lambda count: report("scans found", count, 0))
+    if dry_run:
+        batch_view.show_plan(order, whole.draft(order, found), as_json=as_json)
+        return
+    with batch_view.board(quiet=quiet or as_json) as (watch, told):
+        summary = whole.carry_out(order, found, watch, told)
+    if as_json:
+        console.show_json(summary.document())
+    elif quiet:
+        batch_view.tell_failed(summary.of("failed"))
+    else:
+        batch_view.show_summary(summary)
+    raise typer.Exit(summary.exit_code)
+
+
+batch.__doc__ = f"{batch.__doc__}\n{examples.BATCH}"

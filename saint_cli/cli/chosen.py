@@ -1,0 +1,91 @@
+"""From the options that a user chose to a job, for one scan and for every row of a table."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from saint_cli.jobs import Job
+
+GRID = ("factor", "spacing", "isotropic")
+"""Options that say how fine to interpolate: of a table's row, any of them replaces all of the command line."""
+
+KINDS: dict[str, type] = {
+    **{"factor": int, "spacing": float, "isotropic": bool, "axis": str, "extrapolate": bool},
+    **{"model": str, "directions": int, "tta": bool, "match_noise": bool, "regenerate": bool, "precision": str},
+    **{"series": str, "volume": int, "modality": str, "keep_slice_thickness": bool, "split_runs": bool},
+}
+"""What a row of a table may say of its scan, in the words of the options."""
+
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def job_of(chosen: Mapping[str, Any]) -> "Job":
+    """A job, its source and target still open, of options by name; those that are missing have their defaults.
+
+    Raises:
+        UsageError: a value that an option cannot have, or options that do not go together.
+    """
+    from saint_cli.choices import Choices
+    from saint_cli.cli import words
+    from saint_cli.jobs import Engine, Grid, Job
+
+    def said(name: str, default: Any = None) -> Any:
+        value = chosen.get(name)
+        return default if value is None else value
+
+    spacing = words.grid_spacing(said("spacing"), said("isotropic", False), said("factor"))
+    return Job(
+        Path(),
+        Path(),
+        Grid(said("factor"), spacing, words.axis(said("axis")), said("extrapolate", False)),
+        Engine(
+            said("model", "base"),
+            said("device", "auto"),
+            said("precision", "auto"),
+            words.batch_size(said("batch_size", "auto")),
+            words.at_least("--threads", said("threads"), 1),
+            words.memory(said("max_memory")),
+        ),
+        Choices(
+            words.directions(said("directions", 2)),
+            said("regenerate", False),
+            said("tta", False),
+            said("match_noise", False),
+            not said("no_skip_air", False),
+        ),
+        said("series"),
+        words.modality(said("modality", "auto")),
+        said("overwrite", False),
+        volume=words.at_least("--volume", said("volume"), 1),
+        keep_slice_thickness=said("keep_slice_thickness", False),
+        split_runs=said("split_runs", False),
+    )
+
+
+def differing(chosen: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
+    """The options of the command line with those of a table's row in their place.
+
+    Raises:
+        UsageError: a column that is no option, a value of the wrong kind.
+    """
+    from saint_cli.errors import UsageError
+
+    own: dict[str, Any] = {}
+    for column, text in row.items():
+        name = column.replace("-", "_").lower()
+        if name not in KINDS:
+            raise UsageError(f"'{column}' is no column of a table of scans; use source, name, {', '.join(KINDS)}")
+        try:
+            own[name] = TRUTH[text.lower()] if KINDS[name] is bool else KINDS[name](text)
+        except (KeyError, ValueError):
+            raise UsageError(f"'{text}' in column '{column}' is no {KINDS[name].__name__}") from None
+    base = {name: value for name, value in chosen.items() if not (name in GRID and set(GRID) & set(own))}
+    return base | own
+
+
+def template(chosen: Mapping[str, Any], *, refuse_labels: bool) -> "Callable[[Mapping[str, str]], Job]":
+    """What makes a batch's jobs: the options of the command line, differing where a table's row says so."""
+    from dataclasses import replace
+
+    return lambda row: replace(job_of(differing(chosen, row)), refuse_labels=refuse_labels)

@@ -1,0 +1,51 @@
+"""Options that several commands share, each declared once; defaults stand in the commands, for they differ.
+
+typer reads them from the annotations of a command: ``axis: options.Axis = None``.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+Source = Annotated[Path, Argument(metavar="INPUT", help="NIfTI, NRRD or MHA file, or DICOM: folder, zip, DICOMDIR.")]
+Target = Annotated[Path, Option("-o", "--output", help="File (.nii, .nii.gz, .nrrd, .mha) or DICOM folder.")]
+
+# which slices to make
+Factor = Annotated[
+    int | None, Option("-f", "--factor", help="How many times as many slices, 2…16, whole; else give --spacing.")
+]
+Spacing = Annotated[float | None, Option("--spacing", help="Wanted distance between slices, mm.")]
+Isotropic = Annotated[bool, Option("--isotropic", help="As fine as in-plane; the default.")]
+Axis = Annotated[str | None, Option("--axis", help="Through-plane voxel axis: x, y or z.")]
+Extrapolate = Annotated[bool, Option("--extrapolate", help="Go on past the last slice (N·r).")]
+
+# what to read
+Series = Annotated[str | None, Option("--series", help="Which DICOM series: number or UID.")]
+ChosenVolume = Annotated[int | None, Option("--volume", help="Which volume of a 4-D scan, from 1.")]
+SplitRuns = Annotated[bool, Option("--split-runs", help="Of unevenly spaced DICOM slices: the longest even run.")]
+Modality = Annotated[str, Option("--modality", help="auto, ct or mr: how to read intensities.")]
+
+# how to compute
+Model = Annotated[str, Option("-m", "--model", help="base, fast, or a weights file.")]
+Directions = Annotated[int, Option("--directions", help="2, or 4 with both diagonals.")]
+Tta = Annotated[bool, Option("--tta", help="Average over flips: a little better, 4 times the time.")]
+MatchNoise = Annotated[bool, Option("--match-noise", help="Make synthesised CT slices as noisy as acquired ones.")]
+Regenerate = Annotated[bool, Option("--regenerate", help="Run acquired slices through the networks too.")]
+Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str, Option("--precision", help="auto, fp32, bf16 or fp16.")]
+BatchSize = Annotated[str, Option("--batch-size", help="Slices at once; auto fits the device.")]
+MaxMemory = Annotated[str | None, Option("--max-memory", help="Most memory to use, e.g. 4GB; the rest goes to TMPDIR.")]
+NoSkipAir = Annotated[bool, Option("--no-skip-air", help="Run the networks on the air around the patient too.")]
+Threads = Annotated[int | None, Option("--threads", help="CPU threads; default all cores.")]
+
+# what to write and print
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
+Uncertainty = Annotated[
+    Path | None, Option("--uncertainty", help="Also write every voxel's expected error, HU, to this file.")
+]
+Page = Annotated[Path | None, Option("--report", help="Also write a quality-control page (.html) of the scan.")]
+Preview = Annotated[Path | None, Option("--preview", help="Also write a picture (.png, .jpg), before beside after.")]
+KeepSliceThickness = Annotated[bool, Option("--keep-slice-thickness", help="Keep SliceThickness in DICOM output.")]
+Quiet = Annotated[bool, Option("-q", "--quiet", help="Print nothing but errors.")]
+SummaryAsJson = Annotated[bool, Option("--json", help="Print the summary as JSON.")]

@@ -1,0 +1,111 @@
+"""What is refused before anything is computed, and what is only remarked on."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saint_cli import intensity, io, memory, shipped
+from saint_cli.errors import LabelMapError, UsageError
+from saint_cli.geometry import SliceGrid
+from saint_cli.jobs.job import Job
+from saint_cli.volume import Volume
+
+if TYPE_CHECKING:
+    from saint_cli import weights
+
+ERROR_BYTES = 4
+"""Of each voxel of the expected error, float32."""
+
+PAGE_ENDINGS, PICTURE_ENDINGS = (".html", ".htm"), (".png", ".jpg", ".jpeg")
+
+
+def refuse_words(job: Job) -> None:
+    """What can be refused from the job alone: its files, its options, its model.
+
+    Raises:
+        UsageError: files that are the input or each other, options that do not go together or fit no machine.
+        OutputError: a file that cannot be written, or exists.
+        WeightsError: no such model.
+        UnreadableError: a source that is missing or of no known format.
+    """
+    io.check_outputs(job.source, job.target, _beside(job), overwrite=job.overwrite)
+    io.find_format(job.source)
+    _refuse_uncalibrated_choices(job)
+    job.engine.check()
+
+
+def _beside(job: Job) -> list[io.Beside]:
+    """The files that are wanted besides the result."""
+    wanted = (
+        ("--uncertainty", job.uncertainty, io.ENDINGS),
+        ("--report", job.page, PAGE_ENDINGS),
+        ("--preview", job.preview, PICTURE_ENDINGS),
+        ("the thumbnail", job.thumbnail, PICTURE_ENDINGS),
+    )
+    return [io.Beside(option, path, endings) for option, path, endings in wanted if path is not None]
+
+
+def _refuse_uncalibrated_choices(job: Job) -> None:
+    """Refuse choices for which the error was never measured."""
+    if job.uncertainty is None:
+        return
+    for option, chosen in (
+        ("--directions 4", job.choices.directions != 2),
+        ("--tta", job.choices.tta),
+        ("--match-noise", job.choices.match_noise),
+    ):
+        if chosen:
+            raise UsageError(f"--uncertainty was calibrated without {option}; leave one of them out")
+    if job.grid.extrapolate:
+        raise UsageError("--uncertainty knows nothing beyond the last acquired slice; leave out --extrapolate")
+
+
+def refuse_scan(job: Job, volume: Volume, grid: SliceGrid) -> None:
+    """What can be refused once the scan is known.
+
+    Raises:
+        LabelMapError: labels, where those are not wanted.
+        UsageError, OutputError: a result that its format, or the disk, cannot hold.
+    """
+    if job.refuse_labels and (labels := io.count_labels(volume.voxels)):
+        raise LabelMapError(f"{job.source}: looks like labels ({labels} distinct values), not intensities")
+    io.check_result(volume, grid, job.target)
+    if job.uncertainty is not None:
+        wide = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
+        io.check_result(wide, grid, job.uncertainty)
+
+
+def refuse_uncalibrated(job: Job, volume: Volume, model: "weights.SaintModel") -> None:
+    """Refuse to tell an error that was never measured for these weights or such a scan.
+
+    Raises:
+        UsageError: weights without a calibration, a scan that is not CT.
+    """
+    if job.uncertainty is None:
+        return
+    if model.calibration is None:
+        raise UsageError(
+            f"--uncertainty: the weights {job.engine.model} carry no calibration; benchmarks/calibrate.py adds one"
+        )
+    if not intensity.is_ct(volume):
+        raise UsageError(f"--uncertainty: {job.source} is not CT, and errors are known in HU only")
+
+
+def residual_bytes(job: Job, volume: Volume, grid: SliceGrid) -> int:
+    """What may be held of the networks' residuals; refuses what this machine, or the user, has no memory for."""
+    voxels = volume.voxels.size // grid.acquired * grid.count
+    written = voxels * (volume.voxels.itemsize + (0 if job.uncertainty is None else ERROR_BYTES))
+    return memory.residual_bytes(volume.voxels.nbytes, volume.voxels.size, written, job.engine.max_memory)
+
+
+def with_notes(volume: Volume, grid: SliceGrid, model: str) -> Volume:
+    """The volume with a warning for each thing that makes its result less than it seems."""
+    if not intensity.is_ct(volume):
+        seen = "; the shipped weights have only seen CT" if model in shipped.manifest() else ""
+        volume = volume.with_warning(f"not CT: intensities were normalised by percentiles{seen}")
+    window, offset = grid.locate()
+    beyond = int(((window == grid.acquired - 1) & (offset > 0)).sum())
+    if beyond:
+        volume = volume.with_warning(f"the last {beyond} slices lie beyond the last acquired one and repeat it")
+    return volume

@@ -1,0 +1,167 @@
+"""What one job is: the scan, the slices that are wanted, the networks, the files; and what a finished one tells.
+
+Rooms that need torch are imported where they are used: jobs can be planned, and refused, without waiting for it.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saint_cli import devices, geometry, shipped
+from saint_cli.choices import Choices
+from saint_cli.errors import UsageError
+from saint_cli.geometry import SliceGrid
+from saint_cli.volume import Volume
+
+if TYPE_CHECKING:
+    from saint_cli import compute, weights
+
+SLICE_AXIS = 2
+"""The voxel axis along which a DICOM stack's slices follow each other, whatever their spacing."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the user wants between the slices; with neither factor nor spacing, isotropic voxels.
+
+    factor: integer 2...16; spacing_mm: any target; axis: 0, 1, 2 or None for the one with the largest spacing
+    (for DICOM, the one along which slices follow each other);
+    extrapolate: go on beyond the last acquired slice, repeating it, as far as the paper's tensor shape does.
+    """
+
+    factor: int | None = None
+    spacing_mm: float | None = None
+    axis: int | None = None
+    extrapolate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.factor is not None and self.spacing_mm is not None:
+            raise UsageError("--factor and --spacing both say how fine to interpolate; give one")
+
+    def on(self, volume: Volume) -> SliceGrid:
+        """The slice grid of one volume.
+
+        Raises:
+            UsageError: the wanted spacing is not finer than the volume's, or more than 16 times finer.
+            GeometryError: no axis is clearly through-plane and none is named; fewer than two slices.
+        """
+        chosen = self.factor is not None or self.spacing_mm is not None
+        axis = self.axis
+        if axis is None and volume.header.source_format == "DICOM":
+            axis = SLICE_AXIS
+        if axis is None:
+            axis = geometry.through_plane_axis(volume.spacing_mm, allow_isotropic=chosen)
+        acquired = volume.shape[axis]
+        if self.factor is not None:
+            return geometry.grid_by_factor(acquired, axis, self.factor, extrapolate=self.extrapolate)
+        spacing = volume.spacing_mm
+        in_plane = min(s for i, s in enumerate(spacing) if i != axis)
+        target = in_plane if self.spacing_mm is None else self.spacing_mm
+        return geometry.grid_by_spacing(acquired, axis, spacing[axis], target, extrapolate=self.extrapolate)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Which networks to run and on what, in the words of the command line; ``max_memory`` in bytes."""
+
+    model: str = "base"
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    max_memory: int | None = None
+
+    def check(self) -> None:
+        """Refuse what needs no torch to be refused.
+
+        Raises:
+            UsageError: words that fit no machine.
+            WeightsError: no such model or file.
+        """
+        devices.check(self.device, self.precision, self.batch_size, self.threads)
+        shipped.find(self.model)
+
+    def start(self) -> "tuple[weights.SaintModel, compute.Compute]":
+        """The loaded networks and the chosen device.
+
+        Raises:
+            UsageError: a device, precision or number of threads that cannot be had.
+            WeightsError: no such model, or a damaged one.
+        """
+        from saint_cli import compute, weights
+
+        machine = compute.choose(self.device, self.precision, self.batch_size)
+        compute.set_threads(self.threads)
+        return weights.load_model(self.model), machine
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan to upsample.
+
+    modality: "CT" or "MR" overrules what the file says or leaves open; series, volume, split_runs:
+    as ``io.read_volume`` has them;
+    uncertainty: a second file, for the expected absolute error of every output voxel, HU;
+    keep_slice_thickness: DICOM output keeps the source's SliceThickness;
+    refuse_labels: what looks like a label map is an error, not a warning.
+    page, preview, thumbnail: files for the quality-control page (.html) and for pictures of the result (.png, .jpg).
+    """
+
+    source: Path
+    target: Path
+    grid: Grid = Grid()
+    engine: Engine = Engine()
+    choices: Choices = field(default_factory=Choices)
+    series: str | None = None
+    modality: str | None = None
+    overwrite: bool = False
+    uncertainty: Path | None = None
+    volume: int | None = None
+    keep_slice_thickness: bool = False
+    split_runs: bool = False
+    refuse_labels: bool = False
+    page: Path | None = None
+    preview: Path | None = None
+    thumbnail: Path | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished job tells: shapes and spacings (mm) before and after, time and peak resident memory."""
+
+    source: str
+    target: str
+    shape_before: tuple[int, int, int]
+    shape_after: tuple[int, int, int]
+    spacing_before_mm: tuple[float, float, float]
+    spacing_after_mm: tuple[float, float, float]
+    axis: str
+    acquired_kept: int
+    model: str
+    weights_sha256: str
+    device: str
+    precision: str
+    seconds: float
+    peak_memory_mb: float | None
+    warnings: tuple[str, ...] = field(default=())
+    uncertainty: str | None = None
+    page: str | None = None
+    preview: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """One line: shape and spacing before and after, axis, acquired slices kept, time, memory, path."""
+        sides = [
+            f"{'x'.join(map(str, shape))} at {' x '.join(f'{s:.4g}' for s in spacing)} mm"
+            for shape, spacing in (
+                (self.shape_before, self.spacing_before_mm),
+                (self.shape_after, self.spacing_after_mm),
+            )
+        ]
+        memory = "" if self.peak_memory_mb is None else f", {self.peak_memory_mb / 1000:.1f} GB"
+        acquired = self.shape_before["xyz".index(self.axis)]
+        kept = f"{self.acquired_kept} of {acquired} acquired slices kept as they are"
+        error = "" if self.uncertainty is None else f", expected error in HU: {self.uncertainty}"
+        page = "" if self.page is None else f", page: {self.page}"
+        how = f"along {self.axis}, {kept}, {self.seconds:.1f} s{memory}"
+        return f"{sides[0]} -> {sides[1]} {how}: {self.target}{error}{page}"

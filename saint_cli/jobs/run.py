@@ -1,0 +1,153 @@
+"""One job, from file to file."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saint_cli import io
+from saint_cli.choices import Choices, Report
+from saint_cli.geometry import SliceGrid
+from saint_cli.jobs import checks
+from saint_cli.jobs.job import Done, Engine, Job
+from saint_cli.volume import Volume
+
+if TYPE_CHECKING:
+    from saint_cli import compute, pipeline, weights
+    from saint_cli.quality import About
+
+
+def run_job(job: Job, report: Report) -> Done:
+    """Read, upsample, write; everything that can be refused is refused before any voxel is computed.
+
+    Raises:
+        SaintError: of the kind that fits; the target is then as it was before.
+    """
+    began = time.perf_counter()
+    checks.refuse_words(job)
+    report("reading", 0, 1)
+    started = _starting(job.engine)
+    volume = io.read_volume(job.source, series=job.series, volume=job.volume, split_runs=job.split_runs)
+    report("reading", 1, 1)
+    if job.modality is not None:
+        volume = replace(volume, header=replace(volume.header, modality=job.modality))
+    grid = job.grid.on(volume)
+    checks.refuse_scan(job, volume, grid)
+    held = checks.residual_bytes(job, volume, grid)
+    model, engine = started()
+    engine = replace(engine, residual_bytes=held)
+    checks.refuse_uncalibrated(job, volume, model)
+    noted = checks.with_notes(volume, grid, job.engine.model)
+    from saint_cli import compute, pipeline
+
+    compute.set_threads(job.engine.threads)  # once more, for OpenMP counts them per thread
+    restoration = pipeline.restore(noted, model, grid, engine, job.choices, report)
+    result = restoration.result()
+    done = _done(job, (volume, result), grid, model, engine)
+    done = replace(done, seconds=round(time.perf_counter() - began, 2))
+    _write(job, done, restoration, result, engine, report)
+    return replace(done, seconds=round(time.perf_counter() - began, 2), peak_memory_mb=_peak_memory_mb())
+
+
+def _write(
+    job: Job, done: Done, restoration: "pipeline.Restoration", result: Volume, engine: "compute.Compute", report: Report
+) -> None:
+    """Write all that is wanted, the result last, so that it only appears when all went well."""
+    if any((job.page, job.preview, job.thumbnail)):
+        from saint_cli import quality
+
+        wanted = quality.Wanted(job.page, job.preview, job.thumbnail)
+        quality.write(wanted, _about(job, done), restoration, result, engine, report)
+    report("writing", 0, 1)
+    if job.uncertainty is not None:
+        io.write_volume(restoration.error(), job.uncertainty, overwrite=job.overwrite)
+    io.write_volume(result, job.target, overwrite=job.overwrite, keep_slice_thickness=job.keep_slice_thickness)
+    report("writing", 1, 1)
+
+
+def _starting(engine: Engine) -> "Callable[[], tuple[weights.SaintModel, compute.Compute]]":
+    """Start the engine beside what the caller does meanwhile; the result waits for it, and raises what it raised."""
+    future: Future[tuple[weights.SaintModel, compute.Compute]] = Future()
+
+    def start() -> None:
+        try:
+            future.set_result(engine.start())
+        except BaseException as error:  # told by the one who waits
+            future.set_exception(error)
+
+    threading.Thread(target=start, name="saint-start").start()  # no daemon: Python cannot end amid an import of torch
+    return future.result
+
+
+def _done(
+    job: Job, volumes: tuple[Volume, Volume], grid: SliceGrid, model: "weights.SaintModel", engine: "compute.Compute"
+) -> Done:
+    """What came of it, but for time and memory, which the caller knows when all is written."""
+    before, after = volumes
+    return Done(
+        source=str(job.source),
+        target=str(job.target),
+        shape_before=before.shape,
+        shape_after=after.shape,
+        spacing_before_mm=before.spacing_mm,
+        spacing_after_mm=after.spacing_mm,
+        axis="xyz"[grid.axis],
+        acquired_kept=0 if job.choices.regenerate else int((grid.locate()[1] == 0).sum()),
+        model=model.name,
+        weights_sha256=model.sha256,
+        device=str(engine.device),
+        precision=str(engine.precision).removeprefix("torch."),
+        seconds=0.0,
+        peak_memory_mb=None,
+        warnings=after.header.warnings,
+        uncertainty=None if job.uncertainty is None else str(job.uncertainty),
+        page=None if job.page is None else str(job.page),
+        preview=None if job.preview is None else str(job.preview),
+    )
+
+
+def _about(job: Job, done: Done) -> "About":
+    """What the page says of the job; of paths the names alone, and no UID."""
+    from saint_cli.quality import About
+
+    grid, choices = job.grid, job.choices
+    options = {
+        "-m": Path(job.engine.model).name,
+        "--factor": grid.factor,
+        "--spacing": grid.spacing_mm,
+        "--isotropic": grid.factor is None and grid.spacing_mm is None,
+        "--axis": None if grid.axis is None else "xyz"[grid.axis],
+        "--extrapolate": grid.extrapolate,
+        "--modality": job.modality,
+        "--volume": job.volume,
+        "--series": job.series if job.series is not None and job.series.isdigit() else None,
+        "--directions": None if choices.directions == Choices.directions else choices.directions,
+        "--tta": choices.tta,
+        "--match-noise": choices.match_noise,
+        "--regenerate": choices.regenerate,
+        "--no-skip-air": not choices.skip_air,
+        "--split-runs": job.split_runs,
+        "--keep-slice-thickness": job.keep_slice_thickness,
+    }
+    told = {name: getattr(done, name) for name in ("model", "weights_sha256", "device", "precision", "seconds")}
+    return About(
+        source=Path(done.source).absolute().name,
+        target=Path(done.target).absolute().name,
+        acquired_kept=done.acquired_kept,
+        options=options,
+        warnings=done.warnings,
+        **told,
+    )
+
+
+def _peak_memory_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # bytes on macOS, kilobytes on Linux

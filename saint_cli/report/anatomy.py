@@ -1,0 +1,95 @@
+"""Volumes turned so that their axes run along the patient, and planes of them hung as radiologists hang them."""
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from saint_cli.geometry import spacing_mm
+
+PLANES = ("sagittal", "coronal", "axial")
+"""The plane that fixes the patient axis left (0), posterior (1), superior (2)."""
+
+LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
+"""Where each patient axis comes from and where it goes."""
+
+
+@dataclass(frozen=True)
+class Upright:
+    """A volume whose voxel axes run, as nearly as they can, to the patient's left, back and head.
+
+    voxels: [left, posterior, superior], a view of the source's; affine_lps: 4x4, of these axes;
+    order: which source axis became each of these; flipped: which of these run against their source axis.
+    """
+
+    voxels: np.ndarray
+    affine_lps: np.ndarray
+    order: tuple[int, ...]
+    flipped: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, voxels: np.ndarray, affine_lps: np.ndarray) -> "Upright":
+        """Turn [x, y, z] voxels by exchanging and flipping axes only: an oblique scan stays oblique."""
+        directions = affine_lps[:3, :3] / np.linalg.norm(affine_lps[:3, :3], axis=0)  # [patient axis, voxel axis]
+        order = max(permutations(range(3)), key=lambda o: sum(abs(directions[i, axis]) for i, axis in enumerate(o)))
+        turned, affine = voxels.transpose(order), affine_lps[:, [*order, 3]].copy()
+        flipped = tuple(bool(affine[i, i] < 0) for i in range(3))
+        for i in range(3):
+            if flipped[i]:
+                affine[:3, 3] += affine[:3, i] * (turned.shape[i] - 1)
+                affine[:3, i] *= -1
+                turned = np.flip(turned, i)
+        return cls(turned, affine, order, flipped)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along left, posterior and superior, mm."""
+        return spacing_mm(self.affine_lps)
+
+    @property
+    def oblique_degrees(self) -> float:
+        """Largest angle between an axis and the patient axis that it is named after."""
+        cosines = [self.affine_lps[i, i] / s for i, s in enumerate(self.spacing_mm)]
+        return float(np.degrees(np.arccos(np.clip(min(cosines), -1, 1))))
+
+    def axis(self, source_axis: int) -> int:
+        """The axis of this volume that a voxel axis of the source became."""
+        return self.order.index(source_axis)
+
+    def source_index(self, axis: int, index: int) -> int:
+        """The index, along the source's own axis, of a plane of this volume."""
+        return self.voxels.shape[axis] - 1 - index if self.flipped[axis] else index
+
+
+def sides(fixed: int) -> tuple[int, int]:
+    """Which axis of an upright volume runs across a picture of the plane that fixes another, and which along it."""
+    across, along = (axis for axis in range(3) if axis != fixed)
+    return across, along
+
+
+def plane_of(voxels: np.ndarray, fixed: int, index: int) -> np.ndarray:
+    """The plane [lower axis, higher axis] at ``index`` of an axis: a view; ``take`` copies a turned volume."""
+    return np.asarray(np.moveaxis(voxels, fixed, 0)[index])
+
+
+def hung(plane: np.ndarray, fixed: int) -> np.ndarray:
+    """A plane [lower axis, higher axis] as a picture [rows, columns]: head up, patient's left or back on the right."""
+    return plane.T if fixed == 2 else plane.T[::-1]
+
+
+def edges(fixed: int) -> tuple[str, str, str, str]:
+    """Letters for the left, right, upper and lower edge of a plane's picture."""
+    across, along = sides(fixed)
+    upper, lower = LETTERS[along] if fixed == 2 else LETTERS[along][::-1]
+    return (*LETTERS[across], upper, lower)
+
+
+def middle(voxels: np.ndarray, above: float) -> tuple[int, int, int]:
+    """The voxel in whose three planes the median voxel brighter than ``above`` lies; the centre where none is."""
+    strides = [max(1, n // 128) for n in voxels.shape]
+    bright = voxels[tuple(slice(None, None, s) for s in strides)] > above
+    if not bright.any():
+        bright = np.ones(bright.shape, bool)
+    medians = (int(np.median(hits)) for hits in np.nonzero(bright))
+    x, y, z = (m * s for m, s in zip(medians, strides, strict=True))
+    return x, y, z

@@ -1,0 +1,120 @@
+"""Bone as a surface seen from the front, shaded by slope and depth, in the manner of the paper's Fig. 1."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from saint_cli.report import cuts
+from saint_cli.report.cuts import Pair
+
+BONE_HU = 220.0
+"""Surface of what is drawn: cancellous bone and up."""
+
+AIR_HU, METAL_HU = -1000.0, 3000.0
+"""What stands for voxels that are not finite."""
+
+SMOOTHING_VOXELS = 0.7
+"""Gaussian before the surface is looked for, in the plane, so that noise does not grain it; the same for both."""
+
+LIGHT = np.array([0.35, -0.75, 0.55])
+"""Where the light comes from (left, posterior, superior): in front of the patient, above, over a shoulder."""
+
+AMBIENT, FADE = 0.18, 0.55
+"""Least brightness of a surface, and how much of it the farthest one loses."""
+
+LEAST_SHARE = 0.004
+"""Share of the picture that must be bone for a rendering to be worth looking at."""
+
+Rows = Callable[[int], np.ndarray]
+"""The axial plane [left, posterior] of scanner values at a row of the output."""
+
+
+def render(pair: Pair) -> tuple[np.ndarray, np.ndarray] | None:
+    """Before and after as uint8 [rows, columns] of square pixels, or None where hardly any bone is seen.
+
+    Before is interpolated linearly between the acquired slices, as a workstation does it.
+    """
+    shaded = [_shaded(rows, pair) for rows in (_before(pair), _after(pair))]
+    if np.mean(shaded[1] > 0) < LEAST_SHARE:
+        return None
+    before, after = (_square(picture, pair.after.spacing_mm) for picture in shaded)
+    return before, after
+
+
+def _square(picture: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """A picture of the coronal grid with square pixels, of a handy size."""
+    from PIL import Image
+
+    sides = picture.shape[1] * spacing_mm[0], picture.shape[0] * spacing_mm[2]
+    pixels = min(cuts.LONGEST_PIXELS, max(cuts.SHORTEST_PIXELS, *picture.shape))
+    columns, rows = (max(1, round(pixels * side / max(sides))) for side in sides)
+    return np.asarray(Image.fromarray(picture).resize((columns, rows), Image.Resampling.BICUBIC))
+
+
+def _after(pair: Pair) -> Rows:
+    return lambda k: _plane(pair.after.voxels, k)
+
+
+def _before(pair: Pair) -> Rows:
+    """Linear interpolation of the acquired slices at the output's voxels."""
+    voxels, axis = pair.before.voxels, pair.through
+    step = pair.after.spacing_mm[axis] / pair.before.spacing_mm[axis]
+    first = pair.offset_mm / pair.before.spacing_mm[axis]
+    position = np.clip(first + np.arange(pair.after.voxels.shape[axis]) * step, 0, voxels.shape[axis] - 1)
+    below = np.floor(position).astype(int)
+    above, t = np.minimum(below + 1, voxels.shape[axis] - 1), (position - below).astype(np.float32)
+    if axis == 2:
+        return lambda k: _plane(voxels, below[k]) * (1 - t[k]) + _plane(voxels, above[k]) * t[k]
+    share = t[:, None] if axis == 0 else t
+
+    def across(k: int) -> np.ndarray:
+        plane = _plane(voxels, k)
+        return np.asarray(plane.take(below, axis) * (1 - share) + plane.take(above, axis) * share)
+
+    return across
+
+
+def _plane(voxels: np.ndarray, k: int) -> np.ndarray:
+    """An axial plane as float32; what is not finite is air, infinity metal."""
+    plane = voxels[:, :, k].astype(np.float32)
+    return np.nan_to_num(plane, copy=False, nan=AIR_HU, posinf=METAL_HU, neginf=AIR_HU)
+
+
+def _shaded(rows: Rows, pair: Pair) -> np.ndarray:
+    """uint8 [rows, columns], head up; 0 where no bone is hit."""
+    spacing, (width, depth, height) = pair.after.spacing_mm, pair.after.voxels.shape
+    picture = np.zeros((height, width), np.uint8)
+    planes = [_smooth(rows(k)) for k in range(min(2, height))]
+    planes = [planes[0], *planes]  # below, own, above; the ends are repeated
+    for k in range(height):
+        own = planes[1]
+        above = planes[-1] if k + 1 < height else own
+        picture[height - 1 - k] = _shaded_row(planes[0], own, above, spacing, depth)
+        planes = [own, above, _smooth(rows(k + 2)) if k + 2 < height else above]
+    return picture
+
+
+def _smooth(plane: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    smoothed: np.ndarray = gaussian_filter(plane, SMOOTHING_VOXELS, radius=1)
+    return smoothed
+
+
+def _shaded_row(
+    below: np.ndarray, own: np.ndarray, above: np.ndarray, spacing: tuple[float, float, float], depth: int
+) -> np.ndarray:
+    """(width,) uint8 of one row: the first bone voxel behind each column of the front."""
+    bone = own > BONE_HU
+    hit = np.asarray(bone.any(1))
+    x, y = np.flatnonzero(hit), bone.argmax(1)[hit]
+    left, right = np.maximum(x - 1, 0), np.minimum(x + 1, own.shape[0] - 1)
+    front, back = np.maximum(y - 1, 0), np.minimum(y + 1, depth - 1)
+    slope = np.stack([own[right, y] - own[left, y], own[x, back] - own[x, front], above[x, y] - below[x, y]], -1)
+    slope /= 2 * np.array(spacing, np.float32)
+    outward = -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-6)
+    facing = np.clip(outward @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
+    near = 1 - FADE * y / depth
+    shade = np.zeros(len(hit), np.uint8)
+    shade[hit] = np.rint(255 * np.clip((AMBIENT + (1 - AMBIENT) * facing) * near, 0.02, 1))
+    return shade

@@ -1,0 +1,56 @@
+"""Grey levels: which values are black and which white, by the names that radiologists give to windows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Window:
+    """Scanner values from ``low`` (black) to ``high`` (white)."""
+
+    name: str
+    low: float
+    high: float
+    unit: str = ""
+
+    @property
+    def range(self) -> str:
+        """The values in words."""
+        digits = 0 if abs(self.high - self.low) >= 20 else 3
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.low:.{digits}f} to {self.high:.{digits}f}{unit}".replace("-", "−")  # noqa: RUF001  (a minus)
+
+    def grey(self, picture: np.ndarray) -> np.ndarray:
+        """Scanner values of any shape as uint8, black to white; what is not a number is black."""
+        values = np.nan_to_num(picture.astype(np.float32), nan=self.low, posinf=self.high, neginf=self.low)
+        share = (values - self.low) / (self.high - self.low)
+        level: np.ndarray = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+        return level
+
+
+CT_WINDOWS = (
+    Window("Soft tissue", -160.0, 240.0, "HU"),
+    Window("Lung", -1350.0, 150.0, "HU"),
+    Window("Bone", -500.0, 1300.0, "HU"),
+)
+
+SHARES = (("Whole range", 0.5, 99.5), ("Darker tissue", 2.0, 80.0), ("Brighter tissue", 50.0, 99.9))
+"""Windows of what has no scale of its own (MR, PET): percentiles of the finite voxels."""
+
+
+def windows_for(voxels: np.ndarray, *, ct: bool) -> tuple[Window, ...]:
+    """Three windows that suit a volume of scanner values."""
+    if ct:
+        return CT_WINDOWS
+    sample = voxels[tuple(slice(None, None, max(1, n // 100)) for n in voxels.shape)]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        sample = np.zeros(1)
+    found = []
+    for name, *shares in SHARES:
+        low, high = (float(v) for v in np.percentile(sample, shares))
+        if high <= low:
+            low, high = float(sample.min()), max(float(sample.max()), float(sample.min()) + 1.0)
+        found.append(Window(f"{name} ({shares[0]:g} to {shares[1]:g} %)", low, high))
+    return tuple(found)

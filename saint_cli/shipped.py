@@ -1,0 +1,69 @@
+"""The models that come with saint: where they lie and what their manifest says; found before torch is loaded."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from saint_cli.errors import WeightsError
+
+PACKAGED = Path(__file__).parent / "_weights"
+CHECKOUT = Path(__file__).parent.parent / "weights"
+MANIFEST = "manifest.json"
+
+
+def shipped_folder() -> Path:
+    """Where the shipped weights lie: inside the installed package, or beside it in a source checkout."""
+    return PACKAGED if PACKAGED.is_dir() else CHECKOUT
+
+
+def manifest(folder: Path | None = None) -> dict[str, Any]:
+    """Model name to its manifest entry (file, sha256, parameters, training, figures); empty where there is none.
+
+    Raises:
+        WeightsError: the manifest is not one.
+    """
+    path = (folder or shipped_folder()) / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        models: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"]
+        if all(isinstance(entry[key], str) for entry in models.values() for key in ("file", "sha256")):
+            return models
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a shipped model by name, or of any weights by path.
+
+    Raises:
+        WeightsError: there is none; the message names the shipped models.
+    """
+    entry = manifest().get(name_or_path)
+    path = Path(name_or_path) if entry is None else shipped_folder() / str(entry["file"])
+    try:
+        found = path.is_file()
+    except OSError:  # a name that no file can have
+        found = False
+    if not found:
+        known = ", ".join(sorted(manifest())) or "none"
+        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known}")
+    return path
+
+
+def sha256(name_or_path: str) -> str:
+    """The sha256 of a weights file: what the manifest says of a shipped model, else that of the bytes.
+
+    Raises:
+        WeightsError: no such model or file, or one that cannot be read.
+    """
+    entry = manifest().get(name_or_path)
+    if entry is not None:
+        return str(entry["sha256"])
+    path = find(name_or_path)
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from None

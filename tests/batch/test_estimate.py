@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from saint_cli.batch.estimate import Clock, crew_for, memory_mb
+from saint_cli.batch.plan import Task
+from saint_cli.engine import Crew
+from saint_cli.jobs import Job
+
+
+def task(millions: float, model: str = "fast") -> Task:
+    voxels = int(millions * 1e6)
+    entry = {"model": model, "options": {"tta": False, "directions": 2}, "voxels_after": voxels}
+    return Task(Path(), "t", Job(Path(), Path()), entry, voxels)
+
+
+def test_bigger_scans_and_bigger_networks_take_longer_and_more_threads_less() -> None:
+    clock = Clock(Crew(1, 1))
+    assert clock.seconds(task(50)) > clock.seconds(task(5))
+    assert clock.seconds(task(50, "base")) > clock.seconds(task(50))
+    assert Clock(Crew(1, 4)).seconds(task(50)) < clock.seconds(task(50))
+
+
+def test_what_jobs_took_corrects_what_others_are_thought_to_take() -> None:
+    clock = Clock(Crew(1, 1))
+    assumed = clock.seconds(task(10))
+    clock.learn({**task(20).entry, "status": "done", "seconds": 3 * clock.seconds(task(20)), "device": "cpu"})
+    clock.learn({**task(20).entry, "status": "failed", "seconds": 1e6, "device": "cpu"})
+    assert clock.seconds(task(10)) == pytest.approx(3 * assumed)
+
+
+def test_workers_share_what_is_left() -> None:
+    tasks = [task(50) for _ in range(8)]
+    assert Clock(Crew(4)).left(tasks) == pytest.approx(Clock(Crew(1)).left(tasks) / 4)
+    assert Clock(Crew(1)).left(tasks, spent=1e9) == 0
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cores", "jobs_in_memory", "gpus", "wanted"),
+    [
+        (9, 8, 99, 0, Crew(8, 1)),
+        (9, 8, 2, 0, Crew(2, 4)),
+        (9, 8, 0, 0, Crew(1, 8)),
+        (3, 8, 99, 0, Crew(3, 2)),
+        (9, 8, 99, 2, Crew(2, 4, 2)),
+    ],
+    ids=["cores", "memory", "one at least", "no more than jobs", "GPUs"],
+)
+def test_workers_fit_cores_memory_and_gpus(jobs: int, cores: int, jobs_in_memory: int, gpus: int, wanted: Crew) -> None:
+    tasks = [task(50)] * jobs
+    assert crew_for(tasks, cores, memory_mb(tasks[0]) * (jobs_in_memory + 0.5), gpus) == wanted

@@ -1,0 +1,147 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import fabricate
+import nibabel as nib
+import numpy as np
+import pytest
+
+from saint_cli.batch.find import Findings, Rules, find
+from saint_cli.batch.inputs import Root, roots
+from saint_cli.errors import GeometryError, UnreadableError, UsageError
+from saint_cli.io import write_volume
+from saint_cli.jobs import Grid, Job, run_job
+
+FACTOR_2 = Job(Path(), Path(), Grid(factor=2))
+
+
+def found_in(folder: Path, *more: Path, job: Job = FACTOR_2, include: frozenset[str] = frozenset()) -> Findings:
+    return find(roots([folder, *more]), Rules(lambda row: job, folder / "out", include), lambda count: None)
+
+
+def paths(found: Findings) -> list[str]:
+    return sorted(scan.path for scan in found.scans if scan.error is None)
+
+
+def test_all_formats_of_a_tree_are_found_under_its_own_names(tmp_path: Path) -> None:
+    for name in ("a.nii", "b/c.nii.gz", "b/d.nrrd", "e/f.mha"):
+        write_volume(fabricate.volume(), tmp_path / name)
+    fabricate.save(fabricate.slices(), tmp_path / "p1" / "s1")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / ".hidden.nii").write_bytes(b"")
+    found = found_in(tmp_path)
+    assert paths(found) == ["a", "b/c", "b/d", "e/f", "p1/s1"]
+    assert found.ignored == {"not an image": 1}
+    assert {scan.finer for scan in found.scans} == {11 / 6}
+
+
+def test_a_folder_of_several_series_gives_a_scan_each_that_reads_that_series_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    fabricate.save(fabricate.slices(6), folder)
+    fabricate.save(fabricate.slices(4, modality="MR"), folder)
+    found = found_in(tmp_path)
+    assert paths(found) == ["study", "study"]
+    assert len({scan.tag for scan in found.scans}) == 2
+    shapes = set()
+    for n, scan in enumerate(found.scans):
+        tiny = replace(scan.job, target=tmp_path / f"{n}.nii", engine=replace(scan.job.engine, model="fast"))
+        shapes.add(run_job(tiny, lambda *_: None).shape_before)
+    assert shapes == {(16, 12, 6), (16, 12, 4)}
+
+
+def test_series_in_folders_of_their_own_keep_these_names_beside_a_stray_slice_above(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(6), tmp_path / "in" / "p1" / "thick")
+    fabricate.save(fabricate.slices(4, modality="MR"), tmp_path / "in" / "p1" / "mr")
+    stray = fabricate.slices(1, orientation=fabricate.OBLIQUE)
+    stray[0].SeriesInstanceUID += ".1"
+    fabricate.save(stray, tmp_path / "in")
+    found = found_in(tmp_path / "in")
+    assert paths(found) == ["p1/mr", "p1/thick"]
+    assert [reason for _, reason in found.skipped] == ["a single slice"]
+    assert {scan.job.source.name for scan in found.scans} == {"mr", "thick"}
+
+
+def test_names_hold_nothing_of_the_patient(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(6), tmp_path / "in")
+    fabricate.save(fabricate.slices(4, modality="MR"), tmp_path / "in")
+    assert "SECRET" not in repr(found_in(tmp_path / "in"))
+
+
+def test_localizers_derived_images_and_label_maps_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    derived = fabricate.slices()
+    for data in derived:
+        data.ImageType = ["DERIVED", "SECONDARY", "MPR"]
+    fabricate.save(derived, tmp_path / "mpr")
+    scout = fabricate.slices(3, modality="MR")
+    for data in scout:
+        data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    fabricate.save(scout, tmp_path / "scout")
+    labels = nib.Nifti1Image(np.zeros((8, 8, 4), np.uint8), np.diag([1, 1, 5, 1]))
+    labels.header.set_intent(1002)
+    nib.save(labels, tmp_path / "seg.nii")
+    found = found_in(tmp_path)
+    assert not found.scans
+    told = dict(found.skipped)
+    assert told["mpr"].startswith("a derived image")
+    assert told["seg"].startswith("a label map")
+    assert "localizer" in told["scout"]
+    assert paths(found_in(tmp_path, include=frozenset({"derived", "label"}))) == ["mpr", "seg"]
+
+
+def test_what_is_fine_enough_already_is_left_out(tmp_path: Path) -> None:
+    write_volume(fabricate.volume(affine_lps=np.diag([1.0, 1.0, 1.05, 1.0])), tmp_path / "thin.nii")
+    found = found_in(tmp_path, job=Job(Path(), Path()))
+    assert not found.scans
+    assert "isotropic" in found.skipped[0][1]
+
+
+def test_broken_scans_are_failures_by_name(tmp_path: Path) -> None:
+    gap = fabricate.slices(8)
+    del gap[3]
+    fabricate.save(gap, tmp_path / "gap")
+    (tmp_path / "text.nii.gz").write_text("not an image, whatever its name says")
+    write_volume(fabricate.volume(), tmp_path / "short.nii")
+    (tmp_path / "short.nii").write_bytes((tmp_path / "short.nii").read_bytes()[:-100])
+    rgb = np.zeros((8, 8, 4), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    nib.save(nib.Nifti1Image(rgb, np.diag([1, 1, 5, 1])), tmp_path / "rgb.nii")
+    errors = {scan.path: type(scan.error) for scan in found_in(tmp_path).scans}
+    assert errors == {"gap": GeometryError, "text": UnreadableError, "short": UnreadableError, "rgb": UnreadableError}
+
+
+def test_results_are_never_inputs(tmp_path: Path) -> None:
+    write_volume(fabricate.volume(), tmp_path / "a.nii")
+    write_volume(fabricate.volume(), tmp_path / "out" / "b.nii")
+    assert paths(found_in(tmp_path)) == ["a"]
+    with pytest.raises(UsageError, match="output folder"):
+        found_in(tmp_path, tmp_path / "out" / "b.nii")
+
+
+def test_both_files_of_a_pair_are_one_scan_and_both_count(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.zeros((8, 8, 4), np.int16), np.diag([1, 1, 5, 1])), tmp_path / "pair.img")
+    (scan,) = found_in(tmp_path).scans
+    assert (scan.path, {file.name for file in scan.files}) == ("pair", {"pair.hdr", "pair.img"})
+
+
+def test_a_row_of_a_table_chooses_series_and_name(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(6), tmp_path / "study")
+    fabricate.save(fabricate.slices(4, modality="MR"), tmp_path / "study")
+    rules = Rules(lambda row: replace(FACTOR_2, series=row["series"]), tmp_path / "out")
+    found = find([Root(tmp_path / "study", {"series": "2"}, "the_second")], rules, lambda count: None)
+    assert [scan.path for scan in found.scans] == ["the_second"]
+
+
+def test_a_zip_of_a_series_is_a_scan_that_depends_on_the_zip(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "s")
+    shutil.make_archive(str(tmp_path / "in" / "study"), "zip", tmp_path / "s")
+    (scan,) = found_in(tmp_path / "in").scans
+    assert (scan.path, scan.files) == ("study", (tmp_path / "in" / "study.zip",))
+
+
+def test_even_runs_of_a_series_with_a_gap_are_scans_where_asked_for(tmp_path: Path) -> None:
+    gap = fabricate.slices(9)
+    del gap[4]
+    fabricate.save(gap, tmp_path / "in")
+    found = found_in(tmp_path / "in", job=replace(FACTOR_2, split_runs=True))
+    assert [scan.shape for scan in found.scans] == [(16, 12, 4), (16, 12, 4)]
+    assert all(scan.error is None for scan in found.scans)

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from saint_cli.batch.find import Scan
+from saint_cli.batch.names import name_of, targets
+from saint_cli.errors import UsageError
+from saint_cli.jobs import Job
+
+
+def scans(*paths: str) -> list[Scan]:
+    return [Scan(path, f"{path} number {n}", Job(Path(), Path()), ()) for n, path in enumerate(paths)]
+
+
+def test_names_mirror_the_tree() -> None:
+    assert targets(scans("a/b", "c"), "{path}", "nii.gz") == ["a/b.nii.gz", "c.nii.gz"]
+
+
+def test_equal_names_get_digits_of_their_own_that_do_not_depend_on_the_others() -> None:
+    same = scans("a", "A", "a")
+    names = targets(same, "{path}", "mha")
+    assert len(set(names)) == 3
+    assert targets(same[::-1], "{path}", "mha") == names[::-1]
+    assert targets([*same, *scans("b")], "{path}", "mha") == [*names, "b.mha"]
+
+
+def test_a_dicom_folder_never_holds_another_result() -> None:
+    outer, inner = targets(scans("a", "a/b"), "{path}", "dicom")
+    assert outer.startswith("a-")
+    assert inner == "a/b"
+    assert targets(scans("scan.v2"), "{path}", "dicom") == ["scan_v2"]
+
+
+def test_a_template_names_results() -> None:
+    assert targets(scans("p/s"), "{folder}/x4_{name}", "nrrd") == ["p/x4_s.nrrd"]
+    (name,) = targets(scans("p/s"), "{series}", "nrrd")
+    assert len(name) == len("01234567.nrrd")
+
+
+@pytest.mark.parametrize("template", ["{patient}", "{", "{0}", "../{name}", "/x/{name}", "{path.x}"])
+def test_a_template_that_leads_elsewhere_is_refused(template: str) -> None:
+    with pytest.raises(UsageError, match="--name-template"):
+        targets(scans("a"), template, "mha")
+
+
+def test_the_books_of_the_folder_are_not_overwritten() -> None:
+    assert targets(scans("report"), "{path}", "dicom")[0].startswith("report-")
+
+
+def test_the_name_is_the_target_without_its_ending() -> None:
+    assert [name_of(target) for target in ("a/b.nii.gz", "c.mha", "d")] == ["a/b", "c", "d"]

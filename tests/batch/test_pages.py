@@ -1,0 +1,42 @@
+from pathlib import Path
+from typing import Any
+
+from saint_cli.batch import pages
+
+
+def record(target: str, status: str = "done", **more: Any) -> dict[str, Any]:
+    error = None if status == "done" else {"class": "GeometryError", "message": "<2> slices", "exit_code": 4}
+    error = error and error | {"message": f"/data/Doe/{target}: <2> slices"}
+    plain = {
+        "source": f"/data/Doe/{target}",
+        "name": target.removesuffix(".nii.gz"),
+        "target": target,
+        "status": status,
+        "error": error,
+    }
+    return {**plain, "shape_before": [9, 8, 3], "spacing_before_mm": [1.0, 1.0, 4.0], **more}
+
+
+def test_the_list_links_to_pages_that_are_there_and_tells_why_others_are_not(tmp_path: Path) -> None:
+    done = record("a/one.nii.gz", seconds=3.5, warnings=["odd"], shape_after=[9, 8, 9], spacing_after_mm=[1, 1, 1.0])
+    for name in (pages.page_of(done["target"]), pages.thumbnail_of(done["target"])):
+        path = tmp_path / "report" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    others = [record("two.nii.gz", "failed"), record("three.nii.gz", "skipped"), record("four.nii.gz")]
+    index = pages.write(tmp_path, [done, *others])
+    text = index.read_text(encoding="utf-8")
+    assert index == tmp_path / "report" / "index.html"
+    assert "./a/one.html" in text
+    assert "./thumbnails/a/one.jpg" in text
+    assert "GeometryError: two.nii.gz: &lt;2&gt; slices" in text
+    assert "left out: three.nii.gz: &lt;2&gt; slices" in text
+    assert "four.html" not in text
+    assert "Doe" not in text
+
+
+def test_a_failure_keeps_no_link_to_the_page_of_an_earlier_success(tmp_path: Path) -> None:
+    page = tmp_path / "report" / pages.page_of("one.nii.gz")
+    page.parent.mkdir()
+    page.write_text("")
+    assert "one.html" not in pages.write(tmp_path, [record("one.nii.gz", "failed")]).read_text(encoding="utf-8")

@@ -1,0 +1,122 @@
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import fabricate
+import pytest
+
+from saint_cli.batch import ledger
+from saint_cli.batch.find import Rules, find
+from saint_cli.batch.inputs import roots
+from saint_cli.batch.ledger import Books
+from saint_cli.batch.names import targets
+from saint_cli.batch.plan import Plan, Wishes, make_plan
+from saint_cli.choices import Choices
+from saint_cli.io import write_volume
+from saint_cli.jobs import Engine, Grid, Job
+
+FAST = Job(Path(), Path(), Grid(factor=2), Engine("fast"))
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "a.nii"
+    write_volume(fabricate.volume(), path)
+    return path
+
+
+def planned(scan: Path, books: Books, job: Job = FAST, wishes: Wishes = Wishes(), form: str = "mha") -> Plan:  # noqa: B008
+    home = scan.parent.parent / "out"
+    found = find(roots([scan.parent]), Rules(lambda row: job, home), lambda count: None)
+    return make_plan(home, found, targets(found.scans, "{path}", form), books, wishes)
+
+
+def books_after(plan: Plan, status: str, error: str | None = None) -> Books:
+    """The books as they are when the plan's only job has ended; its result exists where it is done."""
+    (task,) = plan.tasks
+    told = None if error is None else {"class": error, "message": "", "exit_code": 3}
+    books = Books()
+    books.add(json.loads(json.dumps({**task.entry, "status": status, "error": told})))
+    if status == "done":
+        for file in (task.job.target, task.job.page):
+            assert file is not None
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    return books
+
+
+def test_what_is_done_and_unchanged_is_kept(scan: Path) -> None:
+    books = books_after(planned(scan, Books()), "done")
+    plan = planned(scan, books)
+    assert (len(plan.tasks), len(plan.kept)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        replace(FAST, grid=Grid(factor=3)),
+        replace(FAST, engine=Engine("base")),
+        replace(FAST, choices=Choices(tta=True)),
+        replace(FAST, modality="MR"),
+    ],
+    ids=["grid", "weights", "method", "modality"],
+)
+def test_other_options_or_weights_are_a_reason_to_run_again(scan: Path, job: Job) -> None:
+    books = books_after(planned(scan, Books()), "done")
+    assert len(planned(scan, books, job).tasks) == 1
+
+
+def test_other_devices_and_threads_are_not(scan: Path) -> None:
+    books = books_after(planned(scan, Books()), "done")
+    assert not planned(scan, books, replace(FAST, engine=Engine("fast", "cpu", "auto", 3, 7))).tasks
+
+
+def test_a_touched_input_or_a_result_that_is_gone_is_a_reason_to_run_again(scan: Path) -> None:
+    books = books_after(planned(scan, Books()), "done")
+    os.utime(scan, (1, 1))
+    assert len(planned(scan, books).tasks) == 1
+    books = Books()
+    shutil.rmtree(scan.parent.parent / "out")
+    books = books_after(planned(scan, Books()), "done")
+    (scan.parent.parent / "out" / "a.mha").unlink()
+    assert len(planned(scan, books).tasks) == 1
+
+
+def test_a_page_that_is_gone_is_a_reason_to_run_again_where_pages_are_wanted(scan: Path) -> None:
+    books = books_after(planned(scan, Books()), "done")
+    (page,) = (scan.parent.parent / "out" / "report").rglob("*.html")
+    page.unlink()
+    assert len(planned(scan, books).tasks) == 1
+    assert not planned(scan, books, wishes=Wishes(pages=False)).tasks
+
+
+def test_failures_that_lie_in_the_input_are_only_tried_again_on_demand_and_others_always(scan: Path) -> None:
+    for error, again in (("UnreadableError", 0), ("GeometryError", 0), ("OutputError", 1), ("EngineError", 1)):
+        books = books_after(planned(scan, Books()), "failed", error)
+        assert len(planned(scan, books).tasks) == again
+        assert len(planned(scan, books, wishes=Wishes(retry_failed=True)).tasks) == 1
+    books.latest["a.mha"] |= {"versions": {"saint": "0.0.1"}, "error": {"class": "UnreadableError"}}
+    assert len(planned(scan, books).tasks) == 1
+
+
+def test_files_that_no_batch_wrote_are_not_replaced_unless_asked(scan: Path) -> None:
+    target = scan.parent.parent / "out" / "a.mha"
+    target.parent.mkdir()
+    target.touch()
+    assert planned(scan, Books()).refused[0]["error"]["class"] == "UsageError"
+    assert len(planned(scan, Books(), wishes=Wishes(overwrite=True)).tasks) == 1
+    begun = Books()
+    begun.add({"target": "a.mha", "status": "begun", "key": "k"})
+    assert len(planned(scan, begun).tasks) == 1
+
+
+def test_dicom_of_what_is_not_dicom_is_a_failure_before_anything_runs(scan: Path) -> None:
+    plan = planned(scan, Books(), form="dicom")
+    assert not plan.tasks
+    assert "DICOM" in plan.refused[0]["error"]["message"]
+
+
+def test_a_plan_needs_no_books(tmp_path: Path) -> None:
+    assert ledger.read(tmp_path / "nowhere") == Books()

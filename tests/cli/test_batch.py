@@ -1,0 +1,221 @@
+"""``saint batch`` from the command line: a whole folder, its books, reruns, and what is left after a violent end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import fabricate
+import nibabel as nib
+import numpy as np
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from saint_cli.cli import app
+from saint_cli.io import read_volume, write_volume
+
+OPTIONS = ("--factor", "2", "-m", "fast", "--workers", "1", "--threads", "1")
+
+
+def run(*arguments: object) -> Result:
+    """Run saint in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def program(*arguments: object) -> list[str]:
+    """The command line of saint as a process of its own."""
+    return [sys.executable, "-m", "saint_cli", *map(str, arguments)]
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    """The lines of the manifest that are whole."""
+    file = out / "manifest.jsonl"
+    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def states(out: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of every result."""
+    return {str(p.relative_to(out)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in sorted(out.rglob("*.nii.gz"))}
+
+
+def fill(folder: Path, count: int, shape: tuple[int, int, int] = (24, 20, 6)) -> Path:
+    """So many scans below a folder."""
+    for n in range(count):
+        write_volume(fabricate.volume(shape), folder / f"p{n}" / "ct.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Result]:
+    """Twenty inputs of which four are broken, and a first run over them."""
+    folder = tmp_path_factory.mktemp("trial")
+    source, out = fill(folder / "in", 13), folder / "out"
+    write_volume(fabricate.volume(), source / "x.nrrd")
+    write_volume(fabricate.volume(), source / "y.mha")
+    fabricate.save(fabricate.slices(), source / "series")
+    short = source / "truncated.nii.gz"
+    write_volume(fabricate.volume(), short)
+    short.write_bytes(short.read_bytes()[:-500])
+    gap = fabricate.slices(8)
+    del gap[4]
+    fabricate.save(gap, source / "gap")
+    rgb = np.zeros((8, 8, 4), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    nib.save(nib.Nifti1Image(rgb, np.diag([1, 1, 5, 1])), source / "colour.nii")
+    (source / "text.nii").write_text("not an image")
+    return source, out, run("batch", source, out, *OPTIONS)
+
+
+def test_a_broken_scan_stops_no_other_and_is_named(trial: tuple[Path, Path, Result]) -> None:
+    _, out, result = trial
+    assert result.exit_code == 8, result.output
+    assert Counter(record["status"] for record in records(out)) == {"done": 16, "failed": 4}
+    assert len(list(out.rglob("*.nii.gz"))) == 16
+    for name in ("truncated", "gap", "colour", "text"):
+        assert name in result.output
+    assert "SECRET" not in result.output + (out / "manifest.jsonl").read_text()
+
+
+def test_records_tell_what_a_page_or_a_script_needs(trial: tuple[Path, Path, Result]) -> None:
+    _, out, _ = trial
+    by_name = {record["name"]: record for record in records(out)}
+    done, failed = by_name["p0/ct"], by_name["gap"]
+    assert (done["shape_before"], done["shape_after"]) == ([24, 20, 6], [24, 20, 11])
+    assert done["spacing_after_mm"][2] == pytest.approx(2.5)
+    assert done["seconds"] > 0
+    assert len(done["weights_sha256"]) == 64
+    assert set(done["versions"]) == {"saint", "torch", "numpy", "python"}
+    assert (done["error"], failed["error"]["class"], failed["error"]["exit_code"]) == (None, "GeometryError", 4)
+
+
+def test_a_rerun_does_nothing_and_needs_neither_torch_nor_dask(trial: tuple[Path, Path, Result]) -> None:
+    source, out, _ = trial
+    before, manifest = states(out), (out / "manifest.jsonl").read_bytes()
+    watched = (
+        "import sys\nfrom saint_cli.cli import app\n"
+        "try:\n    app(prog_name='saint')\nexcept SystemExit as end:\n    code = end.code\n"
+        "assert not {'torch', 'distributed', 'dask'} & set(sys.modules)\nsys.exit(code)"
+    )
+    again = [sys.executable, "-c", watched, "batch", source, out, *OPTIONS]
+    done = subprocess.run(list(map(str, again)), capture_output=True, text=True, check=False)
+    assert done.returncode == 8, done.stderr
+    assert "nothing to do" in done.stderr
+    assert (states(out), (out / "manifest.jsonl").read_bytes()) == (before, manifest)
+
+
+def test_touching_one_input_redoes_that_one(trial: tuple[Path, Path, Result]) -> None:
+    source, out, _ = trial
+    before = states(out)
+    os.utime(source / "p3" / "ct.nii.gz", (1, 1))
+    summary = json.loads(run("batch", source, out, *OPTIONS, "--json").stdout)
+    assert (summary["ran"], summary["done"], len(summary["failed"]), summary["exit_code"]) == (1, 16, 4, 8)
+    after = states(out)
+    assert [name for name in after if after[name] != before[name]] == ["p3/ct.nii.gz"]
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", 2)
+    result = run("batch", source, tmp_path / "out", *OPTIONS, "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert [job["target"] for job in plan["jobs"]] == ["p0/ct.nii.gz", "p1/ct.nii.gz"]
+    assert plan["seconds"] > 0
+    assert not (tmp_path / "out").exists()
+    assert "2 to do" in run("batch", source, tmp_path / "out", *OPTIONS, "--dry-run").output
+
+
+def test_nothing_to_upsample_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "readme.txt").touch()
+    result = run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS)
+    assert result.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_gives_every_scan_its_own_options(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    table = tmp_path / "scans.csv"
+    table.write_text("source,name,factor\np0/ct.nii.gz,four,4\np1/ct.nii.gz,,\nmissing.nii,,\n")
+    result = run("batch", table, tmp_path / "out", *OPTIONS, "--to", "mha")
+    assert result.exit_code == 8, result.output
+    shapes = {name: read_volume(tmp_path / "out" / f"{name}.mha").shape[2] for name in ("four", "ct")}
+    assert shapes == {"four": 21, "ct": 11}
+    assert "missing" in result.output
+    table.write_text("source,colour\np0/ct.nii.gz,red\n")
+    assert run("batch", table, tmp_path / "out2").exit_code == 2
+
+
+def test_label_maps_are_left_out_by_their_values_and_not_tried_again(tmp_path: Path) -> None:
+    labels = np.zeros((32, 32, 6), np.uint8)
+    labels[8:20, 8:20, 2:4] = 3
+    (tmp_path / "in").mkdir()
+    nib.save(nib.Nifti1Image(labels, np.diag([1, 1, 5, 1])), tmp_path / "in" / "organ.nii")
+    first = json.loads(run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS, "--json").stdout)
+    assert "labels" in first["skipped"][0]["reason"]
+    assert first["exit_code"] == 0
+    again = json.loads(run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS, "--json").stdout)
+    assert (again["ran"], again["kept"]) == (0, 1)
+
+
+def test_dicom_becomes_dicom(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "in" / "p1" / "s1")
+    result = run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS, "--to", "dicom")
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "out" / "p1" / "s1").glob("*.dcm"))) == 11
+
+
+def wait_for(condition: Any, seconds: float = 600) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["kill -9", "Ctrl-C", "SIGTERM"])
+def test_after_a_violent_end_nothing_is_half_done_lost_or_redone(tmp_path: Path, end: signal.Signals) -> None:
+    source, out = fill(tmp_path / "in", 5, (48, 40, 10)), tmp_path / "out"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it was ignored, the child would ignore it too
+    running = subprocess.Popen(program("batch", source, out, *OPTIONS), stderr=subprocess.PIPE)
+    wait_for(lambda: len(records(out)) >= 2)
+    children = psutil.Process(running.pid).children(recursive=True)
+    running.send_signal(end)
+    _, told = running.communicate()
+    assert running.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[end], told
+    assert b"Traceback" not in told
+    assert end == signal.SIGKILL or not list(out.rglob("*.partial"))
+    psutil.wait_procs(children, 30)
+    for result in out.rglob("*.nii.gz"):
+        read_volume(result)
+    before = {record["target"] for record in records(out)}
+    kept = {target: state for target, state in states(out).items() if target in before}
+    assert run("batch", source, out, *OPTIONS).exit_code == 0
+    assert len(states(out)) == 5
+    assert {target: states(out)[target] for target in before} == kept
+    assert max(Counter(record["target"] for record in records(out)).values()) == 1
+    assert not list(out.rglob("*.partial"))
+
+
+def test_a_killed_worker_costs_its_job_nothing_but_time(tmp_path: Path) -> None:
+    source, out = fill(tmp_path / "in", 4, (64, 60, 12)), tmp_path / "out"
+    running = subprocess.Popen(program("batch", source, out, *OPTIONS), stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(records(out)) >= 1)
+    biggest = max(psutil.Process(running.pid).children(recursive=True), key=lambda p: p.memory_info().rss)
+    biggest.kill()
+    assert running.wait() == 0
+    assert Counter(record["target"] for record in records(out)) == {f"p{n}/ct.nii.gz": 1 for n in range(4)}
+
+
+def test_two_batches_in_one_folder_are_refused(tmp_path: Path) -> None:
+    source, out = fill(tmp_path / "in", 2), tmp_path / "out"
+    running = subprocess.Popen(program("batch", source, out, *OPTIONS), stderr=subprocess.DEVNULL)
+    wait_for(lambda: (out / "manifest.jsonl").exists())
+    second = run("batch", source, out, *OPTIONS)
+    assert running.wait() == 0
+    assert second.exit_code == 5
+    assert "another saint batch" in second.output

@@ -1,0 +1,96 @@
+"""Wrong command lines and failures: one line on stderr, one exit code, and JSON where it was asked for."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from saint_cli.cli import app
+
+
+def run(*arguments: object) -> Result:
+    """Run saint in this process, where no input exists."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+UPSAMPLE = ("upsample", "a.nii", "-o", "b.nii")
+
+MISUSES = {
+    "fractional factor": ((*UPSAMPLE, "--factor", "2.5"), ("--factor 2.5 is no whole number", "--spacing MM")),
+    "short option": ((*UPSAMPLE, "-f", "two"), ("--factor two is no whole number", "--spacing MM")),
+    "word for an integer": ((*UPSAMPLE, "--threads", "all"), ("--threads all is no whole number",)),
+    "word for a number": ((*UPSAMPLE, "--spacing", "fine"), ("--spacing fine is no number",)),
+    "unknown option": ((*UPSAMPLE, "--facto", "2"), ("no such option: --facto", "--factor", "saint upsample --help")),
+    "missing output": (("upsample", "a.nii"), ("missing option '-o' / '--output'", "saint upsample --help")),
+    "option without value": (("upsample", "a.nii", "-o"), ("-o", "requires an argument")),
+    "one input too many": ((*UPSAMPLE, "c.nii"), ("c.nii", "saint upsample --help")),
+    "unknown option of saint": (("--fast",), ("no such option: --fast", "saint --help")),
+    "unknown command": (("upscale",), ("no such command 'upscale'", "saint --help")),
+    "missing argument": (("info",), ("missing argument", "saint info --help")),
+    "another command": (("train", "d", "--val", "v", "-o", "r", "--steps", "1e3"), ("--steps 1e3 is no whole number",)),
+}
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(name: str) -> None:
+    arguments, told = MISUSES[name]
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("saint: ")
+    assert result.stderr.count("\n") == 1
+    for words in told:
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("upsample", ["zip", "DICOMDIR"]),
+        ("info", ["zip", "DICOMDIR"]),
+        ("evaluate", ["zip", "3 or more"]),
+        ("train", ["(Eq. 1 of SAINT, CVPR 2020)"]),
+    ],
+)
+def test_help_names_what_can_be_read_what_is_needed_and_the_paper(
+    command: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    shown = run(command, "--help").stdout
+    for word in words:
+        assert word in shown
+
+
+def test_saint_alone_still_shows_its_help() -> None:
+    assert "Commands" in run().output
+
+
+FAILURES = [
+    ((*UPSAMPLE, "--json"), "UnreadableError", 3),
+    ((*UPSAMPLE, "--json", "--axis", "w"), "UsageError", 2),
+    ((*UPSAMPLE, "--json", "--factor", "2.5"), "UsageError", 2),
+    (("upsample", "a.nii", "-o", "/dev/null/b.nii", "--json"), "OutputError", 5),
+    (("evaluate", "a.nii", "--json"), "UnreadableError", 3),
+    (("evaluate", "a.nii", "--json", "--protocol", "mine"), "UsageError", 2),
+    (("info", "--json"), "UsageError", 2),
+]
+
+
+@pytest.mark.parametrize(("arguments", "kind", "code"), FAILURES)
+def test_with_json_a_failure_is_one_object_on_stdout_and_the_same_line_on_stderr(
+    arguments: tuple[str, ...], kind: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["exit_code"], found["error_class"]) == (code, code, kind)
+    assert result.stderr == f"saint: {found['error']}\n"
+
+
+def test_info_tells_the_error_of_each_path_in_its_array(tmp_path: Path) -> None:
+    (found,) = json.loads(run("info", "--json", tmp_path / "nowhere").stdout)
+    assert (found["error_class"], found["exit_code"]) == ("UnreadableError", 3)
+
+
+def test_without_json_a_failure_leaves_stdout_empty() -> None:
+    assert run(*UPSAMPLE).stdout == ""

@@ -1,0 +1,179 @@
+"""Targets appear whole or not at all, also where a folder must stay in its place, and after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import fabricate
+import numpy as np
+import pytest
+from fabricate import interpolated, saved_series
+
+import saint_cli
+from saint_cli.errors import OutputError
+from saint_cli.io import atomic, check_result, check_writable, partial, read_volume, write_volume
+from saint_cli.io.atomic import complete_or_absent, complete_or_absent_folder
+from saint_cli.volume import Volume
+
+NOBODY = 2**22 + 1
+"""A process number that Linux never gives."""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that counts as a mount point."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    monkeypatch.setattr(atomic, "_is_mount", lambda path: path.resolve() == folder)
+    return folder
+
+
+def dense(folder: Path, factor: int = 2) -> Volume:
+    if not folder.exists():
+        fabricate.save(fabricate.slices(), folder)
+    return interpolated(read_volume(folder), factor)
+
+
+def fill(folder: Path, names: str, *, overwrite: bool = False) -> None:
+    with complete_or_absent_folder(folder, overwrite=overwrite) as inside:
+        for name in names:
+            (inside / name).write_text(names)
+
+
+def test_an_empty_mount_point_is_filled_with_the_series(place: Path, tmp_path: Path) -> None:
+    volume, before = dense(tmp_path / "s"), place.stat().st_ino
+    check_writable(place)
+    write_volume(volume, place)
+    assert place.stat().st_ino == before
+    assert len(saved_series(place)) == len(list(place.iterdir())) == 11
+    np.testing.assert_array_equal(read_volume(place).voxels, volume.voxels)
+    with pytest.raises(OutputError, match="not empty"):
+        write_volume(volume, place)
+    write_volume(dense(tmp_path / "s", 3), place, overwrite=True)
+    assert len(list(place.iterdir())) == 16
+
+
+def test_the_working_folder_can_be_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = dense(tmp_path / "s")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    check_writable(Path())
+    write_volume(volume, Path())
+    assert len(list((tmp_path / "here").iterdir())) == 11
+
+
+def test_free_space_is_that_of_the_mounted_disk(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume, asked = dense(tmp_path / "s"), []
+    usage = atomic.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: asked.append(Path(path)) or usage)
+    assert volume.header.derivation is not None
+    check_result(read_volume(tmp_path / "s"), volume.header.derivation.grid, place)
+    assert asked == [place]
+
+
+def test_a_failure_in_a_folder_that_stays_leaves_what_was_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(place, "abc")
+    rename, count = Path.rename, []
+
+    def failing(self: Path, target: Path) -> Path:
+        count.append(target)
+        if len(count) == 5:  # three old names gone, one new one there
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OutputError, match="No space left"):
+        fill(place, "axyz", overwrite=True)
+    assert {file.name: file.read_text() for file in place.iterdir()} == dict.fromkeys("abc", "abc")
+
+
+def test_an_interrupt_while_a_folder_is_filled_leaves_it_empty(place: Path) -> None:
+    def interrupted() -> None:
+        with complete_or_absent_folder(place) as inside:
+            (inside / "a").write_text("half")
+            assert partial.is_ours(inside.name)
+            assert inside.parent == place
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(place.iterdir())
+
+
+def test_a_bind_mount_of_the_same_disk_is_known_by_the_list_of_mounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my out"
+    folder.mkdir()
+    assert not atomic.is_fixed(folder)
+    listed = str(folder).replace(" ", "\\040")
+    (tmp_path / "mountinfo").write_text(f"42 27 254:0 /data {listed} rw,relatime - ext4 /dev/vda rw\n")
+    monkeypatch.setattr(atomic, "MOUNTS", tmp_path / "mountinfo")
+    assert atomic.is_fixed(folder)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from saint_cli.io import atomic
+target = Path(sys.argv[1])
+if sys.argv[2] == "mount":
+    atomic._is_mount = lambda path: path == target
+writer = atomic.complete_or_absent if sys.argv[2] == "file" else atomic.complete_or_absent_folder
+with writer(target) as work:
+    if sys.argv[2] != "file":
+        (work / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "mount"])
+def test_what_a_killed_run_left_goes_with_the_next_run_to_the_same_target(kind: str, place: Path) -> None:
+    target = place if kind == "mount" else place.with_name("target")
+    home = place if kind == "mount" else place.parent
+    environment = {**os.environ, "PYTHONPATH": str(Path(saint_cli.__file__).parents[1])}
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(target), kind], env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = home.glob(".saint-*.partial")
+    check_writable(target.with_suffix(".nii") if kind == "file" else target)
+    if kind == "file":
+        with complete_or_absent(target) as file:
+            file.write(b"whole")
+    else:
+        fill(target, "abc")
+    assert not left.exists()
+    assert not list(home.glob(".saint-*"))
+
+
+def test_what_a_living_process_another_target_or_another_host_writes_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "out.nii"
+    mine = partial.name_for(target)
+    living = mine.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")
+    dead = mine.replace(f"-{os.getpid()}-", f"-{NOBODY}-")
+    host = partial._start(target).split("-")[2]
+    elsewhere = dead.replace(host, "0" * 8)
+    other = partial.name_for(tmp_path / "other.nii").replace(f"-{os.getpid()}-", f"-{NOBODY}-")
+    for name in (mine, living, dead, elsewhere, other):
+        (tmp_path / name).write_text("half")
+    with complete_or_absent(target) as file:
+        file.write(b"whole")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"out.nii", mine, living, elsewhere, other}
+
+
+def test_a_series_that_is_being_written_is_not_read(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(), tmp_path / "s")
+    fabricate.save(fabricate.slices(modality="MR"), folder / partial.name_for(folder))
+    assert read_volume(folder).shape == (16, 12, 6)
+
+
+def test_what_was_replaced_when_the_power_went_is_kept_until_the_new_one_stands(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    old = tmp_path / partial.name_for(target, "old").replace(f"-{os.getpid()}-", f"-{NOBODY}-")
+    fill(old, "abc")
+    with pytest.raises(OutputError, match="full"), complete_or_absent_folder(target):
+        raise OSError(28, "disk full")
+    assert len(list(old.iterdir())) == 3
+    fill(target, "xy")
+    assert not old.exists()

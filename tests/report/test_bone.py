@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report.scans import affine, pair
+
+from saint_cli.report import bone
+from saint_cli.report.anatomy import Upright
+from saint_cli.report.cuts import Pair
+
+
+def test_a_ball_of_bone_is_seen_where_it_lies_and_lit_from_above() -> None:
+    rendered = bone.render(pair((40, 30, 17), 2))
+    assert rendered is not None
+    for picture in rendered:
+        rows, columns = picture.shape
+        assert picture[rows // 2, columns // 2] > 100
+        assert picture[0].max() == picture[-1].max() == picture[:, 0].max() == 0
+        assert picture[: rows // 2].mean() > picture[rows // 2 :].mean()
+
+
+def test_after_is_smoother_than_before() -> None:
+    """A tilted plate: linear interpolation between thick slices makes steps of it, the dense volume does not."""
+    _, y, z = np.meshgrid(np.arange(40), np.arange(40), np.arange(33), indexing="ij")
+    dense = np.where(y > 5 + z, 1000, -1000).astype(np.int16)
+    before, after = (Upright.of(v, affine((1.0, 1.0, s))) for v, s in ((dense[..., ::4], 4.0), (dense, 1.0)))
+    rendered = bone.render(Pair(before, after, 2))
+    assert rendered is not None
+    steps = [np.abs(np.diff(picture[40:-40, 100].astype(float))).mean() for picture in rendered]
+    assert steps[1] < 0.5 * steps[0]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_linear_before_equals_after_where_after_is_linear(axis: int) -> None:
+    scan = pair((24, 24, 24), 1)
+    order = {0: [2, 1, 0], 1: [0, 2, 1], 2: [0, 1, 2]}[axis]
+    voxels = scan.after.voxels.transpose(order)
+    spacing = [1.0, 1.0, 1.0]
+    spacing[axis] = 2.0
+    sparse = Upright.of(voxels.take(range(0, 23, 2), axis), affine((spacing[0], spacing[1], spacing[2])))
+    again = Pair(sparse, Upright.of(voxels.take(range(0, 23, 2), axis), sparse.affine_lps), axis)
+    rendered = bone.render(again)
+    assert rendered is not None
+    np.testing.assert_array_equal(*rendered)
+
+
+def test_pixels_are_square_in_millimetres() -> None:
+    scan = pair()
+    stretched = replace(scan, after=replace(scan.after, affine_lps=affine((1.0, 1.0, 2.0))))
+    rendered = bone.render(stretched)
+    assert rendered is not None
+    assert rendered[1].shape[0] / rendered[1].shape[1] == pytest.approx(66 / 40, rel=0.02)
+
+
+def test_without_bone_there_is_no_picture() -> None:
+    scan = pair()
+    air = np.full_like(scan.after.voxels, -1000)
+    assert bone.render(Pair(scan.before, replace(scan.after, voxels=air), 2)) is None
+
+
+def test_what_is_not_finite_is_no_surface() -> None:
+    voxels = pair((24, 24, 9), 2).after.voxels.astype(np.float32)
+    voxels[3, 3], voxels[12, 12, 4] = np.nan, -np.inf
+    upright = Upright.of(voxels, affine((1.0, 1.0, 1.0)))
+    assert bone.render(Pair(upright, upright, 2)) is not None

@@ -1,0 +1,243 @@
+"""Pages in a real browser: sliders, windows, keys, sorting, and no word to the network."""
+
+import base64
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import browser
+import numpy as np
+import pytest
+from PIL import Image
+from report.scans import EVIL, page
+
+from saint_cli.report.index_page import IndexRow, write_index
+from saint_cli.report.page import write_page
+from saint_cli.report.windows import CT_WINDOWS
+
+WIPED = "[data-wipe=coronal]"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with browser.chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def opened(chromium: Any, tmp_path: Path) -> Iterator[Any]:
+    """The driver with a page in front; in the end nothing may have been complained about or asked of the network."""
+    path = tmp_path / "page & co.html"
+    write_page(page(EVIL), path)
+    chromium.get(path.as_uri())
+    yield chromium
+    assert browser.complaints(chromium) == []
+    assert set(browser.requests(chromium)) <= {path.as_uri()}
+
+
+def css(driver: Any, selector: str) -> Any:
+    return driver.find_element("css selector", selector)
+
+
+def keys(driver: Any, selector: str, words: str) -> None:
+    css(driver, selector).send_keys(words)
+
+
+def seen(driver: Any, selector: str = f"{WIPED} .frame") -> np.ndarray:
+    """What an element looks like, grey levels [rows, columns]."""
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", css(driver, selector))
+    with Image.open(BytesIO(base64.b64decode(css(driver, selector).screenshot_as_base64))) as image:
+        return np.asarray(image.convert("L")).astype(float)
+
+
+def slide(driver: Any, value: int, key: str = "coronal") -> None:
+    script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+    driver.execute_script(script, css(driver, f"#wipe-{key}"), value)
+
+
+def resembles(shown: np.ndarray, picture: np.ndarray) -> bool:
+    """Whether a screenshot shows a grey picture; the inner part, where no letters or lines lie."""
+    with Image.fromarray(picture) as image:
+        wanted = np.asarray(image.resize(shown.shape[::-1], Image.Resampling.NEAREST)).astype(float)
+    rows, columns = (slice(n // 5, 2 * n // 5) for n in shown.shape)
+    return bool(np.abs(shown[rows, columns] - wanted[rows, columns]).mean() < 6)
+
+
+def test_the_slider_moves_the_wipe(opened: Any) -> None:
+    cut, window = page().cuts[0], CT_WINDOWS[0]
+    slide(opened, 100)
+    assert resembles(seen(opened), window.grey(cut.before))
+    assert not resembles(seen(opened), window.grey(cut.after))
+    slide(opened, 0)
+    assert resembles(seen(opened), window.grey(cut.after))
+    assert not resembles(seen(opened), window.grey(cut.before))
+
+
+def test_a_slider_obeys_the_arrow_keys_and_says_where_it_is(opened: Any) -> None:
+    slider = css(opened, "#wipe-coronal")
+    slider.send_keys("\ue012" * 3)  # three times to the left
+    assert slider.get_attribute("value") == "47"
+    assert slider.get_attribute("aria-valuetext").startswith("47 %")
+    assert "--wipe: 47%" in css(opened, f"{WIPED} .frame").get_attribute("style")
+    assert opened.find_elements("css selector", "label[for=wipe-coronal]")
+
+
+def test_dragging_a_picture_moves_its_own_wipe_only(opened: Any) -> None:
+    from selenium.webdriver import ActionChains
+
+    frame = css(opened, f"{WIPED} .frame")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", frame)
+    width = frame.size["width"]
+    ActionChains(opened).move_to_element(frame).click_and_hold().move_by_offset(width // 4, 0).release().perform()
+    assert float(css(opened, "#wipe-coronal").get_attribute("value")) == pytest.approx(75, abs=2)
+    assert css(opened, "#wipe-sagittal").get_attribute("value") == "50"
+
+
+def test_windows_change_the_picture_by_click_and_by_number_key(opened: Any) -> None:
+    cut = page().cuts[0]
+    slide(opened, 0)
+    for index in (1, 2, 0):
+        css(opened, f"input[name=window][value='{index}']").click()
+        assert resembles(seen(opened), CT_WINDOWS[index].grey(cut.after)), index
+    for index in (2, 0, 1):
+        keys(opened, "body", str(index + 1))
+        assert css(opened, f"input[name=window][value='{index}']").is_selected()
+        assert resembles(seen(opened), CT_WINDOWS[index].grey(cut.after)), index
+    keys(opened, "body", "9")
+    assert css(opened, "input[name=window][value='1']").is_selected()
+
+
+def test_the_arrow_keys_choose_a_window_too(opened: Any) -> None:
+    keys(opened, "input[name=window][value='0']", "\ue014")  # right
+    assert css(opened, "input[name=window][value='1']").is_selected()
+    assert css(opened, "html").get_attribute("data-window") == "1"
+
+
+def test_b_flips_all_pictures_between_before_and_after(opened: Any) -> None:
+    sliders = opened.find_elements("css selector", "input[type=range]")
+    assert len(sliders) == 3
+    for wanted in ("100", "0", "100"):
+        keys(opened, "body", "b")
+        assert {slider.get_attribute("value") for slider in sliders} == {wanted}
+
+
+@pytest.mark.parametrize("width", [1200, 420])
+def test_pictures_keep_their_proportions_and_fit_the_window(opened: Any, width: int) -> None:
+    opened.set_window_size(width, 1000)
+    for cut in page().cuts:
+        size = css(opened, f"[data-wipe={cut.name}] .frame").size
+        assert size["width"] / size["height"] == pytest.approx(cut.after.shape[1] / cut.after.shape[0], rel=0.02)
+    assert opened.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    opened.set_window_size(1200, 1000)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two CSS colours by WCAG 2."""
+    light = []
+    for colour in (one, other):
+        levels = np.array([float(v) for v in colour.split("(")[1].rstrip(")").split(",")[:3]]) / 255
+        linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        light.append(float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
+    return max(light) / min(light)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_in_light_and_dark(opened: Any, scheme: str) -> None:
+    browser.dark(opened, scheme)
+    ground = css(opened, "body").value_of_css_property("background-color")
+    assert (contrast(ground, "rgb(0, 0, 0)") < 5) == (scheme == "dark")
+    for selector in ("h1", ".hint", "figcaption span", "tbody th", "footer"):
+        assert contrast(ground, css(opened, selector).value_of_css_property("color")) > 4.5, selector
+    browser.dark(opened, "light")
+
+
+def test_the_file_name_is_shown_as_it_is(opened: Any) -> None:
+    assert css(opened, "h1").text == EVIL
+    assert opened.title.startswith("a<b>&amp;")
+
+
+NAMES = ("scan10.nii", "scan9.nii", "Scan1.nii", EVIL, "broken.nii")
+
+
+@pytest.fixture
+def listed(chromium: Any, tmp_path: Path) -> Iterator[Any]:
+    """The driver with a list of five scans in front."""
+    Image.new("L", (8, 6), 200).save(tmp_path / "a & b.png")
+    rows = [
+        IndexRow(
+            name, f"{name}.html", "a & b.png", (9, 9, 9), (9, 9, 9 * (i + 2)), (1.0, 1.0, gap), (1.0,) * 3, seconds
+        )
+        for i, (name, gap, seconds) in enumerate(
+            zip(NAMES[:4], (5.0, 10.0, 2.5, 3.0), (100.0, 9.5, 20.0, 3.0), strict=True)
+        )
+    ]
+    write_index(
+        tmp_path / "index.html", [*rows, IndexRow("broken.nii", failure="GeometryError: one slice", warnings=("w",))]
+    )
+    chromium.get((tmp_path / "index.html").as_uri())
+    yield chromium
+    assert browser.complaints(chromium) == []
+    assert all(url.startswith(tmp_path.as_uri()) for url in browser.requests(chromium))
+
+
+def order(driver: Any) -> list[int]:
+    return [NAMES.index(cell.text) for cell in driver.find_elements("css selector", "tbody td.name")]
+
+
+def head(driver: Any, word: str) -> Any:
+    return next(h for h in driver.find_elements("css selector", "th[data-key]") if h.text.startswith(word))
+
+
+@pytest.mark.parametrize(
+    ("column", "ascending"),
+    [
+        ("Scan", [3, 4, 2, 1, 0]),
+        ("Seconds", [3, 1, 2, 0, 4]),
+        ("Spacing", [2, 3, 0, 1, 4]),
+        ("Voxels", [0, 1, 2, 3, 4]),
+        ("Warnings", [0, 1, 2, 3, 4]),
+    ],
+)
+def test_columns_sort_both_ways_by_text_or_number(listed: Any, column: str, ascending: list[int]) -> None:
+    head(listed, column).find_element("css selector", "button").click()
+    assert order(listed) == ascending
+    assert head(listed, column).get_attribute("aria-sort") == "ascending"
+    head(listed, column).find_element("css selector", "button").send_keys("\ue007")  # Enter
+    assert head(listed, column).get_attribute("aria-sort") == "descending"
+    known = [i for i in ascending if i != 4 or column in ("Scan", "Warnings")]
+    if column != "Warnings":  # where four rows are equal, their order says nothing
+        assert order(listed) == known[::-1] + [i for i in ascending if i not in known]
+    else:
+        assert order(listed)[0] == 4
+    assert len(listed.find_elements("css selector", "[aria-sort]")) == 1
+
+
+def test_a_list_fits_the_window(listed: Any) -> None:
+    assert listed.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_what_is_typed_filters_the_list(listed: Any) -> None:
+    keys(listed, "#filter", "geometryERROR")
+    shown = [row.text for row in listed.find_elements("css selector", "tbody tr") if row.is_displayed()]
+    assert len(shown) == 1
+    assert "one slice" in shown[0]
+    assert css(listed, "#shown").text == "1 of 5"
+
+
+def test_thumbnails_are_loaded_and_links_lead_to_the_pages(listed: Any) -> None:
+    assert listed.execute_script("return [...document.images].every((i) => i.complete && i.naturalWidth === 8)")
+    link = listed.find_elements("css selector", "tbody a")[3].get_attribute("href")
+    assert link.startswith("file:")
+    assert "%3Cscript%3E" in link
+
+
+def test_ten_thousand_scans_can_be_sorted(chromium: Any, tmp_path: Path) -> None:
+    rows = [IndexRow(f"{i}.nii", shape_after=(1, 1, i + 1), seconds=float(i * 7919 % 10_007)) for i in range(10_000)]
+    write_index(tmp_path / "index.html", rows)
+    chromium.get((tmp_path / "index.html").as_uri())
+    head(chromium, "Seconds").find_element("css selector", "button").click()
+    script = "return [...document.querySelector('tbody').rows].map((r) => Number(r.cells[3].textContent))"
+    seconds = chromium.execute_script(script)
+    assert seconds == sorted(seconds)
+    assert len(seconds) == 10_000

@@ -1,0 +1,84 @@
+import base64
+import re
+from dataclasses import replace
+from html import unescape
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from report.scans import EVIL, page, pair
+
+from saint_cli.errors import OutputError
+from saint_cli.report import cuts
+from saint_cli.report.cuts import Pair
+from saint_cli.report.page import html, write_page
+from saint_cli.report.windows import CT_WINDOWS
+
+
+def pictures(text: str) -> list[np.ndarray]:
+    """Every picture inside a page."""
+    found = re.findall(r'src="data:image/webp;base64,([^"]+)"', text)
+    return [np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("L")) for data in found]
+
+
+def test_a_page_needs_nothing_outside_itself() -> None:
+    text = html(page())
+    assert not re.search(r"https?://|//cdn|@import|url\(|fetch\(|XMLHttp", re.sub(r"base64,[^\"]+", "", text))
+    assert set(re.findall(r'(?:src|href)="([^":]*:)', text)) == {"data:"}
+    assert "default-src 'none'" in text
+
+
+def test_what_users_name_their_files_cannot_become_markup() -> None:
+    text = html(page(EVIL))
+    assert "<script>alert" not in text
+    assert unescape(re.findall(r"<h1>(.*?)</h1>", text)[0]) == EVIL
+    assert unescape(re.findall(r"<li>(.*?)</li>", text)[0]) == f"{EVIL} looks odd"
+
+
+def test_a_name_that_no_encoding_holds_can_still_be_written(tmp_path: Path) -> None:
+    write_page(page("caf\udce9.nii"), tmp_path / "p.html")
+    assert "caf?.nii" in (tmp_path / "p.html").read_text(encoding="utf-8")
+
+
+def test_every_window_has_its_own_picture_of_every_plane_before_and_after() -> None:
+    text = html(page())
+    for index, window in enumerate(CT_WINDOWS):
+        assert window.name in text
+        assert len(re.findall(rf'<img class="(?:before|after)" data-window="{index}"', text)) == 4
+
+
+def test_a_page_shows_the_values_that_it_was_given() -> None:
+    shown = page()
+    after, before = pictures(html(shown))[:2]
+    window = CT_WINDOWS[0]
+    assert np.abs(before.astype(float) - window.grey(shown.cuts[0].before)).mean() < 3
+    assert np.abs(after.astype(float) - window.grey(shown.cuts[0].after)).mean() < 3
+    assert np.abs(after.astype(float) - window.grey(shown.cuts[0].before)).mean() > 5
+
+
+def test_what_is_missing_is_told_with_its_reason() -> None:
+    text = html(page(check="only 4 slices were acquired", bone="Only for CT."))
+    assert "Not done: only 4 slices were acquired." in text
+    assert "Only for CT." in text
+    assert "wipe-bone" not in text
+
+
+def test_noise_without_end_still_makes_a_page_below_its_limit(tmp_path: Path) -> None:
+    """A large volume of pure noise, the least compressible picture there is."""
+    noise = np.random.default_rng(0).normal(0, 400, (512, 512, 5)).astype(np.int16)
+    scan = pair((512, 512, 5), 4)
+    turned = replace(scan.after, voxels=np.random.default_rng(1).normal(0, 400, (4, 512, 512)).astype(np.int16))
+    before = replace(scan.before, voxels=np.random.default_rng(2).normal(0, 400, (4, 512, 512)).astype(np.int16))
+    wide = Pair(before, turned, 2, {0: np.abs(noise[..., 0]).astype(np.float32)})
+    one = cuts.cut(replace(wide, before=turned), 0, 1)
+    write_page(page(cuts=(one, replace(one, name="coronal"))), tmp_path / "p.html")
+    assert 500_000 < (tmp_path / "p.html").stat().st_size < 3_000_000
+
+
+def test_a_page_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_page(page(), tmp_path / "file" / "p.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

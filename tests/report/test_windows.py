@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from saint_cli.report import encode
+from saint_cli.report.windows import CT_WINDOWS, Window, windows_for
+
+
+def test_low_is_black_high_is_white_and_what_lies_beyond_is_clipped() -> None:
+    values = np.array([-2000.0, -160.0, 40.0, 240.0, 9000.0, np.nan, np.inf, -np.inf])
+    assert Window("", -160, 240).grey(values).tolist() == [0, 0, 128, 255, 255, 0, 255, 0]
+
+
+def test_ct_has_the_windows_of_radiology_and_other_modalities_percentiles() -> None:
+    voxels = np.linspace(0, 1000, 27_000, dtype=np.float32).reshape(30, 30, 30)
+    assert windows_for(voxels, ct=True) == CT_WINDOWS
+    whole, darker, brighter = windows_for(voxels, ct=False)
+    assert (whole.low, whole.high) == (pytest.approx(5, abs=1), pytest.approx(995, abs=1))
+    assert darker.high == pytest.approx(800, abs=1)
+    assert brighter.low == pytest.approx(500, abs=1)
+
+
+@pytest.mark.parametrize("fill", [0.0, 7.0, np.nan])
+def test_a_constant_volume_still_has_windows(fill: float) -> None:
+    for window in windows_for(np.full((8, 8, 3), fill), ct=False):
+        assert window.high > window.low
+
+
+def test_the_range_is_told_with_its_unit() -> None:
+    assert CT_WINDOWS[0].range == "\N{MINUS SIGN}160 to 240 HU"
+    assert Window("", 0.0, 0.5).range == "0.000 to 0.500"
+
+
+def test_colours_rise_in_brightness_all_the_way() -> None:
+    levels = encode.coloured(np.linspace(0, 10, 64)[None], 10.0)[0].astype(float)
+    luminance = levels @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(luminance) > 0).mean() > 0.95
+    np.testing.assert_array_equal(encode.coloured(np.array([[99.0]]), 10.0), encode.coloured(np.array([[10.0]]), 10.0))
+
+
+@pytest.mark.parametrize(("highest", "top"), [(0.0, 1.0), (0.13, 0.15), (7.0, 8.0), (100.0, 100.0), (101.0, 150.0)])
+def test_the_bar_ends_at_a_round_value(highest: float, top: float) -> None:
+    assert encode.rounded_top(np.full((30, 30), highest)) == pytest.approx(top)
