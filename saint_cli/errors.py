@@ -34,6 +34,12 @@ class OutputError(SaintError):
 
     exit_code = 5
 
+    @classmethod
+    def of_system(cls, error: OSError) -> "OutputError":
+        """What the system said, and of which file."""
+        where = f": {error.filename}" if error.filename else ""
+        return cls(f"{error.strerror or type(error).__name__}{where}")
+
 
 class LabelMapError(UsageError):
     """A volume of labels where intensities are wanted."""

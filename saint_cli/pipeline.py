@@ -35,7 +35,6 @@ class Estimates:
     fused: Tensor
 
 
-WHOLE = slice(None)
 STAGES = ("sagittal", "coronal", "mean", "fused")
 
 
@@ -71,16 +70,33 @@ class Restoration:
         made = Derivation(self.grid, self.model.name, self.model.sha256, self.choices.words)
         return self._volume(self.stage("fused"), replace(self.source.header, derivation=made))
 
-    def difference(self, x: slice = WHOLE, y: slice = WHOLE) -> np.ndarray:
-        """[X, Y, synthesised slices] |I_sag - I_cor| in scanner values, float32, of a part; 0 outside the body."""
-        return np.stack([self._apart(s)[x, y] for s in range(len(self.plan.synthesised))], -1)
+    def difference(self, part: tuple[slice, slice] = (planes.WHOLE, planes.WHOLE)) -> np.ndarray:
+        """[x, y, synthesised slices] |I_sag - I_cor| in scanner values, float32; 0 outside the body's box.
 
-    def _apart(self, s: int) -> np.ndarray:
-        """[X, Y] |I_sag - I_cor| of one synthesised slice: the whole volume at once would take twice its float32."""
-        apart = (self.estimates.sagittal[s].float() - self.estimates.coronal[s].float()).abs()
-        result = np.zeros([n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis], np.float32)
-        result[self.scene.box] = (apart * self.scene.values.scale).numpy()
+        part: which x and y of the plane; no more than that of the residuals is read.
+        """
+        plane = (n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis)
+        shape = (len(range(n)[cut]) for n, cut in zip(plane, part, strict=True))
+        result = np.moveaxis(np.zeros((len(self.plan.synthesised), *shape), np.float32), 0, 2)
+        for s, between in enumerate(self._differences(part)):
+            result[..., s] = between
         return result
+
+    def _differences(self, part: tuple[slice, slice]) -> Iterator[np.ndarray]:
+        """``difference`` slice by slice, each [x, y], so that no volume is held."""
+        plane = (n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis)
+        shape, into, seen = list[int](), list[slice](), list[slice]()
+        for n, cut, boxed in zip(plane, part, self.scene.box, strict=True):
+            wanted, box = range(n)[cut], range(n)[boxed]
+            start, stop = max(wanted.start, box.start), min(wanted.stop, box.stop)
+            shape.append(len(wanted))
+            into.append(slice(start - wanted.start, max(start, stop) - wanted.start))
+            seen.append(slice(start - box.start, max(start, stop) - box.start))
+        sagittal, coronal = (e[:, *seen] for e in (self.estimates.sagittal, self.estimates.coronal))
+        for one, other in zip(sagittal, coronal, strict=True):
+            between = np.zeros(shape, np.float32)
+            between[tuple(into)] = ((one.float() - other.float()).abs() * self.scene.values.scale).numpy()
+            yield between
 
     def error(self) -> Volume:
         """The expected absolute error of every voxel of the result, HU, float32; 0 at acquired slices.
@@ -88,10 +104,11 @@ class Restoration:
         Only for CT, and for a model that carries a calibration.
         """
         assert self.model.calibration is not None
-        shape = [n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis]
-        error = np.moveaxis(np.zeros((self.plan.count, *shape), np.float32), 0, 2)
-        for s in np.flatnonzero(self.plan.offset > 0):  # with regenerate, acquired slices are among the synthesised
-            error[..., self.plan.synthesised[s]] = self.model.calibration.expected_error(self._apart(int(s)))
+        plane = (n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis)
+        error = np.moveaxis(np.zeros((self.plan.count, *plane), np.float32), 0, 2)
+        for s, between in enumerate(self._differences((planes.WHOLE, planes.WHOLE))):
+            if self.plan.offset[s] > 0:  # with regenerate, acquired slices are among the synthesised ones
+                error[..., self.plan.synthesised[s]] = self.model.calibration.expected_error(between)
         header = self.source.header
         return self._volume(error, Header(source_format=header.source_format, space_code=header.space_code))
 

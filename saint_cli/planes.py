@@ -169,12 +169,6 @@ def parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
         first += count
 
 
-def batches(view: View, size: int) -> Iterator[tuple[int, int]]:
-    """(first, count) of consecutive batches that cover the view."""
-    for first in range(0, view.planes, size):
-        yield first, min(size, view.planes - first)
-
-
 def _neighbourhood(first: int, count: int, planes: int, device: torch.device) -> Tensor:
     """(count, 3) indices of each plane and its two neighbours; at the volume's sides a plane is its own neighbour."""
     centre = torch.arange(first, first + count, device=device)

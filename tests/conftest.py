@@ -1,9 +1,28 @@
 """Shared fixtures. That this file lies here also makes ``fabricate`` importable for every test below."""
 
+from collections.abc import Iterator
+
 import pytest
+
+from saint_cli.jobs import Engine
 
 
 @pytest.fixture(autouse=True)
 def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The tiny networks of ``nets.tiny``, on one CPU thread."""
+    import torch  # only tests that compute pay for it
+    from nets import tiny
+
+    from saint_cli import weights
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    weights.save_model(tiny.ami(), tiny.rfn(), path)
+    threads = torch.get_num_threads()
+    yield Engine(str(path), "cpu", "fp32", 4, 1)
+    torch.set_num_threads(threads)

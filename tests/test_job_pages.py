@@ -1,7 +1,6 @@
 """``run_job`` with a page, a preview and a thumbnail: what is written, and what is refused before any work."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -10,8 +9,6 @@ import fabricate
 import nibabel
 import numpy as np
 import pytest
-import torch
-from nets import tiny
 
 from saint_cli import geometry, weights
 from saint_cli.choices import Choices, silent
@@ -19,15 +16,6 @@ from saint_cli.errors import OutputError, UsageError
 from saint_cli.jobs import Engine, Grid, Job, run_job
 
 NAME = "thin <b>&amp;\"' scan.nii"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    weights.save_model(tiny.ami(), tiny.rfn(), path)
-    threads = torch.get_num_threads()
-    yield Engine(str(path), "cpu", "fp32", 4, 1)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

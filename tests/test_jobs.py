@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,15 +27,6 @@ def ct(shape: tuple[int, int, int] = (20, 18, 5), axis: int = 2) -> Volume:
     volume.voxels[:2] = -1000
     volume.voxels[-1:] = -1000
     return volume
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    weights.save_model(tiny.ami(), tiny.rfn(), path)
-    threads = torch.get_num_threads()
-    yield Engine(str(path), "cpu", "fp32", 4, 1)
-    torch.set_num_threads(threads)
 
 
 def test_a_job_goes_from_file_to_file(tmp_path: Path, engine: Engine) -> None:

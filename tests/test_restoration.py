@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import fields, replace
 
 import numpy as np
@@ -45,6 +46,36 @@ def test_difference_is_what_lies_between_sagittal_and_coronal() -> None:
         found, between[..., restoration.plan.synthesised], atol=1.6
     )  # rounded, and half precision
     assert found.max() > 20
+
+
+def test_the_difference_of_a_part_is_that_part_of_the_difference_and_zero_outside_the_box() -> None:
+    restoration = restored()
+    estimates, box = restoration.estimates, (slice(4, 16), slice(3, 12))
+    cut = pipeline.Estimates(*(e[:, *box] for e in (estimates.sagittal, estimates.coronal, estimates.fused)))
+    boxed = replace(restoration, scene=replace(restoration.scene, box=box), estimates=cut)
+    inside = np.zeros((20, 18, 1), bool)
+    inside[box] = True
+    wanted = np.where(inside, restoration.difference(), 0)
+    np.testing.assert_array_equal(boxed.difference(), wanted)
+    whole = slice(None)
+    for part in ((slice(7, 8), whole), (whole, slice(11, 12)), (whole, slice(12, 13)), (slice(0, 3), whole)):
+        np.testing.assert_array_equal(boxed.difference(part), wanted[part])
+
+
+def test_differences_and_errors_take_no_more_memory_than_their_result_and_some_slices() -> None:
+    scan = tiny.volume((64, 60, 9))
+    restoration = restore(scan, replace(tiny.model(), calibration=CALIBRATION), grid_by_factor(9, 2, 8), CPU)
+    voxels, plane = 64 * 60 * 65, 64 * 60
+    for made, most in (
+        (restoration.difference, 4 * voxels + 40 * plane),
+        (restoration.error, 4 * voxels + 40 * plane),
+        (lambda: restoration.difference((slice(3, 4), slice(None))), 40 * plane),
+    ):
+        tracemalloc.start()
+        made()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most
 
 
 def test_expected_error_is_zero_at_acquired_slices_and_calibrated_elsewhere() -> None:

@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 from saint_cli.errors import OutputError
 from saint_cli.io import partial
+from saint_cli.io.atomic import complete_or_absent
 
 MANIFEST = "manifest.jsonl"
 HIDDEN = ".saint"
@@ -78,12 +78,8 @@ def write_receipt(home: Path, record: Mapping[str, Any]) -> None:
     """Write a job's receipt in place of what was there, whole or not at all."""
     path = _receipt_path(home, record["target"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part")
-    with part.open("wb") as file:
+    with complete_or_absent(path) as file:
         file.write(_line(record))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 class Ledger:
@@ -148,9 +144,6 @@ def _sweep(home: Path) -> None:
     """Remove what processes left half-written that are gone."""
     with suppress(OSError):
         partial.remove_all_stale(home, STALE_S)
-        for torn in (home / HIDDEN / RECEIPTS).glob("*.part"):
-            if time.time() - torn.lstat().st_mtime > STALE_S:
-                torn.unlink(missing_ok=True)
 
 
 def _end_last_line(file: IO[bytes]) -> None:

@@ -9,7 +9,7 @@ from saint_cli.batch.ledger import Ledger, Record
 from saint_cli.batch.plan import Plan, Task, failure
 from saint_cli.batch.work import work
 from saint_cli.engine import Ended, Fleet, Started
-from saint_cli.errors import EngineError
+from saint_cli.errors import DeadlyJobError, EngineError
 
 
 @dataclass
@@ -58,6 +58,6 @@ def run(plan: Plan, ledger: Ledger, fleet: Fleet, clock: Clock) -> Iterator[tupl
 def _record(event: "Ended[Task, Record]") -> Record:
     if event.result is not None:
         return event.result
-    if isinstance(event.error, EngineError):
-        return failure(event.task.entry, EngineError(f"{event.error}; it may need more memory than there is"))
+    if isinstance(event.error, DeadlyJobError):
+        return failure(event.task.entry, DeadlyJobError(f"{event.error}; it may need more memory than there is"))
     return failure(event.task.entry, EngineError(f"the worker failed ({type(event.error).__name__})"))

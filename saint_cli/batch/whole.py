@@ -52,18 +52,18 @@ def look(order: Order, tell: Callable[[int], None]) -> Findings:
     return find(roots(order.inputs), order.rules, tell)
 
 
-def draft(order: Order, found: Findings) -> Plan:
-    """What an order leaves to do.
+def draft(order: Order, found: Findings, books: ledger.Books) -> Plan:
+    """What an order leaves to do, by what the folder's books say.
 
     Raises:
         WeightsError: the command line names no model or weights file.
     """
     shipped.find(order.engine.model)
     targets = names.targets(found.scans, order.name_template, order.form)
-    return make_plan(order.home, found, targets, ledger.read(order.home), order.wishes)
+    return make_plan(order.home, found, targets, books, order.wishes)
 
 
-def hire(order: Order, plan: Plan) -> "tuple[Crew, Clock]":
+def hire(order: Order, plan: Plan, books: ledger.Books) -> "tuple[Crew, Clock]":
     """The workers for a plan, and how long it will take them, told from earlier jobs of the folder if there are any.
 
     Raises:
@@ -83,7 +83,7 @@ def hire(order: Order, plan: Plan) -> "tuple[Crew, Clock]":
             crew = replace(crew, workers=1)
         workers = order.workers or crew.workers
         crew = replace(crew, workers=workers, threads=order.engine.threads or max(1, machine.cores // workers))
-    return crew, Clock(crew, ledger.read(order.home).latest.values())
+    return crew, Clock(crew, books.latest.values())
 
 
 def carry_out(
@@ -99,21 +99,22 @@ def carry_out(
     if not found.scans:
         return finish.finish(Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0)
     records: list[Record] = []
-    with ledger.open_ledger(order.home) as books:
-        plan, latest = draft(order, found), ledger.read(order.home).latest
+    with ledger.open_ledger(order.home) as opened:
+        books = ledger.read(order.home)
+        plan = draft(order, found, books)
         for record in plan.refused:
-            if not is_same(latest.get(record["target"]), record):
-                books.append(record | {"ended": datetime.now(UTC).isoformat(timespec="seconds")})
+            if not is_same(books.latest.get(record["target"]), record):
+                opened.append(record | {"ended": datetime.now(UTC).isoformat(timespec="seconds")})
         if plan.tasks:
             from saint_cli.batch.run import run
             from saint_cli.engine import open_fleet
 
-            crew, clock = hire(order, plan)
+            crew, clock = hire(order, plan, books)
             told(_announced(crew, len(plan.tasks), clock.left(plan.tasks)))
             progress = None
             try:
                 with open_fleet(crew) as fleet:
-                    for progress, record_or_none in run(plan, books, fleet, clock):
+                    for progress, record_or_none in run(plan, opened, fleet, clock):
                         watch(progress, record_or_none)
                         records += [] if record_or_none is None else [record_or_none]
             except BaseException:  # Ctrl-C and SIGTERM too: the workers are gone now, in the middle of their jobs

@@ -58,8 +58,7 @@ def _outcome(task: Task, seat: Seat) -> Record:
     except MemoryError:
         return failure(task.entry, SaintError("not enough memory; try fewer --workers"))
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        return failure(task.entry, OutputError(f"{error.strerror or type(error).__name__}{where}"))
+        return failure(task.entry, OutputError.of_system(error))
     except Exception as error:  # a fault of saint: its text may quote the file, so only where it arose is told
         return failure(task.entry, SaintError(f"{type(error).__name__} in {_place(error)}; please report this"))
     told = asdict(done)

@@ -55,7 +55,7 @@ def batch(
     """Upsample every scan that is found, on all cores, GPUs or a cluster; a failure stops nothing."""
     given = dict(locals())
     from saint_cli import console
-    from saint_cli.batch import names, whole
+    from saint_cli.batch import ledger, names, whole
     from saint_cli.batch.find import Rules
     from saint_cli.batch.plan import Wishes
     from saint_cli.cli import batch_view, chosen, words
@@ -71,7 +71,8 @@ def batch(
     with console.progress(quiet=quiet or as_json) as report:
         found = whole.look(order, lambda count: report("scans found", count, 0))
     if dry_run:
-        batch_view.show_plan(order, whole.draft(order, found), as_json=as_json)
+        books = ledger.read(out)
+        batch_view.show_plan(order, whole.draft(order, found, books), books, as_json=as_json)
         return
     with batch_view.board(quiet=quiet or as_json) as (watch, told):
         summary = whole.carry_out(order, found, watch, told)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from saint_cli import console
 from saint_cli.batch.finish import Summary, duration
-from saint_cli.batch.ledger import Record
+from saint_cli.batch.ledger import Books, Record
 from saint_cli.batch.plan import DONE, FAILED, SKIPPED, Plan
 from saint_cli.batch.whole import Order, hire
 
@@ -67,11 +67,11 @@ def _standing(progress: "Progress") -> "RenderableType":
     return Group(Text(head, style="bold"), table)
 
 
-def show_plan(order: Order, plan: Plan, *, as_json: bool) -> None:
+def show_plan(order: Order, plan: Plan, books: Books, *, as_json: bool) -> None:
     """What would be run, with the time it would take, and what would not."""
     clock = crew = None
     if plan.tasks:
-        crew, clock = hire(order, plan)
+        crew, clock = hire(order, plan, books)
     seconds = clock.left(plan.tasks) if clock else 0.0
     if as_json:
         jobs = [_job(task.entry, clock.seconds(task) if clock else 0.0) for task in plan.tasks]

@@ -37,7 +37,7 @@ def told(arguments: Sequence[str]) -> Iterator[None]:
         console.silence_stdout()
         raise typer.Exit(1) from None
     except OSError as error:
-        _fail(OutputError(_system(error)), OutputError.exit_code, as_json=as_json)
+        _fail(OutputError.of_system(error), OutputError.exit_code, as_json=as_json)
     except MemoryError:
         sentence = "not enough memory for this volume; give the machine more, or a smaller region"
         _fail(MemoryError(sentence), SaintError.exit_code, as_json=as_json)
@@ -66,8 +66,3 @@ def _value(error: Any) -> str:
     """The value that was refused and a space, where the error tells it."""
     causes = getattr(error.__cause__, "errors", None)
     return f"{causes()[0].get('input')} " if causes else ""
-
-
-def _system(error: OSError) -> str:
-    where = f": {error.filename}" if error.filename else ""
-    return f"{error.strerror or type(error).__name__}{where}"

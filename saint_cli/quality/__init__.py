@@ -113,14 +113,14 @@ def error_planes(
     """
     plan, axis = restoration.plan, restoration.grid.axis
     calibration = restoration.model.calibration if knows_error(restoration) else None
+    in_plane = [source_axis for source_axis in range(3) if source_axis != axis]
     between, found = plan.offset > 0, dict[int, np.ndarray]()
     for fixed, source_axis in enumerate(after.order):
         if source_axis == axis:
             continue
         own = after.source_index(fixed, at[fixed])
-        first = source_axis == min(a for a in range(3) if a != axis)  # of the two axes in the plane of a slice
-        part = slice(own, own + 1)
-        values = (restoration.difference(x=part) if first else restoration.difference(y=part))[..., between]
+        x, y = (slice(own, own + 1) if a == source_axis else slice(None) for a in in_plane)
+        values = restoration.difference((x, y))[..., between]
         dense = np.zeros((*values.shape[:2], plan.count), np.float32)
         dense[..., plan.synthesised[between]] = values if calibration is None else calibration.expected_error(values)
         found[fixed] = Upright.of(np.moveaxis(dense, 2, axis), result.affine_lps).voxels.take(0, fixed)

@@ -93,7 +93,13 @@ def test_a_page_that_is_gone_is_a_reason_to_run_again_where_pages_are_wanted(sca
 
 
 def test_failures_that_lie_in_the_input_are_only_tried_again_on_demand_and_others_always(scan: Path) -> None:
-    for error, again in (("UnreadableError", 0), ("GeometryError", 0), ("OutputError", 1), ("EngineError", 1)):
+    for error, again in (
+        ("UnreadableError", 0),
+        ("GeometryError", 0),
+        ("DeadlyJobError", 0),
+        ("OutputError", 1),
+        ("EngineError", 1),
+    ):
         books = books_after(planned(scan, Books()), "failed", error)
         assert len(planned(scan, books).tasks) == again
         assert len(planned(scan, books, wishes=Wishes(retry_failed=True)).tasks) == 1
