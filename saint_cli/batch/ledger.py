@@ -100,6 +100,17 @@ class Ledger:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(f"{self.home / MANIFEST}: cannot be written ({error.strerror or error})") from None
+        self._drop_receipt(record)
+
+    def settle(self, record: Mapping[str, Any]) -> None:
+        """Take up the receipt of a job that ended while nobody kept the books, or only its line was written in time."""
+        self._file.seek(0)
+        if _line(record) in self._file:
+            self._drop_receipt(record)
+        else:
+            self.append(record)
+
+    def _drop_receipt(self, record: Mapping[str, Any]) -> None:
         _receipt_path(self.home, record["target"]).unlink(missing_ok=True)
 
 
@@ -121,7 +132,7 @@ def open_ledger(home: Path) -> Iterator[Ledger]:
             ledger = Ledger(home, manifest)
             for record in _receipts(home):
                 if record["status"] != "begun":
-                    ledger.append(record)
+                    ledger.settle(record)
         except OSError as error:
             raise OutputError(f"{home}: cannot be written ({error.strerror or error})") from None
         yield ledger

@@ -56,6 +56,15 @@ def test_a_record_takes_the_place_of_the_receipt(tmp_path: Path) -> None:
         assert ledger.receipt(tmp_path, "a") is None
 
 
+def test_a_record_whose_receipt_outlived_a_crash_is_not_written_twice(tmp_path: Path) -> None:
+    with ledger.open_ledger(tmp_path) as opened:
+        opened.append(record("a"))
+        ledger.write_receipt(tmp_path, record("a"))  # as if killed before the receipt was dropped
+    with ledger.open_ledger(tmp_path):
+        assert ledger.receipt(tmp_path, "a") is None
+    assert (tmp_path / ledger.MANIFEST).read_bytes().count(b"\n") == 1
+
+
 def test_partial_files_of_processes_that_are_gone_are_removed_and_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
