@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from nets import tiny
 
 import saint_cli
 from saint_cli import api, weights
+from saint_cli.choices import Choices
 from saint_cli.errors import GeometryError, UsageError, WeightsError
 from saint_cli.jobs import Engine
 from saint_cli.volume import Volume
@@ -84,3 +86,17 @@ def test_the_engines_threads_are_used(engine: Engine) -> None:
     torch.set_num_threads(2)
     saint_cli.upsample(tiny.volume((6, 5, 3)), factor=2, engine=Engine(engine.model, "cpu", "fp32", threads=1))
     assert torch.get_num_threads() == 1
+
+
+def test_choices_reach_the_method(engine: Engine) -> None:
+    plain, flipped = (
+        saint_cli.upsample(tiny.volume(), factor=3, engine=engine, choices=Choices(tta=tta)).voxels
+        for tta in (False, True)
+    )
+    assert (plain != flipped).any()
+    np.testing.assert_array_equal(plain[..., ::3], flipped[..., ::3])
+
+
+def test_less_memory_than_a_volume_needs_is_refused(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="--max-memory 100 MB is too little"):
+        saint_cli.upsample(tiny.volume(), factor=2, engine=replace(engine, max_memory=100_000_000))
