@@ -111,7 +111,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "engine": {"errors", "version"},
     "batch": {*NUMPY_SIDE, "choices", "compute", "engine", "io", "jobs", "report", "shipped", "version"},
-    "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs", "memory"},
+    "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs", "memory", "choices"},
     "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "version"},
     "console": {"errors"},
 }
