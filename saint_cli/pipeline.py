@@ -186,7 +186,8 @@ def fuse(
     """Eq. 10 on every synthesised slice, as residual over linear interpolation, (S, X, Y) half precision.
 
     It runs on strips with a halo as wide as RFN's reach, cut to the patient, which changes nothing but the memory
-    and the time needed. A 3-D RFN sees the slices of one window together, a 2-D one each alone.
+    and the time needed. A 3-D RFN sees the slices of one window together, a 2-D one each alone. Where fewer than
+    ``rfn.fewest`` of them lie between two acquired slices, I_fuse is the average.
     """
     network, needed = scene.network.to(compute.device), scene.needed.to(compute.device)
     sagittal, coronal = (e.values for e in estimates)
@@ -194,11 +195,14 @@ def fuse(
     done = 0
     for window in np.unique(plan.window):
         at = np.flatnonzero(plan.window == window)
+        corrected = np.count_nonzero(plan.offset[at]) >= int(rfn.fewest)
         for slices in [at] if rfn.features.size.dims == 3 else np.split(at, len(at)):
             fade = torch.from_numpy(plan.fade[slices]).to(compute.device)[:, None, None]
             for inner, outer in _strips(needed, compute.fusion_pixels // len(slices), rfn.reach):
                 seen = [e[:, *outer][slices] for e in (sagittal, coronal)]
-                result = _fuse_strip(rfn, network[outer], seen, (plan, slices, scene.spacing_mm[2]), compute)
+                result = (seen[0].float() + seen[1]) / 2
+                if corrected:
+                    result = _fuse_strip(rfn, network[outer], seen, (plan, slices, scene.spacing_mm[2]), compute)
                 x, y = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
                 fused.values[slices, *inner] = (fade * result[:, x, y] * needed[inner]).half()
         for volume in (*estimates, fused):

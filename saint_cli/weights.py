@@ -126,6 +126,7 @@ def networks_for(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
     """
     size = TrunkSize.of(state, "ami.features.")
     ami = AMI(size.width, size.growth, size.layers, size.blocks)
+    state = {"rfn.fewest": torch.tensor([1]), **state}  # which files of earlier networks do not hold
     rfn = RFN(TrunkSize.of(state, "rfn.features."))
     if rfn.features.size.inputs not in (PAIR, WITH_CONTEXT):
         raise KeyError("rfn.features.first.weight")

@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -360,6 +361,19 @@ def test_other_forms_of_rfn_run_in_the_pipeline(size: TrunkSize, monkeypatch: py
         monkeypatch.setattr(compute, "FUSION_PIXELS", {"cpu": 9})
         assert_same_estimates(whole, estimates(volume, grid, model=model))
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize(("factor", "corrected"), [(2, False), (3, True)])
+def test_rfn_corrects_the_average_only_where_enough_slices_lie_between_two_acquired_ones(
+    factor: int, corrected: bool
+) -> None:
+    model = tiny.model()
+    model = replace(model, rfn=copy.deepcopy(model.rfn))
+    model.rfn.fewest.fill_(2)
+    found = estimates(tiny.volume(), grid_by_factor(5, 2, factor), model=model)
+    mean = (found.sagittal.float() + found.coronal.float()) / 2
+    off = float((found.fused.float() - mean).abs().max())
+    assert off > 1e-2 if corrected else off < 2 * HALF * float(mean.abs().max())
 
 
 def test_bf16_is_close_to_fp32() -> None:

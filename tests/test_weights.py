@@ -72,10 +72,15 @@ def test_save_returns_the_files_sha256_and_leaves_nothing_else(tmp_path: Path) -
     ids=str,
 )
 def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, int, int, int], rfn: TrunkSize, tmp_path: Path) -> None:
-    save_model(AMI(*ami), RFN(rfn), tmp_path / "m.safetensors")
+    save_model(AMI(*ami), RFN(rfn, fewest=3), tmp_path / "m.safetensors")
     loaded = load_model(str(tmp_path / "m.safetensors"))
     assert loaded.ami.features.size == TrunkSize(3, *ami)
-    assert loaded.rfn.features.size == rfn
+    assert (loaded.rfn.features.size, int(loaded.rfn.fewest)) == (rfn, 3)
+
+
+def test_weights_that_do_not_say_where_rfn_is_used_use_it_everywhere(file: Path) -> None:
+    state = {name: tensor for name, tensor in load_file(file).items() if name != "rfn.fewest"}
+    assert int(networks_for(state)[1].fewest) == 1
 
 
 def with_manifest(file: Path, sha256: str) -> None:

@@ -25,6 +25,7 @@ def train(
     blocks: Annotated[int, Option("--blocks", help="Blocks of volumes that the rfn stage learns from.")] = 120,
     rfn_context: Annotated[bool, Option(help="RFN sees the acquired neighbours too.")] = True,
     rfn_dims: Annotated[int, Option("--rfn-dims", help="2, or 3 for the paper's 3-D variant.")] = 2,
+    rfn_fewest: Annotated[int, Option("--rfn-fewest", help="Slices per gap from which on RFN is used.")] = 1,
     validate_every: Annotated[int, Option("--validate-every", help="Steps between validations.")] = 1000,
     seed: Annotated[int, Option("--seed", help="Of patches and initial weights.")] = 0,
     bf16: Annotated[bool, Option("--bf16", help="bfloat16 autocast, for processors that have it.")] = False,
@@ -44,6 +45,7 @@ def train(
     words.one_of("--optimiser", optimiser, ("muon", "adam"))
     words.one_of("--rfn-dims", str(rfn_dims), ("2", "3"))
     counts = {"--steps": steps, "--batch": batch, "--blocks": blocks, "--validate-every": validate_every}
+    counts["--rfn-fewest"] = rfn_fewest
     for option, number in counts.items():
         words.at_least(option, number, 1)
     words.at_least("--seed", seed, 0)
@@ -52,7 +54,7 @@ def train(
     schedule = Schedule(steps=steps, learning_rate=learning_rate, validate_every=validate_every, bf16=bf16)
     settings = Settings(
         stage, size, schedule, seed, batch, blocks=blocks, context=rfn_context, dims=rfn_dims,
-        optimiser=optimiser, augment=augment, init=init, teacher=teacher, device=device,
+        fewest=rfn_fewest, optimiser=optimiser, augment=augment, init=init, teacher=teacher, device=device,
     )  # fmt: skip
     with console.progress(quiet=False) as report:
         for progress in train(settings, Places.of(data, val, out, cache), resume=resume, say=report):

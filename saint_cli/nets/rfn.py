@@ -5,6 +5,8 @@ Departures from the paper:
   and the distance of those two slices (``context``): what lies above and below is the one thing the two in-plane views
   cannot tell it, and the farther apart they are, the more there is to mend.
 - The last convolution starts at zero, so that an untrained RFN returns the average (Eq. 10 with F = 0).
+- Where fewer than ``fewest`` slices lie between two acquired ones, the average stands: with the data of the shipped
+  weights, what RFN learns there did not carry over to other patients (``docs/training-log.md``).
 - ``dims=3`` is the 3-D variant that the paper tried and dropped; it sees stacks of axial slices. Kept for comparisons.
 """
 
@@ -21,10 +23,16 @@ GAP_UNIT_MM = 10.0
 
 
 class RFN(nn.Module):
-    """F_phi of Eq. 10: what to add to the average of I_sag and I_cor."""
+    """F_phi of Eq. 10: what to add to the average of I_sag and I_cor.
 
-    def __init__(self, size: TrunkSize) -> None:
+    fewest: synthesised slices between two acquired ones from which on it does so; kept with the weights.
+    """
+
+    fewest: Tensor
+
+    def __init__(self, size: TrunkSize, fewest: int = 1) -> None:
         super().__init__()
+        self.register_buffer("fewest", torch.tensor([fewest]))
         self.features = ResidualDenseNetwork(size)
         self.output = conv(size.dims, size.width, 1, 3)
         for parameter in self.output.parameters():

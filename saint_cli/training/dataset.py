@@ -55,14 +55,21 @@ class PatchSource:
     """Which volumes, at which extra decimations, hold a patch at a factor; draws among them.
 
     in_plane: voxels that the patch needs along both in-plane axes; acquired: its slices after decimation;
-    sideways: thin volumes are also drawn along their in-plane axes, with ``thick`` all volumes.
+    sideways: thin volumes are also drawn along their in-plane axes, with ``thick`` all volumes; factors: to draw from.
 
     Raises:
         UsageError: no volume is large enough for any factor.
     """
 
     def __init__(
-        self, volumes: list[DenseVolume], in_plane: int, acquired: int, *, sideways: bool = False, thick: bool = False
+        self,
+        volumes: list[DenseVolume],
+        in_plane: int,
+        acquired: int,
+        *,
+        sideways: bool = False,
+        thick: bool = False,
+        factors: tuple[int, ...] = FACTORS,
     ) -> None:
         self.acquired = acquired
         self._difficulty: dict[tuple[int, int, int], float] = {}
@@ -71,7 +78,7 @@ class PatchSource:
             turned = [t for v in volumes for t in v.sideways(thick=thick)]
             choices += [(t, SIDEWAYS_WEIGHT if t.neighbour_step == 1 else ALONE_WEIGHT) for t in turned]
         self.by_factor: dict[int, tuple[list[tuple[DenseVolume, list[int]]], np.ndarray]] = {}
-        for factor in FACTORS:
+        for factor in factors:
             fitting = [
                 (v, steps, weight * float(np.sqrt(v.voxels.size)))
                 for v, weight in choices
@@ -81,7 +88,7 @@ class PatchSource:
                 weights = np.array([w for _, _, w in fitting])
                 self.by_factor[factor] = [(v, s) for v, s, _ in fitting], weights / weights.sum()
         if not self.by_factor:
-            least = self.length(min(FACTORS))
+            least = self.length(min(factors))
             raise UsageError(
                 f"no volume is large enough to train on: at least {least} slices of {in_plane} x {in_plane} voxels"
             )

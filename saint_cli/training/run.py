@@ -18,7 +18,7 @@ from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
 from saint_cli.training import loop, parallel, stages
-from saint_cli.training.dataset import AmiSampler, PatchSource
+from saint_cli.training.dataset import FACTORS, AmiSampler, PatchSource
 from saint_cli.training.fusion import MARGIN, Block, FusionSampler, make_block
 from saint_cli.training.optimise import Muon
 from saint_cli.training.volumes import DenseVolume, load_dense
@@ -46,6 +46,7 @@ class Settings:
     stage: ``ami`` or ``rfn``. size: ``base`` or ``fast``. patch: in-plane voxels and acquired slices of AMI patches.
     slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns from, and
     their in-plane voxels and acquired slices. context: RFN sees the acquired neighbours. dims: 3 for the 3-D RFN.
+    fewest: synthesised slices between two acquired ones from which on RFN is trained and used.
     optimiser: ``muon`` or ``adam``, the paper's. augment: vary patches and blocks (``augment``). init: weights to
     start from; teacher: weights to imitate as well. device: as ``--device`` names it; a run may be resumed on another.
     """
@@ -62,6 +63,7 @@ class Settings:
     block: tuple[int, int] = (96, 7)
     context: bool = True
     dims: int = 2
+    fewest: int = 1
     optimiser: str = "muon"
     augment: bool = True
     init: str | None = None
@@ -186,9 +188,10 @@ class _Run:
         if not self.model_file.is_file():
             raise WeightsError(f"{self.model_file} is missing; train the AMI stage into the same --out first")
         begin = weights.load_model(str(self.model_file))
-        rfn = RFN(_rfn_size(settings))
+        rfn = RFN(_rfn_size(settings), settings.fewest)
         if settings.init is not None:
             _copy(weights.load_model(settings.init).rfn, rfn, settings)
+            rfn.fewest.fill_(settings.fewest)
         state = self._state(rfn, resume)
         train, held = self._blocks(data, begin.to(self.ranks.device).ami, say)
         sampler = FusionSampler(
@@ -212,13 +215,19 @@ class _Run:
         side, acquired = settings.block
         if side - 2 * MARGIN < settings.rfn_patch:
             raise UsageError(f"blocks of {side} voxels leave no room for patches of {settings.rfn_patch}")
-        rng, source = np.random.default_rng((settings.seed, self.ranks.rank)), PatchSource(data.train, side, acquired)
+        factors = tuple(factor for factor in FACTORS if factor > settings.fewest)
+        if not factors:
+            raise UsageError(
+                f"RFN from {settings.fewest} slices on has no factor to learn; the largest is {max(FACTORS)}"
+            )
+        source = PatchSource(data.train, side, acquired, factors=factors)
+        rng = np.random.default_rng((settings.seed, self.ranks.rank))
         blocks = []
         for i in range(settings.blocks):
             blocks.append(make_block(source, ami, machine, side, rng, augment=settings.augment))
             say("blocks", i + 1, settings.blocks)
         rng = np.random.default_rng(settings.seed)
-        held_back = [PatchSource([v], side, acquired) for v in data.val]
+        held_back = [PatchSource([v], side, acquired, factors=factors) for v in data.val]
         return blocks, [make_block(s, ami, machine, side, rng) for s in held_back for _ in range(VALIDATION_BLOCKS)]
 
     def _state(self, model: AMI | RFN, resume: bool) -> loop.State:

@@ -16,7 +16,7 @@ from saint_cli import pipeline, weights
 from saint_cli.compute import Compute
 from saint_cli.errors import UsageError, WeightsError
 from saint_cli.geometry import grid_by_factor
-from saint_cli.training import run
+from saint_cli.training import fusion, run
 from saint_cli.training.loop import CHECKPOINT, Progress, Schedule
 from saint_cli.training.run import DATA, MODEL, SETTINGS, Places, Settings, train
 
@@ -71,6 +71,21 @@ def assert_same_tensors(one: Path, other: Path) -> None:
     a, b = load_file(one), load_file(other)
     assert a.keys() == b.keys()
     assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_an_rfn_that_is_used_from_two_slices_on_learns_from_no_less(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setattr(run, "make_block", lambda *a, **k: made.append(fusion.make_block(*a, **k)) or made[-1])
+    go(AMI, data, tmp_path)
+    go(replace(RFN, fewest=2, blocks=8), data, tmp_path)
+    assert len(made) == 9
+    assert min(len(block.offsets) for block in made) == 2
+    assert int(load_file(tmp_path / MODEL)["rfn.fewest"]) == 2
+    (tmp_path / "rfn" / CHECKPOINT).unlink()
+    with pytest.raises(UsageError, match="no factor to learn"):
+        go(replace(RFN, fewest=16), data, tmp_path)
 
 
 def test_both_stages_end_in_a_model_that_upsamples(data: Path, tmp_path: Path) -> None:
