@@ -12,15 +12,9 @@ from saint_cli import io
 from saint_cli.batch.inputs import Root
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo
-from saint_cli.io.sniff import Format, sniff
+from saint_cli.io.sniff import ENDINGS, Format, sniff
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
-
-ENDINGS = (
-    *(".nii.gz", ".hdr.gz", ".img.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom"),
-    *(".ima", ".zip"),
-)
-"""Endings that promise an image: a file that does not keep the promise is a failure, any other is passed over."""
 
 Template = Callable[[Mapping[str, str]], Job]
 """Makes a job without source and target of the options in which a scan differs from the command line."""

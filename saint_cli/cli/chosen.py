@@ -63,6 +63,20 @@ def job_of(chosen: Mapping[str, Any]) -> "Job":
     )
 
 
+def between(job: "Job", source: Path | str, target: Path | str) -> "Job":
+    """The job with its source and target, each a path or a URL.
+
+    Raises:
+        UnreadableError: nothing lies at the source's URL, or it cannot be listed.
+    """
+    from dataclasses import replace
+
+    from saint_cli.io import remote
+
+    job = replace(job, source=source) if isinstance(source, Path) else replace(job, origin=remote.look(source))
+    return replace(job, target=target) if isinstance(target, Path) else replace(job, destination=target)
+
+
 def differing(chosen: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
     """The options of the command line with those of a table's row in their place.
 

@@ -7,6 +7,13 @@ from pathlib import Path
 from saint_cli.errors import OutputError, UsageError
 
 
+def place(text: str) -> "Path | str":
+    """A path, or a URL that may stand in a manifest."""
+    from saint_cli.io import remote
+
+    return remote.check(text) if remote.is_url(text) else Path(text)
+
+
 def axis(word: str | None) -> int | None:
     """``x``, ``y`` or ``z`` as 0, 1 or 2."""
     if word is None:
