@@ -19,7 +19,7 @@ class Root:
     """A file or folder to look at; ``options`` of the command line that differ for it; ``name`` of its result.
 
     prefix: folder of the output tree under which its results go. origin: what lies there, if it is a URL; error: why
-    that cannot be told.
+    that cannot be told. Of a URL, ``path`` only stands for it where names are made.
     """
 
     path: Path
@@ -33,8 +33,8 @@ class Root:
     def is_folder(self) -> bool:
         """Whether there may be several scans below it."""
         if self.origin is not None:
-            return all(item.name != self.origin.main for item in self.origin.items)
-        return self.error is None and self.path.is_dir()
+            return self.error is None and not self.origin.is_file
+        return self.path.is_dir()
 
 
 def roots(inputs: Sequence[Path | str]) -> list[Root]:
@@ -87,11 +87,11 @@ def _table(path: Path) -> Iterator[Root]:
         try:
             yield Root(_of_url(source), options, name, origin=remote.look(remote.check(source)))
         except RemoteError as error:
-            yield Root(_of_url(source), options, name, error=error)
+            yield Root(_of_url(source), options, name, origin=remote.unseen(source), error=error)
 
 
 def _of_url(url: str) -> Path:
-    """What stands for a URL where names are made of a path; no file."""
+    """What stands for a URL where names are made."""
     return Path("/", remote.shown(url).replace("://", "/"))
 
 

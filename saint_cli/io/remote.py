@@ -71,6 +71,11 @@ class Origin:
         """The URL of what is read, as it may be told."""
         return f"{self.above}/{self.main}"
 
+    @property
+    def is_file(self) -> bool:
+        """Whether what is read is one of the files, not a folder of them."""
+        return any(item.name == self.main for item in self.items)
+
     def part(self, main: str, items: Iterable[Item]) -> "Origin":
         """Some of the files, and another one or another folder of them to read."""
         return replace(self, main=main, items=tuple(items))
@@ -145,6 +150,12 @@ def look(url: str) -> Origin:
     if not sound:
         raise RemoteError(f"{shown(url)}: no such file or folder")
     return Origin(url, shown(url).rpartition("/")[0], unquote(main) if _is_web(url) else main, sound)
+
+
+def unseen(url: str) -> Origin:
+    """What stands for a URL where nothing could be found out."""
+    above, _, main = shown(url).rpartition("/")
+    return Origin(url, above, main, ())
 
 
 def _found(system: Any, path: str, url: str) -> Mapping[str, Mapping[str, Any]]:
