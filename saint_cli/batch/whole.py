@@ -61,7 +61,7 @@ def look(order: Order, seen: Seen, tell: Callable[[int], None]) -> Findings:
     if order.rules.results is not None:
         if order.form == "dicom":
             raise UsageError("--to dicom makes folders, and a folder cannot appear whole at a URL; name an OUT_DIR")
-        remote.check_free(f"{order.rules.results}/any.{order.form}", overwrite=True)
+        remote.check_store(order.rules.results)
     named = roots(order.inputs)
     found = find([root for root in named if root.origin is None], order.rules, tell)
     find_remote([root for root in named if root.origin is not None], order.rules, seen, found, tell)

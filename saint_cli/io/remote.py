@@ -123,14 +123,15 @@ def is_pattern(url: str) -> bool:
 
 
 def matches(url: str) -> list[str]:
-    """The URLs that match a pattern, sorted.
+    """The URLs that match a pattern, sorted; hidden files and folders match none.
 
     Raises:
         RemoteError: the place cannot be listed.
     """
     with _told(url, "listed"):
         system, path = _open(url)
-        return sorted(str(system.unstrip_protocol(match)) for match in system.glob(path))
+        found = sorted(str(system.unstrip_protocol(match)) for match in system.glob(path))
+        return [url for url in found if not url.rstrip("/").rpartition("/")[2].startswith(".")]
 
 
 def look(url: str) -> Origin:
@@ -239,15 +240,13 @@ def heads(origin: Origin, items: Sequence[Item], size: int) -> list[bytes]:
     return [bytes(found.get(item.path, b"")[:size]) for item in items]
 
 
-def check_free(url: str, *, overwrite: bool) -> None:
-    """Find out whether a file could be written at a URL.
+def check_store(url: str) -> None:
+    """Find out whether anything could be written below a URL.
 
     Raises:
-        UsageError: a protocol that cannot be written, or a name that is no file's.
-        OutputError: it exists and ``overwrite`` is False, or there is no such bucket.
+        UsageError: a protocol that cannot be written.
+        OutputError: there is no such bucket.
     """
-    if not url.lower().endswith(OUT_ENDINGS):
-        raise UsageError(f"{shown(url)}: what is written to a URL must end in {', '.join(OUT_ENDINGS)}")
     if _is_web(url):
         raise UsageError(f"{shown(url)}: nothing can be written to http; name a store such as s3://, or a file")
     with _told(url, "looked at"):
@@ -255,7 +254,23 @@ def check_free(url: str, *, overwrite: bool) -> None:
         store = path.lstrip("/").split("/")[0]
         if _is_store(system) and not system.exists(store):
             raise OutputError(f"{shown(url)}: no bucket {store} is there, or you may not see it")
-        if not overwrite and system.exists(path):
+
+
+def check_free(url: str, *, overwrite: bool) -> None:
+    """Find out whether a file could be written at a URL.
+
+    Raises:
+        UsageError: a protocol that cannot be written, or a name that is no file's.
+        OutputError: it exists and ``overwrite`` is False, or there is no such bucket.
+    """
+    check_store(url)
+    if not url.lower().endswith(OUT_ENDINGS):
+        raise UsageError(f"{shown(url)}: what is written to a URL must end in {', '.join(OUT_ENDINGS)}")
+    if overwrite:
+        return
+    with _told(url, "looked at"):
+        system, path = _open(url)
+        if system.exists(path):
             raise OutputError(f"{shown(url)}: exists already; choose another name or pass --overwrite")
 
 
