@@ -28,6 +28,7 @@ class Summary:
     ignored: dict[str, int]
     seconds: float
     index: Path | None = None
+    url: str | None = None
 
     def of(self, status: str) -> list[Record]:
         """The records with this status."""
@@ -43,7 +44,7 @@ class Summary:
     def document(self) -> dict[str, Any]:
         """The summary for scripts."""
         return {
-            "output": str(self.home),
+            "output": self.url or str(self.home),
             "report": None if self.index is None else str(self.index),
             "done": len(self.of(DONE)),
             "failed": [{"name": r["name"], "source": r["source"], **r["error"]} for r in self.of(FAILED)],
@@ -68,7 +69,7 @@ def finish(plan: Plan, records: Sequence[Record], seconds: float) -> Summary:
     everything = sorted((*records, *plan.kept, *plan.refused), key=lambda record: record["target"])
     index = pages.write(plan.home, everything) if everything else None
     counts = len(records), len(plan.kept)
-    return Summary(plan.home, tuple(everything), *counts, tuple(plan.skipped), plan.ignored, seconds, index)
+    return Summary(plan.home, tuple(everything), *counts, tuple(plan.skipped), plan.ignored, seconds, index, plan.url)
 
 
 def duration(seconds: float) -> str:

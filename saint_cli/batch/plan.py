@@ -37,7 +37,10 @@ class Task:
 
 @dataclass
 class Plan:
-    """Tasks to run, records that still hold (done, failed or skipped before), new failures, and what was left out."""
+    """Tasks to run, records that still hold (done, failed or skipped before), new failures, and what was left out.
+
+    url: of the results, where they do not go to ``home``.
+    """
 
     home: Path
     tasks: list[Task] = field(default_factory=list)
@@ -45,6 +48,7 @@ class Plan:
     refused: list[Record] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def make_plan(shelf: Shelf, found: Findings, targets: Sequence[str], books: Book
     """Sort scans into what is to be run and what is settled."""
     home = shelf.home
     hashes = {model: _hash(model) for model in {scan.job.engine.model for scan in found.scans}}
-    plan = Plan(home, skipped=list(found.skipped), ignored=dict(found.ignored))
+    plan = Plan(home, skipped=list(found.skipped), ignored=dict(found.ignored), url=shelf.url)
     for scan, target in zip(found.scans, targets, strict=True):
         entry = _entry(scan, target, hashes[scan.job.engine.model])
         record = books.latest.get(target)
