@@ -213,7 +213,7 @@ HEAVY = ("torch", "numpy", "SimpleITK", "nibabel", "pydicom", *PICTURES_AND_SCOR
         (["info", "--help"], HEAVY),
         (["evaluate", "--help"], HEAVY),
         (["batch", "--help"], (*HEAVY, "dask", "distributed")),
-        (["info", "scan.nii"], NETWORKS),
+        (["info", "scan.nii"], (*NETWORKS, "fsspec")),
         (["models"], NETWORKS),
         (["upsample", "scan.nii", "-o", "out.nii"], NETWORKS),
         (["evaluate", "scan.nii", "-m", "huge"], ("torch", "safetensors")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from saint_cli.errors import RemoteError, UnreadableError, UsageError
-from saint_cli.io import remote
+from saint_cli.io import remote, urls
 from saint_cli.io.remote import Origin
 
 TABLES = (".csv", ".jsonl")
@@ -55,10 +55,10 @@ def roots(inputs: Sequence[Path | str]) -> list[Root]:
 
 def _roots(given: Path | str) -> Iterator[Root]:
     if isinstance(given, str):
-        urls = remote.matches(given) if remote.is_pattern(given) else [given]
-        if not urls:
-            raise UsageError(f"{remote.shown(given)}: nothing matches this pattern")
-        yield from (Root(_of_url(url), origin=remote.look(url)) for url in urls)
+        found = remote.matches(given) if urls.is_pattern(given) else [given]
+        if not found:
+            raise UsageError(f"{urls.shown(given)}: nothing matches this pattern")
+        yield from (Root(_of_url(url), origin=remote.look(url)) for url in found)
     elif given.suffix.lower() in TABLES and given.is_file():
         yield from _table(given)
     elif given.exists():
@@ -81,18 +81,18 @@ def _table(path: Path) -> Iterator[Root]:
             raise UsageError(f"{path}, row {number}: no 'source'; each row names one in a column of that name")
         if name is not None and (Path(name).is_absolute() or ".." in Path(name).parts):
             raise UsageError(f"{path}, row {number}: the name {name} leads out of the output folder")
-        if not remote.is_url(source):
+        if not urls.is_url(source):
             yield Root(path.parent / source, options, name)
             continue
         try:
-            yield Root(_of_url(source), options, name, origin=remote.look(remote.check(source)))
+            yield Root(_of_url(source), options, name, origin=remote.look(urls.check(source)))
         except RemoteError as error:
             yield Root(_of_url(source), options, name, origin=remote.unseen(source), error=error)
 
 
 def _of_url(url: str) -> Path:
     """What stands for a URL where names are made."""
-    return Path("/", remote.shown(url).replace("://", "/"))
+    return Path("/", urls.shown(url).replace("://", "/"))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

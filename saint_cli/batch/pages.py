@@ -6,7 +6,7 @@ from typing import Any
 
 from saint_cli.batch.ledger import Record
 from saint_cli.batch.names import name_of
-from saint_cli.io import remote
+from saint_cli.io import urls
 from saint_cli.report.index_page import IndexRow, write_index
 
 FOLDER = "report"
@@ -58,9 +58,9 @@ def _row(home: Path, record: Record) -> IndexRow:
 
 def _without_paths(sentence: str, source: str, home: Path) -> str:
     """A sentence with file names in place of paths, which may tell more than a page that is passed on should."""
-    named = [] if remote.is_url(source) else [Path(source).absolute(), Path(source)]
+    named = [] if urls.is_url(source) else [Path(source).absolute(), Path(source)]
     places = {str(p) for p in (*named, home.absolute(), home) if len(p.parts) > 1}
-    places |= {source} if remote.is_url(source) else set()
+    places |= {source} if urls.is_url(source) else set()
     for place in sorted(places, key=len, reverse=True):
         sentence = sentence.replace(place, Path(place).name)
     return sentence

@@ -14,12 +14,15 @@ import saint_cli
 from saint_cli import errors
 from saint_cli.batch.digest import digest
 from saint_cli.batch.ledger import HIDDEN
-from saint_cli.errors import RemoteError, SaintError
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo, describe_remote
 from saint_cli.io.atomic import complete_or_absent
 from saint_cli.io.remote import Origin
 
 FOLDER = "seen"
+
+LASTING = (None, UsageError.__name__, UnreadableError.__name__, GeometryError.__name__)
+"""Errors that the same files lead to again; others may pass."""
 
 
 class Seen:
@@ -40,7 +43,7 @@ class Seen:
         document = self._known(key)
         if document is None:
             document = _described(origin, split_runs=split_runs)
-            if document.get("error") != RemoteError.__name__:
+            if document.get("error") in LASTING:
                 self._fresh[key] = document
         return _description(document, origin)
 

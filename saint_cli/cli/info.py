@@ -25,16 +25,16 @@ def info(
     from saint_cli import console
     from saint_cli.cli.info_view import as_document, as_table
     from saint_cli.errors import SaintError
-    from saint_cli.io import Description, describe, describe_remote, remote
+    from saint_cli.io import Description, describe, describe_remote, remote, urls
 
     def look(path: str) -> Description:
-        if remote.is_url(path):
-            return describe_remote(remote.look(remote.check(path)), phi=phi, split_runs=split_runs)
+        if urls.is_url(path):
+            return describe_remote(remote.look(urls.check(path)), phi=phi, split_runs=split_runs)
         return describe(Path(path), phi=phi, split_runs=split_runs)
 
     found: list[tuple[str, Description | SaintError]] = []
     for path in paths:
-        shown = remote.shown(path) if remote.is_url(path) else str(Path(path))
+        shown = urls.shown(path) if urls.is_url(path) else str(Path(path))
         try:
             found.append((shown, look(path)))
         except SaintError as error:

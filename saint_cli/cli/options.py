@@ -12,10 +12,10 @@ from typer import Argument, Option
 def local(text: str) -> Path:
     """A path on this machine, where nothing can be put at a URL."""
     from saint_cli.errors import UsageError
-    from saint_cli.io import remote
+    from saint_cli.io import urls
 
-    if remote.is_url(text):
-        raise UsageError(f"{remote.shown(text)}: name a file on this machine; only the result itself goes to a URL")
+    if urls.is_url(text):
+        raise UsageError(f"{urls.shown(text)}: name a file on this machine; only the result itself goes to a URL")
     return Path(text)
 
 

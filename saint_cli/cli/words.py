@@ -9,9 +9,9 @@ from saint_cli.errors import OutputError, UsageError
 
 def place(text: str) -> "Path | str":
     """A path, or a URL that may stand in a manifest."""
-    from saint_cli.io import remote
+    from saint_cli.io import urls
 
-    return remote.check(text) if remote.is_url(text) else Path(text)
+    return urls.check(text) if urls.is_url(text) else Path(text)
 
 
 def home_and_results(out: str, books: Path | None) -> "tuple[Path, str | None]":

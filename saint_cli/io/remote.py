@@ -1,15 +1,10 @@
-"""Files at URLs, through fsspec: found by listing, fetched whole, uploaded whole.
+"""Files at URLs: found by listing, fetched whole, uploaded whole."""
 
-fsspec, and the package of the URL's protocol, are imported where a URL is given. Of what they raise only the kind is
-told, for their sentences may quote keys; nor is the query of a URL, which may be a signature.
-"""
-
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +13,9 @@ from urllib.parse import unquote
 from saint_cli.errors import OutputError, RemoteError, UsageError
 from saint_cli.io import partial
 from saint_cli.io.sniff import ENDINGS
+from saint_cli.io.stores import is_object_store, opened, told
 from saint_cli.io.targets import ENDINGS as OUT_ENDINGS
-
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-
-WEB = ("http", "https")
-"""Protocols that cannot be written, whose query belongs to the address, and whose folders are index pages."""
-
-OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2")
-"""Protocols in whose stores an object appears when its upload is complete, and renaming would copy it."""
-
-EXTRA = "pip install 'saint-cli[remote]' brings those of s3, http and https; docs/cluster.md names others"
+from saint_cli.io.urls import is_web, shown
 
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "Last-Modified", "updated", "mtime")
 """What listings call that which changes with the content."""
@@ -81,57 +68,17 @@ class Origin:
         return replace(self, main=main, items=tuple(items))
 
 
-def is_url(text: str) -> bool:
-    """Whether this is a URL, not a path."""
-    return URL.match(text) is not None
-
-
-def check(url: str) -> str:
-    """The URL, if it may stand in a manifest.
-
-    Raises:
-        UsageError: it holds a password, or is chained of several.
-    """
-    if _without_user(url) != url:
-        raise UsageError(
-            f"{shown(url)}: a URL must hold no user and password; give them in the environment or a configuration file "
-            "(docs/cluster.md)"
-        )
-    if "::" in url:
-        raise UsageError(f"{shown(url)}: chained URLs are not read; copy the scan out of its archive first")
-    return url
-
-
-def shown(url: str) -> str:
-    """The URL as it may be told: without password, without the query, which may be a signature, or slash at its end."""
-    bare = _without_user(url)
-    return (re.split("[?#]", bare)[0] if _is_web(url) else bare).rstrip("/")
-
-
-def _without_user(url: str) -> str:
-    """The URL with a dash in place of user and password; a name alone (``sftp://me@host``) stays, but on the web."""
-    protocol, rest = url.split("://", 1)
-    host, slash, path = rest.partition("/")
-    user, at, bare = host.rpartition("@")
-    secret = at and (":" in user or _is_web(url))
-    return f"{protocol}://-@{bare}{slash}{path}" if secret else url
-
-
-def is_pattern(url: str) -> bool:
-    """Whether the URL stands for all that match it."""
-    return any(sign in url for sign in "*[") or ("?" in url and not _is_web(url))
-
-
 def matches(url: str) -> list[str]:
     """The URLs that match a pattern, sorted; hidden files and folders match none.
 
     Raises:
         RemoteError: the place cannot be listed.
     """
-    with _told(url, "listed"):
-        system, path = _open(url)
-        found = sorted(str(system.unstrip_protocol(match)) for match in system.glob(path))
-        return [url for url in found if not url.rstrip("/").rpartition("/")[2].startswith(".")]
+    with told(url, "listed"):
+        system, path = opened(url)
+        start = url.removesuffix(path) if url.endswith(path) else str(system.unstrip_protocol(""))
+        found = sorted(start + match for match in system.glob(path))
+    return [match for match in found if not match.rstrip("/").rpartition("/")[2].startswith(".")]
 
 
 def look(url: str) -> Origin:
@@ -141,16 +88,16 @@ def look(url: str) -> Origin:
         UsageError: no such protocol, or its package is missing.
         RemoteError: nothing is there, or it cannot be listed.
     """
-    with _told(url, "listed"):
-        system, path = _open(url)
-        above, _, main = (shown(url) if _is_web(url) else path.rstrip("/")).rpartition("/")
+    with told(url, "listed"):
+        system, path = opened(url)
+        above, _, main = (shown(url) if is_web(url) else path.rstrip("/")).rpartition("/")
         if not main:
-            raise UsageError(f"{url}: names no folder and no file")
+            raise UsageError(f"{shown(url)}: names no folder and no file")
         items = [_item(system, key, info, above, url) for key, info in _found(system, path, url).items()]
     sound = tuple(sorted((i for i in items if _is_sound(i.name)), key=lambda item: item.name))
     if not sound:
         raise RemoteError(f"{shown(url)}: no such file or folder")
-    return Origin(url, shown(url).rpartition("/")[0], unquote(main) if _is_web(url) else main, sound)
+    return Origin(url, shown(url).rpartition("/")[0], unquote(main) if is_web(url) else main, sound)
 
 
 def unseen(url: str) -> Origin:
@@ -166,7 +113,7 @@ def _found(system: Any, path: str, url: str) -> Mapping[str, Mapping[str, Any]]:
         info = system.info(path)
         if info.get("type") != "directory":
             return {path: info} if name.endswith(WHOLE) else {path: info} | _beside(system, path)
-    if _is_web(url) and not path.endswith("/"):
+    if is_web(url) and not path.endswith("/"):
         path += "/"
     return {key: info for key, info in system.find(path, detail=True).items() if not key.endswith("/")}
 
@@ -188,7 +135,7 @@ def _item(system: Any, key: str, info: Mapping[str, Any], above: str, url: str) 
         info = {**info, **system.info(key)}
     stamp = " ".join(str(info[name]) for name in STAMPS if info.get(name) is not None)
     name = (shown(url) if key == url else key)[len(above) :].lstrip("/")
-    if _is_web(url):
+    if is_web(url):
         name = "" if "?" in name else unquote(name)  # index pages link to themselves in other orders
     return Item(name, key, info.get("size"), stamp)
 
@@ -214,8 +161,8 @@ def fetch(origin: Origin, folder: Path) -> Path:
     places = [folder / item.name for item in origin.items]
     for above in {place.parent for place in places}:
         above.mkdir(parents=True, exist_ok=True)
-    with _told(origin.shown, "read", origin.given):
-        system, _ = _open(origin.given)
+    with told(origin.shown, "read"):
+        system, _ = opened(origin.given)
         system.get([item.path for item in origin.items], [str(place) for place in places])
     for item, place in zip(origin.items, places, strict=True):
         size = place.stat().st_size
@@ -230,8 +177,8 @@ def heads(origin: Origin, items: Sequence[Item], size: int) -> list[bytes]:
     Raises:
         RemoteError: one cannot be read.
     """
-    with _told(origin.shown, "read", origin.given):
-        system, _ = _open(origin.given)
+    with told(origin.shown, "read"):
+        system, _ = opened(origin.given)
         ends = [size if item.size is None else min(size, item.size) for item in items]
         filled = [(item.path, end) for item, end in zip(items, ends, strict=True) if end]
         starts = [0] * len(filled)
@@ -247,13 +194,14 @@ def check_store(url: str) -> None:
         UsageError: a protocol that cannot be written.
         OutputError: there is no such bucket.
     """
-    if _is_web(url):
+    if is_web(url):
         raise UsageError(f"{shown(url)}: nothing can be written to http; name a store such as s3://, or a file")
-    with _told(url, "looked at"):
-        system, path = _open(url)
+    with told(url, "looked at"):
+        system, path = opened(url)
         store = path.lstrip("/").split("/")[0]
-        if _is_store(system) and not system.exists(store):
-            raise OutputError(f"{shown(url)}: no bucket {store} is there, or you may not see it")
+        with suppress(PermissionError):  # who may write objects need not be allowed to look at the bucket
+            if is_object_store(system) and not system.exists(store):
+                raise OutputError(f"{shown(url)}: no bucket {store} is there, or you may not see it")
 
 
 def check_free(url: str, *, overwrite: bool) -> None:
@@ -268,16 +216,16 @@ def check_free(url: str, *, overwrite: bool) -> None:
         raise UsageError(f"{shown(url)}: what is written to a URL must end in {', '.join(OUT_ENDINGS)}")
     if overwrite:
         return
-    with _told(url, "looked at"):
-        system, path = _open(url)
+    with told(url, "looked at"):
+        system, path = opened(url)
         if system.exists(path):
             raise OutputError(f"{shown(url)}: exists already; choose another name or pass --overwrite")
 
 
 def names_below(url: str) -> frozenset[str]:
     """The names of all files below a URL; none where nothing is there yet."""
-    with _told(url, "listed"):
-        system, path = _open(url)
+    with told(url, "listed"):
+        system, path = opened(url)
         found = system.find(path) if system.exists(path) else []
         return frozenset(key[len(path.rstrip("/")) :].lstrip("/") for key in found)
 
@@ -290,8 +238,8 @@ def upload(local: Path, url: str) -> None:
     """
     for pause_s in (*PAUSES_S, None):
         try:
-            with _told(url, "written"):
-                _put(local, *_open(url))
+            with told(url, "written"):
+                _put(local, *opened(url))
             return
         except RemoteError as error:
             if pause_s is None:
@@ -301,7 +249,7 @@ def upload(local: Path, url: str) -> None:
 
 def _put(local: Path, system: Any, path: str) -> None:
     """To its name at once where that is complete or absent; elsewhere under a hidden name first."""
-    if _is_store(system):
+    if is_object_store(system):
         system.put_file(str(local), path)
         return
     folder, _, name = path.rpartition("/")
@@ -334,47 +282,3 @@ def scratch() -> Iterator[Path]:
 def sweep() -> None:
     """Remove the temporary folders of processes of this machine that are gone."""
     partial.remove_stale(Path(tempfile.gettempdir()), STAGE)
-
-
-def _open(url: str) -> tuple[Any, str]:
-    """The file system of a URL, its memory of earlier listings empty, and the path in it."""
-    protocol = url.split("://", 1)[0]
-    try:
-        from fsspec.core import url_to_fs
-
-        system, path = url_to_fs(url)
-    except ImportError:
-        raise UsageError(f"{shown(url)}: for {protocol}:// a package is missing; {EXTRA}") from None
-    except ValueError as error:
-        known = "" if "rotocol not known" in str(error) else f" ({type(error).__name__})"
-        raise UsageError(f"{shown(url)}: {protocol}:// is no protocol that fsspec knows{known}") from None
-    system.invalidate_cache()
-    return system, str(path)
-
-
-def _is_store(system: Any) -> bool:
-    protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
-    return any(protocol in OBJECT_STORES for protocol in protocols)
-
-
-def _is_web(url: str) -> bool:
-    return url.split("://", 1)[0].lower() in WEB
-
-
-@contextmanager
-def _told(url: str, done: str, given: str | None = None) -> Iterator[None]:
-    """Whatever a file system raises as one line that quotes none of it."""
-    try:
-        yield
-    except (UsageError, OutputError, RemoteError):
-        raise
-    except FileNotFoundError:
-        raise RemoteError(f"{shown(url)}: no such file, folder or bucket") from None
-    except Exception as error:  # every file system has errors of its own
-        kind, status = type(error).__name__, getattr(error, "status", None)
-        if isinstance(error, PermissionError) or "Credential" in kind or "Auth" in kind or status in (401, 403):
-            raise RemoteError(
-                f"{shown(url)}: access denied ({kind}); are credentials set in the environment or a configuration file?"
-            ) from None
-        told = kind if status is None else f"{kind}, status {status}"
-        raise RemoteError(f"{shown(url)}: cannot be {done} ({told})") from None

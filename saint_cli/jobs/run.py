@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from saint_cli import io
 from saint_cli.choices import Choices, Report
 from saint_cli.geometry import SliceGrid
-from saint_cli.io import remote
+from saint_cli.io import urls
 from saint_cli.jobs import checks
 from saint_cli.jobs.job import Done, Engine, Job
 from saint_cli.jobs.staged import staged
@@ -35,7 +35,7 @@ def run_job(job: Job, report: Report) -> Done:
     with staged(job) as here:
         done = _run_here(here, report)
     source = done.source if job.origin is None else job.origin.shown
-    target = done.target if job.destination is None else remote.shown(job.destination)
+    target = done.target if job.destination is None else urls.shown(job.destination)
     return replace(done, source=source, target=target, seconds=round(time.perf_counter() - began, 2))
 
 

@@ -9,7 +9,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from saint_cli.errors import OutputError, RemoteError, UsageError
-from saint_cli.io import partial, remote
+from saint_cli.io import partial, remote, urls
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def filled(folder: Path, *names: str) -> str:
     ],
 )
 def test_what_is_told_of_a_url_holds_no_secret(url: str, told: str) -> None:
-    assert remote.shown(url) == told
+    assert urls.shown(url) == told
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_what_is_told_of_a_url_holds_no_secret(url: str, told: str) -> None:
 )
 def test_urls_with_passwords_and_chains_of_urls_are_refused(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        remote.check(url)
+        urls.check(url)
     assert "SECRET@" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["scan.nii", "/data/a:b/c", "C:/scan.nii", "a//b"])
 def test_paths_are_no_urls(path: str) -> None:
-    assert not remote.is_url(path)
+    assert not urls.is_url(path)
 
 
 def test_a_folder_is_listed_with_all_below_it_and_names_that_count_from_its_own(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_what_changes_is_told_by_the_listing(tmp_path: Path) -> None:
 def test_patterns_stand_for_what_matches_them(tmp_path: Path) -> None:
     url = filled(tmp_path, "p1/ct.nii", "p2/ct.nii", "p2/mr.nii")
     assert remote.matches(f"{url}/p*/ct.nii") == [f"{url}/p1/ct.nii", f"{url}/p2/ct.nii"]
-    assert [remote.is_pattern(u) for u in (url, f"{url}/*", "https://h/x?a=1", "s3://b/x?")] == [
+    assert [urls.is_pattern(u) for u in (url, f"{url}/*", "https://h/x?a=1", "s3://b/x?")] == [
         False,
         True,
         False,
