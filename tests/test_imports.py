@@ -110,7 +110,7 @@ ALLOWED: dict[str, set[str]] = {
         "version",
     },
     "engine": {"errors", "version"},
-    "batch": {*NUMPY_SIDE, "choices", "compute", "engine", "io", "jobs", "report", "shipped", "version"},
+    "batch": {*NUMPY_SIDE, "choices", "compute", "engine", "io", "jobs", "memory", "report", "shipped", "version"},
     "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs"},
     "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "version"},
     "console": {"errors"},
