@@ -10,6 +10,7 @@ import numpy as np
 
 from saint_cli import io
 from saint_cli.batch.inputs import Root
+from saint_cli.batch.seen import Seen
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo
 from saint_cli.io.sniff import ENDINGS, Format, sniff
@@ -47,11 +48,12 @@ class Scan:
 
 @dataclass
 class Findings:
-    """Scans; stacks that were left out and why; and how many files were passed over for which reason."""
+    """Scans; stacks that were left out and why; how many files were passed over for which reason; what URLs held."""
 
     scans: list[Scan] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)

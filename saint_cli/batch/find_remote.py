@@ -27,12 +27,13 @@ DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 VOXELS = (".img", ".img.gz")
 
 
-def find_remote(roots: Sequence[Root], rules: Rules, seen: Seen, found: Findings, tell: Callable[[int], None]) -> None:
+def find_remote(roots: Sequence[Root], rules: Rules, found: Findings, tell: Callable[[int], None]) -> None:
     """Add every stack below the URLs to what was found; ``tell`` is called with their number now and then.
 
     Raises:
         UsageError: a root lies where results go; options that do not fit.
     """
+    seen = found.seen = Seen(rules.out)
     for root in roots:
         assert root.origin is not None
         if rules.holds(root.origin.shown):

@@ -23,6 +23,11 @@ def thumbnail_of(target: str) -> str:
     return f"thumbnails/{name_of(target)}.jpg"
 
 
+def is_there(home: Path) -> bool:
+    """Whether there is a list of all scans."""
+    return (home / FOLDER / INDEX).is_file()
+
+
 def write(home: Path, records: Sequence[Record]) -> Path:
     """List all scans of a folder of results, with links to the pages that are there; returns the list's path.
 

@@ -14,7 +14,6 @@ from saint_cli.batch.find_remote import find_remote
 from saint_cli.batch.inputs import roots
 from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import Plan, Shelf, Wishes, is_same, make_plan
-from saint_cli.batch.seen import Seen
 from saint_cli.errors import UsageError
 from saint_cli.io import partial, remote
 from saint_cli.jobs import Engine
@@ -51,7 +50,7 @@ class Order:
         return self.rules.out
 
 
-def look(order: Order, seen: Seen, tell: Callable[[int], None]) -> Findings:
+def look(order: Order, tell: Callable[[int], None]) -> Findings:
     """Find the scans of an order; ``tell`` is called with their number now and then.
 
     Raises:
@@ -64,7 +63,7 @@ def look(order: Order, seen: Seen, tell: Callable[[int], None]) -> Findings:
         remote.check_store(order.rules.results)
     named = roots(order.inputs)
     found = find([root for root in named if root.origin is None], order.rules, tell)
-    find_remote([root for root in named if root.origin is not None], order.rules, seen, found, tell)
+    find_remote([root for root in named if root.origin is not None], order.rules, found, tell)
     return found
 
 
@@ -105,11 +104,7 @@ def hire(order: Order, plan: Plan, books: ledger.Books) -> "tuple[Crew, Clock]":
 
 
 def carry_out(
-    order: Order,
-    found: Findings,
-    seen: Seen,
-    watch: "Callable[[Progress, Record | None], None]",
-    told: Callable[[str], None],
+    order: Order, found: Findings, watch: "Callable[[Progress, Record | None], None]", told: Callable[[str], None]
 ) -> finish.Summary:
     """Run what is left to do, and record it; ``watch`` sees every start and end, ``told`` gets sentences.
 
@@ -119,10 +114,13 @@ def carry_out(
     """
     began = time.monotonic()
     if not found.scans:
-        return finish.finish(Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0)
+        return finish.finish(
+            Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0, listed=False
+        )
     records: list[Record] = []
     with ledger.open_ledger(order.home) as opened:
-        seen.keep()
+        if found.seen is not None:
+            found.seen.keep()
         books = ledger.read(order.home)
         plan = draft(order, found, books)
         for record in plan.refused:
@@ -144,7 +142,7 @@ def carry_out(
                 if progress is not None and crew.scheduler is None:
                     _tidy(progress)
                 raise
-        return finish.finish(plan, records, time.monotonic() - began)
+        return finish.finish(plan, records, time.monotonic() - began, listed=order.wishes.pages)
 
 
 def _tidy(progress: "Progress") -> None:

@@ -58,36 +58,19 @@ def batch(
     """Upsample every scan that is found, on all cores, GPUs or a cluster; a failure stops nothing."""
     given = dict(locals())
     from saint_cli import console
-    from saint_cli.batch import ledger, names, whole
-    from saint_cli.batch.find import Rules
-    from saint_cli.batch.plan import Wishes
-    from saint_cli.batch.seen import Seen
-    from saint_cli.cli import batch_view, chosen, words
+    from saint_cli.batch import ledger, whole
+    from saint_cli.cli import batch_view, chosen
 
-    words.one_of("--to", to, tuple(names.ENDINGS))
-    kinds = frozenset(words.listed("--include", include, ("derived", "label")) if include is not None else ())
-    words.at_least("--workers", workers, 1)
-    home, results = words.home_and_results(out, books)
-    rules = Rules(chosen.template(given, refuse_labels="label" not in kinds), home, kinds, results)
-    order = whole.Order(
-        tuple(map(words.place, inputs)), rules, Wishes(retry_failed, overwrite, pages), chosen.job_of(given).engine,
-        to, name_template, workers, scheduler,
-    )  # fmt: skip
-    seen = Seen(home)
+    order = chosen.order_of(given)
     with console.progress(quiet=quiet or as_json) as report:
-        found = whole.look(order, seen, lambda count: report("scans found", count, 0))
+        found = whole.look(order, lambda count: report("scans found", count, 0))
     if dry_run:
-        kept = ledger.read(home)
+        kept = ledger.read(order.home)
         batch_view.show_plan(order, whole.draft(order, found, kept), kept, as_json=as_json)
         return
     with batch_view.board(quiet=quiet or as_json) as (watch, told):
-        summary = whole.carry_out(order, found, seen, watch, told)
-    if as_json:
-        console.show_json(summary.document())
-    elif quiet:
-        batch_view.tell_failed(summary.of("failed"))
-    else:
-        batch_view.show_summary(summary)
+        summary = whole.carry_out(order, found, watch, told)
+    batch_view.tell(summary, quiet=quiet, as_json=as_json)
     raise typer.Exit(summary.exit_code)
 
 

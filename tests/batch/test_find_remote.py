@@ -12,7 +12,6 @@ from saint_cli.batch.find import Findings, Rules
 from saint_cli.batch.ledger import Books
 from saint_cli.batch.names import targets
 from saint_cli.batch.plan import Plan, Shelf, Wishes, make_plan
-from saint_cli.batch.seen import Seen
 from saint_cli.batch.whole import Order, look
 from saint_cli.errors import RemoteError, UsageError
 from saint_cli.io import remote, write_volume
@@ -27,7 +26,7 @@ def order(home: Path, *inputs: Path | str, job: Job = FAST, results: str | None 
 
 
 def found(home: Path, *inputs: Path | str, **more: Any) -> Findings:
-    return look(order(home, *inputs, **more), Seen(home), lambda count: None)
+    return look(order(home, *inputs, **more), lambda count: None)
 
 
 def planned(findings: Findings, home: Path) -> Plan:
@@ -79,9 +78,10 @@ def test_each_scan_fetches_its_own_files_alone(tree: Path, tmp_path: Path) -> No
 
 
 def test_a_rerun_reads_nothing_but_listings(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, seen = tmp_path / "out", Seen(tmp_path / "out")
-    first = look(order(home, tree.as_uri()), seen, lambda count: None)
-    seen.keep()
+    home = tmp_path / "out"
+    first = found(home, tree.as_uri())
+    assert first.seen is not None
+    first.seen.keep()
     assert "SECRET" not in "".join(p.read_text() for p in home.rglob("*.json"))
     read: list[str] = []
     honest = remote.heads

@@ -131,6 +131,7 @@ def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path
     store.put_file(str(study / "p1" / "s1" / "0000.dcm"), "bucket/in/p1/s1/0000.dcm")
     store.rm_file("bucket/out/p0/ct.nii.gz")
     assert planned(*places) == ["p0/ct.nii.gz", "p1/s1.nii.gz"]
+    assert not (tmp_path / "books" / "report").exists()
     assert not [p for p in (tmp_path / "books").rglob("*.json*") if "SECRET" in p.read_text()]
     foreign = run("batch", *places[:2], "--books", tmp_path / "other", *BATCH, "--dry-run")
     assert "no job of this batch wrote it" in foreign.stderr
