@@ -19,6 +19,10 @@ class UnreadableError(SaintError):
     exit_code = 3
 
 
+class RemoteError(UnreadableError):
+    """A URL that cannot be listed or read now; another time it may."""
+
+
 class WeightsError(UnreadableError):
     """Weights that are missing, damaged, or not weights of a SAINT model."""
 

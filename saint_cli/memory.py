@@ -5,7 +5,8 @@ import errno
 import mmap
 import os
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from saint_cli.errors import UsageError
 
@@ -22,23 +23,51 @@ NETWORK_BYTES_PER_VOXEL = 4
 ZEROS_BYTES = 4_000_000
 """Zeros written at once where a file's blocks cannot be had otherwise."""
 
-CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
-"""Limit and use of the containing cgroup, versions 2 and 1."""
+OWN_CGROUPS = Path("/proc/self/cgroup")
+"""Where Linux tells which control groups a process is in: ``0::/PATH``, or ``4:memory:/PATH`` of version 1."""
+
+CGROUPS = Path("/sys/fs/cgroup")
+"""Where control groups are mounted; those of version 1 that limit memory in ``memory``."""
+
+CGROUP_FILES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Limit and use of a group by version, and the line of ``memory.stat`` that tells of cached files it can give up."""
 
 
 def available_bytes() -> int | None:
-    """Free memory of this machine or of the cgroup that holds the process, the lesser; None where nobody tells."""
-    free = []
+    """Free memory of this machine or of the tightest control group around the process; None where nobody tells."""
+    free = list(_free_of_cgroups())
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
-    for limit, used in CGROUPS:
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number, and no limit
-            free.append(int(Path(limit).read_text(encoding="ascii")) - int(Path(used).read_text(encoding="ascii")))
     return max(0, min(free)) if free else None
+
+
+def _free_of_cgroups() -> Iterator[int]:
+    """What each group that holds the process, from its own to the root, leaves of its limit."""
+    try:
+        lines = OWN_CGROUPS.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, version = (CGROUPS / "memory", 1) if controllers else (CGROUPS, 2)
+        own = PurePosixPath("/", path).relative_to("/")
+        for group in (own, *own.parents):  # a container may see its own group as the root, and its path not at all
+            with contextlib.suppress(OSError, ValueError, StopIteration):  # "max" is no number, and no limit
+                yield _free_of(root / group, *CGROUP_FILES[version])
+
+
+def _free_of(group: Path, limit: str, used: str, cached: str) -> int:
+    """Limit less use, where files that are cached but could be dropped count as free."""
+    stat = (group / "memory.stat").read_text(encoding="ascii").splitlines() if (group / "memory.stat").exists() else []
+    droppable = next((int(line.split()[1]) for line in stat if line.startswith(f"{cached} ")), 0)
+    bounds = [int((group / name).read_text(encoding="ascii")) for name in (limit, used)]
+    return bounds[0] - max(0, bounds[1] - droppable)
 
 
 def residual_bytes(read_bytes: int, read_voxels: int, written_bytes: int, allowed: int | None) -> int:

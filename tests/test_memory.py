@@ -35,15 +35,62 @@ def test_what_is_allowed_and_not_needed_is_for_the_residuals(
     assert found // MB == held
 
 
-def test_a_cgroup_with_less_than_the_machine_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit, used = tmp_path / "max", tmp_path / "current"
-    limit.write_text("5000000\n")
-    used.write_text("2000000\n")
-    monkeypatch.setattr(memory, "CGROUPS", ((str(limit), str(used)),))
+NAMES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def group(folder: Path, version: int, limit: object, used: int, cached: int | None = None) -> None:
+    """A control group as the kernel shows it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = NAMES[version]
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    if cached is not None:
+        (folder / "memory.stat").write_text(f"anon 7\ninactive_anon 9\n{names[2]} {cached}\nactive_file 1\n")
+
+
+@pytest.fixture(params=[1, 2], ids=["version 1", "version 2"])
+def cgroups(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
+    """Root of the groups that limit memory, of a process in ``/job/step``, and their version."""
+    version = int(request.param)
+    own = tmp_path / "cgroup"
+    own.write_text({1: "9:cpu,cpuacct:/elsewhere\n4:hugetlb,memory:/job/step\n0::/\n", 2: "0::/job/step\n"}[version])
+    monkeypatch.setattr(memory, "OWN_CGROUPS", own)
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "fs")
+    return (tmp_path / "fs" / "memory" if version == 1 else tmp_path / "fs"), version
+
+
+@pytest.mark.parametrize("tight", ["", "job", "job/step"])
+def test_the_tightest_of_all_groups_around_the_process_counts(cgroups: tuple[Path, int], tight: str) -> None:
+    root, version = cgroups
+    for place in ("job/step", "job", ""):
+        limit = 5_000_000 if place == tight else {1: 9223372036854771712, 2: "max"}[version]
+        group(root / place, version, limit, 2_000_000)
     assert memory.available_bytes() == 3_000_000
-    limit.write_text("max\n")
-    unlimited = memory.available_bytes()
-    assert unlimited is None or unlimited > 3_000_000
+
+
+def test_cached_files_that_can_be_dropped_are_free(cgroups: tuple[Path, int]) -> None:
+    root, version = cgroups
+    group(root / "job" / "step", version, 5_000_000, 4_900_000, 4_000_000)
+    assert memory.available_bytes() == 4_100_000
+    group(root / "job" / "step", version, 5_000_000, 6_000_000, 0)
+    assert memory.available_bytes() == 0
+
+
+def test_a_container_that_sees_its_group_as_the_root_is_limited_by_it(cgroups: tuple[Path, int]) -> None:
+    root, version = cgroups
+    group(root, version, 5_000_000, 2_000_000, 500_000)
+    assert memory.available_bytes() == 3_500_000
+
+
+def test_groups_of_other_processes_and_without_a_limit_do_not_count(cgroups: tuple[Path, int]) -> None:
+    root, version = cgroups
+    group(root / "other", version, 1_000, 0)
+    group(root / "job" / "step", version, "max", 2_000_000)
+    free = memory.available_bytes()
+    assert free is None or free > 5_000_000
 
 
 @pytest.mark.parametrize("y_first", [False, True])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import psutil
 from dask.system import CPU_COUNT
-from distributed.system import MEMORY_LIMIT
 
+from saint_cli import memory
 from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import DONE, Task
 from saint_cli.engine import Crew
@@ -43,8 +43,9 @@ class Machine:
 
     @staticmethod
     def here() -> "Machine":
-        """As Dask counts it: affinity and control groups considered."""
-        return Machine(CPU_COUNT, min(psutil.virtual_memory().available, MEMORY_LIMIT) / 1e6)
+        """Cores as Dask counts them, affinity and control groups considered; memory as jobs count it."""
+        free = memory.available_bytes()
+        return Machine(CPU_COUNT, (psutil.virtual_memory().available if free is None else free) / 1e6)
 
 
 class Clock:

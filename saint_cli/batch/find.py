@@ -10,17 +10,12 @@ import numpy as np
 
 from saint_cli import io
 from saint_cli.batch.inputs import Root
+from saint_cli.batch.seen import Seen
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo
-from saint_cli.io.sniff import Format, sniff
+from saint_cli.io.sniff import ENDINGS, Format, sniff
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
-
-ENDINGS = (
-    *(".nii.gz", ".hdr.gz", ".img.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom"),
-    *(".ima", ".zip"),
-)
-"""Endings that promise an image: a file that does not keep the promise is a failure, any other is passed over."""
 
 Template = Callable[[Mapping[str, str]], Job]
 """Makes a job without source and target of the options in which a scan differs from the command line."""
@@ -32,8 +27,8 @@ class Scan:
 
     path: where it lies, below what the user named, without ending; its result is named after it. tag: what tells it
     from all others, for the case that two have one path. job: source, series and options; the target is still open.
-    files: what the result depends on. shape, spacing_mm: of the stack (x, y, z); None where unknown.
-    finer: output slices over acquired slices.
+    files: what the result depends on, where that lies on this machine. shape, spacing_mm: of the stack (x, y, z);
+    None where unknown. finer: output slices over acquired slices.
     """
 
     path: str
@@ -45,23 +40,37 @@ class Scan:
     finer: float = 1.0
     error: SaintError | None = None
 
+    @property
+    def source(self) -> str:
+        """Path or URL of what is read."""
+        return str(self.job.source) if self.job.origin is None else self.job.origin.shown
+
 
 @dataclass
 class Findings:
-    """Scans; stacks that were left out and why; and how many files were passed over for which reason."""
+    """Scans; stacks that were left out and why; how many files were passed over for which reason; what URLs held."""
 
     scans: list[Scan] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What to look for: options of a scan, the folder of results (never input), and kinds to include nevertheless."""
+    """What to look for: options of a scan, the folder of results (never input), and kinds to include nevertheless.
+
+    results: URL of the results, if they go to one; ``out`` has the books alone then.
+    """
 
     template: Template
     out: Path
     include: frozenset[str] = frozenset()
+    results: str | None = None
+
+    def holds(self, url: str) -> bool:
+        """Whether a URL lies where results go."""
+        return self.results is not None and f"{url}/".startswith(f"{self.results}/")
 
 
 def find(roots: Sequence[Root], rules: Rules, tell: Callable[[int], None]) -> Findings:
@@ -141,17 +150,20 @@ def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> Non
         return
     found.ignored.update({reason: count for reason, count in told.skipped.items() if reason != "not DICOM"})
     for stack, files in zip(told.stacks, told.files, strict=True):
-        if not _is_wanted(stack, job):
-            continue
-        one = _placed(told, stack, files, job, root)
-        reason = _left_out(stack, one.job, rules)
-        if reason:
-            found.skipped.append((one.path, reason))
-        else:
-            found.scans.append(_judged(one, stack))
+        if is_wanted(stack, job):
+            sort_in(_placed(told, stack, files, job, root), stack, rules, found)
 
 
-def _is_wanted(stack: StackInfo, job: Job) -> bool:
+def sort_in(one: Scan, stack: StackInfo, rules: Rules, found: Findings) -> None:
+    """Add a stack as a scan, or to what is left out with the reason."""
+    reason = _left_out(stack, one.job, rules)
+    if reason:
+        found.skipped.append((one.path, reason))
+    else:
+        found.scans.append(_judged(one, stack))
+
+
+def is_wanted(stack: StackInfo, job: Job) -> bool:
     """Whether a table's ``series`` and ``volume``, if it has them, name this stack (``io.read_volume``)."""
     if stack.format != "DICOM":
         job = replace(job, split_runs=False)  # of DICOM alone
@@ -198,7 +210,7 @@ def _judged(one: Scan, stack: StackInfo) -> Scan:
     """The scan with its problem, or with how many times as many slices it will have."""
     if stack.problem and (one.job.volume is None or stack.format == "DICOM"):
         kind = GeometryError if stack.exit_code == GeometryError.exit_code else UnreadableError
-        return replace(one, error=kind(f"{one.job.source}: {stack.problem}"))
+        return replace(one, error=kind(f"{one.source}: {stack.problem}"))
     if one.shape is None or one.spacing_mm is None:
         return one
     grid = one.job.grid.on(_outline(one.shape, one.spacing_mm, stack.format))
@@ -217,9 +229,14 @@ def _mirrored(path: Path, root: Root) -> str:
         return root.name
     below = path.relative_to(root.path) if path != root.path else Path(path.resolve().name)
     if path.is_file():
-        ending = next((e for e in ENDINGS if below.name.lower().endswith(e) and below.name.lower() != e), "")
-        below = below.with_name(below.name[: len(below.name) - len(ending)])
+        below = below.with_name(without_ending(below.name))
     return (Path(root.name or root.prefix) / below).as_posix()
+
+
+def without_ending(name: str) -> str:
+    """A file's name without the ending of an image."""
+    ending = next((e for e in ENDINGS if name.lower().endswith(e) and name.lower() != e), "")
+    return name[: len(name) - len(ending)]
 
 
 def _tag(path: Path, root: Root) -> str:

@@ -28,6 +28,7 @@ class Summary:
     ignored: dict[str, int]
     seconds: float
     index: Path | None = None
+    url: str | None = None
 
     def of(self, status: str) -> list[Record]:
         """The records with this status."""
@@ -43,7 +44,7 @@ class Summary:
     def document(self) -> dict[str, Any]:
         """The summary for scripts."""
         return {
-            "output": str(self.home),
+            "output": self.url or str(self.home),
             "report": None if self.index is None else str(self.index),
             "done": len(self.of(DONE)),
             "failed": [{"name": r["name"], "source": r["source"], **r["error"]} for r in self.of(FAILED)],
@@ -57,18 +58,19 @@ class Summary:
         }
 
 
-def finish(plan: Plan, records: Sequence[Record], seconds: float) -> Summary:
+def finish(plan: Plan, records: Sequence[Record], seconds: float, *, listed: bool) -> Summary:
     """Sum up: records of this run, of earlier ones that still hold, and of scans that could not even be tried.
 
-    The list of all scans, ``report/index.html``, is written anew.
+    The list of all scans, ``report/index.html``, is written anew if it is wanted (``listed``) or there from before.
 
     Raises:
         OutputError: the list cannot be written.
     """
     everything = sorted((*records, *plan.kept, *plan.refused), key=lambda record: record["target"])
-    index = pages.write(plan.home, everything) if everything else None
+    wanted = listed or pages.is_there(plan.home)
+    index = pages.write(plan.home, everything) if everything and wanted else None
     counts = len(records), len(plan.kept)
-    return Summary(plan.home, tuple(everything), *counts, tuple(plan.skipped), plan.ignored, seconds, index)
+    return Summary(plan.home, tuple(everything), *counts, tuple(plan.skipped), plan.ignored, seconds, index, plan.url)
 
 
 def duration(seconds: float) -> str:

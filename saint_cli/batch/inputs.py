@@ -4,10 +4,12 @@ import csv
 import glob
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.errors import RemoteError, UnreadableError, UsageError
+from saint_cli.io import remote, urls
+from saint_cli.io.remote import Origin
 
 TABLES = (".csv", ".jsonl")
 
@@ -16,31 +18,48 @@ TABLES = (".csv", ".jsonl")
 class Root:
     """A file or folder to look at; ``options`` of the command line that differ for it; ``name`` of its result.
 
-    prefix: folder of the output tree under which its results go.
+    prefix: folder of the output tree under which its results go. origin: what lies there, if it is a URL; error: why
+    that cannot be told. Of a URL, ``path`` only stands for it where names are made.
     """
 
     path: Path
     options: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
     prefix: str = ""
+    origin: Origin | None = None
+    error: RemoteError | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether there may be several scans below it."""
+        if self.origin is not None:
+            return self.error is None and not self.origin.is_file
+        return self.path.is_dir()
 
 
-def roots(inputs: Sequence[Path]) -> list[Root]:
+def roots(inputs: Sequence[Path | str]) -> list[Root]:
     """The files and folders that the arguments stand for, in their order; several folders each get their own prefix.
 
+    inputs: paths, and URLs as text.
+
     Raises:
-        UnreadableError: a path that does not exist, a table that cannot be read.
+        UnreadableError: a path or URL that does not exist, a table that cannot be read.
         UsageError: a pattern that matches nothing, a table without the column ``source``.
     """
     found = [root for given in inputs for root in _roots(given)]
-    folders = {root.path for root in found if root.path.is_dir() and root.name is None}
+    folders = {root.path for root in found if root.is_folder and root.name is None}
     if len(folders) < 2:
         return found
-    return [Root(r.path, r.options, r.name, r.path.resolve().name) if r.path in folders else r for r in found]
+    return [replace(r, prefix=r.path.resolve().name) if r.path in folders else r for r in found]
 
 
-def _roots(given: Path) -> Iterator[Root]:
-    if given.suffix.lower() in TABLES and given.is_file():
+def _roots(given: Path | str) -> Iterator[Root]:
+    if isinstance(given, str):
+        found = remote.matches(given) if urls.is_pattern(given) else [given]
+        if not found:
+            raise UsageError(f"{urls.shown(given)}: nothing matches this pattern")
+        yield from (Root(_of_url(url), origin=remote.look(url)) for url in found)
+    elif given.suffix.lower() in TABLES and given.is_file():
         yield from _table(given)
     elif given.exists():
         yield Root(given)
@@ -62,7 +81,18 @@ def _table(path: Path) -> Iterator[Root]:
             raise UsageError(f"{path}, row {number}: no 'source'; each row names one in a column of that name")
         if name is not None and (Path(name).is_absolute() or ".." in Path(name).parts):
             raise UsageError(f"{path}, row {number}: the name {name} leads out of the output folder")
-        yield Root(path.parent / source, options, name)
+        if not urls.is_url(source):
+            yield Root(path.parent / source, options, name)
+            continue
+        try:
+            yield Root(_of_url(source), options, name, origin=remote.look(urls.check(source)))
+        except RemoteError as error:
+            yield Root(_of_url(source), options, name, origin=remote.unseen(source), error=error)
+
+
+def _of_url(url: str) -> Path:
+    """What stands for a URL where names are made."""
+    return Path("/", urls.shown(url).replace("://", "/"))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

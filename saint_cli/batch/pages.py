@@ -6,6 +6,7 @@ from typing import Any
 
 from saint_cli.batch.ledger import Record
 from saint_cli.batch.names import name_of
+from saint_cli.io import urls
 from saint_cli.report.index_page import IndexRow, write_index
 
 FOLDER = "report"
@@ -20,6 +21,11 @@ def page_of(target: str) -> str:
 def thumbnail_of(target: str) -> str:
     """Path of a scan's small picture below the report folder."""
     return f"thumbnails/{name_of(target)}.jpg"
+
+
+def is_there(home: Path) -> bool:
+    """Whether there is a list of all scans."""
+    return (home / FOLDER / INDEX).is_file()
 
 
 def write(home: Path, records: Sequence[Record]) -> Path:
@@ -57,8 +63,10 @@ def _row(home: Path, record: Record) -> IndexRow:
 
 def _without_paths(sentence: str, source: str, home: Path) -> str:
     """A sentence with file names in place of paths, which may tell more than a page that is passed on should."""
-    places = [Path(source).absolute(), Path(source), home.absolute(), home]
-    for place in sorted({str(p) for p in places if len(p.parts) > 1}, key=len, reverse=True):
+    named = [] if urls.is_url(source) else [Path(source).absolute(), Path(source)]
+    places = {str(p) for p in (*named, home.absolute(), home) if len(p.parts) > 1}
+    places |= {source} if urls.is_url(source) else set()
+    for place in sorted(places, key=len, reverse=True):
         sentence = sentence.replace(place, Path(place).name)
     return sentence
 

@@ -1,7 +1,5 @@
 """What is left to do: scans against the manifest of earlier runs."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import saint_cli
 from saint_cli import shipped
 from saint_cli.batch import pages
+from saint_cli.batch.digest import digest
 from saint_cli.batch.find import Findings, Scan
 from saint_cli.batch.ledger import Books, Record
 from saint_cli.batch.names import name_of
@@ -38,7 +37,10 @@ class Task:
 
 @dataclass
 class Plan:
-    """Tasks to run, records that still hold (done, failed or skipped before), new failures, and what was left out."""
+    """Tasks to run, records that still hold (done, failed or skipped before), new failures, and what was left out.
+
+    url: of the results, where they do not go to ``home``.
+    """
 
     home: Path
     tasks: list[Task] = field(default_factory=list)
@@ -46,6 +48,7 @@ class Plan:
     refused: list[Record] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,22 +63,47 @@ class Wishes:
     pages: bool = True
 
 
-def make_plan(home: Path, found: Findings, targets: Sequence[str], books: Books, wishes: Wishes) -> Plan:
+@dataclass(frozen=True)
+class Shelf:
+    """Where results go: below the folder of the books, or below a URL of which it is known what is there."""
+
+    home: Path
+    url: str | None = None
+    names: frozenset[str] = frozenset()
+
+    def place(self, target: str) -> str:
+        """Path or URL of a result."""
+        return str(self.home / target) if self.url is None else f"{self.url}/{target}"
+
+    def has(self, target: str) -> bool:
+        """Whether something is at a result's place."""
+        return (self.home / target).exists() if self.url is None else target in self.names
+
+    def take(self, job: Job, target: str) -> Job:
+        """The job with its result's place."""
+        if self.url is None:
+            return replace(job, target=(self.home / target).absolute())
+        return replace(job, destination=self.place(target))
+
+
+def make_plan(shelf: Shelf, found: Findings, targets: Sequence[str], books: Books, wishes: Wishes) -> Plan:
     """Sort scans into what is to be run and what is settled."""
+    home = shelf.home
     hashes = {model: _hash(model) for model in {scan.job.engine.model for scan in found.scans}}
-    plan = Plan(home, skipped=list(found.skipped), ignored=dict(found.ignored))
+    plan = Plan(home, skipped=list(found.skipped), ignored=dict(found.ignored), url=shelf.url)
     for scan, target in zip(found.scans, targets, strict=True):
         entry = _entry(scan, target, hashes[scan.job.engine.model])
         record = books.latest.get(target)
-        error = scan.error or _unwritable(scan, home / target, ours=wishes.overwrite or target in books.written)
+        error = scan.error or _unwritable(scan, target, shelf, ours=wishes.overwrite or target in books.written)
         if error is not None:
             plan.refused.append(failure(entry, error))
-        elif record is not None and _holds(record, entry, home, wishes):
+        elif record is not None and _holds(record, entry, shelf, wishes):
             plan.kept.append(record)
         else:
             engine = replace(scan.job.engine, model=_from_anywhere(scan.job.engine.model))
-            job = replace(scan.job, source=scan.job.source.absolute(), target=(home / target).absolute())
-            job = replace(job, engine=engine, overwrite=True)
+            job = shelf.take(replace(scan.job, engine=engine, overwrite=True), target)
+            if job.origin is None:
+                job = replace(job, source=job.source.absolute())
             if wishes.pages:
                 folder = (home / pages.FOLDER).absolute()
                 job = replace(job, page=folder / pages.page_of(target), thumbnail=folder / pages.thumbnail_of(target))
@@ -96,15 +124,13 @@ def is_same(record: Record | None, other: Record) -> bool:
     return record is not None and all(record.get(name) == other.get(name) for name in names)
 
 
-def _holds(record: Record, entry: Record, home: Path, wishes: Wishes) -> bool:
+def _holds(record: Record, entry: Record, shelf: Shelf, wishes: Wishes) -> bool:
     """Whether nothing has changed since a record was written, so that its job need not run again."""
     if record["key"] != entry["key"]:
         return False
     if record["status"] == DONE:
-        wanted = [Path(home, record["target"])]
-        if wishes.pages:
-            wanted.append(home / pages.FOLDER / pages.page_of(record["target"]))
-        return all(path.exists() for path in wanted)
+        page = shelf.home / pages.FOLDER / pages.page_of(record["target"])
+        return shelf.has(record["target"]) and (page.exists() or not wishes.pages)
     if wishes.retry_failed:
         return False
     if record["status"] == SKIPPED:
@@ -113,12 +139,13 @@ def _holds(record: Record, entry: Record, home: Path, wishes: Wishes) -> bool:
     return bool(same_version and record["error"]["class"] in LASTING)
 
 
-def _unwritable(scan: Scan, target: Path, *, ours: bool) -> SaintError | None:
+def _unwritable(scan: Scan, target: str, shelf: Shelf, *, ours: bool) -> SaintError | None:
     """Why the result cannot go where it belongs, as far as can be told without running the job."""
-    if name_of(target.name) == target.name and scan.job.series is None:  # read as DICOM, each has a series
-        return UsageError(f"{scan.job.source}: DICOM can only be written of DICOM; choose another format with --to")
-    if target.exists() and not ours:
-        return UsageError(f"{target}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
+    if name_of(target) == target and scan.job.series is None:  # read as DICOM, each has a series
+        return UsageError(f"{scan.source}: DICOM can only be written of DICOM; choose another format with --to")
+    if shelf.has(target) and not ours:
+        place = shelf.place(target)
+        return UsageError(f"{place}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
     return None
 
 
@@ -138,12 +165,12 @@ def _entry(scan: Scan, target: str, weights: str | None) -> Record:
     """What a record says of a job before it runs."""
     options = _options(scan.job)
     fingerprint = _fingerprint(scan)
-    key = _digest({"input": fingerprint, "options": options, "weights": weights})
+    key = digest({"input": fingerprint, "options": options, "weights": weights})
     voxels = None if scan.shape is None else int(scan.shape[0] * scan.shape[1] * scan.shape[2] * scan.finer)
     return {
         "name": name_of(target),
         "target": target,
-        "source": str(scan.job.source),
+        "source": scan.source,
         "key": key,
         "fingerprint": fingerprint,
         "options": options,
@@ -164,7 +191,14 @@ def _options(job: Job) -> dict[str, Any]:
 
 
 def _fingerprint(scan: Scan) -> str:
-    """Names, sizes and times of change of the files that a result depends on; moving them all changes nothing."""
+    """Names, sizes and times of change of the files that a result depends on; moving them all changes nothing.
+
+    At a URL, sizes and times (or what else changes with the content) are as listed.
+    """
+    origin = scan.job.origin
+    if origin is not None:
+        at = origin.main.rpartition("/")[0] if origin.is_file else origin.main
+        return digest(sorted([i.name.removeprefix(f"{at}/"), i.size, i.stamp] for i in origin.items))
     folder = scan.job.source if scan.job.source.is_dir() else scan.job.source.parent
     found = []
     for file in scan.files:
@@ -174,8 +208,4 @@ def _fingerprint(scan: Scan) -> str:
             continue
         name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
         found.append([name, stat.st_size, stat.st_mtime_ns])
-    return _digest(sorted(found))
-
-
-def _digest(document: Any) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode("ascii")).hexdigest()
+    return digest(sorted(found))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from saint_cli import shipped
 from saint_cli.batch import finish, ledger, names
 from saint_cli.batch.find import Findings, Rules, find
+from saint_cli.batch.find_remote import find_remote
 from saint_cli.batch.inputs import roots
 from saint_cli.batch.ledger import Record
-from saint_cli.batch.plan import Plan, Wishes, is_same, make_plan
-from saint_cli.io import partial
+from saint_cli.batch.plan import Plan, Shelf, Wishes, is_same, make_plan
+from saint_cli.errors import UsageError
+from saint_cli.io import partial, remote
 from saint_cli.jobs import Engine
 
 if TYPE_CHECKING:
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
 class Order:
     """What the user asked for.
 
-    form: format of the results, a key of ``names.ENDINGS``. engine: as the jobs of the command line have it.
-    workers: how many on this machine, None for as many as fit. scheduler: of a running cluster.
+    inputs: paths, and URLs as text. form: format of the results, a key of ``names.ENDINGS``. engine: as the jobs of
+    the command line have it. workers: how many on this machine, None for as many as fit. scheduler: of a running
+    cluster.
     """
 
-    inputs: tuple[Path, ...]
+    inputs: tuple[Path | str, ...]
     rules: Rules
     wishes: Wishes
     engine: Engine
@@ -43,13 +46,25 @@ class Order:
 
     @property
     def home(self) -> Path:
-        """The folder of results."""
+        """The folder of results, or at least of the books."""
         return self.rules.out
 
 
 def look(order: Order, tell: Callable[[int], None]) -> Findings:
-    """Find the scans of an order; ``tell`` is called with their number now and then."""
-    return find(roots(order.inputs), order.rules, tell)
+    """Find the scans of an order; ``tell`` is called with their number now and then.
+
+    Raises:
+        UsageError, UnreadableError: of the inputs.
+        OutputError: there is no such bucket for the results.
+    """
+    if order.rules.results is not None:
+        if order.form == "dicom":
+            raise UsageError("--to dicom makes folders, and a folder cannot appear whole at a URL; name an OUT_DIR")
+        remote.check_store(order.rules.results)
+    named = roots(order.inputs)
+    found = find([root for root in named if root.origin is None], order.rules, tell)
+    find_remote([root for root in named if root.origin is not None], order.rules, found, tell)
+    return found
 
 
 def draft(order: Order, found: Findings, books: ledger.Books) -> Plan:
@@ -60,7 +75,9 @@ def draft(order: Order, found: Findings, books: ledger.Books) -> Plan:
     """
     shipped.find(order.engine.model)
     targets = names.targets(found.scans, order.name_template, order.form)
-    return make_plan(order.home, found, targets, books, order.wishes)
+    url = order.rules.results
+    shelf = Shelf(order.home) if url is None else Shelf(order.home, url, remote.names_below(url))
+    return make_plan(shelf, found, targets, books, order.wishes)
 
 
 def hire(order: Order, plan: Plan, books: ledger.Books) -> "tuple[Crew, Clock]":
@@ -97,9 +114,13 @@ def carry_out(
     """
     began = time.monotonic()
     if not found.scans:
-        return finish.finish(Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0)
+        return finish.finish(
+            Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0, listed=False
+        )
     records: list[Record] = []
     with ledger.open_ledger(order.home) as opened:
+        if found.seen is not None:
+            found.seen.keep()
         books = ledger.read(order.home)
         plan = draft(order, found, books)
         for record in plan.refused:
@@ -121,16 +142,23 @@ def carry_out(
                 if progress is not None and crew.scheduler is None:
                     _tidy(progress)
                 raise
-        return finish.finish(plan, records, time.monotonic() - began)
+        return finish.finish(plan, records, time.monotonic() - began, listed=order.wishes.pages)
 
 
 def _tidy(progress: "Progress") -> None:
     """Remove what the jobs that were running had written of their files."""
     for target in progress.running:
         job = progress.waiting[target].job
-        for path in (job.target, job.uncertainty, job.page, job.preview, job.thumbnail):
+        for path in (
+            job.target if job.destination is None else None,
+            job.uncertainty,
+            job.page,
+            job.preview,
+            job.thumbnail,
+        ):
             if path is not None:
                 partial.remove_stale(path.parent, path)
+    remote.sweep()
 
 
 def _announced(crew: "Crew", jobs: int, seconds: float) -> str:

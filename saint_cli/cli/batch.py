@@ -11,8 +11,11 @@ from saint_cli.cli import examples, options
 
 def batch(
     *,
-    inputs: Annotated[list[Path], Argument(metavar="IN...", help="Folders, files, patterns, .csv or .jsonl.")],
-    out: Annotated[Path, Argument(metavar="OUT_DIR", help="Folder of the results and of manifest.jsonl.")],
+    inputs: Annotated[list[str], Argument(metavar="IN...", help="Folders, files, patterns, URLs, .csv or .jsonl.")],
+    out: Annotated[str, Argument(metavar="OUT_DIR", help="Folder of the results and of manifest.jsonl; or a URL.")],
+    books: Annotated[
+        Path | None, Option("--books", **options.LOCAL, help="Where OUT_DIR is a URL: folder of manifest and pages.")
+    ] = None,
     to: Annotated[str, Option("--to", help="Format: nii.gz, nrrd, mha or dicom.")] = "nii.gz",
     name_template: Annotated[
         str, Option("--name-template", help="Names of results, of {path}, {folder}, {name}, {series}.")
@@ -55,33 +58,19 @@ def batch(
     """Upsample every scan that is found, on all cores, GPUs or a cluster; a failure stops nothing."""
     given = dict(locals())
     from saint_cli import console
-    from saint_cli.batch import ledger, names, whole
-    from saint_cli.batch.find import Rules
-    from saint_cli.batch.plan import Wishes
-    from saint_cli.cli import batch_view, chosen, words
+    from saint_cli.batch import ledger, whole
+    from saint_cli.cli import batch_view, chosen
 
-    words.one_of("--to", to, tuple(names.ENDINGS))
-    kinds = frozenset(words.listed("--include", include, ("derived", "label")) if include is not None else ())
-    words.at_least("--workers", workers, 1)
-    rules = Rules(chosen.template(given, refuse_labels="label" not in kinds), out, kinds)
-    order = whole.Order(
-        tuple(inputs), rules, Wishes(retry_failed, overwrite, pages), chosen.job_of(given).engine,
-        to, name_template, workers, scheduler,
-    )  # fmt: skip
+    order = chosen.order_of(given)
     with console.progress(quiet=quiet or as_json) as report:
         found = whole.look(order, lambda count: report("scans found", count, 0))
     if dry_run:
-        books = ledger.read(out)
-        batch_view.show_plan(order, whole.draft(order, found, books), books, as_json=as_json)
+        kept = ledger.read(order.home)
+        batch_view.show_plan(order, whole.draft(order, found, kept), kept, as_json=as_json)
         return
     with batch_view.board(quiet=quiet or as_json) as (watch, told):
         summary = whole.carry_out(order, found, watch, told)
-    if as_json:
-        console.show_json(summary.document())
-    elif quiet:
-        batch_view.tell_failed(summary.of("failed"))
-    else:
-        batch_view.show_summary(summary)
+    batch_view.tell(summary, quiet=quiet, as_json=as_json)
     raise typer.Exit(summary.exit_code)
 
 

@@ -100,6 +100,16 @@ def _job(entry: Record, seconds: float) -> dict[str, Any]:
     return {"name": entry["name"], "source": entry["source"], "target": entry["target"], "seconds": round(seconds, 1)}
 
 
+def tell(summary: Summary, *, quiet: bool, as_json: bool) -> None:
+    """What came of a batch: as JSON, as the scans that failed alone, or in full."""
+    if as_json:
+        console.show_json(summary.document())
+    elif quiet:
+        tell_failed(summary.of(FAILED))
+    else:
+        show_summary(summary)
+
+
 def show_summary(summary: Summary) -> None:
     """A table of counts, the scans that failed with the reason, and what was left out."""
     failed, done = summary.of(FAILED), summary.of(DONE)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from saint_cli.batch.whole import Order
     from saint_cli.jobs import Job
 
 GRID = ("factor", "spacing", "isotropic")
@@ -63,6 +64,20 @@ def job_of(chosen: Mapping[str, Any]) -> "Job":
     )
 
 
+def between(job: "Job", source: Path | str, target: Path | str) -> "Job":
+    """The job with its source and target, each a path or a URL.
+
+    Raises:
+        UnreadableError: nothing lies at the source's URL, or it cannot be listed.
+    """
+    from dataclasses import replace
+
+    from saint_cli.io import remote
+
+    job = replace(job, source=source) if isinstance(source, Path) else replace(job, origin=remote.look(source))
+    return replace(job, target=target) if isinstance(target, Path) else replace(job, destination=target)
+
+
 def differing(chosen: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
     """The options of the command line with those of a table's row in their place.
 
@@ -89,3 +104,32 @@ def template(chosen: Mapping[str, Any], *, refuse_labels: bool) -> "Callable[[Ma
     from dataclasses import replace
 
     return lambda row: replace(job_of(differing(chosen, row)), refuse_labels=refuse_labels)
+
+
+def order_of(chosen: Mapping[str, Any]) -> "Order":
+    """What ``saint batch`` is to do, of its options by name.
+
+    Raises:
+        UsageError: values that options cannot have, or options that do not go together.
+    """
+    from saint_cli.batch import names
+    from saint_cli.batch.find import Rules
+    from saint_cli.batch.plan import Wishes
+    from saint_cli.batch.whole import Order
+    from saint_cli.cli import words
+
+    words.one_of("--to", chosen["to"], tuple(names.ENDINGS))
+    words.at_least("--workers", chosen["workers"], 1)
+    include = chosen["include"]
+    kinds = frozenset(words.listed("--include", include, ("derived", "label")) if include is not None else ())
+    home, results = words.home_and_results(chosen["out"], chosen["books"])
+    return Order(
+        inputs=tuple(map(words.place, chosen["inputs"])),
+        rules=Rules(template(chosen, refuse_labels="label" not in kinds), home, kinds, results),
+        wishes=Wishes(chosen["retry_failed"], chosen["overwrite"], chosen["pages"]),
+        engine=job_of(chosen).engine,
+        form=chosen["to"],
+        name_template=chosen["name_template"],
+        workers=chosen["workers"],
+        scheduler=chosen["scheduler"],
+    )

@@ -96,6 +96,10 @@ Columns of a table: source and, as wanted, name, factor, spacing, isotropic,
 axis, extrapolate, model, directions, tta, match_noise, regenerate, precision,
 series, volume, modality, keep_slice_thickness, split_runs.
 
+From and to an object store (docs/cluster.md); books are manifest and pages:
+  [green]saint batch s3://bucket/studies OUT/[/green]
+  [green]saint batch s3://bucket/studies s3://bucket/iso --books BOOKS/[/green]
+
 On a Dask cluster that runs already (docs/cluster.md):
   [green]saint batch STUDIES/ OUT/ --scheduler tcp://host:8786[/green]
 

@@ -10,7 +10,8 @@ from saint_cli.cli import examples
 
 def info(
     paths: Annotated[
-        list[Path], typer.Argument(help="NIfTI, NRRD or MHA files; DICOM folders, zips, DICOMDIR.", show_default=False)
+        list[str],
+        typer.Argument(help="NIfTI, NRRD or MHA files; DICOM folders, zips, DICOMDIR; URLs.", show_default=False),
     ],
     *,
     phi: Annotated[bool, typer.Option("--phi", help="Show patient and study text of DICOM too.")] = False,
@@ -24,21 +25,27 @@ def info(
     from saint_cli import console
     from saint_cli.cli.info_view import as_document, as_table
     from saint_cli.errors import SaintError
-    from saint_cli.io import Description, describe
+    from saint_cli.io import Description, describe, describe_remote, remote, urls
 
-    found: list[tuple[Path, Description | SaintError]] = []
+    def look(path: str) -> Description:
+        if urls.is_url(path):
+            return describe_remote(remote.look(urls.check(path)), phi=phi, split_runs=split_runs)
+        return describe(Path(path), phi=phi, split_runs=split_runs)
+
+    found: list[tuple[str, Description | SaintError]] = []
     for path in paths:
+        shown = urls.shown(path) if urls.is_url(path) else str(Path(path))
         try:
-            found.append((path, describe(path, phi=phi, split_runs=split_runs)))
+            found.append((shown, look(path)))
         except SaintError as error:
-            found.append((path, error))
+            found.append((shown, error))
     if json:
         console.show_json(as_document(found))
-    for _, one in found:
+    for path, one in found:
         if isinstance(one, SaintError):
             console.fail(str(one))
         elif not json:
-            console.show(as_table(one))
+            console.show(as_table(path, one))
     raise typer.Exit(next((code for _, one in found if (code := one.exit_code)), 0))
 
 

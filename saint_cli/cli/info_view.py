@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saint_cli import console
@@ -26,18 +25,18 @@ LABEL_LENGTH = 24
 """Characters shown of a label; its end tells more than its start (UIDs share their root)."""
 
 
-def as_document(found: Sequence[tuple[Path, Description | SaintError]]) -> list[dict[str, Any]]:
+def as_document(found: Sequence[tuple[str, Description | SaintError]]) -> list[dict[str, Any]]:
     """One JSON object per path, in the order given: its volumes, or its error."""
     return [_document(path, one) for path, one in found]
 
 
-def _document(path: Path, one: Description | SaintError) -> dict[str, Any]:
+def _document(path: str, one: Description | SaintError) -> dict[str, Any]:
     if isinstance(one, SaintError):
         told = {"error": str(one), "error_class": type(one).__name__, "exit_code": one.exit_code}
-        return {"path": str(path), "stacks": [], "skipped": {}, **told}
+        return {"path": path, "stacks": [], "skipped": {}, **told}
     stacks = [asdict(stack) for stack in one.stacks]
     return {
-        "path": str(path),
+        "path": path,
         "stacks": stacks,
         "skipped": dict(one.skipped),
         "error": None,
@@ -46,13 +45,13 @@ def _document(path: Path, one: Description | SaintError) -> dict[str, Any]:
     }
 
 
-def as_table(one: Description) -> "RenderableType":
+def as_table(path: str, one: Description) -> "RenderableType":
     """The path, a line for each volume, then problems, warnings and skipped files."""
     from rich.console import Group
     from rich.text import Text
 
     notes = [Text(f"  {line}", style=style) for line, style in _notes(one)]
-    return Group(Text(console.printable(str(one.path)), style="bold"), _volumes(one.stacks), *notes)
+    return Group(Text(console.printable(path), style="bold"), _volumes(one.stacks), *notes)
 
 
 def _volumes(stacks: Sequence[StackInfo]) -> "RenderableType":

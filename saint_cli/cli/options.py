@@ -4,12 +4,29 @@ typer reads them from the annotations of a command: ``axis: options.Axis = None`
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
-Source = Annotated[Path, Argument(metavar="INPUT", help="NIfTI, NRRD or MHA file, or DICOM: folder, zip, DICOMDIR.")]
-Target = Annotated[Path, Option("-o", "--output", help="File (.nii, .nii.gz, .nrrd, .mha) or DICOM folder.")]
+
+def local(text: str) -> Path:
+    """A path on this machine, where nothing can be put at a URL."""
+    from saint_cli.errors import UsageError
+    from saint_cli.io import urls
+
+    if urls.is_url(text):
+        raise UsageError(f"{urls.shown(text)}: name a file on this machine; only the result itself goes to a URL")
+    return Path(text)
+
+
+LOCAL: dict[str, Any] = {"parser": local, "metavar": "PATH"}
+
+Source = Annotated[
+    str, Argument(metavar="INPUT", help="NIfTI, NRRD or MHA file, or DICOM: folder, zip, DICOMDIR; or a URL.")
+]
+Target = Annotated[
+    str, Option("-o", "--output", metavar="PATH", help="File (.nii, .nii.gz, .nrrd, .mha), its URL, or DICOM folder.")
+]
 
 # which slices to make
 Factor = Annotated[
@@ -42,10 +59,14 @@ Threads = Annotated[int | None, Option("--threads", help="CPU threads; default a
 # what to write and print
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
 Uncertainty = Annotated[
-    Path | None, Option("--uncertainty", help="Also write every voxel's expected error, HU, to this file.")
+    Path | None, Option("--uncertainty", **LOCAL, help="Also write every voxel's expected error, HU, to this file.")
 ]
-Page = Annotated[Path | None, Option("--report", help="Also write a quality-control page (.html) of the scan.")]
-Preview = Annotated[Path | None, Option("--preview", help="Also write a picture (.png, .jpg), before beside after.")]
+Page = Annotated[
+    Path | None, Option("--report", **LOCAL, help="Also write a quality-control page (.html) of the scan.")
+]
+Preview = Annotated[
+    Path | None, Option("--preview", **LOCAL, help="Also write a picture (.png, .jpg), before beside after.")
+]
 KeepSliceThickness = Annotated[bool, Option("--keep-slice-thickness", help="Keep SliceThickness in DICOM output.")]
 Quiet = Annotated[bool, Option("-q", "--quiet", help="Print nothing but errors.")]
 SummaryAsJson = Annotated[bool, Option("--json", help="Print the summary as JSON.")]

@@ -40,10 +40,10 @@ def upsample(
     from dataclasses import asdict, replace
 
     from saint_cli import console
-    from saint_cli.cli import chosen
+    from saint_cli.cli import chosen, words
     from saint_cli.jobs import run_job
 
-    job = replace(chosen.job_of(given), source=source, target=target)
+    job = chosen.between(chosen.job_of(given), words.place(source), words.place(target))
     job = replace(job, uncertainty=uncertainty, page=page, preview=preview)
     with console.progress(quiet=quiet or as_json) as report:
         done = run_job(job, report)

@@ -7,6 +7,27 @@ from pathlib import Path
 from saint_cli.errors import OutputError, UsageError
 
 
+def place(text: str) -> "Path | str":
+    """A path, or a URL that may stand in a manifest."""
+    from saint_cli.io import urls
+
+    return urls.check(text) if urls.is_url(text) else Path(text)
+
+
+def home_and_results(out: str, books: Path | None) -> "tuple[Path, str | None]":
+    """The folder that keeps the manifest, and the URL of the results if they go to one."""
+    found = place(out)
+    if isinstance(found, Path):
+        if books is not None:
+            raise UsageError(f"--books {books} goes with a URL as OUT_DIR; {out} keeps its own manifest")
+        return found, None
+    if books is None:
+        raise UsageError(
+            f"{found}: manifest and pages need a folder here; name one, the same each time, by --books FOLDER"
+        )
+    return books, found.rstrip("/")
+
+
 def axis(word: str | None) -> int | None:
     """``x``, ``y`` or ``z`` as 0, 1 or 2."""
     if word is None:

@@ -1,10 +1,12 @@
 """The only place that touches image files.
 
 ``read_volume`` and ``write_volume`` go between files and :class:`~saint_cli.volume.Volume`; ``check_writable``,
-``check_outputs`` and ``check_result`` tell early whether an output could be written; ``describe`` reads headers only.
+``check_outputs`` and ``check_result`` tell early whether an output could be written; ``describe`` reads headers only,
+``describe_remote`` those of files at URLs, which :mod:`~saint_cli.io.remote` lists, fetches and uploads.
 """
 
 from saint_cli.io.checks import count_labels
+from saint_cli.io.heads import describe_remote
 from saint_cli.io.inspect import Description, StackInfo, describe
 from saint_cli.io.read import find_format, read_volume
 from saint_cli.io.targets import ENDINGS, Beside, check_outputs, check_result, check_writable, is_folder_target
@@ -20,6 +22,7 @@ __all__ = [
     "check_writable",
     "count_labels",
     "describe",
+    "describe_remote",
     "find_format",
     "is_folder_target",
     "read_volume",

@@ -36,8 +36,13 @@ def remove_stale(folder: Path, target: Path, ending: str = "partial") -> None:
     except OSError:
         return
     for name in names:
-        if name.startswith(_start(target)) and name.endswith(ending) and _is_left(name):
+        if is_left_of(name, target, ending):
             _remove(folder / name)
+
+
+def is_left_of(name: str, target: Path, ending: str = "partial") -> bool:
+    """Whether the name tells of a writer of ``target`` that ran on this host and is gone."""
+    return name.startswith(_start(target)) and name.endswith(ending) and _is_left(name)
 
 
 def remove_all_stale(root: Path, old_s: float) -> None:

@@ -10,6 +10,12 @@ from saint_cli.errors import UnreadableError
 HEAD_BYTES = 1024
 """Enough for every signature below: a NIfTI-2 header is 540 bytes, DICOM's mark ends at byte 132."""
 
+ENDINGS = (
+    *(".nii.gz", ".hdr.gz", ".img.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom"),
+    *(".ima", ".zip"),
+)
+"""Endings that promise an image: a file that does not keep the promise is a failure, any other is passed over."""
+
 GZIP_MAGIC = b"\x1f\x8b"
 
 

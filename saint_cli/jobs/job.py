@@ -11,6 +11,7 @@ from saint_cli import devices, geometry, shipped
 from saint_cli.choices import Choices
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid
+from saint_cli.io.remote import Origin
 from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Job:
     keep_slice_thickness: DICOM output keeps the source's SliceThickness;
     refuse_labels: what looks like a label map is an error, not a warning.
     page, preview, thumbnail: files for the quality-control page (.html) and for pictures of the result (.png, .jpg).
+    origin: what to fetch from a URL, in place of ``source``; destination: URL of the result, in place of ``target``.
     """
 
     source: Path
@@ -123,6 +125,8 @@ class Job:
     page: Path | None = None
     preview: Path | None = None
     thumbnail: Path | None = None
+    origin: Origin | None = None
+    destination: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from saint_cli import io
 from saint_cli.choices import Choices, Report
 from saint_cli.geometry import SliceGrid
+from saint_cli.io import urls
 from saint_cli.jobs import checks
 from saint_cli.jobs.job import Done, Engine, Job
+from saint_cli.jobs.staged import staged
 from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
@@ -27,6 +29,18 @@ def run_job(job: Job, report: Report) -> Done:
     Raises:
         SaintError: of the kind that fits; the target is then as it was before.
     """
+    if job.origin is None and job.destination is None:
+        return _run_here(job, report)
+    began = time.perf_counter()
+    with staged(job) as here:
+        done = _run_here(here, report)
+    source = done.source if job.origin is None else job.origin.shown
+    target = done.target if job.destination is None else urls.shown(job.destination)
+    return replace(done, source=source, target=target, seconds=round(time.perf_counter() - began, 2))
+
+
+def _run_here(job: Job, report: Report) -> Done:
+    """The same of files that lie on this machine."""
     began = time.perf_counter()
     checks.refuse_words(job)
     report("reading", 0, 1)

@@ -12,7 +12,7 @@ from saint_cli.batch.find import Rules, find
 from saint_cli.batch.inputs import roots
 from saint_cli.batch.ledger import Books
 from saint_cli.batch.names import targets
-from saint_cli.batch.plan import Plan, Wishes, make_plan
+from saint_cli.batch.plan import Plan, Shelf, Wishes, make_plan
 from saint_cli.choices import Choices
 from saint_cli.io import write_volume
 from saint_cli.jobs import Engine, Grid, Job
@@ -30,7 +30,7 @@ def scan(tmp_path: Path) -> Path:
 def planned(scan: Path, books: Books, job: Job = FAST, wishes: Wishes = Wishes(), form: str = "mha") -> Plan:  # noqa: B008
     home = scan.parent.parent / "out"
     found = find(roots([scan.parent]), Rules(lambda row: job, home), lambda count: None)
-    return make_plan(home, found, targets(found.scans, "{path}", form), books, wishes)
+    return make_plan(Shelf(home), found, targets(found.scans, "{path}", form), books, wishes)
 
 
 def books_after(plan: Plan, status: str, error: str | None = None) -> Books:

@@ -1,0 +1,81 @@
+"""The file systems of URLs: opened through fsspec, and what they raise told in one line.
+
+fsspec, and the package of the URL's protocol, are imported here, when a URL was given. Of what they raise only the kind
+is told, for their sentences may quote keys.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from saint_cli.errors import OutputError, RemoteError, UsageError
+from saint_cli.io.urls import is_web, shown
+
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2")
+"""Protocols in whose stores an object appears when its upload is complete, and renaming would copy it."""
+
+EXTRA = "pip install 'saint-cli[remote]' brings those of s3, http and https; docs/cluster.md names others"
+
+SILENCE_S = 60.0
+"""How long a web server may send nothing."""
+
+
+def opened(url: str) -> tuple[Any, str]:
+    """The file system of a URL, its memory of earlier listings empty, and the path in it.
+
+    Raises:
+        UsageError: no such protocol, or its package is missing.
+    """
+    protocol = url.split("://", 1)[0]
+    try:
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(url, **_patience(url))
+    except ImportError:
+        raise UsageError(f"{shown(url)}: for {protocol}:// a package is missing; {EXTRA}") from None
+    except ValueError as error:
+        known = "" if "rotocol not known" in str(error) else f" ({type(error).__name__})"
+        raise UsageError(f"{shown(url)}: {protocol}:// is no protocol that fsspec knows{known}") from None
+    system.invalidate_cache()
+    return system, str(path)
+
+
+def _patience(url: str) -> dict[str, Any]:
+    """No limit to how long a web server may take to send a file, as long as it sends; unless the user set one."""
+    from fsspec.config import conf
+
+    protocol = url.split("://", 1)[0].lower()
+    if not is_web(url) or "client_kwargs" in conf.get(protocol, {}):
+        return {}
+    from aiohttp import ClientTimeout
+
+    return {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)}}
+
+
+def is_object_store(system: Any) -> bool:
+    """Whether a file system is a store whose objects appear whole."""
+    protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
+    return any(protocol in OBJECT_STORES for protocol in protocols)
+
+
+@contextmanager
+def told(url: str, done: str) -> Iterator[None]:
+    """Whatever a file system raises as one line that quotes none of it; ``done`` is what cannot be done.
+
+    Raises:
+        RemoteError: instead of it.
+    """
+    try:
+        yield
+    except (UsageError, OutputError, RemoteError):
+        raise
+    except FileNotFoundError:
+        raise RemoteError(f"{shown(url)}: no such file, folder or bucket") from None
+    except Exception as error:  # every file system has errors of its own
+        kind, status = type(error).__name__, getattr(error, "status", None)
+        if isinstance(error, PermissionError) or "Credential" in kind or "Auth" in kind or status in (401, 403):
+            raise RemoteError(
+                f"{shown(url)}: access denied ({kind}); are credentials set in the environment or a configuration file?"
+            ) from None
+        what = kind if status is None else f"{kind}, status {status}"
+        raise RemoteError(f"{shown(url)}: cannot be {done} ({what})") from None

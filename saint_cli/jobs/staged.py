@@ -1,0 +1,35 @@
+"""Jobs whose scan lies at a URL, or whose result belongs to one: fetched before, uploaded after."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from saint_cli.io import heads, remote
+from saint_cli.jobs.job import Job
+
+
+@contextmanager
+def staged(job: Job) -> Iterator[Job]:
+    """The job with its files on this machine for as long as the context lasts; then its result is uploaded.
+
+    Raises:
+        RemoteError: the scan cannot be fetched.
+        UsageError, OutputError: the result cannot be put where it belongs.
+    """
+    job.engine.check()
+    if job.destination is not None:
+        remote.check_free(job.destination, overwrite=job.overwrite)
+    with remote.scratch() as folder:
+        scan, result = folder / "scan", folder / "result"
+        here = replace(job, origin=None, destination=None)
+        if job.destination is not None:
+            result.mkdir()
+            here = replace(here, target=result / job.destination.rpartition("/")[2])
+        with ExitStack() as naming:
+            if job.origin is not None:
+                scan.mkdir()
+                naming.enter_context(heads.naming(scan, job.origin))
+                here = replace(here, source=remote.fetch(job.origin, scan))
+            yield here
+        if job.destination is not None:
+            remote.upload(here.target, job.destination)

@@ -1,0 +1,144 @@
+"""``saint batch`` and ``saint upsample`` from URL to URL: by ``file://``, and on a server that speaks S3."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fabricate
+import pytest
+from typer.testing import CliRunner, Result
+
+from saint_cli.cli import app
+from saint_cli.io import read_volume, write_volume
+
+OPTIONS = ("--factor", "2", "-m", "fast")
+
+BATCH = (*OPTIONS, "--workers", "1", "--threads", "1", "--no-pages")
+
+
+def run(*arguments: object) -> Result:
+    """Run saint in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def summary(*arguments: object) -> dict[str, Any]:
+    """What a batch came to."""
+    return dict(json.loads(run("batch", *arguments, *BATCH, "--json").stdout))
+
+
+def planned(*arguments: object) -> list[str]:
+    """The results that a batch would make."""
+    plan = json.loads(run("batch", *arguments, *BATCH, "--dry-run", "--json").stdout)
+    return [job["target"] for job in plan["jobs"]]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A file, a series, and a file that is cut off behind its header."""
+    write_volume(fabricate.volume(), tmp_path / "study" / "p0" / "ct.nii.gz")
+    fabricate.save(fabricate.slices(), tmp_path / "study" / "p1" / "s1")
+    short = tmp_path / "study" / "short.nii.gz"
+    write_volume(fabricate.volume(), short)
+    short.write_bytes(short.read_bytes()[:-500])
+    return tmp_path / "study"
+
+
+def test_one_scan_from_url_to_url_gives_what_it_gives_here(study: Path, tmp_path: Path) -> None:
+    scan = study / "p1" / "s1"
+    assert run("upsample", scan, "-o", tmp_path / "here.nii.gz", *OPTIONS).exit_code == 0
+    url = (tmp_path / "out" / "there.nii.gz").as_uri()
+    result = run("upsample", scan.as_uri(), "-o", url, *OPTIONS, "--report", tmp_path / "page.html", "--json")
+    told = json.loads(result.stdout)
+    assert (told["source"], told["target"]) == (scan.as_uri(), url)
+    assert (tmp_path / "out" / "there.nii.gz").read_bytes() == (tmp_path / "here.nii.gz").read_bytes()
+    assert "s1" in (tmp_path / "page.html").read_text()
+    assert run("upsample", scan.as_uri(), "-o", url, *OPTIONS).exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("info", "https://me:SECRET@localhost/x.nii"), 2, "no user and password"),
+        (("info", "nosuch://localhost/x.nii"), 2, "no protocol"),
+        (("batch", ".", "s3://bucket/out"), 2, "--books"),
+        (("batch", ".", "out", "--books", "books"), 2, "--books"),
+        (("batch", ".", "https://localhost/out", "--books", "books"), 2, "nothing can be written"),
+        (("upsample", "x.nii", "-o", "https://localhost/out.nii"), 2, "nothing can be written"),
+        (("upsample", "x.nii", "-o", "y.nii", "--report", "s3://bucket/x.html"), 2, "on this machine"),
+        (("upsample", "file:///nosuch/x.nii", "-o", "y.nii"), 3, "no such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_urls_that_cannot_be_used_get_one_line(
+    arguments: tuple[str, ...], code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "SECRET" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty bucket on a server of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_DEFAULT_REGION": "us-east-1"}
+    place = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
+    with log, pytest.MonkeyPatch.context() as environment, subprocess.Popen(command, stderr=log, stdout=log) as server:
+        for name, value in {**keys, "AWS_ENDPOINT_URL": place}.items():
+            environment.setenv(name, value)
+        try:
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(urllib.request.Request(f"{place}/bucket", method="PUT")).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield "s3://bucket"
+        finally:
+            server.terminate()
+
+
+def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path, tmp_path: Path, bucket: str) -> None:
+    from s3fs import S3FileSystem
+
+    store = S3FileSystem()
+    store.put(f"{study}/", "bucket/in/", recursive=True)
+    places = (f"{bucket}/in", f"{bucket}/out", "--books", tmp_path / "books")
+    first = summary(*places)
+    assert (first["done"], first["exit_code"], first["output"]) == (2, 8, f"{bucket}/out")
+    (failed,) = first["failed"]
+    assert (failed["class"], failed["source"]) == ("UnreadableError", f"{bucket}/in/short.nii.gz")
+    assert failed["message"].startswith(failed["source"])
+    assert store.find("bucket/out") == ["bucket/out/p0/ct.nii.gz", "bucket/out/p1/s1.nii.gz"]
+    store.get_file("bucket/out/p1/s1.nii.gz", str(tmp_path / "s1.nii.gz"))
+    assert read_volume(tmp_path / "s1.nii.gz").shape[2] == 11
+    again = summary(*places)
+    assert (again["ran"], again["kept"], again["exit_code"]) == (0, 3, 8)
+    store.put_file(str(study / "p1" / "s1" / "0000.dcm"), "bucket/in/p1/s1/0000.dcm")
+    store.rm_file("bucket/out/p0/ct.nii.gz")
+    assert planned(*places) == ["p0/ct.nii.gz", "p1/s1.nii.gz"]
+    assert not (tmp_path / "books" / "report").exists()
+    assert not [p for p in (tmp_path / "books").rglob("*.json*") if "SECRET" in p.read_text()]
+    foreign = run("batch", *places[:2], "--books", tmp_path / "other", *BATCH, "--dry-run")
+    assert "no job of this batch wrote it" in foreign.stderr
+
+
+def test_what_is_not_in_the_store_gets_one_line(tmp_path: Path, bucket: str) -> None:
+    absent = run("upsample", f"{bucket}/none.nii", "-o", tmp_path / "x.nii")
+    assert (absent.exit_code, "no such file" in absent.stderr) == (3, True)
+    nowhere = run("batch", tmp_path, "s3://none/out", "--books", tmp_path / "books")
+    assert (nowhere.exit_code, "no bucket none" in nowhere.stderr) == (5, True)

@@ -1,0 +1,196 @@
+"""URLs: what may be told of them, what is listed, fetched and uploaded. ``file://`` stands for any file system."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from saint_cli.errors import OutputError, RemoteError, UsageError
+from saint_cli.io import partial, remote, urls
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(remote, "PAUSES_S", (0.0,))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def filled(folder: Path, *names: str) -> str:
+    """The URL of a folder with a small file of each name."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder.as_uri()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://bucket/a b/", "s3://bucket/a b"),
+        ("https://h/scan.nii?X-Amz-Signature=SECRET", "https://h/scan.nii"),
+        ("s3://bucket/what?.nii", "s3://bucket/what?.nii"),
+        ("https://me:SECRET@h/scan.nii", "https://-@h/scan.nii"),
+        ("https://SECRET@h/scan.nii", "https://-@h/scan.nii"),
+        ("sftp://me:SECRET@h/scan.nii", "sftp://-@h/scan.nii"),
+        ("sftp://me@h/scan.nii", "sftp://me@h/scan.nii"),
+    ],
+)
+def test_what_is_told_of_a_url_holds_no_secret(url: str, told: str) -> None:
+    assert urls.shown(url) == told
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:SECRET@h/x", "s3://key:SECRET@bucket/x", "https://SECRET@h/x", "zip://x::s3://b/SECRET.zip"]
+)
+def test_urls_with_passwords_and_chains_of_urls_are_refused(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        urls.check(url)
+    assert "SECRET@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["scan.nii", "/data/a:b/c", "C:/scan.nii", "a//b"])
+def test_paths_are_no_urls(path: str) -> None:
+    assert not urls.is_url(path)
+
+
+def test_a_folder_is_listed_with_all_below_it_and_names_that_count_from_its_own(tmp_path: Path) -> None:
+    found = remote.look(filled(tmp_path / "study", "p0/a.nii", "b.mha"))
+    assert [(item.name, item.size) for item in found.items] == [("study/b.mha", 5), ("study/p0/a.nii", 8)]
+    assert (found.main, found.is_file, found.shown) == ("study", False, (tmp_path / "study").as_uri())
+
+
+def test_a_file_is_listed_alone_and_a_header_with_its_voxels(tmp_path: Path) -> None:
+    url = filled(tmp_path, "a.nii.gz", "a.mhd", "a.raw", "b.raw")
+    assert [item.name for item in remote.look(f"{url}/a.nii.gz").items] == ["a.nii.gz"]
+    assert {"a.mhd", "a.raw"} <= {item.name for item in remote.look(f"{url}/a.mhd").items}
+    assert remote.look(f"{url}/a.mhd").is_file
+    assert "b.raw" not in {item.name for item in remote.look(f"{url}/a.mhd").items}
+
+
+def test_what_changes_is_told_by_the_listing(tmp_path: Path) -> None:
+    url = filled(tmp_path / "in", "a.nii")
+    (before,) = remote.look(url).items
+    assert remote.look(url).items == (before,)
+    os.utime(tmp_path / "in" / "a.nii", (1, 1))
+    assert remote.look(url).items[0].stamp != before.stamp
+
+
+def test_patterns_stand_for_what_matches_them(tmp_path: Path) -> None:
+    url = filled(tmp_path, "p1/ct.nii", "p2/ct.nii", "p2/mr.nii")
+    assert remote.matches(f"{url}/p*/ct.nii") == [f"{url}/p1/ct.nii", f"{url}/p2/ct.nii"]
+    assert [urls.is_pattern(u) for u in (url, f"{url}/*", "https://h/x?a=1", "s3://b/x?")] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("name", ["../x.nii", "a/../../x.nii", "a//x.nii", "/x.nii", "..", "", "a\\..\\x.nii"])
+def test_names_that_lead_elsewhere_are_passed_over(name: str) -> None:
+    assert not remote._is_sound(name)
+
+
+def test_only_what_is_asked_for_is_fetched_under_its_own_name(tmp_path: Path) -> None:
+    found = remote.look(filled(tmp_path / "study", "p0/0001.dcm", "p0/0002.dcm", "p1/0001.dcm"))
+    part = found.part("study/p0", [item for item in found.items if "/p0/" in item.name])
+    with remote.scratch() as folder:
+        place = remote.fetch(part, folder)
+        assert place == folder / "study" / "p0"
+        assert sorted(p.name for p in folder.rglob("*.dcm")) == ["0001.dcm", "0002.dcm"]
+        assert (place / "0002.dcm").read_text() == "p0/0002.dcm"
+    assert not folder.exists()
+
+
+def test_what_changes_between_listing_and_fetching_is_told(tmp_path: Path) -> None:
+    found = remote.look(filled(tmp_path / "study", "a.nii"))
+    (tmp_path / "study" / "a.nii").write_text("longer than before")
+    with remote.scratch() as folder, pytest.raises(RemoteError, match=r"a\.nii changed while it was read \(5 bytes"):
+        remote.fetch(found, folder)
+
+
+def test_what_does_not_fit_the_disk_is_refused_before_it_is_fetched(tmp_path: Path) -> None:
+    found = remote.look(filled(tmp_path / "study", "a.nii"))
+    huge = found.part(found.main, [remote.Item("study/a.nii", found.items[0].path, 1 << 60, "")])
+    with remote.scratch() as folder, pytest.raises(OutputError, match="TMPDIR"):
+        remote.fetch(huge, folder)
+
+
+def test_what_a_killed_process_had_fetched_is_removed_by_the_next(tmp_path: Path) -> None:
+    with remote.scratch() as folder:
+        left = folder.with_name(folder.name.replace(f"-{os.getpid()}-", "-4194999-"))
+        left.mkdir()
+        with remote.scratch():
+            assert folder.exists()
+            assert not left.exists()
+
+
+def test_a_file_appears_at_its_url_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new").write_text("new")
+    target = tmp_path / "out" / "a" / "scan.nii"
+    remote.upload(tmp_path / "new", target.as_uri())
+    assert target.read_text() == "new"
+    (tmp_path / "new").write_text("newer")
+    tries = []
+
+    def torn(self: Any, source: str, place: str, **kwargs: Any) -> None:
+        tries.append(place)
+        Path(place).write_text("half")
+        raise ConnectionError("SECRET")
+
+    monkeypatch.setattr(LocalFileSystem, "put_file", torn)
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        remote.upload(tmp_path / "new", target.as_uri())
+    assert "SECRET" not in str(caught.value)
+    assert len(tries) == 2
+    assert [(p.name, p.read_text()) for p in target.parent.iterdir()] == [("scan.nii", "new")]
+
+
+def test_what_a_killed_upload_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("new")
+    target = tmp_path / "out" / "scan.nii"
+    target.parent.mkdir()
+    left = target.parent / partial.name_for(target).replace(f"-{os.getpid()}-", "-4194999-")
+    left.touch()
+    remote.upload(tmp_path / "new", target.as_uri())
+    assert [p.name for p in target.parent.iterdir()] == ["scan.nii"]
+
+
+def test_an_existing_file_is_only_replaced_when_asked_for(tmp_path: Path) -> None:
+    url = filled(tmp_path, "a.nii")
+    remote.check_free(f"{url}/a.nii", overwrite=True)
+    remote.check_free(f"{url}/b.nii", overwrite=False)
+    with pytest.raises(OutputError, match="--overwrite"):
+        remote.check_free(f"{url}/a.nii", overwrite=False)
+    with pytest.raises(UsageError, match="must end in"):
+        remote.check_free(f"{url}/a.dcm", overwrite=False)
+    with pytest.raises(UsageError, match="http"):
+        remote.check_free("https://localhost/a.nii", overwrite=True)
+
+
+def test_failures_are_one_line_that_quotes_no_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = filled(tmp_path, "a/b.nii")
+    with pytest.raises(RemoteError, match="no such file"):
+        remote.look(f"{url}/none")
+    with pytest.raises(UsageError, match="no protocol"):
+        remote.look("nosuch://bucket/x")
+
+    def denied(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError("key SECRET has no access")
+
+    monkeypatch.setattr(LocalFileSystem, "find", denied)
+    with pytest.raises(RemoteError, match="access denied") as caught:
+        remote.look(f"{url}/a")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(UsageError, match=r"gs:// a package is missing; pip install 'saint-cli\[remote\]'"):
+        remote.look("gs://bucket/x.nii")
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(UsageError, match=r"saint-cli\[remote\]"):
+        remote.look("s3://bucket/x.nii")
