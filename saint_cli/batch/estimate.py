@@ -15,8 +15,14 @@ from saint_cli.engine import Crew
 CORE_SECONDS = {"base": 70e-6, "fast": 4.5e-6}
 """Seconds of one core per output voxel (an AMD EPYC without AVX-512): what is assumed until a job has ended."""
 
-JOB_S = 0.5
+JOB_S = 0.1
 """Seconds of a job that do not depend on its size."""
+
+START_S = 5.0
+"""Seconds until a worker computes: its process starts, and its first job imports torch."""
+
+PAGE_S, PAGE_SHARE = 0.3, 0.2
+"""What a page adds to a job: seconds, and a share of its work (measured: an eighth of large scans, more of small)."""
 
 GPU_SPEEDUP = 50.0
 """How much faster than one core a GPU is assumed to be, until a job has ended."""
@@ -66,24 +72,30 @@ class Clock:
         on_gpu = str(record.get("device")).startswith("cuda")
         if record["status"] == DONE and record.get("seconds") and on_gpu == bool(self._crew.gpus):
             threads = record.get("threads") or 1
-            assumed = self._assumed(record, threads)
+            assumed = self._assumed(record, threads, page=record.get("page") is not None)
             self._ratios.append(record["seconds"] / assumed)
 
     def seconds(self, task: Task) -> float:
         """Predicted seconds of one job on one worker."""
         ratio = statistics.median(self._ratios[-50:]) if self._ratios else 1.0
-        return self._assumed(task.entry, self._crew.threads) * ratio
+        return self._assumed(task.entry, self._crew.threads, page=task.job.page is not None) * ratio
 
-    def left(self, tasks: Sequence[Task], spent: float = 0.0) -> float:
-        """Predicted seconds until all of the tasks have ended, ``spent`` seconds of work on them being done."""
+    def left(self, tasks: Sequence[Task], spent: float = 0.0, *, warm: bool = False) -> float:
+        """Predicted seconds until all of the tasks have ended, ``spent`` seconds of work on them being done.
+
+        warm: the workers have ended jobs before.
+        """
         workers = max(1, min(self.workers, len(tasks)))
-        return max(0.0, sum(map(self.seconds, tasks)) - spent) / workers
+        start = START_S * workers if tasks and not warm else 0.0
+        return max(0.0, start + sum(map(self.seconds, tasks)) - spent) / workers
 
-    def _assumed(self, entry: Record, threads: int) -> float:
+    def _assumed(self, entry: Record, threads: int, *, page: bool) -> float:
         options, voxels = entry["options"], entry.get("voxels_after") or UNKNOWN_VOXELS
         work = CORE_SECONDS.get(entry["model"], CORE_SECONDS["base"]) * voxels
         work *= (TTA if options.get("tta") else 1.0) * (FOUR if options.get("directions") == 4 else 1.0)
-        return JOB_S + float(work / (GPU_SPEEDUP if self._crew.gpus else max(1, threads)))
+        work *= 1.0 + (PAGE_SHARE if page else 0.0)
+        fixed = JOB_S + (PAGE_S if page else 0.0)
+        return fixed + float(work / (GPU_SPEEDUP if self._crew.gpus else max(1, threads)))
 
 
 def memory_mb(task: Task) -> float:

@@ -30,7 +30,8 @@ class Progress:
     def left_s(self) -> float:
         """Predicted seconds until the end."""
         now = time.monotonic()
-        return self.clock.left(list(self.waiting.values()), sum(now - began for began in self.running.values()))
+        spent = sum(now - began for began in self.running.values())
+        return self.clock.left(list(self.waiting.values()), spent, warm=bool(self.records))
 
 
 def run(plan: Plan, ledger: Ledger, fleet: Fleet, clock: Clock) -> Iterator[tuple[Progress, Record | None]]:

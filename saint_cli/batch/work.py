@@ -37,6 +37,7 @@ def work(task: Task, seat: Seat) -> Record:
         ledger.write_receipt(task.home, {**task.entry, "status": "begun"})
     except OSError as error:
         return failure(task.entry, OutputError(f"{task.home}: cannot be written ({error.strerror or error})"))
+    _warm_up()
     _forget_peak_memory()
     began = time.perf_counter()
     record = _outcome(task, seat)
@@ -74,6 +75,11 @@ def _seated(job: Job, seat: Seat) -> Job:
     if seat.gpu is not None and engine.device in ("auto", "cuda"):
         engine = replace(engine, device=f"cuda:{seat.gpu}")
     return replace(job, engine=engine)
+
+
+def _warm_up() -> None:
+    """Import torch before the clock starts, so that a worker's first job tells as much of the others as any."""
+    from saint_cli import compute  # noqa: F401
 
 
 def _forget_peak_memory() -> None:

@@ -1,8 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from saint_cli.batch.estimate import Clock, crew_for, memory_mb
+from saint_cli.batch.estimate import START_S, Clock, crew_for, memory_mb
 from saint_cli.batch.plan import Task
 from saint_cli.engine import Crew
 from saint_cli.jobs import Job
@@ -31,8 +32,20 @@ def test_what_jobs_took_corrects_what_others_are_thought_to_take() -> None:
 
 def test_workers_share_what_is_left() -> None:
     tasks = [task(50) for _ in range(8)]
-    assert Clock(Crew(4)).left(tasks) == pytest.approx(Clock(Crew(1)).left(tasks) / 4)
+    assert Clock(Crew(4)).left(tasks, warm=True) == pytest.approx(Clock(Crew(1)).left(tasks, warm=True) / 4)
     assert Clock(Crew(1)).left(tasks, spent=1e9) == 0
+
+
+def test_workers_that_have_yet_to_start_and_pages_take_longer() -> None:
+    plain, clock = task(5), Clock(Crew(2))
+    paged = replace(plain, job=replace(plain.job, page=Path("page.html")))
+    assert clock.left([plain] * 2) == pytest.approx(clock.left([plain] * 2, warm=True) + START_S)
+    assert clock.left([]) == 0
+    assert clock.seconds(paged) > clock.seconds(plain)
+    done = {**plain.entry, "status": "done", "device": "cpu", "seconds": clock.seconds(paged), "page": "page.html"}
+    assumed = clock.seconds(plain)
+    clock.learn(done)
+    assert clock.seconds(plain) == pytest.approx(assumed)
 
 
 @pytest.mark.parametrize(
