@@ -262,6 +262,8 @@ def _require_same(settings: Settings, path: Path) -> None:
         before = json.loads(path.read_text())
     except (OSError, ValueError):
         raise UnreadableError(f"{path} is missing or damaged; the run cannot be resumed") from None
+    if "fewest" not in before:  # settings that were written before there was a choice
+        before["fewest"] = Settings.fewest
     for name, now in json.loads(json.dumps(asdict(settings))).items():
         if name not in FREE_TO_CHANGE and before.get(name) != now:
             raise UsageError(f"the run was begun with {name} {before.get(name)}, not {now}; resume it as it was")

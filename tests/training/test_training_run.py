@@ -88,6 +88,13 @@ def test_an_rfn_that_is_used_from_two_slices_on_learns_from_no_less(
         go(replace(RFN, fewest=16), data, tmp_path)
 
 
+def test_a_run_goes_on_that_was_begun_before_fewest_could_be_chosen(data: Path, tmp_path: Path) -> None:
+    go(AMI, data, tmp_path, stop=2)
+    file = tmp_path / "ami" / SETTINGS
+    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "fewest"}))
+    assert [p.step for p in go(AMI, data, tmp_path, resume=True)] == [3, 4]
+
+
 def test_both_stages_end_in_a_model_that_upsamples(data: Path, tmp_path: Path) -> None:
     heard = go(AMI, data, tmp_path)
     assert [p.step for p in heard] == [1, 2, 3, 4]
