@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -12,6 +13,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 PIXELS_PER_BATCH = {"cpu": 26_000, "cuda": 1_000_000, "mps": 250_000}
 """Slice pixels per batch: on a CPU one slice of 512 x 50, whose activations stay in the cache; on a GPU many."""
+
+BYTES_PER_PIXEL = 4_000
+"""GPU memory that the activations of ``base`` take for each slice pixel, by counting its channels; not yet measured."""
 
 FUSION_PIXELS = {"cpu": 50_000, "cuda": 4_000_000, "mps": 1_000_000}
 """Axial pixels that RFN takes at once: on a CPU a strip whose activations stay near the cache."""
@@ -28,13 +32,19 @@ class Compute:
     """A device and the precision of the networks' convolutions on it.
 
     batch_size: slices at once, None for what suits the device; residual_bytes: what of the networks' residuals may be
-    held in memory rather than in temporary files.
+    held in memory rather than in temporary files; others: devices like it that share the slices with it.
     """
 
     device: torch.device
     precision: torch.dtype
     batch_size: int | None = None
     residual_bytes: int = RESIDUAL_BYTES
+    others: tuple[torch.device, ...] = ()
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """All that compute; results are gathered on the first."""
+        return (self.device, *self.others)
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which the convolutions run; float32 leaves everything as it is."""
@@ -54,25 +64,35 @@ class Compute:
 
     def batch(self, pixels: int) -> int:
         """How many slices of ``pixels`` pixels to compute at once."""
-        return self.batch_size or max(1, round(PIXELS_PER_BATCH[self.device.type] / pixels))
+        return self.batch_size or max(1, round(_pixels_per_batch(self.device) / pixels))
+
+
+@cache
+def _pixels_per_batch(device: torch.device) -> int:
+    """What suits the kind of device, less where a GPU has little memory; asked once, before torch keeps any of it."""
+    most = PIXELS_PER_BATCH[device.type]
+    if device.type != "cuda":
+        return most
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(most, free // BYTES_PER_PIXEL)
 
 
 def choose(device: str = "auto", precision: str = "auto", batch_size: int | None = None) -> Compute:
     """Turn the user's words into a ``Compute``.
 
-    device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``. precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+    device: ``auto``, ``cpu``, ``cuda`` (all of them), ``cuda:N,cuda:M`` or ``mps``. precision: ``auto``, ``fp32``,
+    ``bf16`` or ``fp16``.
 
     Raises:
         UsageError: a word that is none of these, a device that this machine lacks, or fp16 on the CPU; a batch of
             less than one slice.
     """
     devices.check(device, precision, batch_size)
-    chosen = torch.device(_best() if device == "auto" else _checked(device))
-    if precision == "auto":
-        return Compute(chosen, _fitting(chosen), batch_size)
+    chosen, *others = _named(_best() if device == "auto" else device)
     if chosen.type == "cpu" and precision == "fp16":
         raise UsageError("--precision fp16 needs a GPU; on the CPU choose bf16 or fp32")
-    return Compute(chosen, PRECISIONS[precision], batch_size)
+    dtype = _fitting(chosen) if precision == "auto" else PRECISIONS[precision]
+    return Compute(chosen, dtype, batch_size, others=tuple(others))
 
 
 def count_gpus(device: str) -> int:
@@ -97,7 +117,15 @@ def _best() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _checked(device: str) -> str:
+def _named(words: str) -> list[torch.device]:
+    """The devices that a word stands for, each once."""
+    named = [_checked(word) for word in dict.fromkeys(words.split(","))]
+    if words != "cuda":
+        return named
+    return [torch.device("cuda", n) for n in range(torch.cuda.device_count())]
+
+
+def _checked(device: str) -> torch.device:
     asked = torch.device(device)
     if asked.type == "cuda" and (asked.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
@@ -106,7 +134,7 @@ def _checked(device: str) -> str:
         )
     if asked.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("--device mps: torch finds no Apple GPU here; try --device cpu")
-    return device
+    return asked
 
 
 def _fitting(device: torch.device) -> torch.dtype:

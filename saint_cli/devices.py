@@ -4,7 +4,7 @@ import re
 
 from saint_cli.errors import UsageError
 
-DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+DEVICE = re.compile(r"auto|cpu|mps|cuda|cuda:\d+(,cuda:\d+)*")
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -20,7 +20,7 @@ def check(device: str, precision: str, batch_size: int | None = None, threads: i
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1 is needed")
     if not DEVICE.fullmatch(device):
-        raise UsageError(f"--device {device} is none of auto, cpu, cuda, cuda:N, mps")
+        raise UsageError(f"--device {device} is none of auto, cpu, cuda, cuda:N (or several: cuda:0,cuda:1), mps")
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision} is none of {', '.join(PRECISIONS)}")
     if (device, precision) == ("cpu", "fp16"):

@@ -1,5 +1,8 @@
 """Eq. 2: a scene interpolated by AMI along every direction."""
 
+import copy
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from saint_cli.nets.fdm import filter_distance_matrix
 from saint_cli.plan import SlicePlan
 from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene
+from saint_cli.spread import spread
 
 
 @torch.inference_mode()
@@ -25,29 +29,24 @@ def interpolate_directions(
     report: Report = silent,
 ) -> tuple[Residuals, Residuals]:
     """Eq. 2: residuals (S, X, Y), half precision, of I_sag and I_cor; four directions are averaged in pairs."""
-    network, needed = scene.network.to(compute.device), scene.needed.to(compute.device)
-    shape = (network.shape[0], network.shape[1])
+    needed, shape = scene.needed.to(compute.device), (scene.network.shape[0], scene.network.shape[1])
+    depth, count = scene.network.shape[2], len(plan.synthesised)
     views = planes.views(shape, scene.spacing_mm[:2], choices.directions)
     names = ("sagittal", "coronal", "rising diagonal", "falling diagonal")
-    wanted, allowed = (len(plan.synthesised), *shape), compute.residual_bytes
+    wanted, allowed = (count, *shape), compute.residual_bytes
     results = tuple(residuals.zeros(wanted, compute.device, allowed, y_first=y_first) for y_first in (False, True))
-    tiling = planes.Tiling(
-        lambda rows: compute.batch(rows * network.shape[2]), compute.most_pixels // network.shape[2], ami.reach
-    )
+    tiling = planes.Tiling(lambda rows: compute.batch(rows * depth), compute.most_pixels // depth, ami.reach)
+    places = [(scene.network.to(d), ami if d == compute.device else copy.deepcopy(ami).to(d)) for d in compute.devices]
     for i, (view, name) in enumerate(zip(views, names, strict=False)):
-        filters = _filters(ami, plan, (view.in_plane_mm, scene.spacing_mm[2]), compute.device)
-        mirrored = None
-        if choices.tta:
-            mirrored = _filters(ami, plan, (view.in_plane_mm, scene.spacing_mm[2]), compute.device, mirrored=True)
+        spacing_mm = view.in_plane_mm, scene.spacing_mm[2]
+        seats = [_Seat(n, a, _both(a, plan, spacing_mm, n.device, mirrored=choices.tta)) for n, a in places]
+
+        def work(seat: _Seat, part: planes.Part, view: planes.View = view) -> Tensor:
+            return seat.interpolate(view, part, count, compute) * (2 / choices.directions)
+
         done = 0
-        for part in planes.parts(view, needed, tiling):
-            slices = view.gather(network, part.first, part.count)[:, :, part.seen]
-            if mirrored is None:
-                residual = _interpolate(ami, slices, filters, len(plan.synthesised), compute)
-            else:
-                residual = _ensemble(ami, slices, (filters, mirrored), len(plan.synthesised), compute)
-            residual = residual[..., part.kept] * (2 / choices.directions)
-            view.add(results[i % 2].values, residual, part.first, part.rows)
+        for part, residual in spread(seats, planes.parts(view, needed, tiling), work):
+            view.add(results[i % 2].values, residual.to(compute.device), part.first, part.rows)
             results[i % 2].settle()
             if part.first + part.count > done:
                 done = part.first + part.count
@@ -59,6 +58,31 @@ def interpolate_directions(
 
 Filters = list[tuple[Tensor, Tensor, Tensor, bool]]
 """Per group: generated filters (T, C, 3, 3), windows (G,), rows (T * G,), and whether it takes every window."""
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """What a device needs for one direction: scene, network, filters, and those of mirrored slices (tta)."""
+
+    network: Tensor
+    ami: AMI
+    filters: tuple[Filters, Filters | None]
+
+    def interpolate(self, view: planes.View, part: planes.Part, count: int, compute: Compute) -> Tensor:
+        """(planes, S, rows) residuals of a part."""
+        slices = view.gather(self.network, part.first, part.count)[:, :, part.seen]
+        plain, mirrored = self.filters
+        if mirrored is None:
+            return _interpolate(self.ami, slices, plain, count, compute)[..., part.kept]
+        return _ensemble(self.ami, slices, (plain, mirrored), count, compute)[..., part.kept]
+
+
+def _both(
+    ami: AMI, plan: SlicePlan, spacing_mm: tuple[float, float], device: torch.device, *, mirrored: bool
+) -> tuple[Filters, Filters | None]:
+    """The filters of slices as they are and, if wanted, of mirrored ones."""
+    plain = _filters(ami, plan, spacing_mm, device)
+    return plain, _filters(ami, plan, spacing_mm, device, mirrored=True) if mirrored else None
 
 
 def _filters(

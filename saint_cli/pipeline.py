@@ -1,7 +1,9 @@
 """The paper as one function: a sparse volume in, the volume on its refined grid out."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from saint_cli.padding import finite
 from saint_cli.plan import SlicePlan
 from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene, prepare
+from saint_cli.spread import spread
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.weights import SaintModel
 
@@ -189,27 +192,53 @@ def fuse(
     and the time needed. A 3-D RFN sees the slices of one window together, a 2-D one each alone. Where fewer than
     ``rfn.fewest`` of them lie between two acquired slices, I_fuse is the average.
     """
-    network, needed = scene.network.to(compute.device), scene.needed.to(compute.device)
+    needed = scene.needed.to(compute.device)
     sagittal, coronal = (e.values for e in estimates)
     fused = residuals.zeros((len(sagittal), *needed.shape), compute.device, compute.residual_bytes)
+    seats = [(scene.network.to(d), rfn if d == compute.device else copy.deepcopy(rfn).to(d)) for d in compute.devices]
+
+    def work(seat: tuple[Tensor, RFN], piece: _Piece) -> Tensor:
+        network, rfn = seat
+        seen = [e[:, *piece.outer][piece.slices].to(network.device) for e in (sagittal, coronal)]
+        result = (seen[0].float() + seen[1]) / 2
+        if piece.corrected:
+            where = plan, piece.slices, scene.spacing_mm[2]
+            result = _fuse_strip(rfn, network[piece.outer], seen, where, compute)
+        x, y = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(piece.inner, piece.outer, strict=True))
+        return result[:, x, y]
+
     done = 0
     for window in np.unique(plan.window):
         at = np.flatnonzero(plan.window == window)
-        corrected = np.count_nonzero(plan.offset[at]) >= int(rfn.fewest)
-        for slices in [at] if rfn.features.size.dims == 3 else np.split(at, len(at)):
-            fade = torch.from_numpy(plan.fade[slices]).to(compute.device)[:, None, None]
-            for inner, outer in _strips(needed, compute.fusion_pixels // len(slices), rfn.reach):
-                seen = [e[:, *outer][slices] for e in (sagittal, coronal)]
-                result = (seen[0].float() + seen[1]) / 2
-                if corrected:
-                    result = _fuse_strip(rfn, network[outer], seen, (plan, slices, scene.spacing_mm[2]), compute)
-                x, y = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
-                fused.values[slices, *inner] = (fade * result[:, x, y] * needed[inner]).half()
+        for piece, result in spread(seats, _pieces(at, plan, needed, rfn, compute), work):
+            fade = torch.from_numpy(plan.fade[piece.slices]).to(compute.device)[:, None, None]
+            shown = fade * result.to(compute.device) * needed[piece.inner]
+            fused.values[piece.slices, *piece.inner] = shown.half()
         for volume in (*estimates, fused):
             volume.settle()
         done += len(at)
         report("fusion", done, len(sagittal))
     return fused
+
+
+class _Piece(NamedTuple):
+    """What RFN sees at once: synthesised slices of one window, a rectangle of them (inner), and what it sees (outer).
+
+    corrected: whether RFN corrects the average there.
+    """
+
+    slices: np.ndarray
+    inner: tuple[slice, slice]
+    outer: tuple[slice, slice]
+    corrected: bool
+
+
+def _pieces(at: np.ndarray, plan: SlicePlan, needed: Tensor, rfn: RFN, compute: Compute) -> Iterator[_Piece]:
+    """The slices ``at`` of one window, together for a 3-D RFN, each alone for a 2-D one, in strips."""
+    corrected = bool(np.count_nonzero(plan.offset[at]) >= int(rfn.fewest))
+    for slices in [at] if rfn.features.size.dims == 3 else np.split(at, len(at)):
+        for inner, outer in _strips(needed, compute.fusion_pixels // len(slices), rfn.reach):
+            yield _Piece(slices, inner, outer, corrected)
 
 
 def _strips(needed: Tensor, pixels: int, halo: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:

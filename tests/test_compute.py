@@ -15,6 +15,17 @@ def test_a_cuda_device_that_is_not_there_is_refused(device: str) -> None:
         compute.choose(device)
 
 
+def test_cuda_is_all_gpus_and_a_list_is_those_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for word, wanted in (("auto", [0, 1, 2]), ("cuda", [0, 1, 2]), ("cuda:1", [1]), ("cuda:2,cuda:0,cuda:2", [2, 0])):
+        chosen = compute.choose(word, "fp32")
+        assert [device.index for device in chosen.devices] == wanted
+        assert {device.type for device in chosen.devices} == {"cuda"}
+    with pytest.raises(UsageError, match="--device cuda:3: this machine has 3 CUDA devices"):
+        compute.choose("cuda:0,cuda:3", "fp32")
+
+
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has an Apple GPU")
 def test_an_apple_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="--device mps"):
@@ -60,6 +71,15 @@ def test_auto_is_a_device_and_precision_that_work_here() -> None:
 @pytest.mark.parametrize(("pixels", "batch"), [(26_000, 1), (2_600, 10), (1, 26_000), (10**9, 1)])
 def test_auto_batch_fills_the_cache_and_is_at_least_one(pixels: int, batch: int) -> None:
     assert compute.choose("cpu").batch(pixels) == batch
+
+
+@pytest.mark.parametrize(("free", "pixels"), [(80_000_000_000, 1_000_000), (1_000_000_000, 250_000)])
+def test_a_gpu_with_little_memory_gets_smaller_batches(free: int, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 80_000_000_000))
+    machine = Compute(torch.device("cuda", free // 1_000_000_000), torch.float32)  # each is asked once
+    assert machine.batch(1000) == pixels // 1000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 80_000_000_000))
+    assert machine.batch(1000) == pixels // 1000
 
 
 def test_an_asked_batch_size_is_kept() -> None:

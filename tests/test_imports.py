@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "planes": {"errors"},
     "memory": {"errors"},
     "residuals": {"errors", "memory"},
+    "spread": set(),
     "nets.winograd": {"errors"},
     "nets.blocks": {"errors", "nets.winograd"},
     "nets.fdm": {"errors"},
@@ -53,8 +54,9 @@ ALLOWED: dict[str, set[str]] = {
     "weights": {"errors", "nets", "shipped", "uncertainty", "version"},
     "texture": {*NUMPY_SIDE, "intensity", "noise", "padding", "plan"},
     "scene": {*NUMPY_SIDE, "planes", "intensity", "padding", "plan"},
-    "directions": {*NUMPY_SIDE, "choices", "compute", "planes", "nets", "plan", "residuals", "scene"},
+    "directions": {*NUMPY_SIDE, "choices", "compute", "planes", "nets", "plan", "residuals", "scene", "spread"},
     "pipeline": {
+        "spread",
         *NUMPY_SIDE,
         *WORDS,
         *NETWORK_SIDE,
@@ -122,7 +124,7 @@ ALLOWED: dict[str, set[str]] = {
 
 FREE = ("cli", "__main__", "")
 
-TORCH_ROOMS = {*NETWORK_SIDE, "residuals", "scene", "directions", "pipeline", "training", "evaluate"}
+TORCH_ROOMS = {*NETWORK_SIDE, "residuals", "spread", "scene", "directions", "pipeline", "training", "evaluate"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

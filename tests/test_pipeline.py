@@ -363,6 +363,19 @@ def test_other_forms_of_rfn_run_in_the_pipeline(size: TrunkSize, monkeypatch: py
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("choices", [Choices(), Choices(directions=4, tta=True)], ids=str)
+def test_several_devices_give_what_one_gives(choices: Choices) -> None:
+    volume, grid = tiny.volume((40, 9, 4)), grid_by_factor(4, 2, 3)
+    scene, plan = prepare(volume, grid), SlicePlan.of(grid)
+    together = replace(CPU, batch_size=3, others=(CPU.device, CPU.device))
+    one, three = (
+        pipeline.estimate(scene, tiny.model(), plan, machine, choices)
+        for machine in (replace(CPU, batch_size=3), together)
+    )
+    for name in ("sagittal", "coronal", "fused"):
+        assert torch.equal(getattr(one, name), getattr(three, name))
+
+
 @pytest.mark.parametrize(("factor", "corrected"), [(2, False), (3, True)])
 def test_rfn_corrects_the_average_only_where_enough_slices_lie_between_two_acquired_ones(
     factor: int, corrected: bool
