@@ -12,7 +12,7 @@ from saint_cli import io
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.io import Description, StackInfo
+from saint_cli.io import Description, StackInfo, urls
 from saint_cli.io.sniff import ENDINGS, Format, sniff
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
@@ -68,9 +68,10 @@ class Rules:
     include: frozenset[str] = frozenset()
     results: str | None = None
 
-    def holds(self, url: str) -> bool:
-        """Whether a URL lies where results go."""
-        return self.results is not None and f"{url}/".startswith(f"{self.results}/")
+    def holds(self, source: str | Path) -> bool:
+        """Whether a path or URL lies where results or books go, however the two are named."""
+        homes = [str(self.out)] if self.results is None else [str(self.out), self.results]
+        return any(f"{urls.place(str(source))}/".startswith(f"{urls.place(home)}/") for home in homes)
 
 
 def find(roots: Sequence[Root], rules: Rules, tell: Callable[[int], None]) -> Findings:
@@ -80,18 +81,17 @@ def find(roots: Sequence[Root], rules: Rules, tell: Callable[[int], None]) -> Fi
         UsageError: a root lies in the folder of results; options that do not fit.
     """
     found = Findings()
-    out = rules.out.resolve()
     for root in roots:
-        if out == root.path.resolve() or out in root.path.resolve().parents:
+        if rules.holds(root.path):
             raise UsageError(f"{root.path} lies in the output folder {rules.out}; results are never inputs")
         job = rules.template(root.options)
-        for unit in _units(root.path, out, found.ignored):
+        for unit in _units(root.path, rules, found.ignored):
             _add(unit, replace(job, source=unit), root, rules, found)
             tell(len(found.scans))
     return found
 
 
-def _units(root: Path, out: Path, ignored: Counter[str]) -> Iterator[Path]:
+def _units(root: Path, rules: Rules, ignored: Counter[str]) -> Iterator[Path]:
     """Files of other formats, and of DICOM the topmost folder that holds any (or a DICOMDIR) with all below it."""
     if not root.is_dir():
         yield root
@@ -100,7 +100,7 @@ def _units(root: Path, out: Path, ignored: Counter[str]) -> Iterator[Path]:
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         stat = Path(folder).stat()
-        if (stat.st_dev, stat.st_ino) in seen or Path(folder).resolve() == out:
+        if (stat.st_dev, stat.st_ino) in seen or rules.holds(folder):
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))

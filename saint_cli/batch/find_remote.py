@@ -17,7 +17,7 @@ from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
 from saint_cli.errors import SaintError, UsageError
 from saint_cli.io import Description, StackInfo
-from saint_cli.io.remote import WHOLE, Item, Origin
+from saint_cli.io.remote import ALONE_ENDINGS, Item, Origin
 from saint_cli.io.sniff import ENDINGS
 from saint_cli.io.targets import FILE_ENDING
 from saint_cli.jobs import Job
@@ -105,7 +105,7 @@ def _is_dicom(name: str) -> bool:
 
 def _with_parts(item: Item, beside: Sequence[Item]) -> list[Item]:
     """A file with those of the same folder that have its name up to the first dot, where it may need them."""
-    if item.name.lower().endswith(WHOLE):
+    if item.name.lower().endswith(ALONE_ENDINGS):
         return [item]
     folder, _, own = item.name.rpartition("/")
     start = f"{folder}/{own.split('.')[0]}."

@@ -9,13 +9,13 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from saint_cli.errors import OutputError
+from saint_cli.errors import OutputError, RemoteError
 from saint_cli.io import partial
 from saint_cli.io.atomic import complete_or_absent
 
@@ -38,10 +38,12 @@ class Books:
     written: set[str] = field(default_factory=set)
 
     def add(self, record: Record) -> None:
-        """Take in a record that is later than all before."""
+        """Take in a record that is later than all before; what was done stays so when its source is out of reach."""
         if record["status"] in ("done", "begun"):
             self.written.add(record["target"])
-        if record["status"] != "begun":
+        kept = self.latest.get(record["target"])
+        passing = record["status"] == "failed" and (record.get("error") or {}).get("class") == RemoteError.__name__
+        if record["status"] != "begun" and not (passing and kept is not None and kept["status"] == "done"):
             self.latest[record["target"]] = record
 
 
@@ -102,13 +104,15 @@ class Ledger:
             raise OutputError(f"{self.home / MANIFEST}: cannot be written ({error.strerror or error})") from None
         self._drop_receipt(record)
 
-    def settle(self, record: Mapping[str, Any]) -> None:
-        """Take up the receipt of a job that ended while nobody kept the books, or only its line was written in time."""
+    def settle(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Take up receipts of jobs that ended while nobody kept the books, or whose line alone was written in time."""
         self._file.seek(0)
-        if _line(record) in self._file:
-            self._drop_receipt(record)
-        else:
-            self.append(record)
+        lines = set(self._file)
+        for record in records:
+            if _line(record) in lines:
+                self._drop_receipt(record)
+            else:
+                self.append(record)
 
     def _drop_receipt(self, record: Mapping[str, Any]) -> None:
         _receipt_path(self.home, record["target"]).unlink(missing_ok=True)
@@ -130,9 +134,7 @@ def open_ledger(home: Path) -> Iterator[Ledger]:
             _sweep(home)
             _end_last_line(manifest)
             ledger = Ledger(home, manifest)
-            for record in _receipts(home):
-                if record["status"] != "begun":
-                    ledger.settle(record)
+            ledger.settle([record for record in _receipts(home) if record["status"] != "begun"])
         except OSError as error:
             raise OutputError(f"{home}: cannot be written ({error.strerror or error})") from None
         yield ledger

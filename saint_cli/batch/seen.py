@@ -6,6 +6,7 @@ Descriptions lie beside the manifest, one file for each file or DICOM folder; th
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,13 @@ class Seen:
         """
         items = sorted((item.name, item.size, item.stamp) for item in origin.items)
         key = digest([saint_cli.__version__, split_runs, origin.above, origin.main, items])[:32]
-        document = self._known(key)
-        if document is None:
-            document = _described(origin, split_runs=split_runs)
-            if document.get("error") in LASTING:
-                self._fresh[key] = document
+        known = self._known(key)
+        if known is not None:
+            with suppress(KeyError, TypeError, AttributeError, ValueError):  # damaged, or of another saint
+                return _description(known, origin)
+        document = _described(origin, split_runs=split_runs)
+        if document.get("error") in LASTING:
+            self._fresh[key] = document
         return _description(document, origin)
 
     def keep(self) -> None:
@@ -77,7 +80,7 @@ def _described(origin: Origin, *, split_runs: bool) -> dict[str, Any]:
 
 def _description(document: dict[str, Any], origin: Origin) -> Description:
     if "error" in document:
-        raise getattr(errors, document["error"])(document["message"])
+        raise getattr(errors, document["error"])(str(document["message"]))
     stacks = tuple(StackInfo(**{name: _frozen(value) for name, value in one.items()}) for one in document["stacks"])
     files = tuple(tuple(map(Path, several)) for several in document["files"])
     return Description(Path(origin.main), stacks, Counter(document["skipped"]), files)

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,13 @@ def _found(system: Any, path: str, url: str) -> Mapping[str, Mapping[str, Any]]:
     if name.endswith(ENDINGS):
         info = system.info(path)
         if info.get("type") != "directory":
-            return {path: info} if name.endswith(WHOLE) else {path: info} | _beside(system, path)
+            return {path: info} if name.endswith(ALONE_ENDINGS) else {path: info} | _beside(system, path)
     if is_web(url) and not path.endswith("/"):
         path += "/"
     return {key: info for key, info in system.find(path, detail=True).items() if not key.endswith("/")}
 
 
-WHOLE = (".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".dicom", ".ima", ".zip")
+ALONE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".dicom", ".ima", ".zip")
 """Endings of files that need no other; beside the others lie headers or voxels."""
 
 
@@ -199,9 +199,13 @@ def check_store(url: str) -> None:
     with told(url, "looked at"):
         system, path = opened(url)
         store = path.lstrip("/").split("/")[0]
-        with suppress(PermissionError):  # who may write objects need not be allowed to look at the bucket
-            if is_object_store(system) and not system.exists(store):
-                raise OutputError(f"{shown(url)}: no bucket {store} is there, or you may not see it")
+        if is_object_store(system):
+            try:
+                system.info(store)
+            except FileNotFoundError:
+                raise OutputError(f"{shown(url)}: no bucket {store} is there, or you may not see it") from None
+            except PermissionError:  # who may write objects need not be allowed to look at the bucket
+                pass
 
 
 def check_free(url: str, *, overwrite: bool) -> None:

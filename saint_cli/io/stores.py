@@ -67,7 +67,7 @@ def told(url: str, done: str) -> Iterator[None]:
     """
     try:
         yield
-    except (UsageError, OutputError, RemoteError):
+    except (UsageError, OutputError, RemoteError, MemoryError):
         raise
     except FileNotFoundError:
         raise RemoteError(f"{shown(url)}: no such file, folder or bucket") from None

@@ -1,10 +1,14 @@
 """What may be told of a URL, and which URLs are read at all."""
 
 import re
+from pathlib import Path
 
 from saint_cli.errors import UsageError
 
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+LOCAL = ("file", "local")
+"""Protocols of files on this machine."""
 
 WEB = ("http", "https")
 """Protocols that cannot be written, whose query belongs to the address, and whose folders are index pages."""
@@ -15,16 +19,23 @@ def is_url(text: str) -> bool:
     return URL.match(text) is not None
 
 
+SECRET = re.compile(r"[^/@]*:(?!\d+(/|$))[^@]*@")
+"""A user with a password, which may hold slashes, before an @; a port is no password."""
+
+SIGNED = re.compile(r"\?.*\bsig(nature)?=", re.IGNORECASE)
+"""A query that signs the address, for stores that take one there."""
+
+
 def check(url: str) -> str:
     """The URL, if it may stand in a manifest.
 
     Raises:
         UsageError: it holds a password, or is chained of several.
     """
-    if _without_user(url) != url:
+    if _without_user(url) != url or (not is_web(url) and SIGNED.search(url)):
         raise UsageError(
-            f"{shown(url)}: a URL must hold no user and password; give them in the environment or a configuration file "
-            "(docs/cluster.md)"
+            f"{shown(url)}: a URL must hold no user, password or signature; give them in the environment or a "
+            "configuration file (docs/cluster.md)"
         )
     if "::" in url:
         raise UsageError(f"{shown(url)}: chained URLs are not read; copy the scan out of its archive first")
@@ -32,18 +43,25 @@ def check(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The URL as it may be told: without password, without the query, which may be a signature, or slash at its end."""
+    """The URL as it may be told: without password, without a query that may be a signature, or slash at its end."""
     bare = _without_user(url)
-    return (re.split("[?#]", bare)[0] if is_web(url) else bare).rstrip("/")
+    return (re.split("[?#]", bare)[0] if is_web(url) or SIGNED.search(bare) else bare).rstrip("/")
 
 
 def _without_user(url: str) -> str:
     """The URL with a dash in place of user and password; a name alone (``sftp://me@host``) stays, but on the web."""
     protocol, rest = url.split("://", 1)
+    if SECRET.match(rest):
+        return f"{protocol}://-@{rest[rest.index('@') + 1 :]}"
     host, slash, path = rest.partition("/")
-    user, at, bare = host.rpartition("@")
-    secret = at and (":" in user or is_web(url))
-    return f"{protocol}://-@{bare}{slash}{path}" if secret else url
+    _, at, bare = host.rpartition("@")
+    return f"{protocol}://-@{bare}{slash}{path}" if at and is_web(url) else url
+
+
+def place(text: str) -> str:
+    """What two names of one file have in common: the whole path of one on this machine, else the URL as it may be told."""
+    protocol, _, path = text.partition("://") if is_url(text) else ("file", "", text)
+    return str(Path(path).resolve()) if protocol.lower() in LOCAL else shown(text)
 
 
 def is_pattern(url: str) -> bool:

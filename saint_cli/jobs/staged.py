@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from saint_cli.io import heads, remote
+from saint_cli.errors import OutputError, UsageError
+from saint_cli.io import heads, remote, urls
 from saint_cli.jobs.job import Job
 
 
@@ -17,8 +18,11 @@ def staged(job: Job) -> Iterator[Job]:
         UsageError, OutputError: the result cannot be put where it belongs.
     """
     job.engine.check()
+    _refuse_own_source(job)
     if job.destination is not None:
         remote.check_free(job.destination, overwrite=job.overwrite)
+    elif job.target.is_file() and not job.overwrite:
+        raise OutputError(f"{job.target} exists; choose another name or pass --overwrite")
     with remote.scratch() as folder:
         scan, result = folder / "scan", folder / "result"
         here = replace(job, origin=None, destination=None)
@@ -33,3 +37,13 @@ def staged(job: Job) -> Iterator[Job]:
             yield here
         if job.destination is not None:
             remote.upload(here.target, job.destination)
+
+
+def _refuse_own_source(job: Job) -> None:
+    """Refuse a result that would replace what it is made of, however the two are named."""
+    target = str(job.target) if job.destination is None else job.destination
+    sources = [str(job.source)]
+    if job.origin is not None:
+        sources = [job.origin.shown, *(f"{job.origin.above}/{item.name}" for item in job.origin.items)]
+    if urls.place(target) in map(urls.place, sources):
+        raise UsageError(f"{urls.place(target)} is the input itself; write the result beside it")

@@ -65,6 +65,16 @@ def test_a_record_whose_receipt_outlived_a_crash_is_not_written_twice(tmp_path: 
     assert (tmp_path / ledger.MANIFEST).read_bytes().count(b"\n") == 1
 
 
+def test_a_source_out_of_reach_does_not_undo_what_was_done(tmp_path: Path) -> None:
+    out_of_reach = {**record("a", "failed"), "error": {"class": "RemoteError"}}
+    broken = {**record("b", "failed"), "error": {"class": "UnreadableError"}}
+    with ledger.open_ledger(tmp_path) as opened:
+        for one in (record("a"), record("b"), out_of_reach, broken):
+            opened.append(one)
+    found = ledger.read(tmp_path).latest
+    assert {name: one["status"] for name, one in found.items()} == {"a": "done", "b": "failed"}
+
+
 def test_partial_files_of_processes_that_are_gone_are_removed_and_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

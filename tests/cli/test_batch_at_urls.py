@@ -49,6 +49,26 @@ def study(tmp_path: Path) -> Path:
     return tmp_path / "study"
 
 
+@pytest.mark.parametrize("source_at_url", [True, False])
+@pytest.mark.parametrize("target_at_url", [True, False])
+def test_a_scan_is_never_replaced_by_its_own_result(source_at_url: bool, target_at_url: bool, tmp_path: Path) -> None:
+    scan = tmp_path / "ct.nii.gz"
+    write_volume(fabricate.volume(), scan)
+    before = scan.read_bytes()
+    source, target = (scan.as_uri() if at_url else scan for at_url in (source_at_url, target_at_url))
+    result = run("upsample", source, "-o", target, *OPTIONS, "--overwrite")
+    assert (result.exit_code, scan.read_bytes()) == (2, before)
+    assert "is the input itself" in result.output
+
+
+@pytest.mark.parametrize("results_at_url", [True, False])
+def test_results_are_no_inputs_however_their_folder_is_named(results_at_url: bool, study: Path, tmp_path: Path) -> None:
+    out, books = study / "out", tmp_path / "books"
+    write_volume(fabricate.volume(), out / "old.nii.gz")
+    places = (study, out.as_uri(), "--books", books) if results_at_url else (study.as_uri(), out)
+    assert sorted(planned(*places)) == ["p0/ct.nii.gz", "p1/s1.nii.gz", "short.nii.gz"]
+
+
 def test_one_scan_from_url_to_url_gives_what_it_gives_here(study: Path, tmp_path: Path) -> None:
     scan = study / "p1" / "s1"
     assert run("upsample", scan, "-o", tmp_path / "here.nii.gz", *OPTIONS).exit_code == 0
@@ -64,7 +84,7 @@ def test_one_scan_from_url_to_url_gives_what_it_gives_here(study: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("info", "https://me:SECRET@localhost/x.nii"), 2, "no user and password"),
+        (("info", "https://me:SECRET@localhost/x.nii"), 2, "no user, password or signature"),
         (("info", "nosuch://localhost/x.nii"), 2, "no protocol"),
         (("batch", ".", "s3://bucket/out"), 2, "--books"),
         (("batch", ".", "out", "--books", "books"), 2, "--books"),

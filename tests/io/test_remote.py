@@ -43,7 +43,16 @@ def test_what_is_told_of_a_url_holds_no_secret(url: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://me:SECRET@h/x", "s3://key:SECRET@bucket/x", "https://SECRET@h/x", "zip://x::s3://b/SECRET.zip"]
+    "url",
+    [
+        "https://me:SECRET@h/x",
+        "s3://key:SECRET@bucket/x",
+        "s3://AKIA:ab/SECRET@bucket/x",
+        "sftp://me:pa/SECRET@h/x",
+        "abfs://box/x?sv=1&sig=SECRET@",
+        "https://SECRET@h/x",
+        "zip://x::s3://b/SECRET@.zip",
+    ],
 )
 def test_urls_with_passwords_and_chains_of_urls_are_refused(url: str) -> None:
     with pytest.raises(UsageError) as caught:
