@@ -232,6 +232,12 @@ def refine_axis(affine_lps: np.ndarray, axis: int, step: float) -> np.ndarray:
     return refined
 
 
+def check_factor(factor: int) -> None:
+    """Raise UsageError for a factor that no grid can have."""
+    if not 2 <= factor <= 16:
+        raise UsageError(f"--factor {factor} is outside 2...16")
+
+
 def grid_by_factor(acquired: int, axis: int, factor: int, *, extrapolate: bool = False) -> SliceGrid:
     """The grid of ``(acquired - 1) * factor + 1`` slices, or the paper's ``acquired * factor`` with ``extrapolate``.
 
@@ -239,8 +245,7 @@ def grid_by_factor(acquired: int, axis: int, factor: int, *, extrapolate: bool =
         UsageError: factor outside 2...16.
         GeometryError: fewer than two acquired slices.
     """
-    if not 2 <= factor <= 16:
-        raise UsageError(f"--factor {factor} is outside 2...16")
+    check_factor(factor)
     _require_stack(acquired)
     count = acquired * factor if extrapolate else (acquired - 1) * factor + 1
     return SliceGrid(axis, acquired, 1 / factor, count)

@@ -166,7 +166,6 @@ def sort_in(one: Scan, stack: StackInfo, rules: Rules, found: Findings) -> None:
 def is_wanted(stack: StackInfo, job: Job) -> bool:
     """Whether a table's ``series`` and ``volume``, if it has them, name this stack (``io.read_volume``)."""
     if stack.format != "DICOM":
-        job = replace(job, split_runs=False)  # of DICOM alone
         return True
     series, _, place = stack.label.partition("#")
     if job.volume is not None and place not in ("", str(job.volume)):
@@ -179,6 +178,7 @@ def _placed(told: Description, stack: StackInfo, files: tuple[Path, ...], job: J
     """A stack under the name of its file or folder, read from the smallest folder that holds it."""
     source = told.path
     if stack.format != "DICOM":
+        job = replace(job, split_runs=False)  # of DICOM alone
         return Scan(_mirrored(source, root), _tag(source, root), job, files, stack.shape, stack.spacing_mm)
     own = files[0] if len(files) == 1 else Path(os.path.commonpath([file.parent for file in files]))
     if source.is_dir() and "#" not in stack.label:  # stacks of one series are counted below the same folder only

@@ -4,7 +4,7 @@ What a file is, is judged by its name here, since its content is far away: names
 .ima, or have no ending but digits, as scanners and archives write them.
 """
 
-import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -137,10 +137,10 @@ def _placed(unit: Origin, told: Description, number: int, job: Job, root: Root) 
     """A stack under the name of its file or folder, with what must be fetched to read it."""
     stack = told.stacks[number]
     if stack.format != "DICOM":
-        job = replace(job, origin=unit)
+        job = replace(job, origin=unit, split_runs=False)  # of DICOM alone
         return Scan(_mirrored(unit, root), unit.main, job, (), stack.shape, stack.spacing_mm)
     files = [file.as_posix() for file in told.files[number]]
-    own = files[0] if len(files) == 1 else os.path.commonpath([_folder(file) for file in files])
+    own = files[0] if len(files) == 1 else posixpath.commonpath([_folder(file) for file in files])
     source = unit
     if not unit.is_file:  # stacks of one series are counted together, so all of them are fetched
         series = _names_of_series(told, stack)

@@ -129,8 +129,8 @@ def open_ledger(home: Path) -> Iterator[Ledger]:
         try:
             (home / HIDDEN).mkdir(parents=True, exist_ok=True)
             lock = files.enter_context((home / HIDDEN / LOCK).open("a+b"))
-            manifest = files.enter_context((home / MANIFEST).open("a+b"))
             _take(lock, home)
+            manifest = files.enter_context((home / MANIFEST).open("a+b"))
             _sweep(home)
             _end_last_line(manifest)
             ledger = Ledger(home, manifest)

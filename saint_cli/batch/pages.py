@@ -44,6 +44,8 @@ def _row(home: Path, record: Record) -> IndexRow:
     folder = home / FOLDER
     page, thumbnail = (name if (folder / name).is_file() else None for name in _files(record["target"]))
     done, error = record["status"] == "done", record["error"]
+    if record.get("page") is None:  # what lies there shows an earlier result
+        page = thumbnail = None
     reason = "" if error is None else _without_paths(error["message"], record["source"], home)
     skipped = record["status"] == "skipped"
     return IndexRow(

@@ -126,13 +126,14 @@ def show_summary(summary: Summary) -> None:
     if summary.index is not None:
         console.say(f"list of all scans: {summary.index}")
     if summary.ran:
-        skipped = len(summary.of(SKIPPED))
+        skipped = len(summary.of(SKIPPED)) + len(summary.skipped)
         counts = (len(done), len(failed), skipped, summary.kept, duration(summary.seconds))
         header = ("scans", "done", "failed", "left out", "of these settled before", "time")
-        console.show_table("Batch", header, [(str(len(summary.records)), *map(str, counts))])
+        console.show_table("Batch", header, [(str(len(summary.records) + len(summary.skipped)), *map(str, counts))])
     else:
-        told = f"{len(done)} done before, {len(failed)} failed"
-        console.say(f"nothing to do: {told} (--retry-failed tries them again)" if failed else f"nothing to do: {told}")
+        told = f"nothing to do: {len(done)} done before, {len(failed)} failed"
+        settled = summary.kept - len(done) - len(summary.of(SKIPPED))  # others fail while their headers are read
+        console.say(f"{told} (--retry-failed tries {settled} of them again)" if settled else told)
 
 
 def _shape(shape: tuple[int, int, int] | None) -> str:

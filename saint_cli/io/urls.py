@@ -59,7 +59,7 @@ def _without_user(url: str) -> str:
 
 
 def place(text: str) -> str:
-    """What two names of one file have in common: the whole path of one on this machine, else the URL as it may be told."""
+    """What all names of a file have in common: its whole path on this machine, else the URL as it may be told."""
     protocol, _, path = text.partition("://") if is_url(text) else ("file", "", text)
     return str(Path(path).resolve()) if protocol.lower() in LOCAL else shown(text)
 

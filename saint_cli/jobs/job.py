@@ -38,6 +38,8 @@ class Grid:
     def __post_init__(self) -> None:
         if self.factor is not None and self.spacing_mm is not None:
             raise UsageError("--factor and --spacing both say how fine to interpolate; give one")
+        if self.factor is not None:
+            geometry.check_factor(self.factor)
 
     def on(self, volume: Volume) -> SliceGrid:
         """The slice grid of one volume.

@@ -1,6 +1,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from saint_cli.batch import pages
 
 
@@ -19,6 +21,7 @@ def record(target: str, status: str = "done", **more: Any) -> dict[str, Any]:
 
 def test_the_list_links_to_pages_that_are_there_and_tells_why_others_are_not(tmp_path: Path) -> None:
     done = record("a/one.nii.gz", seconds=3.5, warnings=["odd"], shape_after=[9, 8, 9], spacing_after_mm=[1, 1, 1.0])
+    done["page"] = "/out/report/a/one.html"
     for name in (pages.page_of(done["target"]), pages.thumbnail_of(done["target"])):
         path = tmp_path / "report" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +38,11 @@ def test_the_list_links_to_pages_that_are_there_and_tells_why_others_are_not(tmp
     assert "Doe" not in text
 
 
-def test_a_failure_keeps_no_link_to_the_page_of_an_earlier_success(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "later", [record("one.nii.gz", "failed"), record("one.nii.gz", page=None)], ids=["failure", "no page"]
+)
+def test_a_later_end_keeps_no_link_to_the_page_of_an_earlier_success(later: dict[str, Any], tmp_path: Path) -> None:
     page = tmp_path / "report" / pages.page_of("one.nii.gz")
     page.parent.mkdir()
     page.write_text("")
-    assert "one.html" not in pages.write(tmp_path, [record("one.nii.gz", "failed")]).read_text(encoding="utf-8")
+    assert "one.html" not in pages.write(tmp_path, [later]).read_text(encoding="utf-8")

@@ -146,8 +146,9 @@ def test_a_table_gives_every_scan_its_own_options(tmp_path: Path) -> None:
     shapes = {name: read_volume(tmp_path / "out" / f"{name}.mha").shape[2] for name in ("four", "ct")}
     assert shapes == {"four": 21, "ct": 11}
     assert "missing" in result.output
-    table.write_text("source,colour\np0/ct.nii.gz,red\n")
-    assert run("batch", table, tmp_path / "out2").exit_code == 2
+    for rows in ("source,colour\np0/ct.nii.gz,red\n", "source,factor\np0/ct.nii.gz,99\n"):
+        table.write_text(rows)
+        assert run("batch", table, tmp_path / "out2").exit_code == 2
 
 
 def test_label_maps_are_left_out_by_their_values_and_not_tried_again(tmp_path: Path) -> None:
@@ -160,6 +161,17 @@ def test_label_maps_are_left_out_by_their_values_and_not_tried_again(tmp_path: P
     assert first["exit_code"] == 0
     again = json.loads(run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS, "--json").stdout)
     assert (again["ran"], again["kept"]) == (0, 1)
+
+
+def test_split_runs_is_for_the_dicom_of_a_mixed_folder_alone(tmp_path: Path) -> None:
+    gap = fabricate.slices(9)
+    del gap[4]
+    fabricate.save(gap, tmp_path / "in" / "gap")
+    write_volume(fabricate.volume(), tmp_path / "in" / "x.nrrd")
+    plan = run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS, "--split-runs", "--no-pages", "--json")
+    told = json.loads(plan.stdout)
+    assert (told["exit_code"], told["failed"]) == (0, []), told
+    assert told["done"] == 3
 
 
 def test_dicom_becomes_dicom(tmp_path: Path) -> None:
@@ -179,7 +191,7 @@ def wait_for(condition: Any, seconds: float = 600) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["kill -9", "Ctrl-C", "SIGTERM"])
 def test_after_a_violent_end_nothing_is_half_done_lost_or_redone(tmp_path: Path, end: signal.Signals) -> None:
-    source, out = fill(tmp_path / "in", 5, (48, 40, 10)), tmp_path / "out"
+    source, out = fill(tmp_path / "in", 8, (48, 40, 10)), tmp_path / "out"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # where it was ignored, the child would ignore it too
     running = subprocess.Popen(program("batch", source, out, *OPTIONS), stderr=subprocess.PIPE)
     wait_for(lambda: len(records(out)) >= 2)
@@ -195,7 +207,7 @@ def test_after_a_violent_end_nothing_is_half_done_lost_or_redone(tmp_path: Path,
     before = {record["target"] for record in records(out)}
     kept = {target: state for target, state in states(out).items() if target in before}
     assert run("batch", source, out, *OPTIONS).exit_code == 0
-    assert len(states(out)) == 5
+    assert len(states(out)) == 8
     assert {target: states(out)[target] for target in before} == kept
     assert max(Counter(record["target"] for record in records(out)).values()) == 1
     assert not list(out.rglob("*.partial"))
