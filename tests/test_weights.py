@@ -78,6 +78,11 @@ def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, int, int, int], rfn:
     assert (loaded.rfn.features.size, int(loaded.rfn.fewest)) == (rfn, 3)
 
 
+@pytest.mark.parametrize("name", ["base", "fast"])
+def test_shipped_weights_leave_the_average_alone_where_one_slice_is_synthesised(name: str) -> None:
+    assert int(load_model(name).rfn.fewest) == 2
+
+
 def test_weights_that_do_not_say_where_rfn_is_used_use_it_everywhere(file: Path) -> None:
     state = {name: tensor for name, tensor in load_file(file).items() if name != "rfn.fewest"}
     assert int(networks_for(state)[1].fewest) == 1

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -36,7 +36,7 @@ class Item:
     """
 
     name: str
-    path: str
+    path: str = field(repr=False)
     size: int | None
     stamp: str
 
@@ -48,7 +48,7 @@ class Origin:
     given: the URL as it was given, which opens the file system. above: the URL that names count from, without secrets.
     """
 
-    given: str
+    given: str = field(repr=False)
     above: str
     main: str
     items: tuple[Item, ...]
@@ -179,12 +179,19 @@ def heads(origin: Origin, items: Sequence[Item], size: int) -> list[bytes]:
     """
     with told(origin.shown, "read"):
         system, _ = opened(origin.given)
+        if is_web(origin.given):  # a server may know no ranges, and send all of what is not left unread
+            return [_first_bytes(system, item.path, size) for item in items]
         ends = [size if item.size is None else min(size, item.size) for item in items]
         filled = [(item.path, end) for item, end in zip(items, ends, strict=True) if end]
         starts = [0] * len(filled)
         read = system.cat_ranges([path for path, _ in filled], starts, [end for _, end in filled], on_error="raise")
         found = dict(zip((path for path, _ in filled), read, strict=True))
     return [bytes(found.get(item.path, b"")[:size]) for item in items]
+
+
+def _first_bytes(system: Any, path: str, size: int) -> bytes:
+    with system.open(path, block_size=0) as file:  # as a stream
+        return bytes(file.read(size))
 
 
 def check_store(url: str) -> None:

@@ -4,6 +4,7 @@ fsspec, and the package of the URL's protocol, are imported here, when a URL was
 is told, for their sentences may quote keys.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -72,6 +73,10 @@ def told(url: str, done: str) -> Iterator[None]:
     except FileNotFoundError:
         raise RemoteError(f"{shown(url)}: no such file, folder or bucket") from None
     except Exception as error:  # every file system has errors of its own
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise OutputError(
+                f"{shown(url)}: the disk is full; TMPDIR names the folder for scans on their way"
+            ) from None
         kind, status = type(error).__name__, getattr(error, "status", None)
         if isinstance(error, PermissionError) or "Credential" in kind or "Auth" in kind or status in (401, 403):
             raise RemoteError(

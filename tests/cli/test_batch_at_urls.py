@@ -4,13 +4,18 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fabricate
+import nibabel as nib
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -47,6 +52,54 @@ def study(tmp_path: Path) -> Path:
     write_volume(fabricate.volume(), short)
     short.write_bytes(short.read_bytes()[:-500])
     return tmp_path / "study"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A plain web server: index pages, no ranges; remembers how much it sent."""
+
+    sent: ClassVar[list[int]] = []
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        """Send piece by piece, until the other side has enough."""
+        self.sent.append(0)
+        while piece := source.read(1 << 16):
+            outputfile.write(piece)
+            self.sent[-1] += len(piece)
+
+
+@pytest.fixture
+def web(study: Path) -> Iterator[str]:
+    """The study on a web server."""
+    Quiet.sent.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(study))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_web_server_is_read_by_its_index_pages_and_no_signature_is_told(
+    web: str, study: Path, tmp_path: Path
+) -> None:
+    told = run("info", f"{web}/p0/ct.nii.gz?sig=SECRET", "--json")
+    (stack,) = json.loads(told.stdout)[0]["stacks"]
+    assert stack["shape"] == list(read_volume(study / "p0" / "ct.nii.gz").shape)
+    out = tmp_path / "out"
+    done = summary(f"{web}/p0/", out)
+    assert (done["done"], done["exit_code"]) == (1, 0)
+    assert run("upsample", f"{web}/p0/ct.nii.gz?sig=SECRET", "-o", tmp_path / "one.nii.gz", *OPTIONS).exit_code == 0
+    assert (tmp_path / "one.nii.gz").read_bytes() == (out / "ct.nii.gz").read_bytes()
+    written = "".join(p.read_text() for p in tmp_path.rglob("*.json*"))
+    assert "SECRET" not in told.output + written
+
+
+def test_of_a_large_file_on_a_web_server_only_the_start_is_read(web: str, study: Path) -> None:
+    voxels = np.random.default_rng(1).integers(-1000, 1000, (512, 512, 120), np.int16)
+    nib.save(nib.Nifti1Image(voxels, np.diag([1, 1, 5, 1])), study / "large.nii")
+    assert run("info", f"{web}/large.nii").exit_code == 0
+    assert 0 < max(Quiet.sent) < voxels.nbytes / 2
 
 
 @pytest.mark.parametrize("source_at_url", [True, False])
@@ -127,6 +180,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     break
                 except OSError:
                     time.sleep(0.1)
+            else:
+                pytest.fail("no moto server came up")
             yield "s3://bucket"
         finally:
             server.terminate()

@@ -1,5 +1,6 @@
 """URLs: what may be told of them, what is listed, fetched and uploaded. ``file://`` stands for any file system."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from saint_cli.errors import OutputError, RemoteError, UsageError
-from saint_cli.io import partial, remote, urls
+from saint_cli.io import partial, remote, stores, urls
 
 
 @pytest.fixture(autouse=True)
@@ -203,3 +204,19 @@ def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(UsageError, match=r"saint-cli\[remote\]"):
         remote.look("s3://bucket/x.nii")
+
+
+def test_a_full_disk_is_told_as_one_and_no_memory_as_none(tmp_path: Path) -> None:
+    def fails(error: Exception) -> None:
+        with stores.told("s3://bucket/x", "read"):
+            raise error
+
+    with pytest.raises(OutputError, match="the disk is full"):
+        fails(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(MemoryError):
+        fails(MemoryError())
+
+
+def test_what_is_logged_of_a_job_holds_no_signature() -> None:
+    item = remote.Item("x.nii", "https://h/x.nii?sig=SECRET", 3, "")
+    assert "SECRET" not in repr(remote.Origin("https://h/x.nii?sig=SECRET", "https://h", "x.nii", (item,)))
