@@ -1,5 +1,8 @@
 import errno
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,27 @@ def test_amounts_of_memory_are_read(word: str | None, size: float | None) -> Non
 def test_what_is_no_amount_of_memory_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="--max-memory"):
         words.memory(word)
+
+
+FAULTS = """
+import resource, sys, torch
+from saint_cli import memory
+if sys.argv[1] == "kept":
+    memory.keep_freed()
+def work():  # many blocks at a time, each far smaller than all of them
+    return [torch.ones(250_000) for _ in range(30)]
+for _ in range(3):
+    work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such choice")
+def test_freed_memory_is_taken_again_without_asking_the_system() -> None:
+    kept, returned = (
+        int(subprocess.check_output([sys.executable, "-c", FAULTS, word])) for word in ("kept", "returned")
+    )
+    assert kept < 100 < returned

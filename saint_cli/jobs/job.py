@@ -91,8 +91,9 @@ class Engine:
             UsageError: a device, precision or number of threads that cannot be had.
             WeightsError: no such model, or a damaged one.
         """
-        from saint_cli import compute, weights
+        from saint_cli import compute, memory, weights
 
+        memory.keep_freed()
         machine = compute.choose(self.device, self.precision, self.batch_size)
         compute.set_threads(self.threads)
         return weights.load_model(self.model), machine

@@ -113,7 +113,7 @@ def _done(
         acquired_kept=0 if job.choices.regenerate else int((grid.locate()[1] == 0).sum()),
         model=model.name,
         weights_sha256=model.sha256,
-        device=str(engine.device),
+        device=",".join(map(str, engine.devices)),
         precision=str(engine.precision).removeprefix("torch."),
         seconds=0.0,
         peak_memory_mb=None,
