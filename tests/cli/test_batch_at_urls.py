@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -65,9 +66,10 @@ class Quiet(SimpleHTTPRequestHandler):
     def copyfile(self, source: Any, outputfile: Any) -> None:
         """Send piece by piece, until the other side has enough."""
         self.sent.append(0)
-        while piece := source.read(1 << 16):
-            outputfile.write(piece)
-            self.sent[-1] += len(piece)
+        with suppress(ConnectionError):
+            while piece := source.read(1 << 16):
+                outputfile.write(piece)
+                self.sent[-1] += len(piece)
 
 
 @pytest.fixture
