@@ -170,7 +170,7 @@ REFUSED = {
     "device": (lambda job: replace(job, engine=replace(job.engine, device="gpu")), UsageError),
     "precision": (lambda job: replace(job, engine=replace(job.engine, precision="fp16")), UsageError),
     "threads": (lambda job: replace(job, engine=replace(job.engine, threads=0)), UsageError),
-    "factor": (lambda job: replace(job, grid=Grid(factor=99)), UsageError),
+    "spacing": (lambda job: replace(job, grid=Grid(spacing_mm=50.0)), UsageError),
     "series": (lambda job: replace(job, series="2"), UsageError),
     "ending": (lambda job: replace(job, target=job.target.with_suffix(".txt")), SaintError),
     "no folder": (lambda job: replace(job, target=job.source / "out.nii"), OutputError),
@@ -185,6 +185,11 @@ def test_what_is_refused_is_refused_before_anything_is_written(reason: str, tmp_
         run_job(job, lambda stage, *_: stage == "reading" or pytest.fail("voxels were computed"))
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["ct.nii"]
+
+
+def test_a_grid_with_a_factor_that_none_can_have_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match=r"--factor 99 is outside 2\.\.\.16"):
+        Grid(factor=99)
 
 
 def test_an_existing_target_is_kept_unless_overwriting_is_asked(tmp_path: Path, engine: Engine) -> None:

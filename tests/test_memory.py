@@ -169,7 +169,7 @@ def work():  # many blocks at a time, each far smaller than all of them
 for _ in range(3):
     work()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
+for _ in range(5):
     work()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -177,7 +177,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such choice")
 def test_freed_memory_is_taken_again_without_asking_the_system() -> None:
+    returning = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"}  # what glibc starts with, and may leave by itself
     kept, returned = (
-        int(subprocess.check_output([sys.executable, "-c", FAULTS, word])) for word in ("kept", "returned")
+        int(subprocess.check_output([sys.executable, "-c", FAULTS, word], env=returning))
+        for word in ("kept", "returned")
     )
-    assert kept < 100 < returned
+    assert 10 * kept < returned
