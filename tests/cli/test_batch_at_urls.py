@@ -93,6 +93,7 @@ def test_a_web_server_is_read_by_its_index_pages_and_no_signature_is_told(
     assert (done["done"], done["exit_code"]) == (1, 0)
     assert run("upsample", f"{web}/p0/ct.nii.gz?sig=SECRET", "-o", tmp_path / "one.nii.gz", *OPTIONS).exit_code == 0
     assert (tmp_path / "one.nii.gz").read_bytes() == (out / "ct.nii.gz").read_bytes()
+    assert summary(f"{web}/p0/ct.nii.gz?sig=SECRET", tmp_path / "signed")["done"] == 1
     written = "".join(p.read_text() for p in tmp_path.rglob("*.json*"))
     assert "SECRET" not in told.output + written
 
@@ -165,6 +166,8 @@ def test_urls_that_cannot_be_used_get_one_line(
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty bucket on a server of its own."""
+    from s3fs import S3FileSystem
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -186,6 +189,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 pytest.fail("no moto server came up")
             yield "s3://bucket"
         finally:
+            S3FileSystem.clear_instance_cache()
             server.terminate()
 
 
