@@ -1,6 +1,7 @@
 """``saint batch`` and ``saint upsample`` from URL to URL: by ``file://``, and on a server that speaks S3."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typer.testing import CliRunner, Result
 
 from saint_cli.cli import app
 from saint_cli.io import read_volume, write_volume
+from saint_cli.io.partial import name_for
+from saint_cli.io.remote import STAGE
 
 OPTIONS = ("--factor", "2", "-m", "fast")
 
@@ -191,6 +194,18 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             S3FileSystem.clear_instance_cache()
             server.terminate()
+
+
+def test_a_rerun_with_nothing_to_do_removes_what_a_killed_job_had_fetched(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ((study / "short.nii.gz").as_uri(), tmp_path / "out")
+    assert summary(*places)["ran"] == 1
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / re.sub(r"-\d+-(?=[0-9a-f]{8}\.)", "-4194999-", name_for(STAGE))
+    left.mkdir()
+    assert summary(*places)["ran"] == 0
+    assert not left.exists()
 
 
 def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path, tmp_path: Path, bucket: str) -> None:
