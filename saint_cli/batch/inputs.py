@@ -4,6 +4,7 @@ import csv
 import glob
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,10 +56,7 @@ def roots(inputs: Sequence[Path | str]) -> list[Root]:
 
 def _roots(given: Path | str) -> Iterator[Root]:
     if isinstance(given, str):
-        found = remote.matches(given) if urls.is_pattern(given) else [given]
-        if not found:
-            raise UsageError(f"{urls.shown(given)}: nothing matches this pattern")
-        yield from (Root(_of_url(url), origin=remote.look(url)) for url in found)
+        yield from _at_url(given)
     elif given.suffix.lower() in TABLES and given.is_file():
         yield from _table(given)
     elif given.exists():
@@ -70,6 +68,17 @@ def _roots(given: Path | str) -> Iterator[Root]:
         yield from (Root(Path(match)) for match in matches)
     else:
         raise UnreadableError(f"{given}: no such file or folder")
+
+
+def _at_url(given: str) -> list[Root]:
+    if not urls.is_pattern(given):
+        return [Root(_of_url(given), origin=remote.look(given))]
+    with suppress(RemoteError):  # a name may hold the signs of a pattern
+        return [Root(_of_url(given), origin=remote.look(given))]
+    found = remote.matches(given)
+    if not found:
+        raise UsageError(f"{urls.shown(given)}: nothing matches this pattern")
+    return [Root(_of_url(url), origin=remote.look(url)) for url in found]
 
 
 def _table(path: Path) -> Iterator[Root]:

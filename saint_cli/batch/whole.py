@@ -113,6 +113,7 @@ def carry_out(
         EngineError: no cluster, or it went away.
     """
     began = time.monotonic()
+    remote.sweep()
     if not found.scans:
         return finish.finish(
             Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0, listed=False

@@ -73,12 +73,15 @@ def _lay_some(origin: Origin, items: Sequence[Item], folder: Path, size: int) ->
         with path.open("wb") as file:
             file.write(head)
             file.truncate(len(head) if item.size is None else item.size)
-        if item.size is None or (len(head) < item.size and not _has_header(path, head)):
+        is_told = _has_header(path, head, alone=item.name == origin.main)
+        if item.size is None or (len(head) < item.size and not is_told):
             short.append(item)
     return short
 
 
-def _has_header(path: Path, head: bytes) -> bool:
-    """Whether the header of a file ends within its head; zip files have theirs at their end."""
+def _has_header(path: Path, head: bytes, *, alone: bool) -> bool:
+    """Whether the header of a file ends within its head; zip files have theirs at their end, read if given alone."""
     form = sniff(path)
-    return form is not Format.ZIP and (form is not Format.DICOM or head.count(PIXELS) > head.count(ICON))
+    if form is Format.ZIP:
+        return not alone
+    return form is not Format.DICOM or head.count(PIXELS) > head.count(ICON)

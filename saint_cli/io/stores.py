@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from saint_cli.errors import OutputError, RemoteError, UsageError
-from saint_cli.io.urls import is_web, shown
+from saint_cli.io.urls import WEB, is_web, shown
 
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2")
 """Protocols in whose stores an object appears when its upload is complete, and renaming would copy it."""
@@ -45,12 +45,13 @@ def _patience(url: str) -> dict[str, Any]:
     """No limit to how long a web server may take to send a file, as long as it sends; unless the user set one."""
     from fsspec.config import conf
 
-    protocol = url.split("://", 1)[0].lower()
-    if not is_web(url) or "client_kwargs" in conf.get(protocol, {}):
+    theirs = {key: value for name in WEB for key, value in conf.get(name, {}).get("client_kwargs", {}).items()}
+    if not is_web(url) or "timeout" in theirs:
         return {}
     from aiohttp import ClientTimeout
 
-    return {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)}}
+    ours = ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
+    return {"client_kwargs": {**theirs, "timeout": ours}}
 
 
 def is_object_store(system: Any) -> bool:

@@ -7,8 +7,8 @@ from saint_cli.errors import UsageError
 
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
-LOCAL = ("file", "local")
-"""Protocols of files on this machine."""
+SAME = {"local": "file", "s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs"}
+"""Protocols that are other names of one."""
 
 WEB = ("http", "https")
 """Protocols that cannot be written, whose query belongs to the address, and whose folders are index pages."""
@@ -61,7 +61,8 @@ def _without_user(url: str) -> str:
 def place(text: str) -> str:
     """What all names of a file have in common: its whole path on this machine, else the URL as it may be told."""
     protocol, _, path = text.partition("://") if is_url(text) else ("file", "", text)
-    return str(Path(path).resolve()) if protocol.lower() in LOCAL else shown(text)
+    protocol = SAME.get(protocol.lower(), protocol.lower())
+    return str(Path(path).resolve()) if protocol == "file" else shown(f"{protocol}://{path}")
 
 
 def is_pattern(url: str) -> bool:

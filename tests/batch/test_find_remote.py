@@ -82,7 +82,6 @@ def test_a_rerun_reads_nothing_but_listings(tree: Path, tmp_path: Path, monkeypa
     first = found(home, tree.as_uri())
     assert first.seen is not None
     first.seen.keep()
-    assert "SECRET" not in "".join(p.read_text() for p in home.rglob("*.json"))
     read: list[str] = []
     honest = remote.heads
 
@@ -110,6 +109,24 @@ def test_single_files_patterns_and_several_folders_are_named_as_paths_are(tree: 
         found(tmp_path / "out", f"{url}/p*/none*")
     with pytest.raises(RemoteError, match="no such file"):
         found(tmp_path / "out", f"{url}/none")
+
+
+def test_a_name_with_the_signs_of_a_pattern_is_found_by_itself(tree: Path, tmp_path: Path) -> None:
+    (tree / "p1").rename(tree / "p[1]")
+    assert [s.path for s in found(tmp_path / "out", f"{tree.as_uri()}/p[1]/x.mha").scans] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "left", ["{", "[]", '{"stacks": 3}', '{"error": "Gone", "message": ""}', '{"stacks": [{"new": 1}]}']
+)
+def test_damaged_notes_and_those_of_another_saint_are_made_anew(tree: Path, tmp_path: Path, left: str) -> None:
+    url, home = f"{tree.as_uri()}/p1", tmp_path / "out"
+    first = found(home, url)
+    assert first.seen is not None
+    first.seen.keep()
+    (note,) = (home / ".saint" / "seen").iterdir()
+    note.write_text(left)
+    assert told(found(home, url)) == told(first)
 
 
 def test_rows_of_a_table_may_be_urls_and_a_missing_one_stops_no_other(tree: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``saint batch`` and ``saint upsample`` from URL to URL: by ``file://``, and on a server that speaks S3."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typer.testing import CliRunner, Result
 
 from saint_cli.cli import app
 from saint_cli.io import read_volume, write_volume
+from saint_cli.io.partial import name_for
+from saint_cli.io.remote import STAGE
 
 OPTIONS = ("--factor", "2", "-m", "fast")
 
@@ -93,6 +96,7 @@ def test_a_web_server_is_read_by_its_index_pages_and_no_signature_is_told(
     assert (done["done"], done["exit_code"]) == (1, 0)
     assert run("upsample", f"{web}/p0/ct.nii.gz?sig=SECRET", "-o", tmp_path / "one.nii.gz", *OPTIONS).exit_code == 0
     assert (tmp_path / "one.nii.gz").read_bytes() == (out / "ct.nii.gz").read_bytes()
+    assert summary(f"{web}/p0/ct.nii.gz?sig=SECRET", tmp_path / "signed")["done"] == 1
     written = "".join(p.read_text() for p in tmp_path.rglob("*.json*"))
     assert "SECRET" not in told.output + written
 
@@ -165,6 +169,8 @@ def test_urls_that_cannot_be_used_get_one_line(
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty bucket on a server of its own."""
+    from s3fs import S3FileSystem
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -186,7 +192,20 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 pytest.fail("no moto server came up")
             yield "s3://bucket"
         finally:
+            S3FileSystem.clear_instance_cache()
             server.terminate()
+
+
+def test_a_rerun_with_nothing_to_do_removes_what_a_killed_job_had_fetched(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ((study / "short.nii.gz").as_uri(), tmp_path / "out")
+    assert summary(*places)["ran"] == 1
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / re.sub(r"-\d+-(?=[0-9a-f]{8}\.)", "-4194999-", name_for(STAGE))
+    left.mkdir()
+    assert summary(*places)["ran"] == 0
+    assert not left.exists()
 
 
 def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path, tmp_path: Path, bucket: str) -> None:

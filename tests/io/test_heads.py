@@ -74,6 +74,14 @@ def test_a_zip_is_described_by_what_it_holds(tmp_path: Path) -> None:
     assert there.stacks == here.stacks
 
 
+@pytest.mark.usefixtures("heads_only")
+def test_a_zip_among_slices_is_passed_over_unfetched(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(shape=(256, 256)), tmp_path / "series")
+    (tmp_path / "series" / "copy.zip").write_bytes(b"PK\x03\x04" + bytes(2 << 20))  # longer than any head
+    here, there = described(tmp_path / "series")
+    assert (there.stacks, there.skipped) == (here.stacks, here.skipped)
+
+
 def test_problems_and_failures_name_the_url(tmp_path: Path) -> None:
     gap = fabricate.slices(8)
     del gap[4]

@@ -217,6 +217,45 @@ def test_a_full_disk_is_told_as_one_and_no_memory_as_none(tmp_path: Path) -> Non
         fails(MemoryError())
 
 
+class Store(LocalFileSystem):
+    """A store of objects that fails in its own way when asked for a bucket."""
+
+    protocol = "s3"
+    error: Exception = FileNotFoundError()
+
+    def info(self, path: str, **kwargs: Any) -> Any:
+        raise self.error
+
+
+def test_only_a_bucket_that_is_known_to_be_absent_is_told_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "opened", lambda url: (Store(), "bucket/out"))
+    with pytest.raises(OutputError, match="no bucket bucket"):
+        remote.check_store("s3://bucket/out")
+    monkeypatch.setattr(Store, "error", PermissionError())  # who may write need not be allowed to look
+    remote.check_store("s3://bucket/out")
+    monkeypatch.setattr(Store, "error", ConnectionError())
+    with pytest.raises(RemoteError, match="ConnectionError"):
+        remote.check_store("s3://bucket/out")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("s3://b/x.nii", "s3a://b/x.nii"), ("s3://b/x", "s3://b/x/"), ("file:///a/x", "/a/x"), ("/a/b/../x", "/a/x")],
+)
+def test_names_of_one_file_have_one_place(one: str, other: str) -> None:
+    assert urls.place(one) == urls.place(other)
+
+
+def test_headers_that_the_user_set_for_web_servers_leave_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.config import conf
+
+    monkeypatch.setitem(conf, "http", {"client_kwargs": {"headers": {"X": "y"}}})
+    told = stores._patience("https://h/x.nii")["client_kwargs"]
+    assert (told["headers"], told["timeout"].sock_read) == ({"X": "y"}, stores.SILENCE_S)
+    monkeypatch.setitem(conf, "http", {"client_kwargs": {"timeout": 3}})
+    assert stores._patience("https://h/x.nii") == {}
+
+
 def test_what_is_logged_of_a_job_holds_no_signature() -> None:
     item = remote.Item("x.nii", "https://h/x.nii?sig=SECRET", 3, "")
     assert "SECRET" not in repr(remote.Origin("https://h/x.nii?sig=SECRET", "https://h", "x.nii", (item,)))
