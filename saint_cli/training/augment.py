@@ -1,14 +1,12 @@
-"""More kinds of scans out of few: direction, zoom, slice profile, kernel, contrast and noise of a dense patch."""
+"""More kinds of scans out of few: zoom, slice profile, kernel, contrast and noise of a dense patch, by chance."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from saint_cli.training.volumes import DenseVolume
-
 OFTEN = 0.5
-"""How often each of direction, zoom, kernel and contrast is varied; noise half as often: it cannot be predicted."""
+"""How often each of zoom, kernel and contrast is varied; noise is added half as often, since it cannot be predicted."""
 
 ZOOM = (0.75, 1.5)
 PROFILES = (0.5, 0.25, 0.25)
@@ -30,14 +28,12 @@ BRIGHTEST = 4.095
 class Variation:
     """How one patch differs from the volume it comes from.
 
-    zoom: in-plane voxels of the volume that one voxel of the patch spans; turn: radians between the patch's columns
-    and the first in-plane axis, none if they run along an axis; profile: how thick its slices are in units of
+    zoom: in-plane voxels of the volume that one voxel of the patch spans; profile: how thick its slices are in units of
     their distance: 0 picks slices, 1 averages up to the next one, 2 makes them overlap, as scanners are often set to;
     kernel, contrast, noise: see the module's constants.
     """
 
     zoom: float = 1.0
-    turn: float | None = None
     profile: int = 0
     kernel: float = 0.0
     contrast: float = 1.0
@@ -52,7 +48,6 @@ class Variation:
 
         return cls(
             by_chance(OFTEN, 1.0, float(np.exp(rng.uniform(*np.log(ZOOM))))),
-            rng.uniform(0, np.pi) if rng.random() < OFTEN else None,
             int(rng.choice(len(PROFILES), p=PROFILES)),
             by_chance(OFTEN, 0.0, rng.uniform(*KERNEL)),
             by_chance(OFTEN, 1.0, float(np.exp(rng.uniform(-1, 1) * np.log(CONTRAST)))),
@@ -98,37 +93,3 @@ def along(values: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
     shape[axis] = -1
     first += share.reshape(shape) * (above - first)
     return first
-
-
-def turned(
-    volume: DenseVolume, variation: Variation, columns: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, float] | None:
-    """Where a slice and its two neighbours lie that stand on an in-plane direction of their own, at a random place.
-
-    Returns in-plane positions x and y (3, columns), in voxels, and mm between columns and neighbours; None if no turn
-    is wanted, slices have no neighbours, or the volume has no room.
-    """
-    if variation.turn is None or volume.neighbour_step < 1:
-        return None
-    spacing = np.array(volume.spacing_mm[:2])
-    step_mm = float(np.sqrt(spacing.prod())) * variation.zoom
-    ahead = step_mm * np.array((np.cos(variation.turn), np.sin(variation.turn)))
-    aside = ahead[::-1] * (-1, 1)
-    along_slice = np.arange(columns) - (columns - 1) / 2
-    places = (along_slice[:, None] * ahead + np.arange(-1, 2)[:, None, None] * aside) / spacing
-    reach = places.max((0, 1))
-    room = np.array(volume.voxels.shape[:2]) - 1 - 2 * reach
-    if room.min() < 0:
-        return None
-    x, y = np.moveaxis(places + reach + rng.random(2) * room, -1, 0)
-    return x, y, step_mm
-
-
-def bilinear(voxels: np.ndarray, x: np.ndarray, y: np.ndarray, depth: slice) -> np.ndarray:
-    """Bilinear interpolation of (X, Y, Z) voxels at positions x and y of one shape, in voxels: (*shape, D) float32."""
-    left, low = (np.clip(np.floor(p).astype(int), 0, n - 2) for p, n in zip((x, y), voxels.shape, strict=False))
-    right_share, high_share = ((p - q).astype(np.float32)[..., None] for p, q in ((x, left), (y, low)))
-    block = voxels[:, :, depth]
-    lower, upper = ((1 - right_share) * block[left, row] + right_share * block[left + 1, row] for row in (low, low + 1))
-    between: np.ndarray = (1 - high_share) * lower + high_share * upper
-    return between

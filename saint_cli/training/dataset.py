@@ -8,7 +8,7 @@ from scipy.ndimage import uniform_filter1d
 
 from saint_cli.errors import UsageError
 from saint_cli.nets.ami import CONTEXT_SLICES
-from saint_cli.training.augment import Variation, along, bilinear, turned
+from saint_cli.training.augment import Variation, along
 from saint_cli.training.volumes import DenseVolume
 
 FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
@@ -198,23 +198,6 @@ class AmiSampler:
         """(3, H, (W - 1) * factor + 1) dense network values; spacing in mm in-plane and between acquired slices."""
         volume, step, depth = self.source.draw(rng, factor)
         variation = Variation.draw(rng) if self.augment else Variation()
-        plane = turned(volume, variation, self.height, rng)
-        if plane is None:
-            dense, in_plane_mm = self._straight(rng, volume, variation, depth)
-        else:
-            x, y, in_plane_mm = plane
-            dense = volume.values.to_network(bilinear(volume.voxels, x, y, depth))
-        dense = variation.apply(variation.slices(dense, step), rng)
-        for axis in range(3):
-            if rng.random() < 0.5:
-                dense = np.flip(dense, axis)
-        difficulty = self.source.difficulty(volume, step * factor, variation.averaged(step)) * variation.contrast
-        return dense, (in_plane_mm, volume.spacing_mm[2] * step * factor), difficulty
-
-    def _straight(
-        self, rng: np.random.Generator, volume: DenseVolume, variation: Variation, depth: slice
-    ) -> tuple[np.ndarray, float]:
-        """(3, H, D) dense network values along one of the in-plane axes, and mm between their columns."""
         sagittal = volume.neighbour_step < 1 or rng.random() < 0.5
         view = volume.voxels if sagittal else volume.voxels.transpose(1, 0, 2)
         zoom = self._zoom(view, volume.neighbour_step, variation.zoom)
@@ -224,7 +207,13 @@ class AmiSampler:
         y = int(rng.integers(view.shape[1] - span))
         dense = volume.values.to_network(view[x - reach : x + reach + 1, y : y + span + 1, depth])
         dense = along(along(dense, reach + aside * np.arange(-1, 2), 0), zoom * np.arange(self.height), 1)
-        return dense, volume.spacing_mm[1 if sagittal else 0] * zoom
+        dense = variation.apply(variation.slices(dense, step), rng)
+        for axis in range(3):
+            if rng.random() < 0.5:
+                dense = np.flip(dense, axis)
+        spacing = volume.spacing_mm[1 if sagittal else 0] * zoom, volume.spacing_mm[2] * step * factor
+        difficulty = self.source.difficulty(volume, step * factor, variation.averaged(step)) * variation.contrast
+        return dense, spacing, difficulty
 
     def _zoom(self, view: np.ndarray, neighbour_step: float, wanted: float) -> float:
         """As much of the zoom as the volume has voxels for."""

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from saint_cli import intensity
-from saint_cli.training.augment import BRIGHTEST, KERNEL, PROFILES, ZOOM, Variation, along, bilinear, turned
-from saint_cli.training.volumes import DenseVolume
+from saint_cli.training.augment import BRIGHTEST, KERNEL, PROFILES, ZOOM, Variation, along
 
 
 def random(shape: tuple[int, ...] = (3, 9, 12), seed: int = 0) -> np.ndarray:
@@ -25,15 +23,6 @@ def test_whole_positions_are_copied_and_others_interpolated() -> None:
     between = along(values, np.array([2.25]), 2)[..., 0]
     np.testing.assert_allclose(between, 0.75 * values[..., 2] + 0.25 * values[..., 3], rtol=1e-6)
     np.testing.assert_array_equal(along(values, np.array([8 + 1e-9]), 1)[:, 0], values[:, 8])
-
-
-def test_positions_across_a_plane_are_interpolated_at_each_depth() -> None:
-    x, y, z = np.meshgrid(np.arange(5), np.arange(7), np.arange(9), indexing="ij")
-    plane = (3 * x - 2 * y + 10 * z).astype(np.int16)
-    at_x, at_y = np.array([[0.0, 1.25], [4.0, 3.5]]), np.array([[0.0, 5.75], [6.0, 0.5]])
-    found = bilinear(plane, at_x, at_y, slice(2, 5))
-    assert found.shape == (2, 2, 3)
-    np.testing.assert_allclose(found, (3 * at_x - 2 * at_y)[..., None] + np.array([20, 30, 40]), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("profile", "step", "averaged"), [(0, 3, 1), (1, 3, 3), (2, 3, 6), (1, 1, 1), (2, 1, 2)])
@@ -79,39 +68,3 @@ def test_variations_are_reproducible_and_of_every_kind() -> None:
     for name, plain in (("zoom", 1), ("kernel", 0), ("contrast", 1)):
         assert 0.4 < np.mean([getattr(v, name) == plain for v in drawn]) < 0.6
     assert 0.65 < np.mean([v.noise == 0 for v in drawn]) < 0.85
-
-
-def volume(shape: tuple[int, int, int], neighbour_step: float = 1.0) -> DenseVolume:
-    x, y = np.meshgrid(0.5 * np.arange(shape[0]), 0.8 * np.arange(shape[1]), indexing="ij")
-    ramp = np.broadcast_to((40 * x - 30 * y)[..., None], shape).astype(np.float32)
-    return DenseVolume("ramp", ramp, (0.5, 0.8, 1.0), intensity.CT, neighbour_step=neighbour_step)
-
-
-@pytest.mark.parametrize("turn", [0.0, 0.4, np.pi / 2, 2.5])
-def test_turned_slices_keep_slopes_in_mm(turn: float) -> None:
-    ramp = volume((40, 30, 4))
-    plane = turned(ramp, Variation(zoom=1.2, turn=turn), 7, rng())
-    assert plane is not None
-    x, y, step_mm = plane
-    assert step_mm == pytest.approx(1.2 * np.sqrt(0.5 * 0.8))
-    assert min(x.min(), y.min()) > -1e-9
-    assert x.max() < 39 + 1e-9
-    assert y.max() < 29 + 1e-9
-    shown = bilinear(ramp.voxels, x, y, slice(1, 3))
-    assert shown.shape == (3, 7, 2)
-    ahead, aside = np.diff(shown, axis=1) / step_mm, np.diff(shown, axis=0) / step_mm
-    np.testing.assert_allclose(ahead, 40 * np.cos(turn) - 30 * np.sin(turn), atol=1e-3)
-    np.testing.assert_allclose(aside, -40 * np.sin(turn) - 30 * np.cos(turn), atol=1e-3)
-
-
-def test_volumes_without_room_and_slices_without_neighbours_are_not_turned() -> None:
-    turn = Variation(turn=np.pi / 4)
-    assert turned(volume((12, 11, 4)), turn, 7, rng()) is not None
-    assert turned(volume((12, 3, 4)), turn, 7, rng()) is None
-    assert turned(volume((12, 11, 4), neighbour_step=0.25), turn, 7, rng()) is None
-    assert turned(volume((12, 11, 4)), Variation(), 7, rng()) is None
-
-
-def test_half_of_the_variations_are_turned() -> None:
-    drawn = np.random.default_rng(2)
-    assert 60 < sum(Variation.draw(drawn).turn is not None for _ in range(160)) < 100
