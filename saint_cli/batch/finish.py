@@ -73,6 +73,11 @@ def finish(plan: Plan, records: Sequence[Record], seconds: float, *, listed: boo
     return Summary(plan.home, tuple(everything), *counts, tuple(plan.skipped), plan.ignored, seconds, index, plan.url)
 
 
+def counted(count: int, noun: str) -> str:
+    """As in ``1 job`` and ``2 jobs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Seconds in words, as exact as an estimate can be."""
     if seconds < 90:

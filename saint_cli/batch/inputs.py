@@ -13,6 +13,8 @@ from saint_cli.io import remote, urls
 from saint_cli.io.remote import Origin
 
 TABLES = (".csv", ".jsonl")
+DELIMITERS = ",;\t"
+"""Spreadsheets write CSV with semicolons where the comma stands in numbers; the first row tells which it is."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableError(f"{path}: cannot be read as a table ({type(error).__name__})") from None
     if path.suffix.lower() == ".csv":
-        for number, row in enumerate(csv.DictReader(lines), 2):
+        delimiter = max(DELIMITERS, key=lines[0].count) if lines else ","
+        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter), 2):
             if None in row or None in row.values():
                 raise UsageError(f"{path}, row {number}: not as many cells as the first row has columns")
             yield number, row

@@ -164,6 +164,7 @@ def _tidy(progress: "Progress") -> None:
 
 def _announced(crew: "Crew", jobs: int, seconds: float) -> str:
     if crew.scheduler is not None:
-        return f"{jobs} jobs for the cluster at {crew.scheduler}"
-    each = "a GPU each" if crew.gpus else f"{crew.threads} thread{'s' * (crew.threads > 1)} each"
-    return f"{jobs} jobs, {crew.workers} worker{'s' * (crew.workers > 1)} with {each}, about {finish.duration(seconds)}"
+        return f"{finish.counted(jobs, 'job')} for the cluster at {crew.scheduler}"
+    each = "a GPU each" if crew.gpus else f"{finish.counted(crew.threads, 'thread')} each"
+    workers = finish.counted(crew.workers, "worker")
+    return f"{finish.counted(jobs, 'job')}, {workers} with {each}, about {finish.duration(seconds)}"

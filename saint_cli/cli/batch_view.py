@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from saint_cli import console
-from saint_cli.batch.finish import Summary, duration
+from saint_cli.batch.finish import Summary, counted, duration
 from saint_cli.batch.ledger import Books, Record
 from saint_cli.batch.plan import DONE, FAILED, SKIPPED, Plan
 from saint_cli.batch.whole import Order, hire
@@ -88,9 +88,9 @@ def show_plan(order: Order, plan: Plan, books: Books, *, as_json: bool) -> None:
         workers = (
             "on the cluster (if it had one worker)"
             if crew.scheduler
-            else f"by {crew.workers} workers with {crew.threads} threads each"
+            else f"by {counted(crew.workers, 'worker')} with {counted(crew.threads, 'thread')} each"
         )
-        console.say(f"{len(plan.tasks)} jobs {workers}, about {duration(seconds)}; nothing was written")
+        console.say(f"{counted(len(plan.tasks), 'job')} {workers}, about {duration(seconds)}; nothing was written")
     tell_failed(plan.refused)
     _tell_left_out(plan.skipped, plan.ignored)
     console.say(f"{len(plan.tasks)} to do, {len(plan.kept)} settled before, {len(plan.refused)} cannot be done")

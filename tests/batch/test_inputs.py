@@ -43,6 +43,13 @@ def test_a_table_gives_options_and_names_and_counts_paths_from_its_own_folder(tm
     ]
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_as_other_spreadsheets_write_it_is_read_alike(tmp_path: Path, delimiter: str) -> None:
+    table = tmp_path / "scans.csv"
+    table.write_text("source,name,factor\na.nii,first,4\n".replace(",", delimiter))
+    assert roots([table]) == [Root(tmp_path / "a.nii", {"factor": "4"}, "first")]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [

@@ -126,7 +126,10 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert [job["target"] for job in plan["jobs"]] == ["p0/ct.nii.gz", "p1/ct.nii.gz"]
     assert plan["seconds"] > 0
     assert not (tmp_path / "out").exists()
-    assert "2 to do" in run("batch", source, tmp_path / "out", *OPTIONS, "--dry-run").output
+    shown = run("batch", source, tmp_path / "out", *OPTIONS, "--dry-run").output
+    assert "2 jobs by" in shown
+    assert "2 to do" in shown
+    assert "1 job by" in run("batch", next(source.iterdir()), tmp_path / "out", *OPTIONS, "--dry-run").output
 
 
 def test_nothing_to_upsample_is_told_by_the_exit_code(tmp_path: Path) -> None:
