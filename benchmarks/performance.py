@@ -1,38 +1,35 @@
 """How fast saint is, beside this machine's own limits and beside other programs: docs/performance.md in one command.
 
-    python benchmarks/performance.py [DENSE] [--factor 4] [--threads N] [--peer FOLDER] [--write docs/performance.md]
+    python benchmarks/performance.py [DENSE] [--side 512] [--slices 197] [--factor 4] [--threads N] [--peer FOLDER]
+                                     [--write docs/performance.md]
 
 DENSE is a CT with thin slices, of which every FACTOR-th is kept; without one the example is stretched to 512 x 512.
-Every method upsamples that scan in a process of its own, so that peak memory is its own; ``--quick`` takes a small one.
+``--side`` puts air around its planes, ``--slices`` takes those in the middle. Every method upsamples that scan in a
+process of its own, so that peak memory is its own; ``--quick`` takes a small one.
 py-SAINT's networks are timed at their sizes, form (concatenated, float32) and work (every plane, every output slice) on
 single planes and slices, multiplied by their number; with FOLDER (``benchmarks/peer.py``) its PSNR is measured too.
 """
 
 import argparse
 import json
-import math
 import platform
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from subprocess import PIPE
 
 import numpy as np
 import peer
 import torch
 import torch.nn.functional as F
+from performance_growth import by_factor, least, long_scan, scaling, start_up
 from performance_programs import NETWORKS, OTHERS, PEAK
 
 from saint_cli import Volume, compute, read_volume, write_volume
-from saint_cli.geometry import grid_by_factor
 from saint_cli.metrics import PAPER, psnr_by_protocol
 from saint_cli.nets.blocks import TrunkSize
-from saint_cli.pipeline import upsample
 from saint_cli.scores import Trial
 from saint_cli.weights import load_model
 
@@ -40,7 +37,6 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "chest_dense.nii.gz"
 SIDE, DENSE_SLICES, THIN_MM = 512, 197, 1.25
 QUICK = (128, 33)
 MATRIX = 2048
-TINY = (48, 48)
 
 
 @dataclass(frozen=True)
@@ -54,21 +50,10 @@ class Bench:
     gmacs: float
 
 
-def best(work: Callable[[], object], repeats: int = 3) -> float:
-    """Least seconds of a few runs, after one that is not counted."""
-    work()
-    found = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return min(found)
-
-
 def matrix_rate(precision: torch.dtype) -> float:
     """Billions of multiply-adds per second of a plain matrix product."""
     a = torch.randn(MATRIX, MATRIX).to(precision)
-    return MATRIX**3 / best(lambda: a @ a) / 1e9
+    return MATRIX**3 / least(lambda: a @ a, 3) / 1e9
 
 
 def multiply_adds(net: torch.nn.Module) -> int:
@@ -86,7 +71,7 @@ def rates(bench: Bench) -> list[str]:
     for name in ("base", "fast"):
         features = load_model(name).ami.features
         with torch.inference_mode(), machine.autocast():
-            seconds = best(lambda features=features: features(planes))
+            seconds = least(lambda features=features: features(planes), 3)
         rate = multiply_adds(features) * height * width / seconds / 1e9
         lines.append(f"| AMI of `{name}` | {rate:.0f} | {100 * rate / bench.gmacs:.0f} % |")
     return lines
@@ -114,9 +99,9 @@ def peer_seconds(bench: Bench) -> float:
     """What py-SAINT's networks take for the whole scan: every plane of both views, every output slice."""
     x, y, z = bench.trial.acquired.shape
     planes = sum(
-        n * best(lambda m=m: concatenated(peer.AMI_SIZE, torch.rand(1, 3, m, z)), 1) for n, m in ((x, y), (y, x))
+        n * least(lambda m=m: concatenated(peer.AMI_SIZE, torch.rand(1, 3, m, z)), 1) for n, m in ((x, y), (y, x))
     )
-    return planes + z * bench.factor * best(lambda: concatenated(peer.RFN_SIZE, torch.rand(1, 2, x, y)), 1)
+    return planes + z * bench.factor * least(lambda: concatenated(peer.RFN_SIZE, torch.rand(1, 2, x, y)), 1)
 
 
 def peer_psnr(bench: Bench) -> str:
@@ -163,7 +148,7 @@ def floor(bench: Bench) -> list[str]:
     x, y, z = bench.trial.acquired.shape
     synthesised = (z - 1) * (bench.factor - 1)
     block = np.ones(50_000_000, np.float32)
-    bandwidth = 2 * block.nbytes / best(lambda: block.copy())
+    bandwidth = 2 * block.nbytes / least(lambda: block.copy(), 3)
     moved = 2 * x * y * (z + bench.trial.grid.count) + 4 * x * y * z + 2 * 6 * x * y * synthesised
     lines = ["| model | multiply-adds, 10^12 | at the matrix rate, s | bytes over bandwidth, s |", "|---|---|---|---|"]
     for name in ("fast", "base"):
@@ -173,55 +158,11 @@ def floor(bench: Bench) -> list[str]:
     return lines
 
 
-def scaling(bench: Bench) -> list[str]:
-    """Seconds of ``fast`` against slices, in-plane size, factor and threads, tissue in every voxel."""
-    machine, model = compute.choose("cpu"), load_model("fast")
-
-    def seconds(side: int = 96, slices: int = 13, factor: int = 4) -> float:
-        voxels = np.random.default_rng(1).integers(-100, 200, (side, side, slices), np.int16)
-        scan = Volume(voxels, np.diag([0.8, 0.8, 4.0, 1.0]), replace(bench.trial.sparse.header, origin=None))
-        return best(lambda: upsample(scan, model, grid_by_factor(slices, 2, factor), machine), 2)
-
-    series = {
-        "slices": {n: seconds(slices=n) for n in (9, 18, 36, 72)},
-        "pixels": {n * n: seconds(side=n) for n in (64, 91, 128, 181)},
-        "factor": {n: seconds(factor=n) for n in (2, 4, 8)},
-    }
-    lines = ["| | seconds | exponent |", "|---|---|---|"]
-    for what, found in series.items():
-        (low, early), *_, (high, late) = found.items()
-        shown = ", ".join(f"{n}: {s:.2f}" for n, s in found.items())
-        exponent = math.log(late / early) / math.log(high / low)
-        lines.append(f"| {what} | {shown} | {exponent:.2f} |")
-    times = {}
-    for threads in sorted({1, bench.threads}):
-        torch.set_num_threads(threads)
-        times[threads] = seconds()
-    lines.append(f"| threads | {', '.join(f'{n}: {s:.2f}' for n, s in times.items())} | |")
-    return lines
-
-
-def start_up(bench: Bench) -> list[str]:
-    """What a scan of a few voxels takes, nearly all of it Python, torch and the readers, beside torch alone."""
-    voxels = np.random.default_rng(1).integers(-100, 200, (*TINY, 6), np.int16)
-    scan = Volume(voxels, np.diag([0.8, 0.8, 4.0, 1.0]), replace(bench.trial.sparse.header, origin=None))
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "tiny.nii", Path(folder) / "made.nii"
-        write_volume(scan, source)
-        saint = ["-m", "saint_cli", "upsample", source, "-o", target, "--factor", 4, "-m", "fast", "--overwrite"]
-        programs = {"`import torch`": ["-c", "import torch"], "`saint upsample` of 48 x 48 x 6": saint}
-        found = {
-            name: best(lambda words=words: subprocess.check_output([sys.executable, *map(str, words)], stderr=PIPE))
-            for name, words in programs.items()
-        }
-    return ["| | seconds |", "|---|---|", *(f"| {name} | {seconds:.1f} |" for name, seconds in found.items())]
-
-
-def thin(path: Path | None, *, quick: bool) -> Volume:
-    """The dense scan, or the example stretched by nearest neighbours."""
+def thin(path: Path | None, side: int | None, count: int | None, *, quick: bool) -> Volume:
+    """The dense scan, cut and padded as wished, or the example stretched by nearest neighbours."""
     small = read_volume(path or EXAMPLE)
     if path is not None:
-        return small
+        return padded(small, side, count)
     side, slices = QUICK if quick else (SIDE, DENSE_SLICES)
     shape = (side, side, slices)
     index = np.ix_(*(np.arange(n) * m // n for n, m in zip(shape, small.shape, strict=True)))
@@ -230,10 +171,21 @@ def thin(path: Path | None, *, quick: bool) -> Volume:
     return Volume(small.voxels[index], affine, small.header)
 
 
+def padded(scan: Volume, side: int | None, count: int | None) -> Volume:
+    """The middle ``count`` slices, each within ``side`` x ``side`` voxels; what is added is as dark as the darkest."""
+    x, y, z = scan.shape
+    first = (z - (count or z)) // 2
+    cut = scan.voxels[:, :, first : first + (count or z)]
+    around = [(n // 2, n - n // 2) for n in (max(0, (side or 0) - n) for n in (x, y))]
+    return replace(scan, voxels=np.pad(cut, [*around, (0, 0)], constant_values=cut.min()))
+
+
 def main() -> None:
     """Measure, print, and write the page if wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dense", type=Path, nargs="?")
+    parser.add_argument("--side", type=int)
+    parser.add_argument("--slices", type=int)
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peer", type=Path)
@@ -241,7 +193,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     compute.set_threads(options.threads)
-    scan = thin(options.dense, quick=options.quick)
+    scan = thin(options.dense, options.side, options.slices, quick=options.quick)
     scan = replace(scan, header=replace(scan.header, modality="CT"))
     trial = Trial.of(scan, 2, Fraction(options.factor))
     bench = Bench(trial, options.factor, options.threads, options.peer, matrix_rate(compute.choose("cpu").precision))
@@ -257,8 +209,10 @@ def main() -> None:
         "The networks and the processor": rates,
         "The least that this scan can take": floor,
         "Beside other programs": methods,
-        "How time grows (`fast`)": scaling,
-        "What every scan takes, however small": start_up,
+        "Memory of a long scan (`fast`)": lambda b: long_scan(b.trial.sparse, b.trial.grid.axis, b.factor, b.threads),
+        "How time grows with slices, pixels and threads": lambda b: scaling(b.threads),
+        "How time grows with the factor": lambda _: by_factor(),
+        "What every scan takes, however small": lambda _: start_up(),
     }
     print("\n".join(page), flush=True)
     for title, measure in sections.items():
