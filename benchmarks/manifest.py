@@ -1,9 +1,10 @@
 """Enter weights and their scores into the manifest beside them, and print the scores as a Markdown table.
 
-    saint evaluate VAL/*.nii --slices 49 --factor 2,3,4,6,8 --model run/model.safetensors --json-file scores.json
-    python benchmarks/manifest.py base run/model.safetensors scores.json training.json
+    python benchmarks/results.py VAL/*.nii --models run/model.safetensors --scores scores.jsonl --only-score
+    python benchmarks/manifest.py base run/model.safetensors scores.jsonl training.json
 
-training.json holds one sentence each under "trained_on", "recipe" and "compute".
+Of the scores those count that were made with these very weights. training.json holds one sentence each under
+"trained_on", "recipe" and "compute".
 """
 
 import argparse
@@ -18,6 +19,7 @@ from saint_cli import shipped, weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 PROTOCOL = "paper: HU+1024 clipped to 0...4000, range 4000, synthesised slices, central 256x256, mean over slices"
+"""On the slices that docs/results.md names."""
 
 
 def main() -> None:
@@ -26,8 +28,9 @@ def main() -> None:
     for argument in ("name", "weights", "scores", "training"):
         parser.add_argument(argument, type=str if argument == "name" else Path)
     options = parser.parse_args()
-    scores = json.loads(options.scores.read_text())["scores"]
     model = weights.load_model(str(options.weights))
+    kept = (json.loads(line) for line in options.scores.read_text().splitlines())
+    scores = [score for score in kept if score["sha256"] == model.sha256]
     target = WEIGHTS / f"saint-{options.name}.safetensors"
     if options.weights.resolve() != target.resolve():
         shutil.copyfile(options.weights, target)

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from performance_growth import by_factor, least, long_scan, scaling, start_up
 from performance_programs import NETWORKS, OTHERS, PEAK
 
-from saint_cli import Volume, compute, read_volume, write_volume
+from saint_cli import Volume, compute, memory, read_volume, write_volume
 from saint_cli.metrics import PAPER, psnr_by_protocol
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.scores import Trial
@@ -180,6 +180,19 @@ def padded(scan: Volume, side: int | None, count: int | None) -> Volume:
     return replace(scan, voxels=np.pad(cut, [*around, (0, 0)], constant_values=cut.min()))
 
 
+def head(bench: Bench) -> list[str]:
+    """What was measured, and where."""
+    told = " ".join(Path(word).name for word in sys.argv[1:] if not word.startswith("docs/"))  # no one's folders
+    shape, count = " x ".join(map(str, bench.trial.sparse.shape)), bench.trial.grid.count
+    machine = f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()}), torch {torch.__version__}"
+    return [
+        "# Performance\n",
+        "Written by `benchmarks/performance.py`. Ratios within this page can be compared between machines,",
+        "seconds cannot.\n",
+        f"`python benchmarks/performance.py {told}`: {shape} to {count} slices, {bench.threads} threads, {machine}.",
+    ]
+
+
 def main() -> None:
     """Measure, print, and write the page if wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -192,19 +205,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    memory.keep_freed()
     compute.set_threads(options.threads)
     scan = thin(options.dense, options.side, options.slices, quick=options.quick)
     scan = replace(scan, header=replace(scan.header, modality="CT"))
     trial = Trial.of(scan, 2, Fraction(options.factor))
     bench = Bench(trial, options.factor, options.threads, options.peer, matrix_rate(compute.choose("cpu").precision))
-    shape = " x ".join(map(str, trial.sparse.shape))
-    page = [
-        "# Performance\n",
-        "Written by `benchmarks/performance.py`. Ratios within this page can be compared between machines,",
-        "seconds cannot.",
-        f"{shape} to {trial.grid.count} slices, {options.threads} threads, {platform.machine()} "
-        f"({torch.backends.cpu.get_cpu_capability()}), torch {torch.__version__}.",
-    ]
+    page = head(bench)
     sections = {
         "The networks and the processor": rates,
         "The least that this scan can take": floor,

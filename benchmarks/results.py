@@ -35,10 +35,13 @@ HEAD = """# Results
 Written by `benchmarks/results.py`; `saint evaluate VOLUME --factor R --slices N` prints any of these figures.
 
 Protocol `paper`: HU + 1024 clipped to 0...4000, data range 4000, synthesised slices only, central 256 x 256 pixels,
-mean over slices, on the central 17 slices at x2, 49 at x4, 25 at x6 and 13 to 38 at the other factors. *cubic* is Keys'
-cubic convolution aligned to the slice centres; *mean* is (I_sag + I_cor) / 2; *fused* is what `saint upsample` writes.
-*noise* is that of synthesised over that of acquired slices, inside the body. A fractional factor p/q keeps every p-th
-slice and compares every q-th. None of these volumes was trained on; weights/README.md says what they are.
+mean over slices, on so many slices in the middle of each volume (`--slices`):
+COUNTS.
+*cubic* is Keys' cubic convolution aligned to the slice centres; *mean* is (I_sag + I_cor) / 2; *fused* is what
+`saint upsample` writes. *noise* is that of synthesised over that of acquired slices, inside the body. A fractional
+factor p/q keeps every p-th slice and compares every q-th, so its gaps are p slices wide: at x2.5 = 5/2 as wide as at x5,
+and at x3.7 = 37/10, where two slices are kept and three compared, far wider than any other's. None of these volumes was
+trained on; weights/README.md says what they are.
 """
 
 
@@ -95,7 +98,13 @@ def known(kept: Path, models: list[str]) -> list[Row]:
 
 def page(rows: list[Row], peer: list[Row], models: list[str]) -> str:
     """The whole page, Markdown."""
-    parts = [HEAD, "## Gain over aligned cubic, mean of the volumes, dB\n", gains(rows, models)]
+    factors = sorted({Fraction(str(row["factor"])) for row in rows})
+    counts = ", ".join(f"{central_slices(factor)} at x{float(factor):g}" for factor in factors)
+    parts = [
+        HEAD.replace("COUNTS", counts),
+        "## Gain over aligned cubic, mean of the volumes, dB\n",
+        gains(rows, models),
+    ]
     if peer:
         parts += ["## Beside py-SAINT\n", PEER, beside(rows, peer, models)]
     for model in models:

@@ -69,7 +69,7 @@ class Compute:
 
 @cache
 def _pixels_per_batch(device: torch.device) -> int:
-    """What suits the kind of device, less where a GPU has little memory; asked once, before torch keeps any of it."""
+    """What suits the kind of device, less where a GPU has little free memory; asked once a process."""
     most = PIXELS_PER_BATCH[device.type]
     if device.type != "cuda":
         return most

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saint_cli import planes, residuals
+from saint_cli import memory, planes, residuals
 from saint_cli.choices import Choices, Report, silent
 from saint_cli.compute import Compute
 from saint_cli.nets import AMI
@@ -17,6 +17,9 @@ from saint_cli.plan import SlicePlan
 from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene
 from saint_cli.spread import spread
+
+TRIM_EVERY = 64
+"""Parts after which memory is given back that lies free in between."""
 
 
 @torch.inference_mode()
@@ -28,7 +31,10 @@ def interpolate_directions(
     choices: Choices = Choices(),  # noqa: B008  (frozen)
     report: Report = silent,
 ) -> tuple[Residuals, Residuals]:
-    """Eq. 2: residuals (S, X, Y), half precision, of I_sag and I_cor; four directions are averaged in pairs."""
+    """Eq. 2: residuals (S, X, Y), half precision, of I_sag and I_cor; four directions are averaged in pairs.
+
+    In air around the patient, where no network is needed, they are 0.
+    """
     needed, shape = scene.needed.to(compute.device), (scene.network.shape[0], scene.network.shape[1])
     depth, count = scene.network.shape[2], len(plan.synthesised)
     views = planes.views(shape, scene.spacing_mm[:2], choices.directions)
@@ -45,9 +51,12 @@ def interpolate_directions(
             return seat.interpolate(view, part, count, compute) * (2 / choices.directions)
 
         done = 0
-        for part, residual in spread(seats, planes.parts(view, needed, tiling), work):
-            view.add(results[i % 2].values, residual.to(compute.device), part.first, part.rows)
+        for n, (part, residual) in enumerate(spread(seats, planes.parts(view, needed, tiling), work)):
+            shown = residual.to(compute.device) * part.needed[:, None]  # (planes, S, rows)
+            view.add(results[i % 2].values, shown, part.first, part.rows)
             results[i % 2].settle()
+            if n % TRIM_EVERY == 0:
+                memory.trim()
             if part.first + part.count > done:
                 done = part.first + part.count
                 report(name, done, view.planes)

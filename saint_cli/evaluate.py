@@ -64,13 +64,14 @@ def evaluate_all(
     """``evaluate`` for every file and factor; only the first outcome keeps its pictures, for they are large.
 
     Raises:
-        SaintError: a file cannot be read, is not CT, or has too few slices for a factor.
+        SaintError: a file cannot be read, is not CT, holds NaN, or has too few slices for a factor; with several
+            files all are asked before anything is computed.
     """
     networks, outcomes = load_models(models), list[Outcome]()
+    for file in cases.files if len(cases.files) > 1 else ():
+        dense(file, cases)
     for file, name in names(cases.files).items():
         volume, axis = dense(file, cases)
-        for factor in cases.factors:
-            require_slices(volume.shape[axis], factor)
         volume = central(volume, axis, criteria.protocol.crop)
         for factor in cases.factors:
             trial = Trial.of(volume, axis, factor, criteria.degradation, name)
@@ -111,7 +112,8 @@ def _evaluate_model(
         outcome.scores.append(judge.score(name, result, model=label, seconds=took))
         report("scoring", i + 1, len(STAGES))
     difference, error = judge.errors(fused, restoration.difference())
-    outcome.reliability[label] = reliability(difference, error, model.calibration)
+    calibrated = not (criteria.choices.tta or criteria.choices.match_noise)  # the calibration is of plain results
+    outcome.reliability[label] = reliability(difference, error, model.calibration if calibrated else None)
     outcome.pictures[f"{label} fused"] = fused
 
 
@@ -136,7 +138,12 @@ def names(files: list[Path]) -> dict[Path, str]:
 
 
 def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
-    """A file's central slices as CT, and their through-plane axis."""
+    """A file's central slices as CT, and their through-plane axis.
+
+    Raises:
+        UsageError: it is not CT, or holds values that are not finite, which nothing can be compared with.
+        GeometryError: too few slices for one of the factors.
+    """
     volume = read_volume(file)
     if not intensity.is_ct(volume):
         raise UsageError(f"{file}: not CT; the protocols compare HU")
@@ -144,7 +151,12 @@ def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
     axis = cases.axis
     if axis is None:
         axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
-    return central_slices(volume, axis, cases.slices), axis
+    volume = central_slices(volume, axis, cases.slices)
+    for factor in cases.factors:
+        require_slices(volume.shape[axis], factor, file.name)
+    if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):
+        raise UsageError(f"{file}: {unknown} voxels are NaN or infinite, and nothing can be compared with them")
+    return volume, axis
 
 
 def central_slices(volume: Volume, axis: int, count: int | None) -> Volume:

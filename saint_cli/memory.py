@@ -120,6 +120,18 @@ def keep_freed() -> None:
         library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
+def trim() -> None:
+    """Have the C library give back what lies free between blocks in use, where it is glibc; elsewhere do nothing.
+
+    Planes cut to the patient differ in length, and what the networks free of one seldom fits the next: without this,
+    gaps grew to 0.8 GB in a scan of 512 x 512 x 200.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def scratch(size: int) -> mmap.mmap:
     """``size`` bytes of zeros in a file without a name in the folder for temporary files, gone with the last user.
 

@@ -118,12 +118,16 @@ def views(shape: tuple[int, int], spacing_mm: tuple[float, float], directions: i
 
 @dataclass(frozen=True)
 class Part:
-    """What a network computes at once: the ``rows`` of ``count`` planes from ``first`` on, from what is ``seen``."""
+    """What a network computes at once: the ``rows`` of ``count`` planes from ``first`` on, from what is ``seen``.
+
+    needed: (count, rows) bool, where its result is wanted.
+    """
 
     first: int
     count: int
     rows: slice
     seen: slice
+    needed: Tensor
 
     @property
     def kept(self) -> slice:
@@ -165,7 +169,7 @@ def parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
         for start in range(rows.start, rows.stop, most):
             stop = min(rows.stop, start + most)
             seen = slice(max(rows.start, start - tiling.halo), min(rows.stop, stop + tiling.halo))
-            yield Part(first, count, slice(start, stop), seen)
+            yield Part(first, count, slice(start, stop), seen, held[first : first + count, start:stop])
         first += count
 
 

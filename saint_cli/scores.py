@@ -16,7 +16,7 @@ DEGRADATIONS = {"decimate": degrade.decimate, "average": degrade.average}
 """How dense slices become sparse: single slices kept (Eq. 1), or slabs averaged as scanners do."""
 
 CONTEXT = 32
-"""In-plane voxels kept around the scored crop, more than the networks' residuals are seen to reach."""
+"""In-plane voxels kept around the scored crop, for what the networks see beside it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Trial:
             GeometryError: fewer than two slices would be left.
         """
         kept, compared = Fraction(factor).as_integer_ratio()
-        require_slices(dense.shape[axis], factor)
+        require_slices(dense.shape[axis], factor, name or "this scan")
         sparse = DEGRADATIONS[degradation](dense, axis, kept)
         count = (sparse.shape[axis] - 1) * kept // compared + 1
         grid = SliceGrid(axis, sparse.shape[axis], compared / kept, count)
@@ -56,7 +56,7 @@ class Trial:
         return np.moveaxis(self.sparse.voxels, self.grid.axis, 2)
 
 
-def require_slices(count: int, factor: Factor) -> None:
+def require_slices(count: int, factor: Factor, name: str) -> None:
     """Refuse a stack from which decimation would leave a single slice.
 
     Raises:
@@ -64,9 +64,10 @@ def require_slices(count: int, factor: Factor) -> None:
     """
     kept, compared = Fraction(factor).as_integer_ratio()
     if count <= kept:
-        how = f"every {kept}th slice" + (f", compared on every {compared}th" if compared > 1 else "")
+        how = f"one slice in {kept}" + (f", compared on one in {compared}" if compared > 1 else "")
         raise GeometryError(
-            f"factor {float(factor):g} keeps {how}: of {count} slices that leaves one; at least {kept + 1} are needed"
+            f"{name}: factor {float(factor):g} keeps {how}: of {count} slices that leaves one; "
+            f"at least {kept + 1} are needed"
         )
 
 
@@ -90,7 +91,7 @@ class Score:
     psnr_db (inf where nothing differs), by the protocol; ssim: mean over the scored slices;
     bias_hu: mean of restored minus true HU over synthesised slices;
     noise_ratio: median noise of synthesised slices over that of the acquired ones;
-    seconds: of the whole method, so for a model only with the fused result.
+    seconds: of the whole method on what the protocol compares (``central``), so for a model only with the fused result.
     """
 
     volume: str

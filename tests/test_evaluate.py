@@ -9,7 +9,7 @@ import pytest
 import torch
 from nets import tiny
 
-from saint_cli import degrade, interpolate, pipeline, weights
+from saint_cli import degrade, interpolate, pipeline, weights, write_volume
 from saint_cli.compute import Compute
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.evaluate import Cases, Criteria, Outcome, central_slices, evaluate, evaluate_all, load_models, names
@@ -223,3 +223,20 @@ def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
     assert list(names(files).values()) == ["case_1/imaging.nii.gz", "case_2/imaging.nii.gz", "a.nii"]
     assert list(names([Path("a/x/v.nii"), Path("b/x/v.nii")]).values()) == ["a/x/v.nii", "b/x/v.nii"]
     assert names([Path("v.nii")]) == {Path("v.nii"): "v.nii"}
+
+
+def test_values_that_are_not_finite_are_refused_before_any_file_is_scored(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = smooth()
+    volume.voxels[:3] = -1000  # air, by which a NIfTI is known for CT
+    broken = volume.voxels.copy()
+    broken[3, 4, 5] = np.nan
+    paths = [tmp_path / "whole.nii", tmp_path / "broken.nii"]
+    for path, voxels in zip(paths, (volume.voxels, broken), strict=True):
+        write_volume(replace(volume, voxels=voxels), path)
+    scored: list[str] = []
+    monkeypatch.setattr("saint_cli.evaluate.evaluate", lambda trial, *_: scored.append(trial.volume))
+    with pytest.raises(UsageError, match=r"broken\.nii: 1 voxels are NaN or infinite"):
+        evaluate_all(Cases(paths, [2]), [model], Criteria(), CPU)
+    assert not scored

@@ -54,9 +54,21 @@ ALLOWED: dict[str, set[str]] = {
     "weights": {"errors", "nets", "shipped", "uncertainty", "version"},
     "texture": {*NUMPY_SIDE, "intensity", "noise", "padding", "plan"},
     "scene": {*NUMPY_SIDE, "planes", "intensity", "padding", "plan"},
-    "directions": {*NUMPY_SIDE, "choices", "compute", "planes", "nets", "plan", "residuals", "scene", "spread"},
-    "pipeline": {
+    "directions": {
+        *NUMPY_SIDE,
+        "choices",
+        "compute",
+        "memory",
+        "planes",
+        "nets",
+        "plan",
+        "residuals",
+        "scene",
         "spread",
+    },
+    "fusion": {*NUMPY_SIDE, "choices", "compute", "memory", "planes", "nets", "plan", "residuals", "scene", "spread"},
+    "pipeline": {
+        "fusion",
         *NUMPY_SIDE,
         *WORDS,
         *NETWORK_SIDE,
@@ -67,7 +79,6 @@ ALLOWED: dict[str, set[str]] = {
         "directions",
         "texture",
         "padding",
-        "residuals",
         "uncertainty",
     },
     "evaluate": {*NUMPY_SIDE, *WORDS, *NETWORK_SIDE, *LEARNING_SIDE, *SCORING_SIDE},
@@ -124,7 +135,17 @@ ALLOWED: dict[str, set[str]] = {
 
 FREE = ("cli", "__main__", "")
 
-TORCH_ROOMS = {*NETWORK_SIDE, "residuals", "spread", "scene", "directions", "pipeline", "training", "evaluate"}
+TORCH_ROOMS = {
+    *NETWORK_SIDE,
+    "residuals",
+    "spread",
+    "scene",
+    "directions",
+    "fusion",
+    "pipeline",
+    "training",
+    "evaluate",
+}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

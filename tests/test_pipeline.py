@@ -482,6 +482,31 @@ def test_skipped_air_changes_no_voxel_of_the_patient_and_is_linear(directions: i
     assert np.abs(whole - line)[air].max() > 1
 
 
+def test_every_stage_is_linear_in_the_air_around_the_patient_and_the_average_where_rfn_is_not_used() -> None:
+    volume, grid = patient(), grid_by_factor(4, 2, 2)
+    model = tiny.model()
+    model = replace(model, rfn=copy.deepcopy(model.rfn))
+    model.rfn.fewest.fill_(2)
+    scene, found = prepare(volume, grid), estimates(volume, grid, model=model)
+    for stage in (found.sagittal, found.coronal, found.fused):
+        assert not stage[:, ~scene.needed].any()
+    assert found.sagittal[:, scene.needed].any()
+    mean = (found.sagittal.float() + found.coronal.float()) / 2
+    torch.testing.assert_close(found.fused.float(), mean, rtol=2 * HALF, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["base", "fast"])
+def test_skipping_air_costs_the_patient_half_a_hu_at_most(model: str) -> None:
+    scan = read_volume(EXAMPLE)
+    voxels = scan.voxels[100:150, 60:110, 4:13:4].astype(np.float32)
+    air = np.random.default_rng(0).normal(-1000, 10, (90, 90, 3)).astype(np.float32)
+    air[20:70, 20:70] = voxels
+    scan, grid, networks = replace(scan, voxels=air), grid_by_factor(3, 2, 4), load_model(model)
+    skipped, whole = (upsample(scan, networks, grid, CPU, Choices(skip_air=skip)).voxels for skip in (True, False))
+    assert np.abs(skipped - whole)[20:70, 20:70].max() <= 0.5
+    assert np.abs(skipped - whole).max() > 0.5
+
+
 def test_planes_in_overlapping_parts_give_what_whole_planes_give(monkeypatch: pytest.MonkeyPatch) -> None:
     volume, grid = tiny.volume((70, 66, 3)), grid_by_factor(3, 2, 3)
     whole = estimates(volume, grid, directions=4)

@@ -39,10 +39,10 @@ def test_a_trial_keeps_every_pth_slice_and_compares_every_qth(
 
 @pytest.mark.parametrize(("factor", "needed"), [(4, 5), (Fraction(37, 10), 38), (Fraction(5, 2), 6)])
 def test_a_stack_of_which_one_slice_would_be_left_is_refused(factor: Factor, needed: int) -> None:
-    require_slices(needed, factor)
+    require_slices(needed, factor, "a.nii")
     message = f"of {needed - 1} slices that leaves one; at least {needed} are needed"
     with pytest.raises(GeometryError, match=message):
-        require_slices(needed - 1, factor)
+        require_slices(needed - 1, factor, "a.nii")
     with pytest.raises(GeometryError, match=message):
         Trial.of(tiny.volume((4, 4, needed - 1)), 2, factor)
 

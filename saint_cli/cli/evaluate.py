@@ -59,13 +59,14 @@ def evaluate(
     devices.check(device, precision, threads=threads)
     for name in models:
         shipped.find(name)
-    from saint_cli import compute  # with torch, which takes seconds, and so only now
+    from saint_cli import compute, memory  # torch takes seconds, and so comes only now
     from saint_cli.evaluate import Cases, Criteria, evaluate_all
 
     cases = Cases(volumes, *chosen)
     criteria = Criteria(
         methods, PROTOCOLS[protocol], degrade, Choices(tta=tta, match_noise=match_noise, skip_air=not no_skip_air)
     )
+    memory.keep_freed()
     compute.set_threads(threads)
     machine = compute.choose(device, precision)
     with console.progress(quiet=as_json) as report:

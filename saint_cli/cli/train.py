@@ -1,11 +1,16 @@
 """``saint train``: dense volumes to weights."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from saint_cli.cli import examples, options
+
+if TYPE_CHECKING:
+    from saint_cli.training.loop import Schedule
 
 
 def train(
@@ -17,28 +22,31 @@ def train(
     size: Annotated[str, Option("--size", help="base or fast.")] = "base",
     init: Annotated[str | None, Option("--init", help="Weights to start from: base, fast or a file.")] = None,
     teacher: Annotated[str | None, Option("--teacher", help="Weights whose AMI to imitate as well.")] = None,
-    steps: Annotated[int, Option("--steps", help="Optimiser steps of the whole schedule.")] = 20_000,
-    learning_rate: Annotated[float, Option("--lr", help="Peak learning rate.")] = 8e-4,
+    steps: Annotated[int | None, Option("--steps", help="Optimiser steps of the whole schedule; 20,000.")] = None,
+    learning_rate: Annotated[float | None, Option("--lr", help="Peak learning rate; 0.0008.")] = None,
     optimiser: Annotated[str, Option("--optimiser", help="muon, or adam as in the paper.")] = "muon",
     augment: Annotated[bool, Option(help="Vary zoom, slice profile, kernel, contrast and noise.")] = True,
     batch: Annotated[int, Option("--batch", help="AMI patches per step.")] = 6,
     blocks: Annotated[int, Option("--blocks", help="Blocks of volumes that the rfn stage learns from.")] = 120,
     rfn_context: Annotated[bool, Option(help="RFN sees the acquired neighbours too.")] = True,
     rfn_dims: Annotated[int, Option("--rfn-dims", help="2, or 3 for the paper's 3-D variant.")] = 2,
-    rfn_fewest: Annotated[int, Option("--rfn-fewest", help="Slices per gap from which on RFN is used.")] = 1,
-    validate_every: Annotated[int, Option("--validate-every", help="Steps between validations.")] = 1000,
+    rfn_fewest: Annotated[
+        int | None, Option("--rfn-fewest", help="Slices per gap from which on RFN is used; that of --init, or 1.")
+    ] = None,
+    validate_every: Annotated[int | None, Option("--validate-every", help="Steps between validations; 1,000.")] = None,
     seed: Annotated[int, Option("--seed", help="Of patches and initial weights.")] = 0,
-    bf16: Annotated[bool, Option("--bf16", help="bfloat16 autocast, for processors that have it.")] = False,
+    bf16: Annotated[bool | None, Option("--bf16", help="bfloat16 autocast, for processors that have it.")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     cache: Annotated[Path | None, Option("--cache", help="Memory-mapped volumes; default OUT/volumes.")] = None,
-    resume: Annotated[bool, Option("--resume", help="Continue the run in --out.")] = False,
+    resume: Annotated[
+        bool, Option("--resume", help="Continue the run in --out, on its own schedule where none is given.")
+    ] = False,
 ) -> None:
     """Train AMI or RFN on dense volumes, made sparse by decimation (Eq. 1 of SAINT, CVPR 2020)."""
-    from saint_cli import compute, console
+    from saint_cli import compute, console, memory
     from saint_cli.cli import words
-    from saint_cli.training.loop import Schedule
-    from saint_cli.training.run import MODEL, Places, Settings, train
+    from saint_cli.training.run import MODEL, Places, Settings, fewest_of, train
 
     words.one_of("--stage", stage, ("ami", "rfn"))
     words.one_of("--size", size, ("base", "fast"))
@@ -49,20 +57,42 @@ def train(
     for option, number in counts.items():
         words.at_least(option, number, 1)
     words.at_least("--seed", seed, 0)
-    words.positive("--lr", learning_rate)
+    if learning_rate is not None:
+        words.positive("--lr", learning_rate)
+    memory.keep_freed()
     compute.set_threads(threads)
-    schedule = Schedule(steps=steps, learning_rate=learning_rate, validate_every=validate_every, bf16=bf16)
+    told = {"steps": steps, "learning_rate": learning_rate, "validate_every": validate_every, "bf16": bf16}
+    schedule = _schedule(out, stage, {name: value for name, value in told.items() if value is not None}, resume=resume)
     settings = Settings(
         stage, size, schedule, seed, batch, blocks=blocks, context=rfn_context, dims=rfn_dims,
-        fewest=rfn_fewest, optimiser=optimiser, augment=augment, init=init, teacher=teacher, device=device,
+        fewest=rfn_fewest or fewest_of(init), optimiser=optimiser, augment=augment,
+        init=init, teacher=teacher, device=device,
     )  # fmt: skip
-    with console.progress(quiet=False) as report:
+    leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
+    with console.progress(quiet=not leads) as report:
         for progress in train(settings, Places.of(data, val, out, cache), resume=resume, say=report):
-            report(f"{stage} steps", progress.step, steps)
+            report(f"{stage} steps", progress.step, schedule.steps)
             if progress.validation is not None:
-                figures = ", ".join(f"{name} {value:.2f}" for name, value in progress.validation.items())
-                console.say(f"step {progress.step}, {progress.seconds:.0f} s, loss {progress.loss:.5f}: {figures}")
-    console.say(f"weights: {out / MODEL}")
+                figures = ", ".join(f"{name} {value:+.2f}" for name, value in progress.validation.items())
+                loss = "before training" if progress.loss is None else f"loss {progress.loss:.5f}"
+                console.say(f"step {progress.step}, {progress.seconds:.0f} s, {loss}: {figures}")
+    if leads:
+        console.say(f"weights: {out / MODEL}")
+
+
+def _schedule(out: Path, stage: str, told: dict[str, Any], *, resume: bool) -> "Schedule":
+    """The schedule that was told, the rest as it was in the run to resume, or as it is by default."""
+    from saint_cli import console
+    from saint_cli.training.loop import CHECKPOINT, Schedule
+    from saint_cli.training.run import STEPS, kept_schedule
+
+    if not (resume and (out / stage / CHECKPOINT).is_file()):
+        return replace(Schedule(STEPS), **told)
+    before = kept_schedule(out, stage)
+    for name, value in told.items():
+        if value != getattr(before, name):
+            console.say(f"{name.replace('_', ' ')}: {getattr(before, name)} so far, {value} from here on")
+    return replace(before, **told)
 
 
 train.__doc__ = f"{train.__doc__}\n{examples.TRAIN}"

@@ -88,10 +88,10 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the caller hears after every step."""
+    """What the caller hears after every step; before the first one there is no loss."""
 
     step: int
-    loss: float
+    loss: float | None
     rate: float
     seconds: float
     validation: dict[str, float] | None
@@ -104,6 +104,8 @@ def run(
     schedule: Schedule,
     folder: Path,
     ranks: Ranks | None = None,
+    *,
+    baseline: bool = False,
 ) -> Iterator[Progress]:
     """Train from ``state.step`` to ``schedule.steps``, yielding after every step.
 
@@ -111,6 +113,7 @@ def run(
     uninterrupted one.
     validate: averaged network to named figures.
     ranks: with several processes, all call this alike; the first alone validates and writes.
+    baseline: validate before the first step too, to tell what the weights were worth that the run starts from.
     """
     ranks = ranks or Ranks(0, 1, state.device)
     if ranks.leads:
@@ -118,6 +121,10 @@ def run(
         (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
     journal = Journal(folder) if ranks.leads else None
     network = ranks.wrap(state.model)
+    if baseline and state.step == 0:
+        if journal is not None:
+            yield Progress(0, None, schedule.rate(0), 0.0, validate(state.average))
+        everyone_waits()
     began, saved = time.monotonic() - state.seconds, time.monotonic()
     while state.step < schedule.steps:
         loss = _step(state, network, loss_at, schedule)
@@ -125,7 +132,7 @@ def run(
         due = state.step % schedule.validate_every == 0 or state.step == schedule.steps
         validation = None
         if journal is not None:
-            journal.step(state.step, loss, schedule.rate(state.step))
+            journal.step(state.step, loss, schedule.rate(state.step - 1))
             if due:
                 validation = validate(state.average)
                 journal.validation(state.step, state.seconds, loss, validation)

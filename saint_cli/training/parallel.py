@@ -18,7 +18,7 @@ LONGEST_WAIT = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of ``world`` processes this one is, and the device it trains on. Rank 0 validates, writes and speaks."""
+    """Which of ``world`` processes this one is, and the device it trains on. Rank 0 validates and writes."""
 
     rank: int
     world: int
@@ -26,7 +26,7 @@ class Ranks:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that validates, writes and speaks."""
+        """Whether this is the process that validates and writes."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:

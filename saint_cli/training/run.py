@@ -21,19 +21,22 @@ from saint_cli.training import loop, parallel, stages
 from saint_cli.training.dataset import FACTORS, AmiSampler, PatchSource
 from saint_cli.training.fusion import MARGIN, Block, FusionSampler, make_block
 from saint_cli.training.optimise import Muon
-from saint_cli.training.volumes import DenseVolume, load_dense
+from saint_cli.training.volumes import DenseVolume, load_dense, require_apart
 
-AMI_SIZES = {"base": (64, 32, 8, 6), "fast": (32, 16, 4, 4)}
-"""width G0, growth, layers per block, blocks: the paper's, and one with 1/16 of its multiply-adds."""
+AMI_SIZES = {"base": (64, 32, 8, 6), "fast": (32, 16, 4, 2)}
+"""width G0, growth, layers per block, blocks: the paper's, and one with 1/29 of its multiply-adds."""
 
 RFN_SIZES = {"base": (32, 16, 4, 3), "fast": (12, 8, 4, 1)}
+
+STEPS = 20_000
+"""Of a schedule where none are told."""
 
 MODEL = "model.safetensors"
 SETTINGS = "settings.json"
 DATA = "data.json"
 VOLUMES = "volumes"
 FREE_TO_CHANGE = ("schedule", "device")
-"""Settings that a resumed run may change: train longer or shorter, or elsewhere."""
+"""Settings that a resumed run may change: train longer, at another rate, or elsewhere."""
 
 VALIDATION_BLOCKS = 4
 """Blocks of each validation volume that the RFN stage is scored on."""
@@ -118,6 +121,20 @@ def train(settings: Settings, places: Places, *, resume: bool, say: Report) -> I
         yield from _Run(settings, places, ranks).steps(resume, say)
 
 
+def kept_schedule(out: Path, stage: str) -> loop.Schedule:
+    """The schedule of the run in ``out``, for one that is to be resumed as it was.
+
+    Raises:
+        UnreadableError: its settings are missing or damaged.
+    """
+    return loop.Schedule(**_kept(out / stage / SETTINGS)["schedule"])
+
+
+def fewest_of(init: str | None) -> int:
+    """From how many synthesised slices on the RFN of ``init`` is used; 1 without one."""
+    return 1 if init is None else int(weights.load_model(init).rfn.fewest)
+
+
 class _Run:
     """One stage in one process."""
 
@@ -125,6 +142,7 @@ class _Run:
         self.settings, self.places, self.ranks = settings, places, ranks
         self.folder = places.out / settings.stage
         self.model_file = places.out / MODEL
+        self._made_of: dict[str, Any] = {}
 
     def steps(self, resume: bool, say: Report) -> Iterator[loop.Progress]:
         """Load the data, then train."""
@@ -134,15 +152,16 @@ class _Run:
         data = Data(load_dense(places.train, places.cache, say), load_dense(places.val, places.cache, say))
         if self.ranks.leads:
             parallel.everyone_waits()
-            self._describe(data)
+        require_apart(data.train, data.val)
         stages.require_scorable(data.val)
+        self._made_of = self._about(data)
+        if self.ranks.leads and (self.folder / DATA).is_file():
+            _require_same_data(self.folder / DATA, self._made_of)
         torch.manual_seed(settings.seed)
         yield from (self._ami if settings.stage == "ami" else self._rfn)(data, resume, say)
 
-    def _describe(self, data: Data) -> None:
-        """Write down what the run is made of."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / SETTINGS).write_text(json.dumps(asdict(self.settings), indent=1))
+    def _about(self, data: Data) -> dict[str, Any]:
+        """What the run is made of: volumes, versions, processes, weights it starts from or imitates."""
         volumes = {
             part: [{"path": v.source, "shape": v.voxels.shape, "spacing_mm": v.spacing_mm} for v in some]
             for part, some in (("train", data.train), ("val", data.val))
@@ -150,10 +169,13 @@ class _Run:
         versions = {"saint": __version__, "torch": torch.__version__, "numpy": np.__version__}
         chosen = {"init": self.settings.init, "teacher": self.settings.teacher}
         used = {role: weights.load_model(word).sha256 for role, word in chosen.items() if word is not None}
-        about = {"versions": versions, "processes": self.ranks.world, "weights_sha256": used, **volumes}
-        if (self.folder / DATA).is_file():
-            _require_same_data(self.folder / DATA, about)
-        (self.folder / DATA).write_text(json.dumps(about, indent=1))
+        return {"versions": versions, "processes": self.ranks.world, "weights_sha256": used, **volumes}
+
+    def _describe(self) -> None:
+        """Write down settings and data, once nothing can be refused any more."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / SETTINGS).write_text(json.dumps(asdict(self.settings), indent=1))
+        (self.folder / DATA).write_text(json.dumps(self._made_of, indent=1))
 
     def _ami(self, data: Data, resume: bool, say: Report) -> Iterator[loop.Progress]:
         settings = self.settings
@@ -220,6 +242,7 @@ class _Run:
             raise UsageError(
                 f"RFN from {settings.fewest} slices on has no factor to learn; the largest is {max(FACTORS)}"
             )
+        held_back = [PatchSource([v], side, acquired, factors=factors) for v in data.val]  # large enough? asked first
         source = PatchSource(data.train, side, acquired, factors=factors)
         rng = np.random.default_rng((settings.seed, self.ranks.rank))
         blocks = []
@@ -227,7 +250,6 @@ class _Run:
             blocks.append(make_block(source, ami, machine, side, rng, augment=settings.augment))
             say("blocks", i + 1, settings.blocks)
         rng = np.random.default_rng(settings.seed)
-        held_back = [PatchSource([v], side, acquired, factors=factors) for v in data.val]
         return blocks, [make_block(s, ami, machine, side, rng) for s in held_back for _ in range(VALIDATION_BLOCKS)]
 
     def _state(self, model: AMI | RFN, resume: bool) -> loop.State:
@@ -239,12 +261,18 @@ class _Run:
         state = loop.State(model, copy.deepcopy(model), optimiser)
         if resume:
             state.load(self.folder)
+        steps = self.settings.schedule.steps
+        if steps < state.step:
+            raise UsageError(f"the run has taken {state.step} steps already, more than --steps {steps}")
         return state
 
     def _loop(
         self, state: loop.State, loss: loop.LossAt, validate: Callable[[nn.Module], dict[str, float]]
     ) -> Iterator[loop.Progress]:
-        return loop.run(state, loss, validate, self.settings.schedule, self.folder, self.ranks)
+        if self.ranks.leads:
+            self._describe()
+        compare = self.settings.init is not None
+        return loop.run(state, loss, validate, self.settings.schedule, self.folder, self.ranks, baseline=compare)
 
 
 def _copy(start: nn.Module, model: nn.Module, settings: Settings) -> None:
@@ -253,20 +281,28 @@ def _copy(start: nn.Module, model: nn.Module, settings: Settings) -> None:
         model.load_state_dict(start.state_dict())
     except RuntimeError:
         stage, size = settings.stage.upper(), settings.size
-        raise UsageError(f"{settings.init} holds a {stage} of another size than --size {size}; name its size") from None
+        raise UsageError(
+            f"{settings.init} holds {stage} weights of another size than --size {size}; name their size"
+        ) from None
 
 
 def _require_same(settings: Settings, path: Path) -> None:
     """Refuse to resume with other settings than a run was begun with."""
-    try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise UnreadableError(f"{path} is missing or damaged; the run cannot be resumed") from None
+    before = _kept(path)
     if "fewest" not in before:  # settings that were written before there was a choice
         before["fewest"] = Settings.fewest
     for name, now in json.loads(json.dumps(asdict(settings))).items():
         if name not in FREE_TO_CHANGE and before.get(name) != now:
             raise UsageError(f"the run was begun with {name} {before.get(name)}, not {now}; resume it as it was")
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """The settings of an earlier start."""
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise UnreadableError(f"{path} is missing or damaged; the run cannot be resumed") from None
+    return kept
 
 
 def _require_same_data(path: Path, about: dict[str, Any]) -> None:

@@ -92,8 +92,24 @@ def load_dense(source: Path, cache: Path | None = None, say: Report = silent) ->
             volumes.append(volume)
         say("volumes", i + 1, len(paths))
     if not volumes:
-        raise UsageError(f"{source} holds no volume to train on")
+        raise UsageError(f"{source} holds no volume to train on (label maps and files of other formats are left out)")
     return volumes
+
+
+def require_apart(train: list[DenseVolume], val: list[DenseVolume]) -> None:
+    """Refuse a validation volume that is trained on, be it the same file or a copy of it.
+
+    Raises:
+        UsageError: naming both.
+    """
+    for held in val:
+        for seen in train:
+            same = Path(held.source).resolve() == Path(seen.source).resolve()
+            if same or (held.spacing_mm == seen.spacing_mm and np.array_equal(held.voxels, seen.voxels)):
+                raise UsageError(
+                    f"{held.source} is to be validated on, but {seen.source}, which is the same, is trained on; "
+                    "keep it out of one of them"
+                )
 
 
 def _listed(source: Path) -> Iterator[Path]:
@@ -107,6 +123,8 @@ def _listed(source: Path) -> Iterator[Path]:
 
 
 def _found(folder: Path) -> Iterator[Path]:
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; give a folder of volumes, or a .txt list with one path a line")
     if not folder.is_dir():
         raise UnreadableError(f"{folder}: no such folder")
     for path in sorted(folder.iterdir()):
@@ -137,7 +155,7 @@ def _read(path: Path) -> DenseVolume | None:
 def _mapped(path: Path, cache: Path) -> DenseVolume | None:
     """One volume from its memory-mapped copy, which is made where it is missing or the volume has changed since."""
     voxels, facts = (cache / f"{path.name[:80]}-{_fingerprint(path)}{ending}" for ending in (".npy", ".json"))
-    if not facts.is_file():
+    if not (facts.is_file() and voxels.is_file()):
         volume = _read(path)
         if volume is None:
             return None

@@ -1,5 +1,6 @@
 """``saint train`` from the command line: two tiny stages end in weights that ``saint upsample`` takes."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from saint_cli.cli import app
 from saint_cli.training import dataset, run
+from saint_cli.weights import load_model
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_dense.nii.gz"
 
@@ -33,7 +35,8 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "scans"
     folder.mkdir()
     nib.save(nib.load(EXAMPLE).slicer[100:196, 60:156, :37], folder / "chest.nii.gz")
-    shutil.copytree(folder, tmp_path / "held_back")
+    (tmp_path / "held_back").mkdir()
+    nib.save(nib.load(EXAMPLE).slicer[110:206, 60:156, :37], tmp_path / "held_back" / "chest.nii.gz")
     return folder
 
 
@@ -95,3 +98,70 @@ def test_validation_on_the_training_folder_is_refused(scans: Path, tmp_path: Pat
     result = saint("train", scans, "--val", scans, "--out", tmp_path / "run", "--size", "fast")
     assert result.exit_code == 2
     assert "validate on volumes that are not" in result.output
+
+
+def test_a_copy_of_a_training_volume_is_refused_for_validation(scans: Path, tmp_path: Path) -> None:
+    shutil.copy(scans / "chest.nii.gz", held_back(scans) / "another_name.nii.gz")
+    result = saint("train", scans, "--val", held_back(scans), "--out", tmp_path / "run", "--size", "fast", "--steps", 1)
+    assert result.exit_code == 2
+    assert "another_name.nii.gz is to be validated on" in result.output
+
+
+def begun(scans: Path, out: Path) -> tuple[list[object], Path]:
+    """A run of two steps at a rate of its own: the command that began it without its schedule, and its folder."""
+    words: list[object] = ["train", scans, "--val", held_back(scans), "--out", out, "--size", "fast", "--batch", 2]
+    result = saint(*words, "--steps", 2, "--lr", 3e-4, "--validate-every", 2)
+    assert result.exit_code == 0, result.output
+    return words, out / "ami"
+
+
+def schedule_of(folder: Path) -> dict[str, object]:
+    schedule: dict[str, object] = json.loads((folder / run.SETTINGS).read_text())["schedule"]
+    return schedule
+
+
+def test_a_resumed_run_keeps_its_schedule_but_for_what_is_told(scans: Path, tmp_path: Path) -> None:
+    words, folder = begun(scans, tmp_path / "run")
+    result = saint(*words, "--steps", 3, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "steps: 2 so far, 3 from here on" in result.output
+    assert "learning rate" not in result.output
+    kept = schedule_of(folder)
+    assert (kept["steps"], kept["learning_rate"], kept["validate_every"]) == (3, 3e-4, 2)
+
+
+def test_a_refused_resume_changes_nothing_in_the_run_folder(scans: Path, tmp_path: Path) -> None:
+    words, folder = begun(scans, tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    fewer = saint(*words, "--steps", 1, "--resume")
+    assert (fewer.exit_code, "2 steps already" in fewer.output) == (2, True)
+    nib.save(nib.load(EXAMPLE).slicer[:96, 60:156, :30], scans / "chest.nii.gz")
+    other = saint(*words, "--steps", 5, "--resume")
+    assert (other.exit_code, "other train volumes" in other.output) == (2, True)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_what_the_first_weights_are_worth_is_told_before_they_change(scans: Path, tmp_path: Path) -> None:
+    begun(scans, tmp_path / "run")
+    words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "tuned", "--size", "fast", "--steps", 1]
+    result = saint(*words, "--init", tmp_path / "run" / run.MODEL)
+    assert result.exit_code == 0, result.output
+    assert "step 0, 0 s, before training: " in result.output
+
+
+def test_rfn_goes_on_from_where_its_first_weights_are_used(scans: Path, tmp_path: Path) -> None:
+    words, _ = begun(scans, tmp_path / "run")
+    rfn = ["--stage", "rfn", "--steps", 1, "--blocks", 1]
+    first = saint(*words, *rfn, "--rfn-fewest", 2)
+    assert first.exit_code == 0, first.output
+    start = tmp_path / "start.safetensors"
+    shutil.copy(tmp_path / "run" / run.MODEL, start)
+    shutil.rmtree(tmp_path / "run" / "rfn")
+    again = saint(*words, *rfn, "--init", start)
+    assert again.exit_code == 0, again.output
+    assert int(load_model(str(tmp_path / "run" / run.MODEL)).rfn.fewest) == 2
+
+
+def test_a_file_in_place_of_a_folder_is_told_what_to_be(scans: Path, tmp_path: Path) -> None:
+    result = saint("train", scans / "chest.nii.gz", "--val", held_back(scans), "--out", tmp_path / "run")
+    assert (result.exit_code, "give a folder of volumes, or a .txt list" in result.output) == (2, True)
