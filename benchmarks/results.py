@@ -39,8 +39,8 @@ mean over slices, on so many slices in the middle of each volume (`--slices`):
 COUNTS.
 *cubic* is Keys' cubic convolution aligned to the slice centres; *mean* is (I_sag + I_cor) / 2; *fused* is what
 `saint upsample` writes. *noise* is that of synthesised over that of acquired slices, inside the body. A fractional
-factor p/q keeps every p-th slice and compares every q-th, so its gaps are p slices wide: at x2.5 = 5/2 as wide as at x5,
-and at x3.7 = 37/10, where two slices are kept and three compared, far wider than any other's. None of these volumes was
+factor p/q keeps every p-th slice and compares every q-th, so its gaps are p slices wide: at x2.5 = 5/2 as wide as at
+x5, and at x3.7 = 37/10, where two slices are kept and three compared, far wider than at any other. None of these was
 trained on; weights/README.md says what they are.
 """
 

@@ -124,7 +124,7 @@ def trim() -> None:
     """Have the C library give back what lies free between blocks in use, where it is glibc; elsewhere do nothing.
 
     Planes cut to the patient differ in length, and what the networks free of one seldom fits the next: without this,
-    gaps grew to 0.8 GB in a scan of 512 x 512 x 200.
+    gaps grew to 0.7 GB in a scan of 512 x 512 x 200.
     """
     if sys.platform != "linux":
         return

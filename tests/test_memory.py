@@ -183,3 +183,22 @@ def test_freed_memory_is_taken_again_without_asking_the_system() -> None:
         for word in ("kept", "returned")
     )
     assert 10 * kept < returned
+
+
+GAPS = """
+import torch
+from saint_cli import memory
+def resident_mb():
+    return next(int(line.split()[1]) / 1e3 for line in open("/proc/self/status") if line.startswith("VmRSS:"))
+memory.keep_freed()
+blocks = [torch.ones(25_000) for _ in range(2000)]  # 200 MB
+del blocks[::2]
+before = resident_mb()
+memory.trim()
+print(before - resident_mb())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such choice")
+def test_memory_between_blocks_in_use_is_given_back() -> None:
+    assert 80 < float(subprocess.check_output([sys.executable, "-c", GAPS])) < 120
