@@ -11,9 +11,7 @@ single planes and slices, multiplied by their number; with FOLDER (``benchmarks/
 """
 
 import argparse
-import json
 import platform
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -25,7 +23,7 @@ import peer
 import torch
 import torch.nn.functional as F
 from performance_growth import by_factor, least, long_scan, scaling, start_up
-from performance_programs import NETWORKS, OTHERS, PEAK
+from performance_programs import NETWORKS, OTHERS, run
 
 from saint_cli import Volume, compute, memory, read_volume, write_volume
 from saint_cli.metrics import PAPER, psnr_by_protocol
@@ -128,8 +126,7 @@ def methods(bench: Bench) -> list[str]:
         programs |= {f"saint {model}": (NETWORKS, model) for model in ("fast", "base")}
         for name, (program, method) in programs.items():
             target.unlink(missing_ok=True)
-            words = [sys.executable, "-c", PEAK + program, source, target, bench.factor, method, bench.threads]
-            told = json.loads(subprocess.check_output([str(w) for w in words]))
+            told = run(program, (source, target), bench.factor, method, bench.threads)
             share = f"{100 * told['networks']:.0f} %" if "networks" in told else ""
             quality = f"{psnr(bench, np.moveaxis(read_volume(target).voxels, bench.trial.grid.axis, 2)):.2f}"
             found[name] = told["seconds"], f"{told['peak_memory_mb']:.0f}", quality, share

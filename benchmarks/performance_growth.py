@@ -1,6 +1,5 @@
 """How time and memory grow: with slices, pixels, factor and threads, for a long scan, and what a tiny one costs."""
 
-import json
 import math
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from performance_programs import NETWORKS, PEAK
+from performance_programs import NETWORKS, run
 
 from saint_cli import Volume, compute, pipeline, write_volume
 from saint_cli.directions import interpolate_directions
@@ -106,8 +105,7 @@ def long_scan(scan: Volume, axis: int, factor: int, threads: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "thick.nii", Path(folder) / "made.nii"
         write_volume(repeated, source)
-        words = [sys.executable, "-c", PEAK + NETWORKS, source, target, factor, "fast", threads]
-        told = json.loads(subprocess.check_output([str(w) for w in words]))
+        told = run(NETWORKS, (source, target), factor, "fast", threads)
         held = [path.stat().st_size / 1e6 for path in (source, target)]
     count = (repeated.shape[axis] - 1) * factor + 1
     beyond = told["peak_memory_mb"] - sum(held)

@@ -1,5 +1,11 @@
 """What ``performance.py`` runs as programs of their own, so that time and peak memory are those of one method alone."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 PEAK = """
 def peak_mb():  # of this program alone: what getrusage tells, a child inherits from its parent
     return next(int(line.split()[1]) / 1e3 for line in open("/proc/self/status") if line.startswith("VmHWM:"))
@@ -52,3 +58,10 @@ run_job(Job(Path(sys.argv[1]), Path(sys.argv[2]), Grid(int(sys.argv[3])), engine
 total = time.perf_counter() - began
 print(json.dumps({"seconds": total, "peak_memory_mb": peak_mb(), "networks": sum(spent.values()) / total}))
 """
+
+
+def run(program: str, files: tuple[Path, Path], factor: int, method: str, threads: int) -> dict[str, Any]:
+    """What a program tells of upsampling one file to another: seconds, peak memory, the networks' share of the time."""
+    words = [sys.executable, "-c", PEAK + program, *files, factor, method, threads]
+    told: dict[str, Any] = json.loads(subprocess.check_output([str(word) for word in words]))
+    return told

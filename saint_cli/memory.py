@@ -15,10 +15,10 @@ from saint_cli.errors import UsageError
 GB = 1_000_000_000
 
 BEYOND_BYTES = 1_500_000_000
-"""What a job takes beyond its input and its output at most, unless the user allows more or less."""
+"""What a job is to take beyond its input and its output at most, unless the user allows more or less."""
 
 WORK_BYTES = 700_000_000
-"""Interpreter, torch, weights, and the activations of one batch of the larger model on a CPU."""
+"""Interpreter, torch, weights, and the activations of one batch on a CPU; `base` was seen to take more."""
 
 NETWORK_BYTES_PER_VOXEL = 4
 
