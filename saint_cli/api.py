@@ -1,8 +1,6 @@
 """The two-line way into saint for Python: a volume in, a volume out."""
 
-from dataclasses import replace
-
-from saint_cli import memory, pipeline
+from saint_cli import footprint, pipeline
 from saint_cli.choices import Choices
 from saint_cli.jobs import Engine, Grid
 from saint_cli.volume import Volume
@@ -27,7 +25,6 @@ def upsample(
         UsageError, GeometryError, WeightsError: as ``saint upsample`` reports them.
     """
     grid = Grid(factor, spacing_mm, axis).on(volume)
-    written = volume.voxels.nbytes // grid.acquired * grid.count
-    held = memory.residual_bytes(volume.voxels.nbytes, volume.voxels.size, written, engine.max_memory)
     model, machine = engine.start()
-    return pipeline.upsample(volume, model, grid, replace(machine, residual_bytes=held), choices)
+    machine = footprint.fitted(machine, model, volume, grid, engine.max_memory)
+    return pipeline.upsample(volume, model, grid, machine, choices)

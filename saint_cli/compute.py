@@ -12,7 +12,7 @@ from saint_cli.errors import UsageError
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 PIXELS_PER_BATCH = {"cpu": 26_000, "cuda": 1_000_000, "mps": 250_000}
-"""Slice pixels per batch: on a CPU one slice of 512 x 50, whose activations stay in the cache; on a GPU many."""
+"""Slice pixels per batch at most: on a CPU a slice of 512 x 50, whose activations stay in the cache; on a GPU many."""
 
 BYTES_PER_PIXEL = 4_000
 """GPU memory that the activations of ``base`` take for each slice pixel, by counting its channels; not yet measured."""
@@ -20,8 +20,8 @@ BYTES_PER_PIXEL = 4_000
 FUSION_PIXELS = {"cpu": 50_000, "cuda": 4_000_000, "mps": 1_000_000}
 """Axial pixels that RFN takes at once: on a CPU a strip whose activations stay near the cache."""
 
-MOST_PIXELS = {"cpu": 100_000, "cuda": 4_000_000, "mps": 1_000_000}
-"""Pixels of one slice beyond which it is computed in parts that overlap, so that its activations stay in bounds."""
+MOST_PIXELS = {"cpu": 70_000, "cuda": 4_000_000, "mps": 1_000_000}
+"""Pixels of one slice to see at once; a larger one comes in parts that overlap, so that activations stay in bounds."""
 
 RESIDUAL_BYTES = 600_000_000
 """A default that keeps a job within 1.5 GB beyond its input and its output."""
@@ -59,12 +59,12 @@ class Compute:
 
     @property
     def most_pixels(self) -> int:
-        """How many pixels of one slice to compute at once."""
+        """How many pixels of one slice to see at once."""
         return MOST_PIXELS[self.device.type]
 
     def batch(self, pixels: int) -> int:
         """How many slices of ``pixels`` pixels to compute at once."""
-        return self.batch_size or max(1, round(_pixels_per_batch(self.device) / pixels))
+        return self.batch_size or max(1, _pixels_per_batch(self.device) // pixels)
 
 
 @cache

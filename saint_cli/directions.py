@@ -18,7 +18,7 @@ from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene
 from saint_cli.spread import spread
 
-TRIM_EVERY = 64
+TRIM_EVERY = 16
 """Parts after which memory is given back that lies free in between."""
 
 

@@ -17,9 +17,6 @@ GB = 1_000_000_000
 BEYOND_BYTES = 1_500_000_000
 """What a job is to take beyond its input and its output at most, unless the user allows more or less."""
 
-WORK_BYTES = 700_000_000
-"""Interpreter, torch, weights, and the activations of one batch on a CPU; `base` was seen to take more."""
-
 NETWORK_BYTES_PER_VOXEL = 4
 
 ZEROS_BYTES = 4_000_000
@@ -32,7 +29,7 @@ KEPT_BLOCK_BYTES = 1 << 25
 """Larger blocks go back to the system at once; the most that glibc allows."""
 
 KEPT_BYTES = 1 << 28
-"""What may lie free at the end of the heap, within ``WORK_BYTES``."""
+"""What may lie free at the end of the heap."""
 
 OWN_CGROUPS = Path("/proc/self/cgroup")
 """Where Linux tells which control groups a process is in: ``0::/PATH``, or ``4:memory:/PATH`` of version 1."""
@@ -81,19 +78,22 @@ def _free_of(group: Path, limit: str, used: str, cached: str) -> int:
     return bounds[0] - max(0, bounds[1] - droppable)
 
 
-def residual_bytes(read_bytes: int, read_voxels: int, written_bytes: int, allowed: int | None) -> int:
+def residual_bytes(
+    read_bytes: int, read_voxels: int, written_bytes: int, work_bytes: int, allowed: int | None = None
+) -> int:
     """How much of the networks' residuals may be held in memory; the rest goes to temporary files.
 
-    read_bytes, read_voxels: the input, which is in memory already; allowed: ``--max-memory``, or None.
+    read_bytes, read_voxels: the input, which is in memory already; work_bytes: what the networks take (``footprint``);
+    allowed: ``--max-memory``, or None.
 
     Raises:
         UsageError: more is needed than is allowed, or than the machine has.
     """
     network = NETWORK_BYTES_PER_VOXEL * read_voxels
-    needed = read_bytes + written_bytes + network + WORK_BYTES
+    needed = read_bytes + written_bytes + network + work_bytes
     parts = (
         f"{_gb(needed)} (input {_gb(read_bytes)}, output {_gb(written_bytes)}, what the networks see {_gb(network)}, "
-        f"networks at work {_gb(WORK_BYTES)})"
+        f"networks at work {_gb(work_bytes)})"
     )
     if allowed is not None and allowed < needed:
         raise UsageError(f"--max-memory {_gb(allowed)} is too little for this scan, which needs about {parts}")

@@ -139,7 +139,7 @@ class Part:
 class Tiling:
     """How planes are cut into parts.
 
-    batch: from the number of rows of a plane to how many such planes are wanted at once; most_rows: of one part;
+    batch: from the number of rows of a plane to how many such planes are wanted at once; most_rows: seen at once;
     halo: how many rows away a voxel can change a result.
     """
 
@@ -161,16 +161,36 @@ def parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
         if not some[first]:
             first += 1
             continue
-        rows = span(held[first])
-        wanted = min(tiling.batch(rows.stop - rows.start), view.planes - first)
-        count = next((n for n in range(1, wanted) if not some[first + n]), wanted)
+        count = _together(held[first:], some[first:], tiling.batch)
         rows = span(held[first : first + count].any(0))
-        most = max(tiling.most_rows, 2 * tiling.halo)
-        for start in range(rows.start, rows.stop, most):
-            stop = min(rows.stop, start + most)
-            seen = slice(max(rows.start, start - tiling.halo), min(rows.stop, stop + tiling.halo))
-            yield Part(first, count, slice(start, stop), seen, held[first : first + count, start:stop])
+        for kept, seen in _cuts(rows, tiling):
+            yield Part(first, count, kept, seen, held[first : first + count, kept])
         first += count
+
+
+def most_seen(most_rows: int, halo: int) -> int:
+    """How many rows are seen at once at most: no part is smaller than its halo."""
+    return max(most_rows, 4 * halo, 1)
+
+
+def _cuts(rows: slice, tiling: Tiling) -> Iterator[tuple[slice, slice]]:
+    """Rows to compute at once, and what is seen for them."""
+    most = most_seen(tiling.most_rows, tiling.halo)
+    step = most if rows.stop - rows.start <= most else most - 2 * tiling.halo
+    for start in range(rows.start, rows.stop, step):
+        stop = min(rows.stop, start + step)
+        yield slice(start, stop), slice(max(rows.start, start - tiling.halo), min(rows.stop, stop + tiling.halo))
+
+
+def _together(held: Tensor, some: list[bool], batch: Callable[[int], int]) -> int:
+    """How many of the first planes, (planes, H) bool, fit one batch with the rows that any of them needs."""
+    rows = held[0]
+    for count in range(1, len(held)):
+        rows = rows | held[count]
+        cut = span(rows)
+        if not some[count] or count >= batch(cut.stop - cut.start):
+            return count
+    return len(held)
 
 
 def _neighbourhood(first: int, count: int, planes: int, device: torch.device) -> Tensor:

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,3 +101,10 @@ def test_choices_reach_the_method(engine: Engine) -> None:
 def test_less_memory_than_a_volume_needs_is_refused(engine: Engine) -> None:
     with pytest.raises(UsageError, match="--max-memory 100 MB is too little"):
         saint_cli.upsample(tiny.volume(), factor=2, engine=replace(engine, max_memory=100_000_000))
+
+
+def test_files_are_named_by_words_or_by_paths(tmp_path: Path) -> None:
+    scan = tiny.volume()
+    saint_cli.write_volume(scan, f"{tmp_path}/scan.nii.gz")
+    for name in (f"{tmp_path}/scan.nii.gz", tmp_path / "scan.nii.gz"):
+        np.testing.assert_array_equal(saint_cli.read_volume(name).voxels, scan.voxels)

@@ -81,6 +81,7 @@ ALLOWED: dict[str, set[str]] = {
         "padding",
         "uncertainty",
     },
+    "footprint": {*NUMPY_SIDE, "compute", "memory", "nets", "planes", "weights"},
     "evaluate": {*NUMPY_SIDE, *WORDS, *NETWORK_SIDE, *LEARNING_SIDE, *SCORING_SIDE},
     "training": {*NUMPY_SIDE, *WORDS, *NETWORK_SIDE, *LEARNING_SIDE, "version"},
     "jobs": {
@@ -94,6 +95,7 @@ ALLOWED: dict[str, set[str]] = {
         "plan",
         "choices",
         "shipped",
+        "footprint",
         "pipeline",
         "quality",
         "version",
@@ -124,7 +126,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "engine": {"errors", "version"},
     "batch": {*NUMPY_SIDE, "choices", "compute", "engine", "io", "jobs", "memory", "report", "shipped", "version"},
-    "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs", "memory", "choices"},
+    "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs", "footprint", "choices"},
     "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "version"},
     "console": {"errors"},
 }

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 def test_a_job_that_needs_more_than_is_allowed_is_refused_with_the_numbers() -> None:
     with pytest.raises(UsageError, match=r"--max-memory 1\.00 GB .* about 1\.43 GB \(input 105 MB, output 418 MB"):
-        memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, 1000 * MB)
+        memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, 700 * MB, 1000 * MB)
 
 
 def test_a_job_that_needs_more_than_the_machine_has_is_refused_with_the_numbers(
@@ -26,7 +26,7 @@ def test_a_job_that_needs_more_than_the_machine_has_is_refused_with_the_numbers(
 ) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 600 * MB)
     with pytest.raises(UsageError, match=r"1\.43 GB .*600 MB are free"):
-        memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, None)
+        memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, 700 * MB)
 
 
 @pytest.mark.parametrize(("allowed", "held"), [(None, 592), (2000, 569), (1500, 69), (9000, 7569)])
@@ -34,7 +34,7 @@ def test_what_is_allowed_and_not_needed_is_for_the_residuals(
     allowed: int | None, held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
-    found = memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, None if allowed is None else allowed * MB)
+    found = memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, 700 * MB, None if allowed is None else allowed * MB)
     assert found // MB == held
 
 

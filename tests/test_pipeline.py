@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from nets import tiny
+from nets.tiny import CPU, HALF, assert_same_estimates, estimates
 
 from saint_cli import compute, interpolate, pipeline, read_volume
 from saint_cli.choices import Choices
-from saint_cli.compute import Compute
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
 from saint_cli.intensity import IntensityMap
 from saint_cli.nets.blocks import TrunkSize
@@ -22,11 +22,6 @@ from saint_cli.weights import SaintModel, load_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "chest_thick.nii.gz"
 
-CPU = Compute(torch.device("cpu"), torch.float32)
-
-HALF = 2.0**-10
-"""Half the distance between neighbouring half-precision numbers, as a fraction: residuals are kept in that format."""
-
 
 def grids(volume: Volume, axis: int) -> dict[str, SliceGrid]:
     count, spacing = volume.shape[axis], volume.spacing_mm[axis]
@@ -36,21 +31,6 @@ def grids(volume: Volume, axis: int) -> dict[str, SliceGrid]:
         "spacing": grid_by_spacing(count, axis, spacing, 2.0),
         "spacing and beyond": grid_by_spacing(count, axis, spacing, 1.7, extrapolate=True),
     }
-
-
-def estimates(
-    volume: Volume, grid: SliceGrid, machine: Compute = CPU, model: SaintModel | None = None, directions: int = 2
-) -> Estimates:
-    """Residuals over linear interpolation, network range."""
-    scene, plan = prepare(volume, grid), SlicePlan.of(grid)
-    return pipeline.estimate(scene, model or tiny.model(), plan, machine, Choices(directions))
-
-
-def assert_same_estimates(ours: Estimates, theirs: Estimates) -> None:
-    for name in ("sagittal", "coronal", "fused"):
-        one, other = getattr(ours, name).float(), getattr(theirs, name).float()
-        assert float(one.abs().mean()) > 0.01
-        torch.testing.assert_close(one, other, rtol=2 * HALF, atol=1e-5)
 
 
 def extremes(dtype: str, axis: int) -> Volume:
@@ -117,25 +97,6 @@ def test_origin_and_directions_stay_and_the_spacing_is_divided(axis: int) -> Non
     assert replace(dense.header, derivation=None) == volume.header
 
 
-@pytest.mark.parametrize("directions", [2, 4])
-@pytest.mark.parametrize("batch", [3, 16, 100])
-def test_batch_1_equals_any_other_batch(batch: int, directions: int) -> None:
-    volume = tiny.volume()
-    grid = grid_by_factor(5, 2, 4)
-    one, many = (estimates(volume, grid, replace(CPU, batch_size=n), directions=directions) for n in (1, batch))
-    assert_same_estimates(one, many)
-
-
-def test_fusion_in_strips_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = tiny.volume((70, 11, 3))
-    for grid in (grid_by_factor(3, 2, 3), grid_by_spacing(3, 2, 5.0, 2.0)):
-        whole = estimates(volume, grid)
-        monkeypatch.setattr(compute, "FUSION_PIXELS", {"cpu": 11})  # one row: as narrow as strips may be
-        strips = estimates(volume, grid)
-        monkeypatch.undo()
-        assert_same_estimates(whole, strips)
-
-
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_result_does_not_depend_on_which_axis_is_through_plane(axis: int) -> None:
     upright = tiny.volume()
@@ -148,7 +109,10 @@ def test_the_result_does_not_depend_on_which_axis_is_through_plane(axis: int) ->
 def test_the_transposed_volume_gives_the_transposed_result() -> None:
     model = SaintModel(tiny.ami(), tiny.linear_model().rfn, "mean", "")  # an RFN that treats x and y alike
     volume, grid = tiny.volume(), grid_by_factor(5, 2, 3)
-    plain, turned = estimates(volume, grid, model=model), estimates(tiny.transposed(volume), grid, model=model)
+    plain, turned = (
+        estimates(volume, grid, networks=model),
+        estimates(tiny.transposed(volume), grid, networks=model),
+    )
     swapped = Estimates(*(e.transpose(1, 2) for e in (turned.coronal, turned.sagittal, turned.fused)))
     assert_same_estimates(plain, swapped)
     assert float((plain.sagittal - plain.coronal).abs().max()) > 0.05
@@ -355,25 +319,12 @@ def test_other_forms_of_rfn_run_in_the_pipeline(size: TrunkSize, monkeypatch: py
     model = SaintModel(tiny.ami(), tiny.rfn(size=size), "other", "")
     volume = tiny.volume((40, 9, 3))
     for grid in (grid_by_factor(3, 2, 4), grid_by_spacing(3, 2, 5.0, 2.0)):
-        whole = estimates(volume, grid, model=model)
+        whole = estimates(volume, grid, networks=model)
         mean = (whole.sagittal.float() + whole.coronal.float()) / 2
         assert float((whole.fused.float() - mean).abs().mean()) > 1e-3
         monkeypatch.setattr(compute, "FUSION_PIXELS", {"cpu": 9})
-        assert_same_estimates(whole, estimates(volume, grid, model=model))
+        assert_same_estimates(whole, estimates(volume, grid, networks=model))
         monkeypatch.undo()
-
-
-@pytest.mark.parametrize("choices", [Choices(), Choices(directions=4, tta=True)], ids=str)
-def test_several_devices_give_what_one_gives(choices: Choices) -> None:
-    volume, grid = tiny.volume((40, 9, 4)), grid_by_factor(4, 2, 3)
-    scene, plan = prepare(volume, grid), SlicePlan.of(grid)
-    together = replace(CPU, batch_size=3, others=(CPU.device, CPU.device))
-    one, three = (
-        pipeline.estimate(scene, tiny.model(), plan, machine, choices)
-        for machine in (replace(CPU, batch_size=3), together)
-    )
-    for name in ("sagittal", "coronal", "fused"):
-        assert torch.equal(getattr(one, name), getattr(three, name))
 
 
 @pytest.mark.parametrize(("factor", "corrected"), [(2, False), (3, True)])
@@ -383,19 +334,10 @@ def test_rfn_corrects_the_average_only_where_enough_slices_lie_between_two_acqui
     model = tiny.model()
     model = replace(model, rfn=copy.deepcopy(model.rfn))
     model.rfn.fewest.fill_(2)
-    found = estimates(tiny.volume(), grid_by_factor(5, 2, factor), model=model)
+    found = estimates(tiny.volume(), grid_by_factor(5, 2, factor), networks=model)
     mean = (found.sagittal.float() + found.coronal.float()) / 2
     off = float((found.fused.float() - mean).abs().max())
     assert off > 1e-2 if corrected else off < 2 * HALF * float(mean.abs().max())
-
-
-def test_bf16_is_close_to_fp32() -> None:
-    volume, grid = tiny.volume(), grid_by_factor(5, 2, 4)
-    exact, fast = estimates(volume, grid), estimates(volume, grid, Compute(torch.device("cpu"), torch.bfloat16))
-    for name in ("sagittal", "coronal", "fused"):
-        one, other = getattr(exact, name).float(), getattr(fast, name).float()
-        assert float((one - other).abs().mean()) < 0.03 * float(one.abs().mean())
-        assert not torch.equal(one, other)
 
 
 def test_air_around_the_patient_is_interpolated_linearly_and_costs_nothing() -> None:
@@ -487,7 +429,7 @@ def test_every_stage_is_linear_in_the_air_around_the_patient_and_the_average_whe
     model = tiny.model()
     model = replace(model, rfn=copy.deepcopy(model.rfn))
     model.rfn.fewest.fill_(2)
-    scene, found = prepare(volume, grid), estimates(volume, grid, model=model)
+    scene, found = prepare(volume, grid), estimates(volume, grid, networks=model)
     for stage in (found.sagittal, found.coronal, found.fused):
         assert not stage[:, ~scene.needed].any()
     assert found.sagittal[:, scene.needed].any()
@@ -505,29 +447,3 @@ def test_skipping_air_costs_the_patient_half_a_hu_at_most(model: str) -> None:
     skipped, whole = (upsample(scan, networks, grid, CPU, Choices(skip_air=skip)).voxels for skip in (True, False))
     assert np.abs(skipped - whole)[20:70, 20:70].max() <= 0.5
     assert np.abs(skipped - whole).max() > 0.5
-
-
-def test_planes_in_overlapping_parts_give_what_whole_planes_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    volume, grid = tiny.volume((70, 66, 3)), grid_by_factor(3, 2, 3)
-    whole = estimates(volume, grid, directions=4)
-    monkeypatch.setattr(compute, "MOST_PIXELS", {"cpu": 3 * 17})
-    assert_same_estimates(whole, estimates(volume, grid, directions=4))
-
-
-def test_residuals_in_temporary_files_change_nothing() -> None:
-    volume = tiny.volume()
-    for grid in (grid_by_factor(5, 2, 3), grid_by_spacing(5, 2, 5.0, 0.7)):
-        held = upsample(volume, tiny.model(), grid, CPU).voxels
-        np.testing.assert_array_equal(upsample(volume, tiny.model(), grid, replace(CPU, residual_bytes=0)).voxels, held)
-
-
-def test_bf16_of_the_shipped_weights_is_within_a_third_of_a_hu() -> None:
-    scan = read_volume(EXAMPLE)
-    scan = replace(scan, voxels=scan.voxels[40:88, 40:80, 4:9].astype(np.float32))
-    grid, model = grid_by_factor(5, 2, 4), load_model("fast")
-    exact, rough = (
-        upsample(scan, model, grid, Compute(torch.device("cpu"), precision)).voxels
-        for precision in (torch.float32, torch.bfloat16)
-    )
-    between = np.arange(17) % 4 != 0
-    assert 0 < np.abs(exact - rough)[..., between].mean() <= 0.3

@@ -136,13 +136,23 @@ def test_parts_cover_the_body_once_and_leave_out_planes_of_air(view: int, batch:
     total, seen = torch.zeros(1, 23, 19), 0
     for part in planes.parts(chosen, body, planes.Tiling(lambda _: batch, most_rows, 2)):
         size = part.rows.stop - part.rows.start
-        assert 0 < size <= max(most_rows, 4)
+        assert 0 < size <= part.seen.stop - part.seen.start <= planes.most_seen(most_rows, 2)
         assert part.seen.start <= part.rows.start < part.rows.stop <= part.seen.stop
         chosen.add(total, torch.ones(part.count, 1, size), part.first, part.rows)
         seen += part.count * size
     assert (total[0][body] == 1).all()
     assert float(total.max()) == 1
     assert seen < 23 * 19
+
+
+@pytest.mark.parametrize("view", range(4), ids=["sagittal", "coronal", "rising", "falling"])
+def test_no_batch_is_larger_than_wanted_however_round_the_patient_is(view: int) -> None:
+    x, y = torch.arange(-40, 41)[:, None] / 40, torch.arange(-30, 31) / 30
+    body = x**2 + y**2 <= 1
+    tiling = planes.Tiling(lambda rows: max(1, 200 // rows), 1000, 0)
+    made = list(planes.parts(all_views((81, 61, 1))[view], body, tiling))
+    assert max(part.count for part in made) > 1
+    assert all(part.count in range(1, tiling.batch(part.rows.stop - part.rows.start) + 1) for part in made)
 
 
 def test_a_mask_of_the_body_holds_its_margin_and_all_where_there_is_no_body() -> None:

@@ -10,7 +10,7 @@ SUPPORTED = "NIfTI, NRRD, MHA and DICOM"
 
 
 def read_volume(
-    path: Path, *, series: str | None = None, volume: int | None = None, split_runs: bool = False
+    path: str | Path, *, series: str | None = None, volume: int | None = None, split_runs: bool = False
 ) -> Volume:
     """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (its folder, a zip of it, a DICOMDIR, or
     a multi-frame file).
@@ -27,6 +27,7 @@ def read_volume(
         UnreadableError: missing, truncated, corrupt, colour, complex, or of an unknown format.
         GeometryError: not a regular stack of at least two slices.
     """
+    path = Path(path)
     form = find_format(path)
     if form is Format.DICOM:
         from saint_cli.io import dicom  # each format's library takes a while to import, so only the one needed is

@@ -39,7 +39,9 @@ META_TYPES = {"i1": "MET_CHAR", "u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET
 }
 
 
-def write_volume(volume: Volume, path: Path, *, overwrite: bool = False, keep_slice_thickness: bool = False) -> None:
+def write_volume(
+    volume: Volume, path: str | Path, *, overwrite: bool = False, keep_slice_thickness: bool = False
+) -> None:
     """Write a volume: to a file ending in .nii, .nii.gz, .nrrd or .mha, or as a DICOM series into a folder.
 
     File or folder appear under their name only when complete. NIfTI keeps the source's integer type and scaling,
@@ -51,6 +53,7 @@ def write_volume(volume: Volume, path: Path, *, overwrite: bool = False, keep_sl
         UnreadableError: the DICOM files that the volume was read from are gone or changed.
         OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
+    path = Path(path)
     check_writable(path, overwrite=overwrite)
     if is_folder_target(path):
         from saint_cli.io.dicom_write import write_series

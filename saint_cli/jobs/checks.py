@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saint_cli import intensity, io, memory, shipped
+from saint_cli import intensity, io, shipped
 from saint_cli.errors import LabelMapError, UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.jobs.job import Job
@@ -13,9 +13,6 @@ from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
     from saint_cli import weights
-
-ERROR_BYTES = 4
-"""Of each voxel of the expected error, float32."""
 
 PAGE_ENDINGS, PICTURE_ENDINGS = (".html", ".htm"), (".png", ".jpg", ".jpeg")
 
@@ -90,13 +87,6 @@ def refuse_uncalibrated(job: Job, volume: Volume, model: "weights.SaintModel") -
         )
     if not intensity.is_ct(volume):
         raise UsageError(f"--uncertainty: {job.source} is not CT, and errors are known in HU only")
-
-
-def residual_bytes(job: Job, volume: Volume, grid: SliceGrid) -> int:
-    """What may be held of the networks' residuals; refuses what this machine, or the user, has no memory for."""
-    voxels = volume.voxels.size // grid.acquired * grid.count
-    written = voxels * (volume.voxels.itemsize + (0 if job.uncertainty is None else ERROR_BYTES))
-    return memory.residual_bytes(volume.voxels.nbytes, volume.voxels.size, written, job.engine.max_memory)
 
 
 def with_notes(volume: Volume, grid: SliceGrid, model: str) -> Volume:

@@ -1,5 +1,6 @@
 """One job, from file to file."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -21,6 +22,9 @@ from saint_cli.volume import Volume
 if TYPE_CHECKING:
     from saint_cli import compute, pipeline, weights
     from saint_cli.quality import About
+
+ERROR_BYTES = 4
+"""Of each voxel of the expected error, float32."""
 
 
 def run_job(job: Job, report: Report) -> Done:
@@ -51,13 +55,13 @@ def _run_here(job: Job, report: Report) -> Done:
         volume = replace(volume, header=replace(volume.header, modality=job.modality))
     grid = job.grid.on(volume)
     checks.refuse_scan(job, volume, grid)
-    held = checks.residual_bytes(job, volume, grid)
     model, engine = started()
-    engine = replace(engine, residual_bytes=held)
+    from saint_cli import compute, footprint, pipeline
+
+    error = 0 if job.uncertainty is None else ERROR_BYTES
+    engine = footprint.fitted(engine, model, volume, grid, job.engine.max_memory, error)
     checks.refuse_uncalibrated(job, volume, model)
     noted = checks.with_notes(volume, grid, job.engine.model)
-    from saint_cli import compute, pipeline
-
     compute.set_threads(job.engine.threads)  # once more, for OpenMP counts them per thread
     restoration = pipeline.restore(noted, model, grid, engine, job.choices, report)
     result = restoration.result()
@@ -159,9 +163,13 @@ def _about(job: Job, done: Done) -> "About":
 
 
 def _peak_memory_mb() -> float | None:
+    """Peak resident memory of this process so far, where the system tells."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux; what getrusage tells there may be a parent's
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return round(int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6, 1)
     try:
         import resource
     except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # bytes on macOS, kilobytes on Linux
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # bytes on macOS, kilobytes elsewhere

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner, Result
 
-from saint_cli import shipped, weights
+from saint_cli import memory, residuals, shipped, weights
 from saint_cli.cli import app
 from saint_cli.io import read_volume
 from saint_cli.uncertainty import Calibration
@@ -245,15 +245,22 @@ def test_too_little_memory_is_refused_before_anything_is_computed(thick: Path, t
     out = tmp_path / "out.nii"
     result = run("upsample", thick, "--factor", 2, "--max-memory", "100MB", "-o", out)
     assert result.exit_code == 2
-    assert "--max-memory 100 MB is too little for this scan, which needs about 700 MB" in result.stderr
+    assert "--max-memory 100 MB is too little for this scan, which needs about 425 MB" in result.stderr
     assert not out.exists()
 
 
-def test_skipped_air_and_temporary_files_keep_the_result(thick: Path, tmp_path: Path) -> None:
+def test_skipped_air_and_temporary_files_keep_the_result(
+    thick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed, scratch = [], memory.scratch
+    monkeypatch.setattr(memory, "scratch", lambda size: filed.append(size) or scratch(size))
     made = []
-    for name, options in (("plain", ()), ("whole", ("--no-skip-air",)), ("filed", ("--max-memory", "701MB"))):
+    for name, options in (("plain", ()), ("whole", ("--no-skip-air",)), ("filed", ())):
+        if name == "filed":
+            monkeypatch.setattr(memory, "residual_bytes", lambda *_: 0)
         result = run("upsample", thick, "-f", 2, "-m", "fast", *options, "-o", tmp_path / f"{name}.nii")
         assert result.exit_code == 0, result.output
+        assert len(filed) == (residuals.VOLUMES if name == "filed" else 0)
         made.append(read_volume(tmp_path / f"{name}.nii").voxels.astype(int))
     np.testing.assert_array_equal(made[2], made[0])
     body = made[1] > -700

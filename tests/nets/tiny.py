@@ -3,10 +3,22 @@
 import numpy as np
 import torch
 
+from saint_cli import pipeline
+from saint_cli.choices import Choices
+from saint_cli.compute import Compute
+from saint_cli.geometry import SliceGrid
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
+from saint_cli.pipeline import Estimates
+from saint_cli.plan import SlicePlan
+from saint_cli.scene import prepare
 from saint_cli.volume import Header, Volume
 from saint_cli.weights import SaintModel
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+HALF = 2.0**-10
+"""Half the distance between neighbouring half-precision numbers, as a fraction: residuals are kept in that format."""
 
 AMI_SIZE = (8, 4, 2, 2)
 RFN_SIZE = TrunkSize(6, 8, 4, 2, 1)
@@ -64,3 +76,19 @@ def transposed(scan: Volume) -> Volume:
     affine = scan.affine_lps.copy()
     affine[:, [0, 1]] = affine[:, [1, 0]]
     return Volume(scan.voxels.swapaxes(0, 1), affine, scan.header)
+
+
+def estimates(
+    volume: Volume, grid: SliceGrid, machine: Compute = CPU, networks: SaintModel | None = None, directions: int = 2
+) -> Estimates:
+    """Residuals over linear interpolation, network range."""
+    scene, plan = prepare(volume, grid), SlicePlan.of(grid)
+    return pipeline.estimate(scene, networks or model(), plan, machine, Choices(directions))
+
+
+def assert_same_estimates(ours: Estimates, theirs: Estimates) -> None:
+    """That they differ by no more than two roundings to half precision."""
+    for name in ("sagittal", "coronal", "fused"):
+        one, other = getattr(ours, name).float(), getattr(theirs, name).float()
+        assert float(one.abs().mean()) > 0.01
+        torch.testing.assert_close(one, other, rtol=2 * HALF, atol=1e-5)
