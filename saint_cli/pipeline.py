@@ -20,6 +20,9 @@ from saint_cli.scene import Scene, prepare
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.weights import SaintModel
 
+CPU_ALLOCATOR = "DefaultCPUAllocator"
+"""Whom torch names where it gets no memory."""
+
 
 @dataclass(frozen=True)
 class Estimates:
@@ -161,7 +164,9 @@ def estimate(
     try:
         sagittal, coronal = interpolate_directions(scene, model.ami, plan, compute, choices, report)
         fused = fuse(scene, model.rfn, (sagittal, coronal), plan, compute, report)
-    except (torch.OutOfMemoryError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        if not _is_of_memory(error):
+            raise
         raise UsageError(
             f"{compute.device} has too little memory for this volume; try --batch-size 1, a smaller --factor, "
             "or another --device"
@@ -171,6 +176,11 @@ def estimate(
             seen.values[s] *= float(plan.fade[s])
         seen.settle()
     return Estimates(sagittal.values.cpu(), coronal.values.cpu(), fused.values.cpu())
+
+
+def _is_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether a device's memory was too small; for the CPU's, torch has no class of its own."""
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or CPU_ALLOCATOR in str(error)
 
 
 def assemble(sparse: np.ndarray, plan: SlicePlan, scene: Scene, residual: Tensor) -> np.ndarray:

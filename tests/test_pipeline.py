@@ -11,6 +11,7 @@ from nets.tiny import CPU, HALF, assert_same_estimates, estimates
 
 from saint_cli import compute, interpolate, pipeline, read_volume
 from saint_cli.choices import Choices
+from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
 from saint_cli.intensity import IntensityMap
 from saint_cli.nets.blocks import TrunkSize
@@ -447,3 +448,30 @@ def test_skipping_air_costs_the_patient_half_a_hu_at_most(model: str) -> None:
     skipped, whole = (upsample(scan, networks, grid, CPU, Choices(skip_air=skip)).voxels for skip in (True, False))
     assert np.abs(skipped - whole)[20:70, 20:70].max() <= 0.5
     assert np.abs(skipped - whole).max() > 0.5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 25279488 bytes"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "numpy"],
+)
+def test_too_little_memory_is_told_in_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, "interpolate_directions", fail)
+    with pytest.raises(UsageError, match="cpu has too little memory for this volume; try --batch-size 1"):
+        upsample(tiny.volume(), tiny.model(), grid_by_factor(5, 2, 2), CPU)
+
+
+def test_other_failures_of_torch_are_not_called_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(pipeline, "interpolate_directions", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        upsample(tiny.volume(), tiny.model(), grid_by_factor(5, 2, 2), CPU)
