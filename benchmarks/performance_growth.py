@@ -26,6 +26,9 @@ LONG = 4
 
 FACTORS = (2, 4, 8)
 
+ROUNDS = 4
+"""Runs of each factor, the first of which is not counted."""
+
 
 def least(work: Callable[[], object], repeats: int) -> float:
     """Least seconds of a few runs, after one that is not counted."""
@@ -45,32 +48,34 @@ def _tissue(shape: tuple[int, int, int]) -> Volume:
     return replace(scan, header=replace(scan.header, modality="CT"))
 
 
-def seconds(model: SaintModel, side: int = 96, slices: int = 13, factor: int = 4) -> tuple[float, float]:
-    """Of the whole pipeline, and of AMI in it; of two runs that with the shorter total."""
+def once(model: SaintModel, side: int = 96, slices: int = 13, factor: int = 4) -> tuple[float, float]:
+    """Seconds of the whole pipeline, and of AMI in it."""
     scan, grid, machine = _tissue((side, side, slices)), grid_by_factor(slices, 2, factor), compute.choose("cpu")
-    found = []
-    for _ in range(3):
-        ami: list[float] = []
+    ami: list[float] = []
 
-        def timed(*given: object, spent: list[float] = ami) -> object:
-            start = time.perf_counter()
-            made = interpolate_directions(*given)  # type: ignore[arg-type]
-            spent.append(time.perf_counter() - start)
-            return made
+    def timed(*given: object) -> object:
+        start = time.perf_counter()
+        made = interpolate_directions(*given)  # type: ignore[arg-type]
+        ami.append(time.perf_counter() - start)
+        return made
 
-        began = time.perf_counter()
-        with mock.patch.object(pipeline, "interpolate_directions", timed):
-            pipeline.upsample(scan, model, grid, machine)
-        found.append((time.perf_counter() - began, sum(ami)))
-    return min(found[1:])
+    began = time.perf_counter()
+    with mock.patch.object(pipeline, "interpolate_directions", timed):
+        pipeline.upsample(scan, model, grid, machine)
+    return time.perf_counter() - began, sum(ami)
+
+
+def seconds(model: SaintModel, side: int = 96, slices: int = 13) -> float:
+    """The shorter of two runs after one that is not counted."""
+    return min([once(model, side, slices)[0] for _ in range(3)][1:])
 
 
 def scaling(threads: int) -> list[str]:
     """Seconds against slices, in-plane size and threads, tissue in every voxel."""
     model = load_model("fast")
     series = {
-        "slices": {n: seconds(model, slices=n)[0] for n in (9, 18, 36, 72)},
-        "pixels": {n * n: seconds(model, side=n)[0] for n in (64, 91, 128, 181)},
+        "slices": {n: seconds(model, slices=n) for n in (9, 18, 36, 72)},
+        "pixels": {n * n: seconds(model, side=n) for n in (64, 91, 128, 181)},
     }
     lines = ["| `fast` | seconds | exponent |", "|---|---|---|"]
     for what, found in series.items():
@@ -80,7 +85,7 @@ def scaling(threads: int) -> list[str]:
     times = {}
     for count in sorted({1, threads}):
         torch.set_num_threads(count)
-        times[count] = seconds(model)[0]
+        times[count] = seconds(model)
     return [*lines, f"| threads | {', '.join(f'{n}: {s:.2f}' for n, s in times.items())} | |"]
 
 
@@ -91,7 +96,8 @@ def by_factor() -> list[str]:
     lines.append("|---|---|" + "---|" * (len(FACTORS) + 1))
     for name in ("fast", "base"):
         model = load_model(name)
-        found = [seconds(model, factor=n) for n in FACTORS]
+        rounds = [[once(model, factor=n) for n in FACTORS] for _ in range(ROUNDS)][1:]  # in turn: processors tire
+        found = [tuple(map(min, zip(*runs, strict=True))) for runs in zip(*rounds, strict=True)]
         for what, part in (("all", 0), ("AMI", 1)):
             more = (found[-1][part] - found[0][part]) / found[0][1]
             lines.append(f"| `{name}` | {what} | {' | '.join(f'{f[part]:.2f}' for f in found)} | {100 * more:.0f} % |")

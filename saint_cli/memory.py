@@ -96,7 +96,9 @@ def residual_bytes(
         f"networks at work {_gb(work_bytes)})"
     )
     if allowed is not None and allowed < needed:
-        raise UsageError(f"--max-memory {_gb(allowed)} is too little for this scan, which needs about {parts}")
+        raise UsageError(
+            f"--max-memory {_gb(allowed)} is too little for this scan, which needs about {parts}; allow that much"
+        )
     free = available_bytes()
     if free is not None and free + read_bytes < needed:
         raise UsageError(

@@ -147,7 +147,7 @@ def test_a_scratch_file_has_blocks_for_all_its_zeros(cannot: int | str | None, m
 
 
 @pytest.mark.parametrize(
-    ("word", "size"), [("4GB", 4e9), ("1.5g", 1.5e9), ("800MB", 8e8), ("64 M", 6.4e7), (None, None)]
+    ("word", "size"), [("4GB", 4e9), ("1.5g", 1.5e9), ("800MB", 8e8), ("64 M", 6.4e7), ("1TB", 1e12), (None, None)]
 )
 def test_amounts_of_memory_are_read(word: str | None, size: float | None) -> None:
     assert words.memory(word) == size

@@ -103,7 +103,7 @@ def new_file(option: str, path: Path | None, ending: str, *, overwrite: bool) ->
         raise OutputError(f"{option} {path}: exists already; choose another name or pass --overwrite")
 
 
-MEMORY_UNITS = {"GB": 10**9, "G": 10**9, "MB": 10**6, "M": 10**6}
+MEMORY_UNITS = {"TB": 10**12, "T": 10**12, "GB": 10**9, "G": 10**9, "MB": 10**6, "M": 10**6}
 
 
 def memory(word: str | None) -> int | None:
