@@ -24,7 +24,7 @@ MOST_PIXELS = {"cpu": 70_000, "cuda": 4_000_000, "mps": 1_000_000}
 """Pixels of one slice to see at once; a larger one comes in parts that overlap, so that activations stay in bounds."""
 
 RESIDUAL_BYTES = 600_000_000
-"""A default that keeps a job within 1.5 GB beyond its input and its output."""
+"""What may be held where nobody counted what a job takes (``footprint``)."""
 
 
 @dataclass(frozen=True)

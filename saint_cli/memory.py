@@ -17,6 +17,9 @@ GB = 1_000_000_000
 BEYOND_BYTES = 1_500_000_000
 """What a job is to take beyond its input and its output at most, unless the user allows more or less."""
 
+PROCESS_BYTES = 300_000_000
+"""Interpreter, torch, readers and weights, all in memory before a job's needs are counted."""
+
 NETWORK_BYTES_PER_VOXEL = 4
 
 ZEROS_BYTES = 4_000_000
@@ -99,13 +102,13 @@ def residual_bytes(
         raise UsageError(
             f"--max-memory {_gb(allowed)} is too little for this scan, which needs about {parts}; allow that much"
         )
-    free = available_bytes()
-    if free is not None and free + read_bytes < needed:
+    free, held = available_bytes(), read_bytes + PROCESS_BYTES
+    if free is not None and free + held < needed:
         raise UsageError(
             f"this scan needs about {parts}, and {_gb(free)} are free here; try a smaller --factor, or a larger machine"
         )
     limit = read_bytes + written_bytes + BEYOND_BYTES if allowed is None else allowed
-    return max(0, min(limit, limit if free is None else free + read_bytes) - needed)
+    return max(0, min(limit, limit if free is None else free + held) - needed)
 
 
 def keep_freed() -> None:

@@ -20,8 +20,8 @@ from saint_cli.scene import Scene, prepare
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.weights import SaintModel
 
-CPU_ALLOCATOR = "DefaultCPUAllocator"
-"""Whom torch names where it gets no memory."""
+MEMORY_WORDS = ("DefaultCPUAllocator", "MPS backend out of memory", "bad_alloc")
+"""What torch's message names where a device other than CUDA's has no memory."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,9 @@ def estimate(
 
 
 def _is_of_memory(error: RuntimeError | MemoryError) -> bool:
-    """Whether a device's memory was too small; for the CPU's, torch has no class of its own."""
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or CPU_ALLOCATOR in str(error)
+    """Whether a device's memory was too small; only for CUDA's torch has a class."""
+    known = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
+    return known or any(word in str(error) for word in MEMORY_WORDS)
 
 
 def assemble(sparse: np.ndarray, plan: SlicePlan, scene: Scene, residual: Tensor) -> np.ndarray:

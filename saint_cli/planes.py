@@ -139,7 +139,8 @@ class Part:
 class Tiling:
     """How planes are cut into parts.
 
-    batch: from the number of rows of a plane to how many such planes are wanted at once; most_rows: seen at once;
+    batch: from the number of rows of a plane to how many such planes are wanted at once; most_rows: to see at
+    once where the halo allows it (``most_seen``);
     halo: how many rows away a voxel can change a result.
     """
 
@@ -151,7 +152,7 @@ class Tiling:
 def parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
     """Parts that cover the body, (X, Y) bool, and as little air as their rectangular shape allows.
 
-    The rows of a part are cut to the body, which lies on air; only where a plane has more rows than ``most_rows`` they
+    The rows of a part are cut to the body, which lies on air; only where a plane has more rows than ``most_seen`` they
     come in several parts, which see ``halo`` rows beyond their own.
     """
     held = view.gather(body[..., None], 0, view.planes)[:, CONTEXT, :, 0]  # (planes, H)
@@ -161,7 +162,7 @@ def parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
         if not some[first]:
             first += 1
             continue
-        count = _together(held[first:], some[first:], tiling.batch)
+        count = _count_that_fits(held[first:], some[first:], tiling.batch)
         rows = span(held[first : first + count].any(0))
         for kept, seen in _cuts(rows, tiling):
             yield Part(first, count, kept, seen, held[first : first + count, kept])
@@ -169,7 +170,7 @@ def parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
 
 
 def most_seen(most_rows: int, halo: int) -> int:
-    """How many rows are seen at once at most: no part is smaller than its halo."""
+    """How many rows are seen at once at most: each step is two halos or more, so that they do not outweigh it."""
     return max(most_rows, 4 * halo, 1)
 
 
@@ -182,7 +183,7 @@ def _cuts(rows: slice, tiling: Tiling) -> Iterator[tuple[slice, slice]]:
         yield slice(start, stop), slice(max(rows.start, start - tiling.halo), min(rows.stop, stop + tiling.halo))
 
 
-def _together(held: Tensor, some: list[bool], batch: Callable[[int], int]) -> int:
+def _count_that_fits(held: Tensor, some: list[bool], batch: Callable[[int], int]) -> int:
     """How many of the first planes, (planes, H) bool, fit one batch with the rows that any of them needs."""
     rows = held[0]
     for count in range(1, len(held)):

@@ -455,9 +455,11 @@ def test_skipping_air_costs_the_patient_half_a_hu_at_most(model: str) -> None:
     [
         torch.cuda.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 25279488 bytes"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"),
+        RuntimeError("std::bad_alloc"),
         MemoryError(),
     ],
-    ids=["cuda", "cpu", "numpy"],
+    ids=["cuda", "cpu", "mps", "c++", "numpy"],
 )
 def test_too_little_memory_is_told_in_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:

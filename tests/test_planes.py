@@ -155,6 +155,21 @@ def test_no_batch_is_larger_than_wanted_however_round_the_patient_is(view: int) 
     assert all(part.count in range(1, tiling.batch(part.rows.stop - part.rows.start) + 1) for part in made)
 
 
+@pytest.mark.parametrize("view", range(4), ids=["sagittal", "coronal", "rising", "falling"])
+def test_two_bodies_beside_each_other_in_parts_are_covered_once_and_no_batch_is_larger_than_wanted(view: int) -> None:
+    x, y = torch.arange(90)[:, None], torch.arange(70)
+    body = ((x - 20) ** 2 + (y - 30) ** 2 <= 15**2) | ((x - 70) ** 2 + (y - 50) ** 2 <= 12**2)
+    tiling, chosen = planes.Tiling(lambda rows: max(1, 60 // rows), 20, 2), all_views((90, 70, 1))[view]
+    total = torch.zeros(1, 90, 70)
+    for part in planes.parts(chosen, body, tiling):
+        size = part.rows.stop - part.rows.start
+        assert part.count in range(1, max(1, 60 // size) + 1)
+        assert part.seen.stop - part.seen.start <= planes.most_seen(20, 2)
+        chosen.add(total, torch.ones(part.count, 1, size), part.first, part.rows)
+    assert (total[0][body] == 1).all()
+    assert float(total.max()) == 1
+
+
 def test_a_mask_of_the_body_holds_its_margin_and_all_where_there_is_no_body() -> None:
     brightest = torch.zeros(9, 8)
     assert planes.body_mask(brightest, 0.3, 2).all()

@@ -50,7 +50,7 @@ Tta = Annotated[bool, Option("--tta", help="Average over flips: a little better,
 MatchNoise = Annotated[bool, Option("--match-noise", help="Make synthesised CT slices as noisy as acquired ones.")]
 Regenerate = Annotated[bool, Option("--regenerate", help="Run acquired slices through the networks too.")]
 Device = Annotated[str, Option("--device", help="auto, cpu, cuda (all GPUs), cuda:0,cuda:1 or mps.")]
-Precision = Annotated[str, Option("--precision", help="auto (bf16 where the processor has it), fp32, bf16 or fp16.")]
+Precision = Annotated[str, Option("--precision", help="auto (half where the hardware has it), fp32, bf16 or fp16.")]
 BatchSize = Annotated[str, Option("--batch-size", help="Slices at once; auto fits the device.")]
 MaxMemory = Annotated[str | None, Option("--max-memory", help="Most memory to use, e.g. 4GB; the rest goes to TMPDIR.")]
 NoSkipAir = Annotated[bool, Option("--no-skip-air", help="Run the networks on the air around the patient too.")]

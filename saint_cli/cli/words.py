@@ -107,7 +107,7 @@ MEMORY_UNITS = {"TB": 10**12, "T": 10**12, "GB": 10**9, "G": 10**9, "MB": 10**6,
 
 
 def memory(word: str | None) -> int | None:
-    """``4GB``, ``4G`` or ``800MB`` in bytes."""
+    """``4GB``, ``4G``, ``800MB`` or ``1TB`` in bytes."""
     if word is None:
         return None
     for unit, size in MEMORY_UNITS.items():

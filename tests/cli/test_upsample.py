@@ -243,7 +243,7 @@ def test_one_volume_of_a_4d_file_is_upsampled(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_refused_before_anything_is_computed(thick: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.nii"
-    result = run("upsample", thick, "--factor", 2, "--max-memory", "100MB", "-o", out)
+    result = run("upsample", thick, "--factor", 2, "--max-memory", "100MB", "--device", "cpu", "-o", out)
     assert result.exit_code == 2
     assert "--max-memory 100 MB is too little for this scan, which needs about 425 MB" in result.stderr
     assert not out.exists()
