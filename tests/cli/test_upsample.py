@@ -245,7 +245,8 @@ def test_too_little_memory_is_refused_before_anything_is_computed(thick: Path, t
     out = tmp_path / "out.nii"
     result = run("upsample", thick, "--factor", 2, "--max-memory", "100MB", "--device", "cpu", "-o", out)
     assert result.exit_code == 2
-    assert "--max-memory 100 MB is too little for this scan, which needs about 425 MB" in result.stderr
+    assert "--max-memory 100 MB is too little for this scan, which needs about " in result.stderr
+    assert "networks at work" in result.stderr
     assert not out.exists()
 
 
