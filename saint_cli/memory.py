@@ -22,6 +22,9 @@ PROCESS_BYTES = 300_000_000
 
 NETWORK_BYTES_PER_VOXEL = 4
 
+ROUNDED_UP = 1.005
+"""So that three digits of what a job needs are never less than that."""
+
 ZEROS_BYTES = 4_000_000
 """Zeros written at once where a file's blocks cannot be had otherwise."""
 
@@ -95,8 +98,8 @@ def residual_bytes(
     network = NETWORK_BYTES_PER_VOXEL * read_voxels
     needed = read_bytes + written_bytes + network + work_bytes
     parts = (
-        f"{_gb(needed)} (input {_gb(read_bytes)}, output {_gb(written_bytes)}, what the networks see {_gb(network)}, "
-        f"networks at work {_gb(work_bytes)})"
+        f"{_gb(ROUNDED_UP * needed)} (input {_gb(read_bytes)}, output {_gb(written_bytes)}, "
+        f"what the networks see {_gb(network)}, networks at work {_gb(work_bytes)})"
     )
     if allowed is not None and allowed < needed:
         raise UsageError(

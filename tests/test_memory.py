@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_job_that_needs_more_than_is_allowed_is_refused_with_the_numbers() -> None:
-    with pytest.raises(UsageError, match=r"--max-memory 1\.00 GB .* about 1\.43 GB \(input 105 MB, output 418 MB"):
+    with pytest.raises(UsageError, match=r"--max-memory 1\.00 GB .* about 1\.44 GB \(input 105 MB, output 418 MB"):
         memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, 700 * MB, 1000 * MB)
 
 
@@ -25,7 +25,7 @@ def test_a_job_that_needs_more_than_the_machine_has_is_refused_with_the_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 600 * MB)
-    with pytest.raises(UsageError, match=r"1\.43 GB .*600 MB are free"):
+    with pytest.raises(UsageError, match=r"1\.44 GB .*600 MB are free"):
         memory.residual_bytes(105 * MB, 52 * MB, 418 * MB, 700 * MB)
 
 
@@ -202,3 +202,12 @@ print(before - resident_mb())
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such choice")
 def test_memory_between_blocks_in_use_is_given_back() -> None:
     assert 80 < float(subprocess.check_output([sys.executable, "-c", GAPS])) < 120
+
+
+@pytest.mark.parametrize("work", [420_440_000, 1_004_900_000, 999_600_000, 100_400_000])
+def test_the_amount_that_a_refusal_names_is_accepted(work: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: None)
+    with pytest.raises(UsageError) as refused:
+        memory.residual_bytes(0, 0, 0, work, 1)
+    number, unit = str(refused.value).split("about ")[1].split()[:2]
+    assert memory.residual_bytes(0, 0, 0, work, words.memory(number + unit)) >= 0

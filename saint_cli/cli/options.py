@@ -52,7 +52,9 @@ Regenerate = Annotated[bool, Option("--regenerate", help="Run acquired slices th
 Device = Annotated[str, Option("--device", help="auto, cpu, cuda (all GPUs), cuda:0,cuda:1 or mps.")]
 Precision = Annotated[str, Option("--precision", help="auto (half where the hardware has it), fp32, bf16 or fp16.")]
 BatchSize = Annotated[str, Option("--batch-size", help="Slices at once; auto fits the device.")]
-MaxMemory = Annotated[str | None, Option("--max-memory", help="Most memory to use, e.g. 4GB; the rest goes to TMPDIR.")]
+MaxMemory = Annotated[
+    str | None, Option("--max-memory", help="Most memory to use, e.g. 4GB; volumes may lie in TMPDIR.")
+]
 NoSkipAir = Annotated[bool, Option("--no-skip-air", help="Run the networks on the air around the patient too.")]
 Threads = Annotated[int | None, Option("--threads", help="CPU threads; default all cores.")]
 
