@@ -27,6 +27,9 @@ TILT_PIXELS = 0.5
 ORTHOGONAL = 1e-3
 """Largest cosine between the row and column directions of a slice (highdicom's tolerance)."""
 
+NEARLY_ORTHOGONAL = 0.02
+"""Largest cosine that is corrected: directions written with two decimals reach 0.0173."""
+
 SNAP_MM = 0.02
 """How far the last slice may move for a wanted spacing to count as a whole fraction of the acquired one."""
 
@@ -104,7 +107,7 @@ class SliceStack:
 
 def positions_along_normal(positions: np.ndarray, orientation: np.ndarray) -> np.ndarray:
     """(n,) float64 mm: ImagePositionPatient (n, 3) projected on row x column of ImageOrientationPatient (6,)."""
-    row, column = _unit_directions(orientation)
+    row, column = slice_directions(orientation)
     return np.asarray(positions @ np.cross(row, column))
 
 
@@ -123,7 +126,7 @@ def stack_slices(positions: np.ndarray, orientation: np.ndarray, pixel_spacing: 
     Source: DICOM PS3.3 C.7.6.2.1.1.
     """
     _require_stack(len(positions))
-    row, column = _unit_directions(orientation)
+    row, column = slice_directions(orientation)
     along = positions_along_normal(positions, orientation)
     order = np.argsort(along, kind="stable")
     _require_regular(along[order])
@@ -143,15 +146,36 @@ def stack_slices(positions: np.ndarray, orientation: np.ndarray, pixel_spacing: 
     return SliceStack(order, affine, tilt, float(np.abs(offsets @ normal).max()))
 
 
-def _unit_directions(orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def slice_directions(orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit directions of a row and of a column, (3,) each, of ImageOrientationPatient (6,).
+
+    Where their cosine lies between ``ORTHOGONAL`` and ``NEARLY_ORTHOGONAL`` they are turned apart by the same angle
+    until they are perpendicular (the nearest such pair); below they stay as they are.
+
+    Raises:
+        GeometryError: a direction of length zero, or a cosine beyond ``NEARLY_ORTHOGONAL``.
+    """
     row, column = orientation[:3], orientation[3:]
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
     if min(lengths) < 0.5 or not np.isfinite(lengths).all():
         raise GeometryError("ImageOrientationPatient holds a direction of length zero")
     row, column = row / lengths[0], column / lengths[1]
-    if abs(row @ column) > ORTHOGONAL:
-        raise GeometryError(f"rows and columns are not perpendicular (cosine {row @ column:.4f}, limit {ORTHOGONAL})")
-    return row, column
+    between = abs(float(row @ column))
+    if between > NEARLY_ORTHOGONAL:
+        raise GeometryError(
+            f"ImageOrientationPatient: rows not perpendicular to columns (cosine {between:.2g}, "
+            f"limit {NEARLY_ORTHOGONAL})"
+        )
+    if between <= ORTHOGONAL:
+        return row, column
+    along, across = row + column, row - column  # perpendicular to each other
+    along, across = along / np.linalg.norm(along), across / np.linalg.norm(across)
+    return (along + across) / math.sqrt(2), (along - across) / math.sqrt(2)
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine of the angle between two vectors."""
+    return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
 def _require_regular(along: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,10 @@ import numpy as np
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io.checks import value_warnings
 from saint_cli.io.dicom_choice import choose
-from saint_cli.io.dicom_headers import MOSAIC, scan
+from saint_cli.io.dicom_headers import MOSAIC
 from saint_cli.io.dicom_pixels import read_slices, stored_dtype
 from saint_cli.io.dicom_runs import hint, split_runs
+from saint_cli.io.dicom_scan import Scan, scan, shown_counts
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_stacks import Stack, build_stacks
 from saint_cli.io.scaling import unscale
@@ -21,10 +22,14 @@ from saint_cli.volume import Header, Origin, SliceSource, Storage, Volume
 
 @dataclass(frozen=True)
 class Inventory:
-    """The stacks of a folder, how many files were passed over for which reason, and what keeps the files there."""
+    """The stacks of a folder, how many files were skipped for which reason, and what keeps the files there.
+
+    named: the first files for each reason that is a problem.
+    """
 
     stacks: tuple[Stack, ...]
     skipped: Counter[str]
+    named: dict[str, list[str]] = field(default_factory=dict)
     keeper: object = None
 
 
@@ -39,11 +44,12 @@ def list_stacks(path: Path, *, in_runs: bool = False) -> Inventory:
     """
     found = scan(path)
     if not found.slices:
-        raise _nothing(path, found.skipped)
+        raise _nothing(path, found)
     stacks = build_stacks(found.slices)
     if in_runs:
         stacks = [run for stack in stacks for run in split_runs(stack)]
-    return Inventory(tuple(stacks), found.skipped, found.keeper)
+    told = (replace(stack, warnings=(*_header_notes(stack.slices), *stack.warnings)) for stack in stacks)
+    return Inventory(tuple(told), found.skipped, found.named, found.keeper)
 
 
 def read(path: Path, series: str | None = None, volume: int | None = None, *, in_runs: bool = False) -> Volume:
@@ -64,7 +70,7 @@ def read(path: Path, series: str | None = None, volume: int | None = None, *, in
     assert stack.geometry is not None
     voxels, storage = _rescale(_stored(stack.slices), stack.slices)
     if inventory.skipped:
-        told = (*told, f"skipped files: {shown_counts(inventory.skipped)}")
+        told = (*told, f"skipped files: {shown_counts(inventory.skipped, inventory.named)}")
     warnings = (*stack.warnings, *told, *value_warnings(voxels))
     modality = stack.slices[0].modality or None
     padding, odd = _padding(stack.slices)
@@ -73,28 +79,28 @@ def read(path: Path, series: str | None = None, volume: int | None = None, *, in
     return Volume(voxels, stack.geometry.affine_lps, header)
 
 
-def shown_counts(skipped: Counter[str]) -> str:
-    """Counts by reason on one line, the commonest first."""
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items(), key=lambda r: (-r[1], r[0])))
+def _header_notes(slices: Sequence[SliceHeader]) -> list[str]:
+    """What was odd about headers, with the number of slices where it is not all of them."""
+    counts = Counter(note for one in slices for note in one.notes)
+    return [note if n == len(slices) else f"{note} ({n} of {len(slices)} slices)" for note, n in counts.items()]
 
 
-def _nothing(path: Path, skipped: Counter[str]) -> SaintError:
-    if not skipped:
+def _nothing(path: Path, found: Scan) -> SaintError:
+    if not found.skipped:
         return UsageError(f"{path}: the folder holds no files; nothing to interpolate")
-    reasons = set(skipped) - {"not DICOM"}
+    reasons = set(found.skipped) - {"not DICOM"}
+    told = shown_counts(found.skipped, found.named if path.is_dir() else {})
     if reasons == {"colour image"}:
         return UnreadableError(f"{path}: colour image, not a CT/MR volume")
     if MOSAIC in reasons:
         return GeometryError(
-            f"{path}: {skipped[MOSAIC]} {MOSAIC} images, each of many slices tiled in one; convert them to NIfTI with "
-            "dcm2niix first"
+            f"{path}: {found.skipped[MOSAIC]} {MOSAIC} images, each of many slices tiled in one; convert them to "
+            "NIfTI with dcm2niix first"
         )
-    if reasons and reasons <= {"unreadable DICOM", "damaged header", "Modality LUT, not supported"}:
-        return UnreadableError(f"{path}: no readable DICOM slice ({shown_counts(skipped)})")
+    if reasons and reasons <= found.damaged:
+        return UnreadableError(f"{path}: no readable DICOM slice ({told})")
     hint = "; give a NIfTI, NRRD or MHA file by its name" if not reasons else ""
-    return UsageError(
-        f"{path}: nothing to interpolate: no CT, MR or PET slices (skipped: {shown_counts(skipped)}){hint}"
-    )
+    return UsageError(f"{path}: nothing to interpolate: no CT, MR or PET slices (skipped: {told}){hint}")
 
 
 def _stored(slices: Sequence[SliceHeader]) -> np.ndarray:

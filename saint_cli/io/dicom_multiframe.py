@@ -8,6 +8,7 @@ import pydicom
 from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
 from saint_cli.io.dicom_values import (
     Skipped,
+    directions,
     hashable,
     is_phase,
     many,
@@ -72,6 +73,8 @@ def _frame_header(path: Path, data: pydicom.Dataset, frame: _Frame, index: int) 
         raise Skipped("no position, orientation or pixel spacing")
     kinds = next((k for g in FRAME_TYPES if (k := frame.get(g, "FrameType"))), data.get("ImageType"))
     transform = "PixelValueTransformationSequence"
+    turned, note = directions(orientation)
+    pixel = pixel_format(data)
     return SliceHeader(
         path=path,
         frame=index,
@@ -81,21 +84,22 @@ def _frame_header(path: Path, data: pydicom.Dataset, frame: _Frame, index: int) 
         modality=str(data.get("Modality") or ""),
         image_type=tuple(str(kind) for kind in many(kinds)[2:]),
         shape=(int(data.Rows), int(data.Columns)),
-        position=vector(position, 3),
-        orientation=vector(orientation, 6),
+        position=vector(position, 3, "ImagePositionPatient"),
+        orientation=turned,
         pixel_spacing=spacing_pair(spacing),
-        slope=number(frame.get(transform, "RescaleSlope"), 1.0),
-        intercept=number(frame.get(transform, "RescaleIntercept"), 0.0),
-        pixel=pixel_format(data),
+        slope=number(frame.get(transform, "RescaleSlope"), 1.0, "RescaleSlope"),
+        intercept=number(frame.get(transform, "RescaleIntercept"), 0.0, "RescaleIntercept"),
+        pixel=pixel,
         slice_thickness=optional(frame.get("PixelMeasuresSequence", "SliceThickness")),
         spacing_between_slices=optional(frame.get("PixelMeasuresSequence", "SpacingBetweenSlices")),
         instance_number=index + 1,
         series_number=ordinal(data.get("SeriesNumber")),
-        padding=padding_range(data),
+        padding=padding_range(data, pixel),
         is_multiframe=True,
         is_phase=is_phase(data, (*map(str, many(kinds)), str(frame.get(KIND_GROUP, "ComplexImageComponent")))),
         is_derived=[str(kind) for kind in many(kinds)[:1]] == ["DERIVED"],
         volume_keys=tuple(hashable(tuple(_key(frame, name) for name in key)) for key in VOLUME_KEYS),
+        notes=(note,) if note else (),
     )
 
 

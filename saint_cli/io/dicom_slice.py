@@ -29,6 +29,7 @@ class SliceHeader:
     pixel_spacing: mm between rows, mm between columns.
     padding: lowest and highest stored value that means nothing was measured (PixelPaddingValue); None if none is told.
     volume_keys: values of ``VOLUME_KEYS``, in their order; None where absent.
+    notes: what was odd about the header and how it is read.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class SliceHeader:
     is_multiframe: bool = False
     is_phase: bool = False
     is_derived: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def has_instance_uid(self) -> bool:

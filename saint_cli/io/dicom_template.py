@@ -17,7 +17,8 @@ from pydicom.tag import BaseTag
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom_classic import flattened
-from saint_cli.io.dicom_headers import MULTIFRAME_CLASSES
+from saint_cli.io.dicom_class import MULTIFRAME_CLASSES, complete_class
+from saint_cli.io.unzip import open_unpacked
 from saint_cli.volume import SliceSource
 
 TEXT = {"LO", "LT", "SH", "ST", "UC", "UT"}
@@ -61,7 +62,10 @@ LOSSY_METHODS = {
 
 def read_header(path: Path) -> Dataset:
     """Every element of a file before its pixels, parsed on first use; for :func:`load_template`."""
-    return pydicom.dcmread(path, force=True, stop_before_pixels=True)
+    with open_unpacked(path) as file:
+        data = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+    complete_class(data)
+    return data
 
 
 def load_template(source: SliceSource, read: Callable[[Path], Dataset] = read_header) -> Dataset:

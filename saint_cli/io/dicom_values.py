@@ -7,19 +7,36 @@ from typing import Any
 import numpy as np
 import pydicom
 
+from saint_cli import geometry
+from saint_cli.errors import GeometryError
+
 
 class Skipped(Exception):
     """A file that is no slice of a CT or MR volume; the text is the reason it is counted under."""
 
 
+class Damaged(Skipped):
+    """A file that should be a slice but cannot be used; it is named too."""
+
+
 @dataclass(frozen=True)
 class PixelFormat:
-    """How stored values sit in their words (PS3.5 section 8.1.1)."""
+    """How stored values sit in their words (PS3.5 section 8.1.1).
+
+    high_bit: what the header claims; ``stored - 1`` in all but old or faulty files.
+    shift: bits below the stored value; 0 unless the pixels show that they are left-justified (``dicom_bits``).
+    """
 
     allocated: int
     stored: int
     high_bit: int
     signed: bool
+    shift: int = 0
+
+    @property
+    def claimed_shift(self) -> int:
+        """Bits below the stored value if HighBit were right; 0 where that is not possible."""
+        return self.high_bit + 1 - self.stored if self.stored <= self.high_bit < self.allocated else 0
 
 
 def stack_uids(data: pydicom.Dataset) -> tuple[str, str, str]:
@@ -30,26 +47,45 @@ def stack_uids(data: pydicom.Dataset) -> tuple[str, str, str]:
 
 
 def pixel_format(data: pydicom.Dataset) -> PixelFormat:
-    """How this image's stored values sit in their words."""
-    allocated = int(data.BitsAllocated)
-    stored = int(data.get("BitsStored") or allocated)
-    high = data.get("HighBit")
-    high_bit = stored - 1 if high is None else int(high)
-    if allocated not in (8, 16, 32) or not 0 < stored <= high_bit + 1 <= allocated:
-        raise Skipped(f"{allocated}-bit pixels, not supported")
-    return PixelFormat(allocated, stored, high_bit, bool(data.get("PixelRepresentation")))
+    """How this image's stored values sit in their words, taken to start at bit 0 whatever HighBit says.
+
+    GDCM, pydicom and dcm2niix ignore HighBit too. A missing or damaged one is no obstacle.
+
+    Raises:
+        Damaged: words of another size than 8, 16 or 32 bits, or more bits stored than allocated.
+    """
+    allocated = whole(data.get("BitsAllocated"))
+    stored = whole(data.get("BitsStored")) or allocated
+    if not allocated or not stored:
+        raise Damaged("no BitsAllocated")
+    if allocated not in (8, 16, 32):
+        raise Damaged(f"BitsAllocated {allocated}, not supported")
+    if not 0 < stored <= allocated:
+        raise Damaged(f"BitsStored {stored} of BitsAllocated {allocated}, not possible")
+    high = whole(data.get("HighBit"))
+    return PixelFormat(allocated, stored, stored - 1 if high is None else high, bool(data.get("PixelRepresentation")))
 
 
-def padding_range(data: pydicom.Dataset) -> tuple[int, int] | None:
-    """Lowest and highest stored value of padding (PS3.3 C.7.5.1.1.2), whatever sign the elements were read with."""
-    pixel = pixel_format(data)
+def padding_range(data: pydicom.Dataset, pixel: PixelFormat) -> tuple[int, int] | None:
+    """Lowest and highest stored value of padding (PS3.3 C.7.5.1.1.2), whatever sign the elements were read with.
+
+    Of left-justified pixels the elements hold values or whole words.
+    """
     value, limit = (whole(data.get(name)) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     if value is None:
         return None
-    low, high = sorted(_as_stored(v, pixel) for v in (value, value if limit is None else limit))
+    ends = sorted(_as_stored(v, pixel) for v in (value, value if limit is None else limit))
+    if _fits(ends, pixel):
+        return ends[0], ends[1]
+    if pixel.shift and not any(v % (1 << pixel.shift) for v in ends):
+        ends = [v >> pixel.shift for v in ends]
+        return (ends[0], ends[1]) if _fits(ends, pixel) else None
+    return None
+
+
+def _fits(ends: list[int], pixel: PixelFormat) -> bool:
     top = 1 << (pixel.stored - int(pixel.signed))
-    fits = (-top if pixel.signed else 0) <= low and high < top
-    return (low, high) if fits else None
+    return (-top if pixel.signed else 0) <= ends[0] and ends[1] < top
 
 
 def _as_stored(value: int, pixel: PixelFormat) -> int:
@@ -71,21 +107,43 @@ def is_phase(data: pydicom.Dataset, kinds: tuple[str, ...]) -> bool:
     return str(data.get("Modality")) == "MR" and bool({"P", "PHASE", "PHASE MAP"} & {*kinds[2:], component})
 
 
-def vector(values: Any, count: int) -> np.ndarray:
-    """(count,) float64 of a multi-valued element.
+def vector(values: Any, count: int, name: str) -> np.ndarray:
+    """(count,) float64 of the multi-valued element called ``name``.
 
     Raises:
-        Skipped: another number of values, or one that is not finite.
+        Damaged: another number of values, or one that is not finite.
     """
-    found = np.array([float(v) for v in many(values)])
+    try:
+        found = np.array([float(v) for v in many(values)])
+    except (TypeError, ValueError):
+        raise Damaged(f"damaged {name}") from None
     if found.shape != (count,) or not np.isfinite(found).all():
-        raise Skipped("damaged header")
+        raise Damaged(f"damaged {name}")
     return found
+
+
+def directions(values: Any) -> tuple[np.ndarray, str]:
+    """(6,) float64 ImageOrientationPatient, made perpendicular where rounding left it not quite, and a note on that.
+
+    Raises:
+        Damaged: not six finite numbers, a direction of length zero, or rows far from perpendicular to columns.
+    """
+    found = vector(values, 6, "ImageOrientationPatient")
+    try:
+        row, column = geometry.slice_directions(found)
+    except GeometryError as error:
+        raise Damaged(str(error).partition(" (")[0]) from None
+    cosine = abs(geometry.cosine(found[:3], found[3:]))
+    if cosine <= geometry.ORTHOGONAL:
+        return found, ""
+    return np.concatenate([row, column]), (
+        f"rows and columns are not quite perpendicular (cosine {cosine:.2g}); directions corrected"
+    )
 
 
 def spacing_pair(values: Any) -> tuple[float, float]:
     """PixelSpacing: mm between rows, mm between columns; zero is left for the geometry to refuse."""
-    rows, columns = vector(values, 2)
+    rows, columns = vector(values, 2, "PixelSpacing")
     return abs(float(rows)), abs(float(columns))
 
 
@@ -116,11 +174,15 @@ def hashable(value: Any) -> Any:
     return None if value is None else str(value)
 
 
-def number(value: Any, absent: float) -> float:
-    """A number, or ``absent`` where the element is absent or empty; damage raises ValueError."""
-    found = absent if value is None or value == "" else float(value)
-    if not math.isfinite(found):
-        raise ValueError(f"{found} is not finite")
+def number(value: Any, absent: float, name: str) -> float:
+    """The number of the element called ``name``, or ``absent`` where that is absent or empty.
+
+    Raises:
+        Damaged: it is no finite number.
+    """
+    found = optional(absent if value is None or value == "" else value)
+    if found is None:
+        raise Damaged(f"damaged {name}")
     return found
 
 

@@ -1,12 +1,15 @@
-"""A zip file of a study, unpacked for as long as its files are needed."""
+"""Compressed inputs: a zip file of a study, unpacked for as long as its files are needed, and single gzip files."""
 
+import gzip
 import shutil
 import tempfile
 import weakref
 import zipfile
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from saint_cli.errors import UnreadableError
+from saint_cli.io.sniff import is_gzip
 
 MOST_RATIO = 1032
 """DEFLATE cannot shrink data by more than this, so a directory that claims more is false."""
@@ -15,11 +18,24 @@ BLOCK = 1 << 20
 
 
 class TemporaryFolder:
-    """A private folder for temporary files that goes away with the object, or with the process at the latest."""
+    """A private folder for temporary files that goes away with the object, or with the process at the latest.
+
+    names: what the files in it were called where they came from, by their names here.
+    """
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="saint-"))
+        self.names: dict[str, str] = {}
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def open_unpacked(path: Path) -> BinaryIO:
+    """The bytes of a file, those inside it if it is gzip; damage there shows while they are read.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    return cast("BinaryIO", gzip.open(path)) if is_gzip(path) else path.open("rb")
 
 
 def unpacked(path: Path) -> TemporaryFolder:
@@ -36,6 +52,7 @@ def unpacked(path: Path) -> TemporaryFolder:
             members = [m for m in packed.infolist() if not m.is_dir()]
             _check_size(path, members, folder.path)
             for number, member in enumerate(members):
+                folder.names[f"{number:06d}"] = member.filename
                 with packed.open(member) as source, (folder.path / f"{number:06d}").open("xb") as target:
                     shutil.copyfileobj(source, target, BLOCK)
     except UnreadableError:

@@ -1,0 +1,70 @@
+"""A DICOMDIR: the files of a medium that it lists, as they are called where the medium was copied to (PS3.10 8.6)."""
+
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from saint_cli.errors import UnreadableError
+from saint_cli.io.dicom_values import many
+from saint_cli.io.unzip import open_unpacked
+
+KIND = "DICOMDIR"
+"""What a DICOMDIR is counted as."""
+
+ACTIVE = 0xFFFF
+"""RecordInUseFlag of a record that counts."""
+
+
+def read_references(path: Path) -> list[tuple[str, Path | None]]:
+    """What a DICOMDIR lists, in its order: each file as listed, and where it lies; None where it is missing.
+
+    Names are compared without regard to case, a version such as ";1" and a final dot, which media add to them. None
+    that leads out of the folder of the DICOMDIR is followed.
+
+    Raises:
+        UnreadableError: it cannot be read as far as its directory.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with open_unpacked(path) as file:
+                data = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+            records = data.get("DirectoryRecordSequence") or []
+            listed = [parts for record in records if (parts := _parts(record))]
+        except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
+            raise UnreadableError(f"{path}: the DICOMDIR is damaged ({type(error).__name__})") from None
+    contents = lru_cache(maxsize=None)(_contents)
+    return [("/".join(parts), _find(path.absolute().parent, parts, contents)) for parts in listed]
+
+
+def _parts(record: pydicom.Dataset) -> list[str]:
+    """The folders and the file that a record refers to; none where it refers to no file or is not in use."""
+    if int(record.get("RecordInUseFlag", ACTIVE)) == 0:
+        return []
+    joined = "/".join(str(part).strip(" \0") for part in many(record.get("ReferencedFileID")))
+    return [part for part in joined.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _find(folder: Path, parts: list[str], contents: Any) -> Path | None:
+    for part in parts:
+        names: dict[str, str] = contents(folder)
+        name = part if part in names.values() else names.get(_plain(part))
+        if name is None or part == "..":
+            return None
+        folder = folder / name
+    return folder if folder.is_file() else None
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """The names in a folder, by what of them is compared."""
+    try:
+        return {_plain(entry.name): entry.name for entry in sorted(folder.iterdir(), reverse=True)}
+    except OSError:
+        return {}
+
+
+def _plain(name: str) -> str:
+    return name.partition(";")[0].rstrip(".").casefold()

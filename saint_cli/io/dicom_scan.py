@@ -1,0 +1,179 @@
+"""Which files of a folder, a zip file or a DICOMDIR are slices, and which are skipped for what reason."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from saint_cli.errors import UnreadableError
+from saint_cli.io import dicom_directory
+from saint_cli.io.dicom_headers import read_headers
+from saint_cli.io.dicom_slice import SliceHeader
+from saint_cli.io.dicom_values import Damaged, Skipped
+from saint_cli.io.partial import is_ours
+from saint_cli.io.sniff import Format, sniff
+from saint_cli.io.unzip import TemporaryFolder, unpacked
+
+ARCHIVE = "archive, not unpacked"
+
+NOT_LISTED = "listed in DICOMDIR but missing"
+
+BROKEN_LINK = "broken link"
+
+NAMES_SHOWN = 3
+"""Files named for one reason; the others are counted."""
+
+
+@dataclass
+class Scan:
+    """What a folder holds: its slices, and what else.
+
+    skipped: how many other files for which reason. named: the first of them for each reason that is a problem, as
+    paths below the folder. damaged: the reasons for which files are skipped that should be slices.
+    keeper: what keeps the files of a zip where they are.
+    """
+
+    slices: list[SliceHeader] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    named: dict[str, list[str]] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+    keeper: object = None
+
+    def skip(self, reason: str, name: str | None = None) -> None:
+        """Count a file that is skipped; with ``name`` as one of those that are named."""
+        self.skipped[reason] += 1
+        if name is not None:
+            names = self.named.setdefault(reason, [])
+            if len(names) < NAMES_SHOWN:
+                names.append(name)
+
+
+def scan(path: Path) -> Scan:
+    """Read the headers of every file below a folder, in a zip file, that a DICOMDIR lists, or of one file.
+
+    Raises:
+        UnreadableError: ``path`` is missing or cannot be listed.
+    """
+    if not path.exists():
+        raise UnreadableError(f"{path}: no such file or folder")
+    found = Scan()
+    if path.is_dir():
+        _add_folder(path, found)
+    elif sniff(path) is Format.ZIP:
+        folder = unpacked(path)
+        _add_folder(folder.path, found, folder)
+        found.keeper = folder
+    elif _add(path, found, path.name) == dicom_directory.KIND:
+        _add_directory(path, found)
+    return found
+
+
+def _add_directory(path: Path, found: Scan) -> None:
+    """The files that a DICOMDIR lists; its folder, where it lists none or none of them is there."""
+    listed = dicom_directory.read_references(path)
+    there = [file for _, file in listed if file is not None]
+    if not there:
+        found.skipped.clear()
+        _add_folder(path.absolute().parent, found)
+    for name, file in listed:
+        if file is None:
+            found.skip(NOT_LISTED, name)
+            found.damaged.add(NOT_LISTED)
+    for file in dict.fromkeys(there):
+        _add(file, found, file.relative_to(path.absolute().parent).as_posix())
+
+
+def _add_folder(folder: Path, found: Scan, packed: TemporaryFolder | None = None) -> None:
+    """Every file below a folder, named as it is there or as it was called in its zip file."""
+    for file, reason in _files(folder):
+        name = file.relative_to(folder).as_posix()
+        name = name if packed is None else packed.names.get(name, name)
+        if reason:
+            found.skip(reason, name)
+        else:
+            _add(file, found, name)
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every entry below a folder in sorted order, links followed, no folder entered twice; with why it is no file.
+
+    Raises:
+        UnreadableError: the folder itself cannot be listed.
+    """
+    seen = set()
+    closed: list[OSError] = []
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
+        identity = _identity(root)
+        if identity is None or identity in seen:
+            folders.clear()
+            continue
+        seen.add(identity)
+        folders[:] = sorted(name for name in folders if not is_ours(name))  # of a series that is being written
+        yield from ((Path(root, name), unusable(Path(root, name))) for name in sorted(names))
+    for error in closed:
+        if Path(error.filename) == folder:
+            raise UnreadableError(f"{folder}: cannot be listed ({error.strerror})") from None
+        yield Path(error.filename), f"folder cannot be listed, {(error.strerror or 'error').lower()}"
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        found = Path(folder).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def unusable(path: Path) -> str:
+    """Why a directory entry is no file that could be opened, without opening it; "" if it is one."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return BROKEN_LINK if path.is_symlink() else "file gone since the folder was listed"
+    except OSError as error:
+        return f"cannot be opened, {(error.strerror or type(error).__name__).lower()}"
+    return "" if stat.S_ISREG(mode) else "no regular file (pipe, socket or device)"
+
+
+def _add(path: Path, found: Scan, name: str) -> str | None:
+    """Add the slices of a file to ``found``; returns the reason if it was skipped."""
+    try:
+        slices = read_headers(path)
+    except Damaged as reason:
+        found.skip(str(reason), name)
+        found.damaged.add(str(reason))
+        return str(reason)
+    except Skipped as reason:
+        if str(reason) == "not DICOM" and _is_archive(path):
+            found.skip(ARCHIVE, name)
+        else:
+            found.skip(str(reason))
+        return str(reason)
+    kept = [one for one in slices if "LOCALIZER" not in one.image_type]  # of frames: files were skipped above
+    found.slices.extend(kept)
+    found.skipped += Counter({"localizer frame": len(slices) - len(kept)})
+    return None
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return sniff(path) in (Format.ZIP, Format.ARCHIVE)
+    except UnreadableError:
+        return False
+
+
+def shown_counts(skipped: Counter[str], named: dict[str, list[str]]) -> str:
+    """Counts by reason on one line, the commonest first, with the files that are named."""
+    ordered = sorted(skipped.items(), key=lambda r: (-r[1], r[0]))
+    return ", ".join(f"{count} {shown_reason(reason, count, named)}" for reason, count in ordered)
+
+
+def shown_reason(reason: str, count: int, named: dict[str, list[str]]) -> str:
+    """A reason with the first of the files that it holds for, where they are named."""
+    names = named.get(reason)
+    if not names:
+        return reason
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    return f"{reason} ({', '.join(names)}{more})"

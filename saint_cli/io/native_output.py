@@ -1,0 +1,74 @@
+"""What C and C++ libraries write on stderr by themselves, kept from it; their last line often is the reason."""
+
+import io
+import os
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, BinaryIO, cast
+
+_ONE_AT_A_TIME = threading.RLock()
+"""File descriptors are those of the whole process."""
+
+STDERR = 2
+
+LONGEST = 1 << 16
+"""Bytes kept of what was written: its end."""
+
+
+@contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """Catch what is written on file descriptor 2; the list has its lines once the block has ended.
+
+    ``sys.stderr`` writes on a copy of the descriptor meanwhile, so that what Python prints in other threads is seen
+    at once. Without a stderr, nothing is caught.
+    """
+    lines: list[str] = []
+    with _ONE_AT_A_TIME:
+        try:
+            real = os.dup(STDERR)
+        except OSError:
+            yield lines
+            return
+        with tempfile.TemporaryFile(buffering=0) as kept:
+            before, copy = sys.stderr, _stream(real)
+            try:
+                os.dup2(kept.fileno(), STDERR)
+                if _is_stderr(before):
+                    sys.stderr = copy
+                yield lines
+            finally:
+                if sys.stderr is copy:
+                    sys.stderr = before
+                os.dup2(real, STDERR)
+                lines += _lines(kept)
+
+
+def _stream(descriptor: int) -> io.TextIOWrapper:
+    """A text stream on a descriptor, like ``sys.stderr``; the descriptor is closed when nobody holds the stream."""
+    encoding, errors = getattr(sys.stderr, "encoding", None), getattr(sys.stderr, "errors", None)
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    stream = io.TextIOWrapper(cast("BinaryIO", raw), encoding or "utf-8", errors, write_through=True)
+    weakref.finalize(stream, os.close, descriptor)
+    return stream
+
+
+def _is_stderr(stream: object) -> bool:
+    """Whether a stream of Python's writes on descriptor 2; what it holds back is written out."""
+    try:
+        if not isinstance(stream, io.TextIOWrapper) or stream.fileno() != STDERR:
+            return False
+        stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _lines(kept: IO[bytes]) -> list[str]:
+    size = kept.seek(0, os.SEEK_END)
+    kept.seek(max(0, size - LONGEST))
+    text = kept.read(LONGEST).decode("utf-8", "replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
