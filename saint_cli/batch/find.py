@@ -1,7 +1,7 @@
 """Which stacks lie in files and folders, from their headers alone."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +13,17 @@ from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo, urls
-from saint_cli.io.sniff import ENDINGS, Format, sniff
+from saint_cli.io.entries import identity, unusable
+from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, shown_reason
+from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS, Format, sniff
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
 
 Template = Callable[[Mapping[str, str]], Job]
 """Makes a job without source and target of the options in which a scan differs from the command line."""
+
+NO_IMAGE = "not an image"
+"""Why most files are passed over."""
 
 
 @dataclass(frozen=True)
@@ -98,42 +103,57 @@ def _units(root: Path, rules: Rules, ignored: Counter[str]) -> Iterator[Path]:
         return
     owned: list[str] = []
     seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        stat = Path(folder).stat()
-        if (stat.st_dev, stat.st_ino) in seen or rules.holds(folder):
+    problems: dict[str, list[str]] = defaultdict(list)  # of DICOM units, those who read their headers tell
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=lambda e: _note_closed(e, problems)):
+        key = identity(Path(folder))
+        if key is None or key in seen or rules.holds(folder):
             folders.clear()
             continue
-        seen.add((stat.st_dev, stat.st_ino))
+        seen.add(key)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        kinds = {name: _kind(Path(folder, name)) for name in sorted(names) if not name.startswith(".")}
         dicom = any(folder.startswith(other) for other in owned)
-        for name in sorted(name for name in names if not name.startswith(".")):
-            kind = _kind(Path(folder, name))
-            if kind == "DICOM" and not dicom:
-                dicom = True
-                owned.append(os.path.join(folder, ""))  # noqa: PTH118 - with a separator at its end
-                yield Path(folder)
-            elif kind == "file":
+        if not dicom and "DICOM" in kinds.values():
+            dicom = True
+            owned.append(os.path.join(folder, ""))  # noqa: PTH118 - with a separator at its end
+            yield Path(folder)
+        for name, kind in kinds.items():
+            if kind == "file":
                 yield Path(folder, name)
-            elif kind not in ("DICOM", "part"):
+            elif kind in (NO_IMAGE, ARCHIVE):
                 ignored[kind] += 1
+            elif kind not in ("DICOM", "part") and not dicom:
+                problems[kind].append(Path(folder, name).relative_to(root).as_posix())
+    for reason, places in problems.items():
+        ignored[shown_reason(reason, len(places), {reason: places[:NAMES_SHOWN]})] += len(places)
+
+
+def _note_closed(error: OSError, problems: dict[str, list[str]]) -> None:
+    problems[f"folder cannot be listed, {(error.strerror or 'error').lower()}"].append(Path(error.filename).name)
 
 
 def _kind(path: Path) -> str:
-    """``DICOM``, ``file`` for one to describe, ``part`` of another file, or why it is passed over."""
+    """``DICOM``, ``file`` for one to describe, ``part`` of another file, or why it is passed over.
+
+    A name that promises an image is one to describe, even if it cannot be opened, so that it counts as a failure.
+    """
     name = path.name.lower()
+    reason = unusable(path)
     try:
-        form = sniff(path)
-    except UnreadableError:
-        return "file"
-    if form is Format.DICOM:
+        form = Format.UNKNOWN if reason else sniff(path)
+    except UnreadableError as error:
+        form, reason = Format.UNKNOWN, str(error).removeprefix(f"{path}: ")
+    if form is Format.DICOM or (reason and name.endswith(DICOM_ENDINGS)):
         return "DICOM"
     if name.endswith((".img", ".img.gz")) and form is Format.UNKNOWN:
         bare = path.name[: -len(".img.gz" if name.endswith(".gz") else ".img")]
         if any(path.with_name(bare + ending).exists() for ending in (".hdr", ".hdr.gz", ".HDR")):
             return "part"
-    if form in (Format.UNKNOWN, Format.ZIP):
-        return "file" if name.endswith(ENDINGS) else "not an image"
-    return "file"
+    if reason and not name.endswith(ENDINGS):
+        return reason
+    if name.endswith(ENDINGS) or form not in (Format.UNKNOWN, Format.ZIP, Format.ARCHIVE):
+        return "file"
+    return NO_IMAGE if form is Format.UNKNOWN else ARCHIVE
 
 
 def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> None:
@@ -148,10 +168,17 @@ def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> Non
         broken = Scan(name, _tag(unit, root), job, (unit,), error=error)
         found.scans.append(broken)
         return
-    found.ignored.update({reason: count for reason, count in told.skipped.items() if reason != "not DICOM"})
+    count_skipped(told, found)
     for stack, files in zip(told.stacks, told.files, strict=True):
         if is_wanted(stack, job):
             sort_in(_placed(told, stack, files, job, root), stack, rules, found)
+
+
+def count_skipped(told: Description, found: Findings) -> None:
+    """Count the files of a DICOM unit that were skipped, but for those that the search for units counts."""
+    for reason, count in told.skipped.items():
+        if reason not in ("not DICOM", ARCHIVE):
+            found.ignored[shown_reason(reason, count, told.named)] += count
 
 
 def sort_in(one: Scan, stack: StackInfo, rules: Rules, found: Findings) -> None:

@@ -12,17 +12,15 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import PurePosixPath
 
-from saint_cli.batch.find import Findings, Rules, Scan, is_wanted, sort_in, without_ending
+from saint_cli.batch.find import Findings, Rules, Scan, count_skipped, is_wanted, sort_in, without_ending
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
 from saint_cli.errors import SaintError, UsageError
 from saint_cli.io import Description, StackInfo
 from saint_cli.io.remote import ALONE_ENDINGS, Item, Origin
-from saint_cli.io.sniff import ENDINGS
+from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS
 from saint_cli.io.targets import FILE_ENDING
 from saint_cli.jobs import Job
-
-DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 
 VOXELS = (".img", ".img.gz")
 
@@ -123,7 +121,7 @@ def _add(unit: Origin, job: Job, root: Root, looked: tuple[Rules, Seen], found: 
     except SaintError as error:
         found.scans.append(_broken(unit, job, root, error))
         return
-    found.ignored.update({reason: count for reason, count in told.skipped.items() if reason != "not DICOM"})
+    count_skipped(told, found)
     for number, stack in enumerate(told.stacks):
         if is_wanted(stack, job):
             sort_in(_placed(unit, told, number, job, root), stack, rules, found)

@@ -75,7 +75,12 @@ def _described(origin: Origin, *, split_runs: bool) -> dict[str, Any]:
     except SaintError as error:
         return {"error": type(error).__name__, "message": str(error)}
     files = [[file.as_posix() for file in several] for several in told.files]
-    return {"stacks": [asdict(stack) for stack in told.stacks], "skipped": told.skipped, "files": files}
+    return {
+        "stacks": [asdict(stack) for stack in told.stacks],
+        "skipped": told.skipped,
+        "files": files,
+        "named": told.named,
+    }
 
 
 def _description(document: dict[str, Any], origin: Origin) -> Description:
@@ -83,7 +88,7 @@ def _description(document: dict[str, Any], origin: Origin) -> Description:
         raise getattr(errors, document["error"])(str(document["message"]))
     stacks = tuple(StackInfo(**{name: _frozen(value) for name, value in one.items()}) for one in document["stacks"])
     files = tuple(tuple(map(Path, several)) for several in document["files"])
-    return Description(Path(origin.main), stacks, Counter(document["skipped"]), files)
+    return Description(Path(origin.main), stacks, Counter(document["skipped"]), files, document["named"])
 
 
 def _frozen(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from saint_cli import console
 from saint_cli.errors import SaintError
 from saint_cli.io import Description, StackInfo
+from saint_cli.io.skipped import shown_counts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,12 +34,13 @@ def as_document(found: Sequence[tuple[str, Description | SaintError]]) -> list[d
 def _document(path: str, one: Description | SaintError) -> dict[str, Any]:
     if isinstance(one, SaintError):
         told = {"error": str(one), "error_class": type(one).__name__, "exit_code": one.exit_code}
-        return {"path": path, "stacks": [], "skipped": {}, **told}
+        return {"path": path, "stacks": [], "skipped": {}, "skipped_files": {}, **told}
     stacks = [asdict(stack) for stack in one.stacks]
     return {
         "path": path,
         "stacks": stacks,
         "skipped": dict(one.skipped),
+        "skipped_files": one.named,
         "error": None,
         "error_class": None,
         "exit_code": one.exit_code,
@@ -106,9 +108,12 @@ def _notes(one: Description) -> list[tuple[str, str]]:
             notes.append((f"{where}cannot be upsampled: {console.printable(stack.problem)}", "red"))
         notes += [(f"{where}{line}", "") for line in _lines(stack)]
         notes += [(f"{where}warning: {console.printable(line)}", "yellow") for line in stack.warnings]
-    if one.skipped:
-        counts = ", ".join(f"{count} {reason}" for reason, count in one.skipped.most_common())
-        notes.append((f"skipped files: {console.printable(counts)}", "dim"))
+    problems = {reason: count for reason, count in one.skipped.items() if reason in one.named}
+    others = {reason: count for reason, count in one.skipped.items() if reason not in one.named}
+    if problems:
+        notes.append((f"warning: skipped files: {console.printable(shown_counts(problems, one.named))}", "yellow"))
+    if others:
+        notes.append((f"skipped files: {console.printable(shown_counts(others, {}))}", "dim"))
     return notes
 
 

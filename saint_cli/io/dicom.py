@@ -9,14 +9,16 @@ import numpy as np
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io.checks import value_warnings
+from saint_cli.io.dicom_bits import bit_note, settle_bits
 from saint_cli.io.dicom_choice import choose
 from saint_cli.io.dicom_headers import MOSAIC
 from saint_cli.io.dicom_pixels import read_slices, stored_dtype
 from saint_cli.io.dicom_runs import hint, split_runs
-from saint_cli.io.dicom_scan import Scan, scan, shown_counts
+from saint_cli.io.dicom_scan import Scan, scan
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_stacks import Stack, build_stacks
 from saint_cli.io.scaling import unscale
+from saint_cli.io.skipped import shown_counts
 from saint_cli.volume import Header, Origin, SliceSource, Storage, Volume
 
 
@@ -66,22 +68,25 @@ def read(path: Path, series: str | None = None, volume: int | None = None, *, in
     stack, told = choose(path, inventory.stacks, series, volume)
     if stack.problem is not None:
         alone = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
-        raise type(stack.problem)(f"{path}: {stack.problem}{alone}{hint(stack)}")
+        named = {reason: inventory.skipped[reason] for reason in inventory.named}
+        beside = f" (skipped files: {shown_counts(named, inventory.named)})" if named else ""
+        raise type(stack.problem)(f"{path}: {stack.problem}{alone}{hint(stack)}{beside}")
     assert stack.geometry is not None
-    voxels, storage = _rescale(_stored(stack.slices), stack.slices)
+    slices, bits = settle_bits(stack.slices)
+    voxels, storage = _rescale(_stored(slices), slices)
     if inventory.skipped:
         told = (*told, f"skipped files: {shown_counts(inventory.skipped, inventory.named)}")
-    warnings = (*stack.warnings, *told, *value_warnings(voxels))
-    modality = stack.slices[0].modality or None
-    padding, odd = _padding(stack.slices)
-    origin = Origin(tuple(SliceSource(one.path, one.frame) for one in stack.slices), inventory.keeper)
+    warnings = (*stack.warnings, *bits, *told, *value_warnings(voxels))
+    modality = slices[0].modality or None
+    padding, odd = _padding(slices)
+    origin = Origin(tuple(SliceSource(one.path, one.frame) for one in slices), inventory.keeper)
     header = Header(modality, "DICOM", storage, 1, (*warnings, *odd), padding, origin)
     return Volume(voxels, stack.geometry.affine_lps, header)
 
 
 def _header_notes(slices: Sequence[SliceHeader]) -> list[str]:
     """What was odd about headers, with the number of slices where it is not all of them."""
-    counts = Counter(note for one in slices for note in one.notes)
+    counts = Counter(note for one in slices for note in (bit_note(one.pixel), *one.notes) if note)
     return [note if n == len(slices) else f"{note} ({n} of {len(slices)} slices)" for note, n in counts.items()]
 
 

@@ -15,20 +15,13 @@ from pydicom.dataset import FileMetaDataset
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom_headers import read_dataset
 from saint_cli.io.dicom_slice import SliceHeader
-from saint_cli.io.dicom_values import PixelFormat
+from saint_cli.io.dicom_syntax import NATIVE, syntax_name, transfer_syntax, unsupported
+from saint_cli.io.dicom_values import PixelFormat, Skipped
+from saint_cli.io.native_output import captured_stderr
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
-NATIVE = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-    uid.RLELossless,
-)
-"""Transfer syntaxes that pydicom decodes without plugins."""
-
-PIXEL_ELEMENTS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames")
+PIXEL_ELEMENTS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "NumberOfFrames")
 
 
 def stored_dtype(pixel: PixelFormat) -> np.dtype:
@@ -53,59 +46,103 @@ def read_frames(header: SliceHeader) -> np.ndarray:
     Raises:
         UnreadableError: the pixel data are truncated, corrupt, or of a syntax that no decoder here knows.
     """
-    data, _ = read_dataset(header.path, pixels=True)
-    syntax = _transfer_syntax(data)
+    return place_bits(read_words(header), header.pixel)
+
+
+def read_words(header: SliceHeader) -> np.ndarray:
+    """The words that hold the stored values, [frame, row, column], as the file has them; errors as ``read_frames``."""
     try:
-        raw = _decode_native(data) if syntax in NATIVE else _decode_gdcm(data, syntax)
-    except UnreadableError:
-        raise
-    except Exception as error:  # decoders raise whatever a damaged stream leads them to
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise UnreadableError(f"{header.path}: pixel data are truncated or corrupt ({reason[0][:160]})") from None
+        data, _ = read_dataset(header.path, pixels=True)
+    except Skipped as reason:
+        raise UnreadableError(f"{header.path}: changed since it was read ({reason})") from None
+    syntax = transfer_syntax(data)
+    raw = _decoded(header, data, syntax)
     frames = raw.reshape(-1, *raw.shape[-2:])  # [frame, row, column]
     if frames.shape[1:] != header.shape:
         raise UnreadableError(f"{header.path}: pixel data are {frames.shape[1:]}, the header says {header.shape}")
-    return place_bits(frames, header.pixel)
+    if header.frame >= len(frames):
+        raise UnreadableError(
+            f"{header.path}: pixel data hold {len(frames)} frames, not {header.frame + 1}"
+        )
+    return frames
 
 
-def place_bits(raw: np.ndarray, pixel: PixelFormat) -> np.ndarray:
-    """Stored values of raw words: the bits below and above them cleared, the sign extended (PS3.5 section 8.1.1)."""
+def _decoded(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
+    """The one door to all decoders."""
+    _check_syntax(header.path, data, syntax)
+    try:
+        if syntax in NATIVE:
+            _check_length(header.path, data)
+        with captured_stderr() as lines:
+            is_pydicom = syntax in NATIVE or syntax == uid.RLELossless
+            return _decode_pydicom(data, syntax) if is_pydicom else _decode_gdcm(data, syntax, header.pixel)
+    except UnreadableError:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged stream leads them to
+        reason = (lines or str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise UnreadableError(
+            f"{header.path}: pixel data ({syntax_name(syntax)}) are truncated or corrupt ({reason[:160]})"
+        ) from None
+
+
+def _check_syntax(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> None:
+    """Refuse pixels that are not what the transfer syntax says."""
+    reason = unsupported(syntax)
+    if reason:
+        raise UnreadableError(f"{path}: {reason}")
+    if "PixelData" not in data:
+        raise UnreadableError(f"{path}: no pixel data")
+    packed = data["PixelData"].is_undefined_length
+    if packed and syntax in NATIVE:
+        raise UnreadableError(
+            f"{path}: pixel data are encapsulated (compressed), but the transfer syntax is {syntax_name(syntax)}; "
+            "export the file again"
+        )
+    if not packed and syntax not in NATIVE:
+        raise UnreadableError(
+            f"{path}: pixel data are not encapsulated, but the transfer syntax is {syntax_name(syntax)}; "
+            "export the file again"
+        )
+
+
+def _check_length(path: Path, data: pydicom.Dataset) -> None:
+    words = int(data.Rows) * int(data.Columns) * int(data.get("NumberOfFrames") or 1)
+    need, got = words * int(data.BitsAllocated) // 8, len(data.PixelData or b"")
+    if got < need:
+        raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {got}")
+
+
+def place_bits(words: np.ndarray, pixel: PixelFormat) -> np.ndarray:
+    """Stored values of words: other bits cleared, the sign extended (PS3.5 section 8.1.1)."""
     dtype = stored_dtype(pixel)
-    low, unused = pixel.high_bit + 1 - pixel.stored, pixel.allocated - pixel.stored
+    unused = pixel.allocated - pixel.stored
     if not unused:
-        return raw.astype(dtype, copy=False)
-    words = raw.astype(np.dtype(f"u{pixel.allocated // 8}"), copy=False)
-    lifted = np.left_shift(words, words.dtype.type(unused - low))
+        return words.astype(dtype, copy=False)
+    plain = words.astype(np.dtype(f"u{pixel.allocated // 8}"), copy=False)
+    lifted = np.left_shift(plain, plain.dtype.type(unused - pixel.shift))
     return np.asarray(np.right_shift(lifted.view(dtype), dtype.type(unused)))
 
 
-def _transfer_syntax(data: pydicom.Dataset) -> uid.UID:
-    """The declared transfer syntax, or the one by which the elements of a file without meta header were read."""
-    declared = (getattr(data, "file_meta", None) or {}).get("TransferSyntaxUID")
-    if declared:
-        return uid.UID(declared)
-    implicit, little = data.original_encoding
-    if implicit:
-        return uid.ImplicitVRLittleEndian
-    return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
-
-
-def _decode_native(data: pydicom.Dataset) -> np.ndarray:
+def _decode_pydicom(data: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
+    """Whole words, whatever BitsStored says: pydicom would clear the bits above it."""
     if not getattr(data, "file_meta", None):
         data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = _transfer_syntax(data)
+    data.file_meta.TransferSyntaxUID = syntax
     data.PhotometricInterpretation = "MONOCHROME2"
+    data.BitsStored, data.HighBit = data.BitsAllocated, data.BitsAllocated - 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.asarray(data.pixel_array)
 
 
-def _decode_gdcm(data: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
+def _decode_gdcm(data: pydicom.Dataset, syntax: uid.UID, pixel: PixelFormat) -> np.ndarray:
     """Decode a copy that holds the pixels alone: nothing is left that GDCM would rescale, invert or overlay."""
     bare = pydicom.Dataset()
     for name in PIXEL_ELEMENTS:
         if name in data:
             bare[name] = data[name]
+    bare.BitsStored = pixel.stored + pixel.claimed_shift
+    bare.HighBit = bare.BitsStored - 1
     bare.SamplesPerPixel = 1
     bare.PhotometricInterpretation = "MONOCHROME2"
     bare.SOPClassUID = uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage

@@ -1,7 +1,6 @@
 """Which files of a folder, a zip file or a DICOMDIR are slices, and which are skipped for what reason."""
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,18 +11,13 @@ from saint_cli.io import dicom_directory
 from saint_cli.io.dicom_headers import read_headers
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_values import Damaged, Skipped
+from saint_cli.io.entries import NO_FILE, identity, unusable
 from saint_cli.io.partial import is_ours
+from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN
 from saint_cli.io.sniff import Format, sniff
 from saint_cli.io.unzip import TemporaryFolder, unpacked
 
-ARCHIVE = "archive, not unpacked"
-
 NOT_LISTED = "listed in DICOMDIR but missing"
-
-BROKEN_LINK = "broken link"
-
-NAMES_SHOWN = 3
-"""Files named for one reason; the others are counted."""
 
 
 @dataclass
@@ -92,6 +86,7 @@ def _add_folder(folder: Path, found: Scan, packed: TemporaryFolder | None = None
         name = name if packed is None else packed.names.get(name, name)
         if reason:
             found.skip(reason, name)
+            found.damaged |= {reason} - {NO_FILE}
         else:
             _add(file, found, name)
 
@@ -105,36 +100,17 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     seen = set()
     closed: list[OSError] = []
     for root, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
-        identity = _identity(root)
-        if identity is None or identity in seen:
+        key = identity(Path(root))
+        if key is None or key in seen:
             folders.clear()
             continue
-        seen.add(identity)
+        seen.add(key)
         folders[:] = sorted(name for name in folders if not is_ours(name))  # of a series that is being written
         yield from ((Path(root, name), unusable(Path(root, name))) for name in sorted(names))
     for error in closed:
         if Path(error.filename) == folder:
             raise UnreadableError(f"{folder}: cannot be listed ({error.strerror})") from None
         yield Path(error.filename), f"folder cannot be listed, {(error.strerror or 'error').lower()}"
-
-
-def _identity(folder: str) -> tuple[int, int] | None:
-    try:
-        found = Path(folder).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def unusable(path: Path) -> str:
-    """Why a directory entry is no file that could be opened, without opening it; "" if it is one."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return BROKEN_LINK if path.is_symlink() else "file gone since the folder was listed"
-    except OSError as error:
-        return f"cannot be opened, {(error.strerror or type(error).__name__).lower()}"
-    return "" if stat.S_ISREG(mode) else "no regular file (pipe, socket or device)"
 
 
 def _add(path: Path, found: Scan, name: str) -> str | None:
@@ -162,18 +138,3 @@ def _is_archive(path: Path) -> bool:
         return sniff(path) in (Format.ZIP, Format.ARCHIVE)
     except UnreadableError:
         return False
-
-
-def shown_counts(skipped: Counter[str], named: dict[str, list[str]]) -> str:
-    """Counts by reason on one line, the commonest first, with the files that are named."""
-    ordered = sorted(skipped.items(), key=lambda r: (-r[1], r[0]))
-    return ", ".join(f"{count} {shown_reason(reason, count, named)}" for reason, count in ordered)
-
-
-def shown_reason(reason: str, count: int, named: dict[str, list[str]]) -> str:
-    """A reason with the first of the files that it holds for, where they are named."""
-    names = named.get(reason)
-    if not names:
-        return reason
-    more = f" and {count - len(names)} more" if count > len(names) else ""
-    return f"{reason} ({', '.join(names)}{more})"

@@ -16,8 +16,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from saint_cli.errors import UnreadableError
-from saint_cli.io.dicom_classic import flattened
 from saint_cli.io.dicom_class import MULTIFRAME_CLASSES, complete_class
+from saint_cli.io.dicom_classic import flattened
 from saint_cli.io.unzip import open_unpacked
 from saint_cli.volume import SliceSource
 

@@ -18,6 +18,7 @@ import saint_cli
 from saint_cli.errors import OutputError, SaintError, UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.io.atomic import complete_or_absent_folder
+from saint_cli.io.dicom_bits import settle_bits
 from saint_cli.io.dicom_classic import CLASSIC
 from saint_cli.io.dicom_derived import DerivedSeries, decimals, derive
 from saint_cli.io.dicom_headers import PADDING, reread
@@ -47,7 +48,7 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
     """
     check_source(volume, folder)
     assert volume.header.origin is not None
-    acquired = tuple(reread(volume.header.origin.slices))
+    acquired, _ = settle_bits(reread(volume.header.origin.slices))
     if volume.header.derivation is None:
         grid = SliceGrid(2, len(acquired), 1.0, len(acquired))
         derivation = Derivation(grid, "none", "")

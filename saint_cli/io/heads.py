@@ -36,7 +36,7 @@ def describe_remote(origin: Origin, *, phi: bool = False, split_runs: bool = Fal
         told = describe(folder / origin.main, phi=phi, split_runs=split_runs)
         stacks = (replace(s, problem=s.problem and plain(s.problem, folder, origin)) for s in told.stacks)
         files = tuple(tuple(file.relative_to(folder) for file in several) for several in told.files)
-        return Description(Path(origin.main), tuple(stacks), told.skipped, files)
+        return Description(Path(origin.main), tuple(stacks), told.skipped, files, told.named)
 
 
 @contextmanager

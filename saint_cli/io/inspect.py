@@ -77,12 +77,16 @@ class StackInfo:
 
 @dataclass(frozen=True)
 class Description:
-    """The volumes a path holds, how many of its files were passed over for which reason, and each volume's files."""
+    """The volumes a path holds, how many of its files were skipped for which reason, and each volume's files.
+
+    named: the first of the skipped files for each reason that is a problem.
+    """
 
     path: Path
     stacks: tuple[StackInfo, ...]
     skipped: Counter[str] = field(default_factory=Counter)
     files: tuple[tuple[Path, ...], ...] = ()
+    named: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -113,7 +117,7 @@ def describe(path: Path, *, phi: bool = False, split_runs: bool = False) -> Desc
         )
         packed = None if inventory.keeper is None else (path,)
         files = (packed or tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks)
-        return Description(path, stacks, inventory.skipped, tuple(files))
+        return Description(path, stacks, inventory.skipped, tuple(files), inventory.named)
     files_of_one: tuple[Path, ...] = (path,)
     try:
         info, files_of_one = _of_nifti(path) if form is Format.NIFTI else _of_itk(path, form)

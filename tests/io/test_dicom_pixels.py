@@ -78,7 +78,8 @@ def test_bits_outside_the_stored_range_are_cleared_and_the_sign_extended() -> No
     np.testing.assert_array_equal(place_bits(raw, PixelFormat(16, 12, 11, False)), [[0x123, 0xFFF, 0x800, 0x7FF]])
     np.testing.assert_array_equal(place_bits(raw, PixelFormat(16, 12, 11, True)), [[0x123, -1, -2048, 2047]])
     shifted = np.array([[0x1234]], dtype=np.uint16)
-    np.testing.assert_array_equal(place_bits(shifted, PixelFormat(16, 12, 15, False)), [[0x123]])
+    np.testing.assert_array_equal(place_bits(shifted, PixelFormat(16, 12, 15, False, 4)), [[0x123]])
+    np.testing.assert_array_equal(place_bits(shifted, PixelFormat(16, 12, 15, False)), [[0x234]])
 
 
 def test_a_damaged_slope_is_never_taken_for_one(tmp_path: Path) -> None:

@@ -1,0 +1,24 @@
+"""Files that were skipped, as they are told: counts by reason, with the first files where the reason is a problem."""
+
+from collections.abc import Mapping, Sequence
+
+ARCHIVE = "archive, not unpacked"
+"""Reason of a zip or another archive inside a folder: it may well be another study."""
+
+NAMES_SHOWN = 3
+"""Files named for one reason; the others are counted."""
+
+
+def shown_counts(skipped: Mapping[str, int], named: Mapping[str, Sequence[str]]) -> str:
+    """Counts by reason on one line, the commonest first, with the files that are named."""
+    ordered = sorted(skipped.items(), key=lambda r: (-r[1], r[0]))
+    return ", ".join(f"{count} {shown_reason(reason, count, named)}" for reason, count in ordered)
+
+
+def shown_reason(reason: str, count: int, named: Mapping[str, Sequence[str]]) -> str:
+    """A reason with the first of the files that it holds for, where they are named."""
+    names = named.get(reason)
+    if not names:
+        return reason
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    return f"{reason} ({', '.join(names)}{more})"
