@@ -158,12 +158,12 @@ def slice_directions(orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     row, column = orientation[:3], orientation[3:]
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
     if min(lengths) < 0.5 or not np.isfinite(lengths).all():
-        raise GeometryError("ImageOrientationPatient holds a direction of length zero")
+        raise GeometryError("a direction of length zero in ImageOrientationPatient")
     row, column = row / lengths[0], column / lengths[1]
     between = abs(float(row @ column))
     if between > NEARLY_ORTHOGONAL:
         raise GeometryError(
-            f"ImageOrientationPatient: rows not perpendicular to columns (cosine {between:.2g}, "
+            f"rows not perpendicular to columns in ImageOrientationPatient (cosine {between:.2g}, "
             f"limit {NEARLY_ORTHOGONAL})"
         )
     if between <= ORTHOGONAL:

@@ -129,7 +129,7 @@ def _units(root: Path, rules: Rules, ignored: Counter[str]) -> Iterator[Path]:
 
 
 def _note_closed(error: OSError, problems: dict[str, list[str]]) -> None:
-    problems[f"folder cannot be listed, {(error.strerror or 'error').lower()}"].append(Path(error.filename).name)
+    problems[f"folder that cannot be listed, {(error.strerror or 'error').lower()}"].append(Path(error.filename).name)
 
 
 def _kind(path: Path) -> str:
@@ -142,7 +142,7 @@ def _kind(path: Path) -> str:
     try:
         form = Format.UNKNOWN if reason else sniff(path)
     except UnreadableError as error:
-        form, reason = Format.UNKNOWN, str(error).removeprefix(f"{path}: ")
+        form, reason = Format.UNKNOWN, f"that {str(error).removeprefix(f'{path}: ')}"
     if form is Format.DICOM or (reason and name.endswith(DICOM_ENDINGS)):
         return "DICOM"
     if name.endswith((".img", ".img.gz")) and form is Format.UNKNOWN:

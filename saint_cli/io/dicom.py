@@ -73,7 +73,11 @@ def read(path: Path, series: str | None = None, volume: int | None = None, *, in
         raise type(stack.problem)(f"{path}: {stack.problem}{alone}{hint(stack)}{beside}")
     assert stack.geometry is not None
     slices, bits = settle_bits(stack.slices)
-    voxels, storage = _rescale(_stored(slices), slices)
+    remarks: list[str] = []
+    voxels, storage = _rescale(_stored(slices, remarks), slices)
+    if remarks:
+        more = f" (and {len(remarks) - 1} more files)" if len(remarks) > 1 else ""
+        bits = (*bits, f"the decoder found pixel data odd, look at the result: {remarks[0]}{more}")
     if inventory.skipped:
         told = (*told, f"skipped files: {shown_counts(inventory.skipped, inventory.named)}")
     warnings = (*stack.warnings, *bits, *told, *value_warnings(voxels))
@@ -108,12 +112,12 @@ def _nothing(path: Path, found: Scan) -> SaintError:
     return UsageError(f"{path}: nothing to interpolate: no CT, MR or PET slices (skipped: {told}){hint}")
 
 
-def _stored(slices: Sequence[SliceHeader]) -> np.ndarray:
+def _stored(slices: Sequence[SliceHeader], remarks: list[str]) -> np.ndarray:
     """Stored values [x, y, z] of slices in order, in the smallest type that holds those of every slice."""
     rows, columns = slices[0].shape
     dtype = np.result_type(*{stored_dtype(s.pixel) for s in slices})
     stored = np.empty((columns, rows, len(slices)), dtype=dtype, order="F")
-    for index, plane in read_slices(slices):
+    for index, plane in read_slices(slices, remarks):
         stored[:, :, index] = plane.T  # [row, column] -> [x, y]
     return stored
 

@@ -15,6 +15,7 @@ from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
 from saint_cli.io.dicom_syntax import transfer_syntax, unsupported
 from saint_cli.io.dicom_values import (
     Damaged,
+    Incomplete,
     Skipped,
     directions,
     hashable,
@@ -96,9 +97,9 @@ def _unopened(path: Path) -> str:
         with path.open("rb"):
             return ""
     except FileNotFoundError:
-        return "file gone since the folder was listed"
+        return "gone since the folder was listed"
     except OSError as error:
-        return f"cannot be opened, {(error.strerror or type(error).__name__).lower()}"
+        return f"that cannot be opened, {(error.strerror or type(error).__name__).lower()}"
 
 
 def _image_slices(path: Path, data: pydicom.Dataset, *, has_pixels: bool) -> list[SliceHeader]:
@@ -108,14 +109,14 @@ def _image_slices(path: Path, data: pydicom.Dataset, *, has_pixels: bool) -> lis
         raise Skipped(class_name(sop_class))
     reason = unsupported(transfer_syntax(data))
     if reason:
-        raise Damaged(reason)
+        raise Damaged(f"in {reason}")
     if not has_pixels or not data.get("Rows") or not data.get("Columns"):
-        raise Skipped("no pixel data")
+        raise Incomplete("no pixel data")
     _check_kind(data)
     if sop_class in MULTIFRAME_CLASSES:
         found = frame_headers(path, data)
     elif int(data.get("NumberOfFrames") or 1) != 1:
-        raise Skipped("multi-frame without positions")
+        raise Incomplete("multi-frame without positions")
     else:
         found = [slice_header(path, data)]
     return [replace(one, notes=(note, *one.notes)) for one in found] if note else found
@@ -130,7 +131,7 @@ def _check_kind(data: pydicom.Dataset) -> None:
     if "MOSAIC" in many(data.get("ImageType")):
         raise Skipped(MOSAIC)
     if "ModalityLUTSequence" in data:
-        raise Damaged("Modality LUT, not supported")
+        raise Damaged("with a Modality LUT, not supported")
 
 
 def reread(sources: Sequence[SliceSource]) -> list[SliceHeader]:
@@ -172,7 +173,7 @@ def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, 
         except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
             raise UnreadableError(f"{path}: not readable as DICOM ({type(error).__name__})") from None
     if following[:4] in FLOATING:
-        raise Damaged("floating-point pixel data, not supported")
+        raise Damaged("with floating-point pixel data, not supported")
     return data, len(following) > 8 or transfer_syntax(data) == uid.DeflatedExplicitVRLittleEndian
 
 
@@ -184,7 +185,7 @@ def _parse(data: pydicom.Dataset) -> None:
             data[tag]
         except Exception:  # as above
             if name not in INFORMATIVE:
-                raise Damaged(f"damaged {name or 'header'}") from None
+                raise Damaged(f"with damaged {name or 'header'}") from None
             del data[tag]
 
 
@@ -198,7 +199,7 @@ def slice_header(path: Path, data: pydicom.Dataset) -> SliceHeader:
     if "LOCALIZER" in kinds:
         raise Skipped("localizer")
     if not all(data.get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")):
-        raise Skipped("no position, orientation or pixel spacing")
+        raise Incomplete("no position, orientation or pixel spacing")
     orientation, note = directions(data.ImageOrientationPatient)
     pixel = pixel_format(data)
     return SliceHeader(

@@ -7,7 +7,7 @@ import pydicom
 
 from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
 from saint_cli.io.dicom_values import (
-    Skipped,
+    Incomplete,
     directions,
     hashable,
     is_phase,
@@ -54,12 +54,12 @@ def frame_headers(path: Path, data: pydicom.Dataset) -> list[SliceHeader]:
     """The slice headers of a multi-frame image, in the order of its frames.
 
     Raises:
-        Skipped: no functional groups, fewer than NumberOfFrames says, or frames without position or orientation.
+        Incomplete: no functional groups, fewer than NumberOfFrames says, or frames without position or orientation.
     """
     groups = data.get("PerFrameFunctionalGroupsSequence")
     count = int(data.get("NumberOfFrames") or 1)
     if not groups or len(groups) != count:
-        raise Skipped("multi-frame without functional groups for every frame")
+        raise Incomplete("multi-frame without functional groups for every frame")
     shared = data.get("SharedFunctionalGroupsSequence")
     common = shared[0] if shared else pydicom.Dataset()
     return [_frame_header(path, data, _Frame(own, common, data), index) for index, own in enumerate(groups)]
@@ -70,7 +70,7 @@ def _frame_header(path: Path, data: pydicom.Dataset, frame: _Frame, index: int) 
     orientation = frame.get("PlaneOrientationSequence", "ImageOrientationPatient")
     spacing = frame.get("PixelMeasuresSequence", "PixelSpacing")
     if not (position and orientation and spacing):
-        raise Skipped("no position, orientation or pixel spacing")
+        raise Incomplete("no position, orientation or pixel spacing")
     kinds = next((k for g in FRAME_TYPES if (k := frame.get(g, "FrameType"))), data.get("ImageType"))
     transform = "PixelValueTransformationSequence"
     turned, note = directions(orientation)

@@ -1,5 +1,6 @@
 """Pixels of one DICOM slice as stored values: pydicom for native and RLE data, GDCM for every compressed syntax."""
 
+import re
 import tempfile
 import warnings
 from collections import defaultdict
@@ -23,92 +24,94 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 PIXEL_ELEMENTS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "NumberOfFrames")
 
+ITEM = b"\xfe\xff\x00\xe0"
+"""Tag of an item, with which encapsulated pixel data start; of 16-bit pixels it would be 65534 beside 57344."""
+
+SPEAKER = re.compile(r"^(ITK ERROR: )?\w+\(0x[0-9a-f]+\): |^sitk::ERROR: |^ *pydicom: ")
+"""What a decoder's error starts with: who reports it."""
+
 
 def stored_dtype(pixel: PixelFormat) -> np.dtype:
     """The integer type of a slice's stored values."""
     return np.dtype(f"{'i' if pixel.signed else 'u'}{pixel.allocated // 8}")
 
 
-def read_slices(headers: Sequence[SliceHeader]) -> Iterator[tuple[int, np.ndarray]]:
-    """Index and stored values [row, column] of each slice, every file decoded once; errors as for `read_frames`."""
+def read_slices(headers: Sequence[SliceHeader], remarks: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Index and stored values [row, column] of each slice, every file decoded once; as :func:`read_frames`."""
     by_file: dict[Path, list[int]] = defaultdict(list)
     for index, header in enumerate(headers):
         by_file[header.path].append(index)
     for indices in by_file.values():
-        frames = read_frames(headers[indices[0]])
+        frames = read_frames(headers[indices[0]], remarks)
         for index in indices:
             yield index, frames[headers[index].frame]
 
 
-def read_frames(header: SliceHeader) -> np.ndarray:
+def read_frames(header: SliceHeader, remarks: list[str] | None = None) -> np.ndarray:
     """Stored values of every frame of a slice's file, [frame, row, column], masked and sign-extended to BitsStored.
+
+    ``remarks`` takes what a decoder found odd but went on from, with the name of the file.
 
     Raises:
         UnreadableError: the pixel data are truncated, corrupt, or of a syntax that no decoder here knows.
     """
-    return place_bits(read_words(header), header.pixel)
+    return place_bits(read_words(header, remarks), header.pixel)
 
 
-def read_words(header: SliceHeader) -> np.ndarray:
+def read_words(header: SliceHeader, remarks: list[str] | None = None) -> np.ndarray:
     """The words that hold the stored values, [frame, row, column], as the file has them; errors as ``read_frames``."""
     try:
         data, _ = read_dataset(header.path, pixels=True)
     except Skipped as reason:
         raise UnreadableError(f"{header.path}: changed since it was read ({reason})") from None
     syntax = transfer_syntax(data)
-    raw = _decoded(header, data, syntax)
+    raw, lines = _decoded(header, data, syntax)
+    if lines and remarks is not None:
+        remarks.append(f"{header.path.name}: {lines[-1][:160]}")
     frames = raw.reshape(-1, *raw.shape[-2:])  # [frame, row, column]
     if frames.shape[1:] != header.shape:
         raise UnreadableError(f"{header.path}: pixel data are {frames.shape[1:]}, the header says {header.shape}")
     if header.frame >= len(frames):
-        raise UnreadableError(
-            f"{header.path}: pixel data hold {len(frames)} frames, not {header.frame + 1}"
-        )
+        raise UnreadableError(f"{header.path}: pixel data hold {len(frames)} frames, not {header.frame + 1}")
     return frames
 
 
-def _decoded(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
-    """The one door to all decoders."""
-    _check_syntax(header.path, data, syntax)
+def _decoded(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> tuple[np.ndarray, list[str]]:
+    """The pixels, and what the decoder wrote about them; the one door to all decoders."""
+    _check_extent(header.path, data, syntax)
     try:
-        if syntax in NATIVE:
-            _check_length(header.path, data)
         with captured_stderr() as lines:
             is_pydicom = syntax in NATIVE or syntax == uid.RLELossless
-            return _decode_pydicom(data, syntax) if is_pydicom else _decode_gdcm(data, syntax, header.pixel)
+            found = _decode_pydicom(data, syntax) if is_pydicom else _decode_gdcm(data, syntax, header.pixel)
+        return found, lines
     except UnreadableError:
         raise
     except Exception as error:  # decoders raise whatever a damaged stream leads them to
-        reason = (lines or str(error).strip().splitlines() or [type(error).__name__])[-1]
+        told = [line for text in (*lines, str(error)) if (line := text.strip())]
+        reason = SPEAKER.sub("", (told[:-1] or told or [type(error).__name__])[-1].splitlines()[-1])
         raise UnreadableError(
             f"{header.path}: pixel data ({syntax_name(syntax)}) are truncated or corrupt ({reason[:160]})"
         ) from None
 
 
-def _check_syntax(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> None:
-    """Refuse pixels that are not what the transfer syntax says."""
+def _check_extent(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> None:
+    """Refuse pixels that are not what the transfer syntax says, or too few."""
     reason = unsupported(syntax)
     if reason:
         raise UnreadableError(f"{path}: {reason}")
     if "PixelData" not in data:
         raise UnreadableError(f"{path}: no pixel data")
-    packed = data["PixelData"].is_undefined_length
-    if packed and syntax in NATIVE:
+    stored = data.PixelData or b""
+    pixels = int(data.Rows) * int(data.Columns) * int(data.get("NumberOfFrames") or 1)
+    need, got = pixels * int(data.BitsAllocated) // 8, len(stored)
+    is_native = syntax in NATIVE
+    is_packed = data["PixelData"].is_undefined_length or (stored.startswith(ITEM) and (got < need or not is_native))
+    if is_packed == is_native:
         raise UnreadableError(
-            f"{path}: pixel data are encapsulated (compressed), but the transfer syntax is {syntax_name(syntax)}; "
-            "export the file again"
+            f"{path}: pixel data are {'' if is_packed else 'not '}encapsulated, but the transfer syntax is "
+            f"{syntax_name(syntax)}; export the file again"
         )
-    if not packed and syntax not in NATIVE:
-        raise UnreadableError(
-            f"{path}: pixel data are not encapsulated, but the transfer syntax is {syntax_name(syntax)}; "
-            "export the file again"
-        )
-
-
-def _check_length(path: Path, data: pydicom.Dataset) -> None:
-    words = int(data.Rows) * int(data.Columns) * int(data.get("NumberOfFrames") or 1)
-    need, got = words * int(data.BitsAllocated) // 8, len(data.PixelData or b"")
-    if got < need:
+    if is_native and got < need:
         raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {got}")
 
 

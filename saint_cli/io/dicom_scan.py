@@ -10,7 +10,7 @@ from saint_cli.errors import UnreadableError
 from saint_cli.io import dicom_directory
 from saint_cli.io.dicom_headers import read_headers
 from saint_cli.io.dicom_slice import SliceHeader
-from saint_cli.io.dicom_values import Damaged, Skipped
+from saint_cli.io.dicom_values import Skipped
 from saint_cli.io.entries import NO_FILE, identity, unusable
 from saint_cli.io.partial import is_ours
 from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN
@@ -110,23 +110,21 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     for error in closed:
         if Path(error.filename) == folder:
             raise UnreadableError(f"{folder}: cannot be listed ({error.strerror})") from None
-        yield Path(error.filename), f"folder cannot be listed, {(error.strerror or 'error').lower()}"
+        yield Path(error.filename), f"folder that cannot be listed, {(error.strerror or 'error').lower()}"
 
 
 def _add(path: Path, found: Scan, name: str) -> str | None:
     """Add the slices of a file to ``found``; returns the reason if it was skipped."""
     try:
         slices = read_headers(path)
-    except Damaged as reason:
-        found.skip(str(reason), name)
-        found.damaged.add(str(reason))
-        return str(reason)
-    except Skipped as reason:
-        if str(reason) == "not DICOM" and _is_archive(path):
-            found.skip(ARCHIVE, name)
-        else:
-            found.skip(str(reason))
-        return str(reason)
+    except Skipped as skipped:
+        reason, is_named = str(skipped), skipped.is_named
+        if reason == "not DICOM" and _is_archive(path):
+            reason, is_named = ARCHIVE, True
+        found.skip(reason, name if is_named else None)
+        if skipped.is_damage:
+            found.damaged.add(reason)
+        return reason
     kept = [one for one in slices if "LOCALIZER" not in one.image_type]  # of frames: files were skipped above
     found.slices.extend(kept)
     found.skipped += Counter({"localizer frame": len(slices) - len(kept)})

@@ -50,4 +50,4 @@ def unsupported(syntax: uid.UID) -> str:
     """Why pixels in this transfer syntax are not read; "" if they are."""
     if syntax in NATIVE or syntax in COMPRESSED:
         return ""
-    return f"transfer syntax {syntax_name(syntax)} not supported; decompress with gdcmconv --raw or dcmconv"
+    return f"transfer syntax {syntax_name(syntax)} not supported, decompress with gdcmconv --raw or dcmconv"

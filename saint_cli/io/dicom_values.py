@@ -12,11 +12,26 @@ from saint_cli.errors import GeometryError
 
 
 class Skipped(Exception):
-    """A file that is no slice of a CT or MR volume; the text is the reason it is counted under."""
+    """A file that is no slice of a CT or MR volume; the text is the reason it is counted under.
+
+    is_named: whether the file is worth naming. is_damage: whether it should be a slice.
+    """
+
+    is_named = False
+    is_damage = False
+
+
+class Incomplete(Skipped):
+    """An image that lacks what fills or places a slice."""
+
+    is_named = True
 
 
 class Damaged(Skipped):
-    """A file that should be a slice but cannot be used; it is named too."""
+    """A file that should be a slice but cannot be used."""
+
+    is_named = True
+    is_damage = True
 
 
 @dataclass(frozen=True)
@@ -57,11 +72,11 @@ def pixel_format(data: pydicom.Dataset) -> PixelFormat:
     allocated = whole(data.get("BitsAllocated"))
     stored = whole(data.get("BitsStored")) or allocated
     if not allocated or not stored:
-        raise Damaged("no BitsAllocated")
+        raise Damaged("without BitsAllocated")
     if allocated not in (8, 16, 32):
-        raise Damaged(f"BitsAllocated {allocated}, not supported")
+        raise Damaged(f"with BitsAllocated {allocated}, not supported")
     if not 0 < stored <= allocated:
-        raise Damaged(f"BitsStored {stored} of BitsAllocated {allocated}, not possible")
+        raise Damaged(f"with BitsStored {stored} of BitsAllocated {allocated}")
     high = whole(data.get("HighBit"))
     return PixelFormat(allocated, stored, stored - 1 if high is None else high, bool(data.get("PixelRepresentation")))
 
@@ -116,9 +131,9 @@ def vector(values: Any, count: int, name: str) -> np.ndarray:
     try:
         found = np.array([float(v) for v in many(values)])
     except (TypeError, ValueError):
-        raise Damaged(f"damaged {name}") from None
+        raise Damaged(f"with damaged {name}") from None
     if found.shape != (count,) or not np.isfinite(found).all():
-        raise Damaged(f"damaged {name}")
+        raise Damaged(f"with damaged {name}")
     return found
 
 
@@ -132,7 +147,7 @@ def directions(values: Any) -> tuple[np.ndarray, str]:
     try:
         row, column = geometry.slice_directions(found)
     except GeometryError as error:
-        raise Damaged(str(error).partition(" (")[0]) from None
+        raise Damaged(f"with {str(error).partition(' (')[0]}") from None
     cosine = abs(geometry.cosine(found[:3], found[3:]))
     if cosine <= geometry.ORTHOGONAL:
         return found, ""
@@ -182,7 +197,7 @@ def number(value: Any, absent: float, name: str) -> float:
     """
     found = optional(absent if value is None or value == "" else value)
     if found is None:
-        raise Damaged(f"damaged {name}")
+        raise Damaged(f"with damaged {name}")
     return found
 
 

@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-NO_FILE = "no regular file (pipe, socket or device)"
+NO_FILE = "pipe, socket or device"
 
 
 def unusable(path: Path) -> str:
@@ -11,9 +11,9 @@ def unusable(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return "broken link" if path.is_symlink() else "file gone since the folder was listed"
+        return "broken link" if path.is_symlink() else "gone since the folder was listed"
     except OSError as error:
-        return f"cannot be opened, {(error.strerror or type(error).__name__).lower()}"
+        return f"that cannot be opened, {(error.strerror or type(error).__name__).lower()}"
     return "" if stat.S_ISREG(mode) else NO_FILE
 
 
