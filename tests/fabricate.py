@@ -109,6 +109,15 @@ def save(series: Sequence[Dataset], folder: Path, *, shuffle: int | None = None)
     return folder
 
 
+def save_unchecked(series: Sequence[Dataset], folder: Path) -> Path:
+    """Write data sets that lack what every file must have, such as a SOP class, into a new folder."""
+    folder.mkdir(parents=True)
+    for number, data in enumerate(series):
+        data.preamble = bytes(128)
+        data.save_as(folder / f"{number:04d}.dcm", enforce_file_format=False)
+    return folder
+
+
 def changed(series: list[Dataset], change: Callable[[int, Dataset], None]) -> list[Dataset]:
     """The series after ``change(index, data set)`` on each of its data sets."""
     for index, data in enumerate(series):

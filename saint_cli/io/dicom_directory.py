@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.dataelem import RawDataElement
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom_values import many
@@ -13,6 +14,8 @@ from saint_cli.io.unzip import open_unpacked
 
 KIND = "DICOMDIR"
 """What a DICOMDIR is counted as."""
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
 
 ACTIVE = 0xFFFF
 """RecordInUseFlag of a record that counts."""
@@ -29,15 +32,26 @@ def read_references(path: Path) -> list[tuple[str, Path | None]]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "End of file")  # a list that ends early would hide a part of the study
         try:
             with open_unpacked(path) as file:
                 data = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+            _check_length(data)
             records = data.get("DirectoryRecordSequence") or []
             listed = [parts for record in records if (parts := _parts(record))]
         except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
-            raise UnreadableError(f"{path}: the DICOMDIR is damaged ({type(error).__name__})") from None
+            raise UnreadableError(
+                f"{path}: the DICOMDIR is damaged; give its folder ({type(error).__name__})"
+            ) from None
     contents = lru_cache(maxsize=None)(_contents)
     return [("/".join(parts), _find(path.absolute().parent, parts, contents)) for parts in listed]
+
+
+def _check_length(data: pydicom.Dataset) -> None:
+    """Raise EOFError where the directory is longer than the file: pydicom would list its start without a word."""
+    raw = data.get_item("DirectoryRecordSequence")
+    if isinstance(raw, RawDataElement) and raw.value is not None and UNDEFINED_LENGTH > raw.length > len(raw.value):
+        raise EOFError("the directory is cut short")
 
 
 def _parts(record: pydicom.Dataset) -> list[str]:
