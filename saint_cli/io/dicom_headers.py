@@ -1,6 +1,8 @@
 """Headers of DICOM files: which of them are CT or MR slices, and where each slice lies. No pixels are read here."""
 
+import gzip
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +32,7 @@ from saint_cli.io.dicom_values import (
     stack_uids,
     vector,
 )
-from saint_cli.io.sniff import Format, sniff
+from saint_cli.io.sniff import Format, is_gzip, sniff
 from saint_cli.io.unzip import open_unpacked
 from saint_cli.volume import SliceSource
 
@@ -38,6 +40,8 @@ config.settings.reading_validation_mode = config.IGNORE  # hospitals' files brea
 
 MOSAIC = "Siemens mosaic"
 """Reason under which images are counted that hold many slices as tiles."""
+
+BLOCK = 1 << 20
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 
@@ -164,13 +168,18 @@ def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, 
         try:
             with open_unpacked(path) as file:
                 if pixels:
-                    return pydicom.dcmread(file, force=True), True
+                    data = pydicom.dcmread(file, force=True)
+                    while file.read(BLOCK):  # to the checksum of a gzip file
+                        pass
+                    return data, True
                 data = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(TAGS))
                 following = file.read(9)  # the tag of pixel data, their length, and at least one byte
             _parse(data)
         except Skipped:
             raise
         except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
+            if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error) and is_gzip(path):
+                raise UnreadableError(f"{path}: the gzip file is truncated or damaged") from None
             raise UnreadableError(f"{path}: not readable as DICOM ({type(error).__name__})") from None
     if following[:4] in FLOATING:
         raise Damaged("with floating-point pixel data, not supported")

@@ -1,5 +1,6 @@
 """Pixels and values of DICOM slices: rescale, transfer syntaxes, stored bits, damage."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import fabricate
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 
 from saint_cli.errors import GeometryError, UnreadableError
-from saint_cli.io import describe, read_volume
+from saint_cli.io import describe, read_volume, write_volume
 from saint_cli.io.dicom_pixels import place_bits
 from saint_cli.io.dicom_values import PixelFormat
 
@@ -119,3 +121,167 @@ def test_truncated_pixel_data_raise_and_name_the_file(tmp_path: Path, part: floa
     with pytest.raises((UnreadableError, GeometryError)) as caught:
         read_volume(folder)
     assert "0002.dcm" in str(caught.value) or "between" in str(caught.value)
+
+
+PLAIN = [0, 1, 1024, 2047, 4095]
+LEFT = [value << 4 for value in PLAIN]
+
+BITS = {
+    "values in the low bits": (PLAIN, (12, 15, 0), PLAIN, ("HighBit 15 contradicts BitsStored 12",)),
+    "left-justified": (LEFT, (12, 15, 0), PLAIN, ("HighBit 15 contradicts", "read as left-justified")),
+    "left-justified, 10 of 12": ([0, 4, 2048, 4092], (10, 11, 0), [0, 1, 512, 1023], ("HighBit 11", "left-justified")),
+    "left-justified, signed": (LEFT, (12, 15, 1), [0, 1, 1024, 2047, -1], ("HighBit 15", "left-justified")),
+    "sign in the bits above": ([0xFFFF, 0xF800, 5], (12, 15, 1), [-1, -2048, 5], ("HighBit 15 contradicts",)),
+    "neither": ([3, 21, 0x4009], (12, 15, 0), [3, 21, 9], ("HighBit 15", "bits above BitsStored are set")),
+    "HighBit below": ([0, 40000, 65535], (16, 11, 0), [0, 40000, 65535], ("HighBit 11 contradicts BitsStored 16",)),
+    "HighBit beyond the word": (PLAIN, (12, 20, 0), PLAIN, ("HighBit 20 contradicts",)),
+    "HighBit of zero": (PLAIN, (12, 0, 0), PLAIN, ("HighBit 0 contradicts",)),
+    "garbage above": ([0xF001, 0x5FFF], (12, 11, 0), [1, 4095], ()),
+}
+"""Words, (BitsStored, HighBit, PixelRepresentation), stored values, and how each warning starts or ends.
+
+GDCM 3.2, pydicom 3.0 and dcm2niix 1.0.20260724 were run on all of them: they read from bit 0 whatever HighBit says.
+"""
+
+
+def with_words(words: list[int], bits: tuple[int, int, int], kind: str, folder: Path) -> list[Dataset]:
+    series = fabricate.slices(4)
+    for data in series:
+        stored = np.resize(np.array(words, dtype="<u2"), (12, 16))
+        data.PixelData, data.RescaleIntercept = stored.tobytes(), "0"
+        if kind == "RLE":
+            data.compress(uid.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+        elif kind in ("JPEG2000", "JPEG"):
+            fabricate.compress_gdcm(data, folder, kind)
+        elif kind == "big endian":
+            data.PixelData = stored.astype(">u2").tobytes()
+            data.file_meta.TransferSyntaxUID = uid.ExplicitVRBigEndian
+        elif kind == "implicit":
+            data.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
+        data.BitsStored, data.HighBit, data.PixelRepresentation = bits
+    return series
+
+
+@pytest.mark.parametrize("kind", ["native", "RLE", "JPEG2000", "JPEG", "big endian", "implicit"])
+@pytest.mark.parametrize("name", BITS)
+def test_high_bit_is_ignored_unless_all_pixels_are_left_justified(tmp_path: Path, name: str, kind: str) -> None:
+    words, bits, stored, told = BITS[name]
+    folder = fabricate.save(with_words(words, bits, kind, tmp_path), tmp_path / "s")
+    volume = read_volume(folder)
+    np.testing.assert_array_equal(volume.voxels[:, :, 1], np.resize(stored, (12, 16)).T)
+    assert len(volume.header.warnings) == len(told)
+    assert all(part in warning for part, warning in zip(told, volume.header.warnings, strict=True))
+    write_volume(volume, tmp_path / "out")
+    np.testing.assert_array_equal(read_volume(tmp_path / "out").voxels, volume.voxels)
+    assert read_volume(tmp_path / "out").header.warnings == ()
+
+
+def test_one_slice_of_low_values_is_left_justified_like_the_others(tmp_path: Path) -> None:
+    series = with_words(LEFT, (12, 15, 0), "native", tmp_path)
+    series[2].PixelData = np.full((12, 16), 16, dtype="<u2").tobytes()
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    assert (volume.voxels[:, :, 2] == 1).all()
+
+
+@pytest.mark.parametrize(("value", "words"), [(33536, [33536, 16]), (63536, [33536, 16]), (63536, [63536, 1])])
+def test_padding_is_read_as_the_pixels_are(tmp_path: Path, value: int, words: list[int]) -> None:
+    series = with_words(words, (12, 15, 1), "native", tmp_path)
+    for data in series:
+        data.add_new("PixelPaddingValue", "US", value)
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    assert volume.voxels.min() == -2000
+    assert volume.header.padding == (-2000, -2000)
+
+
+UNSUPPORTED = {
+    "1.2.840.10008.1.2.4.107": "HEVC/H.265 Main Profile / Level 5.1",
+    "1.2.840.10008.1.2.4.94": "JPIP Referenced",
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+    "1.2.840.10008.1.2.1.98": "Encapsulated Uncompressed Explicit VR Little Endian",
+    "1.2.3.4": "1.2.3.4",
+}
+
+
+def declare(folder: Path, syntax: str) -> Path:
+    """Put another transfer syntax into the meta header of every file, the rest as it is."""
+    value = syntax.encode() + b"\0" * (len(syntax) % 2)
+    for file in folder.iterdir():
+        head, old, rest = file.read_bytes().partition(b"\x16\x001.2.840.10008.1.2.4.70")
+        assert old
+        file.write_bytes(head + len(value).to_bytes(2, "little") + value + rest)
+    return folder
+
+
+@pytest.mark.parametrize("syntax", UNSUPPORTED)
+def test_a_transfer_syntax_that_no_decoder_knows_is_named(tmp_path: Path, syntax: str) -> None:
+    series = fabricate.slices()
+    for data in series:
+        fabricate.compress_gdcm(data, tmp_path, "JPEG")
+    folder = declare(fabricate.save(series, tmp_path / "s"), syntax)
+    with pytest.raises(UnreadableError, match=f"transfer syntax {UNSUPPORTED[syntax]} not supported, decompress"):
+        describe(folder)
+
+
+def test_encapsulated_pixels_in_a_native_syntax_and_the_reverse_are_named(tmp_path: Path) -> None:
+    series = fabricate.slices(shape=(64, 64))
+    for data in series:
+        data.PixelData = b"\xfe\xff\x00\xe0" + bytes(200)
+    with pytest.raises(UnreadableError, match=r"0000\.dcm: pixel data are encapsulated, but"):
+        read_volume(fabricate.save(series, tmp_path / "a"))
+    folder = fabricate.save(fabricate.slices(), tmp_path / "b")
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"))
+    with pytest.raises(UnreadableError, match=r"0000\.dcm: pixel data are not encapsulated, but .* RLE Lossless"):
+        read_volume(folder)
+
+
+def test_truncated_pixels_tell_how_many_bytes_were_expected_and_found(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(), tmp_path / "s")
+    victim = folder / "0003.dcm"
+    victim.write_bytes(victim.read_bytes()[:-37])
+    with pytest.raises(UnreadableError, match=r"0003\.dcm: .* truncated: expected 384 bytes, found 347"):
+        read_volume(folder)
+
+
+def test_floating_point_pixels_are_named(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    for data in series:
+        del data.PixelData
+        data.BitsAllocated, data.FloatPixelData = 32, bytes(4 * 12 * 16)
+    with pytest.raises(UnreadableError, match="floating-point pixel data"):
+        read_volume(fabricate.save(series, tmp_path / "s"))
+
+
+def broken_stream(tmp_path: Path, kind: str, change: Callable[[bytearray], bytes]) -> Path:
+    series = fabricate.slices(shape=(64, 64))
+    for data in series:
+        fabricate.compress_gdcm(data, tmp_path, kind)
+    stream = bytearray(next(generate_frames(series[1].PixelData, number_of_frames=1)))
+    series[1].PixelData = encapsulate([change(stream)])
+    series[1]["PixelData"].is_undefined_length = True
+    return fabricate.save(series, tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("JPEG", "JPEG datastream contains no image"), ("JPEG2000", "Expected a SOC marker")],
+)
+def test_what_a_decoder_writes_is_the_reason_and_never_reaches_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, reason: str
+) -> None:
+    folder = broken_stream(tmp_path, kind, lambda _: b"\xff\xd8\xff\xd9")
+    capfd.readouterr()
+    with pytest.raises(UnreadableError, match=rf"0001\.dcm: pixel data \(JPEG.*truncated or corrupt \({reason}\)"):
+        read_volume(folder)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_decoder_finds_odd_but_goes_on_from_is_a_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = broken_stream(tmp_path, "JPEG", lambda stream: bytes(stream[:-2]) + bytes(9) + bytes(stream[-2:]))
+    capfd.readouterr()
+    (warning,) = read_volume(folder).header.warnings
+    assert "0001.dcm: Corrupt JPEG data" in warning
+    assert capfd.readouterr() == ("", "")
