@@ -14,8 +14,8 @@ from saint_cli.batch.seen import Seen
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo, urls
 from saint_cli.io.entries import identity, unusable
-from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, shown_reason
-from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS, Format, sniff
+from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, is_archive, shown_reason
+from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS, Format, read_head, sniff
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
 
@@ -138,9 +138,10 @@ def _kind(path: Path) -> str:
     A name that promises an image is one to describe, even if it cannot be opened, so that it counts as a failure.
     """
     name = path.name.lower()
-    reason = unusable(path)
+    reason, packed = unusable(path), False
     try:
         form = Format.UNKNOWN if reason else sniff(path)
+        packed = not reason and is_archive(read_head(path))
     except UnreadableError as error:
         form, reason = Format.UNKNOWN, f"that {str(error).removeprefix(f'{path}: ')}"
     if form is Format.DICOM or (reason and name.endswith(DICOM_ENDINGS)):
@@ -151,9 +152,9 @@ def _kind(path: Path) -> str:
             return "part"
     if reason and not name.endswith(ENDINGS):
         return reason
-    if name.endswith(ENDINGS) or form not in (Format.UNKNOWN, Format.ZIP, Format.ARCHIVE):
+    if name.endswith(ENDINGS) or form not in (Format.UNKNOWN, Format.ZIP):
         return "file"
-    return NO_IMAGE if form is Format.UNKNOWN else ARCHIVE
+    return ARCHIVE if packed else NO_IMAGE
 
 
 def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> None:

@@ -13,8 +13,8 @@ from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_values import Skipped
 from saint_cli.io.entries import NO_FILE, identity, unusable
 from saint_cli.io.partial import is_ours
-from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN
-from saint_cli.io.sniff import Format, sniff
+from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, is_archive
+from saint_cli.io.sniff import Format, read_head, sniff
 from saint_cli.io.unzip import TemporaryFolder, unpacked
 
 NOT_LISTED = "listed in DICOMDIR but missing"
@@ -133,6 +133,6 @@ def _add(path: Path, found: Scan, name: str) -> str | None:
 
 def _is_archive(path: Path) -> bool:
     try:
-        return sniff(path) in (Format.ZIP, Format.ARCHIVE)
+        return is_archive(read_head(path))
     except UnreadableError:
         return False

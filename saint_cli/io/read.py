@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError, UsageError
-from saint_cli.io.sniff import Format, archive_name, is_analyze, is_pair_data, read_head, sniff
+from saint_cli.io.sniff import Format, is_analyze, is_pair_data, read_head, sniff
 from saint_cli.volume import Volume
 
 SUPPORTED = "NIfTI, NRRD, MHA and DICOM"
@@ -49,7 +49,7 @@ def read_volume(
 
 
 def find_format(path: Path) -> Format:
-    """The format of a file or folder, never ``UNKNOWN`` or ``ARCHIVE``; a folder or a zip file stands for DICOM.
+    """The format of a file or folder, never ``UNKNOWN``; a folder or a zip file stands for DICOM.
 
     Raises:
         UnreadableError: missing, empty, or of an unknown format.
@@ -59,9 +59,6 @@ def find_format(path: Path) -> Format:
     form = sniff(path)
     if form is Format.ZIP:
         return Format.DICOM
-    if form is Format.ARCHIVE:
-        name = archive_name(read_head(path))
-        raise UnreadableError(f"{path}: a {name} archive, not supported; unpack it and give the folder")
     if form is not Format.UNKNOWN:
         return form
     if is_pair_data(path) or is_analyze(read_head(path)):

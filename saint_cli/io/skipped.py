@@ -5,8 +5,16 @@ from collections.abc import Mapping, Sequence
 ARCHIVE = "archive, not unpacked"
 """Reason of a zip or another archive inside a folder: it may well be another study."""
 
+ARCHIVE_MARKS = ((0, b"PK\x03\x04"), (257, b"ustar"), (0, b"7z\xbc\xaf\x27\x1c"), (0, b"Rar!\x1a\x07"))
+"""Where in a file archives have which bytes: zip, tar, 7-Zip, RAR."""
+
 NAMES_SHOWN = 3
 """Files named for one reason; the others are counted."""
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a file with these first bytes, unpacked if it is gzip, is an archive of files."""
+    return any(head[place:].startswith(mark) for place, mark in ARCHIVE_MARKS)
 
 
 def shown_counts(skipped: Mapping[str, int], named: Mapping[str, Sequence[str]]) -> str:

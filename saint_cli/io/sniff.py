@@ -20,15 +20,6 @@ DICOM_ENDINGS = tuple(ending for ending in ENDINGS if ending.startswith((".dcm",
 
 GZIP_MAGIC = b"\x1f\x8b"
 
-ARCHIVES = {
-    b"7z\xbc\xaf\x27\x1c": "7-Zip",
-    b"Rar!\x1a\x07": "RAR",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
-"""First bytes of archives that are not unpacked here, and what they are."""
-
 
 class Format(Enum):
     """The file formats that saint tells apart."""
@@ -38,7 +29,6 @@ class Format(Enum):
     META = "MetaImage"
     DICOM = "DICOM"
     ZIP = "zip"
-    ARCHIVE = "archive"
     UNKNOWN = "unknown"
 
 
@@ -59,7 +49,7 @@ def sniff(path: Path) -> Format:
         return Format.ZIP
     if head[128:132] == b"DICM" or _looks_like_bare_dicom(head):
         return Format.DICOM
-    return Format.ARCHIVE if archive_name(head) else Format.UNKNOWN
+    return Format.UNKNOWN
 
 
 def read_head(path: Path) -> bytes:
@@ -83,13 +73,6 @@ def read_head(path: Path) -> bytes:
         raise UnreadableError(f"{path}: no such file or folder") from None
     except OSError as error:
         raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
-
-
-def archive_name(head: bytes) -> str:
-    """What kind of archive, other than zip, starts with these bytes; "" if none that is known."""
-    if head[257:262] == b"ustar":
-        return "tar"
-    return next((name for magic, name in ARCHIVES.items() if head.startswith(magic)), "")
 
 
 def is_gzip(path: Path) -> bool:

@@ -1,3 +1,5 @@
+import gzip
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +8,7 @@ import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from saint_cli.batch.find import Findings, Rules, find
 from saint_cli.batch.inputs import Root, roots
@@ -145,3 +148,51 @@ def test_even_runs_of_a_series_with_a_gap_are_scans_where_asked_for(tmp_path: Pa
     found = found_in(tmp_path / "in", job=replace(FACTOR_2, split_runs=True))
     assert [scan.shape for scan in found.scans] == [(16, 12, 4), (16, 12, 4)]
     assert all(scan.error is None for scan in found.scans)
+
+
+def zero_orientation(name: str) -> list[Dataset]:
+    (data,) = fabricate.slices(1, modality=name)
+    data.ImageOrientationPatient = [0.0] * 6
+    return [data]
+
+
+def test_one_bad_file_costs_no_scan_and_is_named(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "flat")
+    fabricate.save(zero_orientation("MR"), tmp_path / "flat")
+    found = found_in(tmp_path)
+    assert paths(found) == ["flat"]
+    ((reason, count),) = found.ignored.items()
+    assert (count, reason) == (1, "with a direction of length zero in ImageOrientationPatient (0006.dcm)")
+
+
+def test_a_folder_of_bad_files_alone_is_a_failure(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "good")
+    fabricate.save(zero_orientation("MR"), tmp_path / "bad")
+    (scan,) = [scan for scan in found_in(tmp_path).scans if scan.error is not None]
+    assert (scan.path, type(scan.error)) == ("bad", UnreadableError)
+
+
+def test_links_pipes_and_archives_are_no_scans_but_counted_and_links_named_as_images_are_failures(
+    tmp_path: Path,
+) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "s")
+    for folder in (tmp_path, tmp_path / "s"):
+        (folder / "link").symlink_to(tmp_path / "nowhere")
+        os.mkfifo(folder / "pipe")
+    shutil.make_archive(str(tmp_path / "a"), "tar", tmp_path / "s", "0000.dcm")
+    (tmp_path / "lost.nii").symlink_to(tmp_path / "nowhere.nii")
+    found = found_in(tmp_path)
+    assert paths(found) == ["s"]
+    assert [scan.path for scan in found.scans if scan.error is not None] == ["lost.nii"]
+    assert found.ignored == {
+        "archive, not unpacked": 1,
+        "broken link (link)": 2,
+        "pipe, socket or device (pipe)": 2,
+    }
+
+
+def test_gzipped_slices_are_one_scan(tmp_path: Path) -> None:
+    for file in fabricate.save(fabricate.slices(), tmp_path / "plain").iterdir():
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    assert paths(found_in(tmp_path / "in")) == ["in"]
