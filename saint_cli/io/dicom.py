@@ -79,7 +79,8 @@ def read(path: Path, series: str | None = None, volume: int | None = None, *, in
         more = f" (and {len(remarks) - 1} more files)" if len(remarks) > 1 else ""
         bits = (*bits, f"the decoder found pixel data odd, look at the result: {remarks[0]}{more}")
     if inventory.skipped:
-        told = (*told, f"skipped files: {shown_counts(inventory.skipped, inventory.named)}")
+        names = {reason: [Path(name).name for name in paths] for reason, paths in inventory.named.items()}
+        told = (*told, f"skipped files: {shown_counts(inventory.skipped, names)}")  # pages show no folder
     warnings = (*stack.warnings, *bits, *told, *value_warnings(voxels))
     modality = slices[0].modality or None
     padding, odd = _padding(slices)

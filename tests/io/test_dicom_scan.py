@@ -84,7 +84,7 @@ def test_a_slice_that_cannot_be_placed_or_read_is_skipped_by_name_and_the_rest_w
     for series in (None, "1"):
         volume = read_volume(tmp_path / "s", series=series)
         assert volume.shape == (16, 12, 6)
-        assert volume.header.warnings == (f"skipped files: 1 {reason} (bad/0000.dcm)",)
+        assert volume.header.warnings == (f"skipped files: 1 {reason} (0000.dcm)",)
 
 
 def test_where_no_slice_is_left_the_reason_is_told(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_gap_tells_which_file_was_skipped(tmp_path: Path) -> None:
 def test_only_the_first_of_many_bad_files_are_named(tmp_path: Path) -> None:
     fabricate.save(fabricate.slices(), tmp_path / "s" / "ct")
     save_raw([odd(orientation(0, 0, 0, 0, 0, 0))[0] for _ in range(9)], tmp_path / "s" / "bad")
-    assert "bad/0002.dcm and 6 more)" in read_volume(tmp_path / "s").header.warnings[0]
+    assert "(0000.dcm, 0001.dcm, 0002.dcm and 6 more)" in read_volume(tmp_path / "s").header.warnings[0]
 
 
 @pytest.mark.parametrize("digits", [2, 3])
@@ -233,3 +233,15 @@ def test_a_truncated_gzip_names_its_file(tmp_path: Path) -> None:
     victim.write_bytes(victim.read_bytes()[:-200])
     with pytest.raises(UnreadableError, match=r"0003\.dcm.*gzip"):
         read_volume(folder)
+
+
+def test_a_header_nested_without_end_is_skipped(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(7), tmp_path / "s")
+    victim = folder / "0006.dcm"
+    head = victim.read_bytes()
+    place = head.index(b"\x10\x00\x10\x00PN")  # PatientName; sequences of undefined length, each inside the other
+    nested = b"\x08\x00\x15\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 3000
+    victim.write_bytes(head[:place] + nested + head[place:])
+    found = describe(folder)
+    assert found.named == {"unreadable DICOM": ["0006.dcm"]}
+    assert found.stacks[0].shape == (16, 12, 6)
