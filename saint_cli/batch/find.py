@@ -13,8 +13,8 @@ from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo, urls
-from saint_cli.io.entries import identity, unusable
-from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, is_archive, shown_reason
+from saint_cli.io.entries import explain_unusable, identity
+from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, format_reason, is_archive
 from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS, Format, read_head, sniff
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
@@ -125,7 +125,7 @@ def _units(root: Path, rules: Rules, ignored: Counter[str]) -> Iterator[Path]:
             elif kind not in ("DICOM", "part") and not dicom:
                 problems[kind].append(Path(folder, name).relative_to(root).as_posix())
     for reason, places in problems.items():
-        ignored[shown_reason(reason, len(places), {reason: places[:NAMES_SHOWN]})] += len(places)
+        ignored[format_reason(reason, len(places), {reason: places[:NAMES_SHOWN]})] += len(places)
 
 
 def _note_closed(error: OSError, problems: dict[str, list[str]]) -> None:
@@ -138,7 +138,7 @@ def _kind(path: Path) -> str:
     A name that promises an image is one to describe, even if it cannot be opened, so that it counts as a failure.
     """
     name = path.name.lower()
-    reason, packed = unusable(path), False
+    reason, packed = explain_unusable(path), False
     try:
         form = Format.UNKNOWN if reason else sniff(path)
         packed = not reason and is_archive(read_head(path))
@@ -179,7 +179,7 @@ def count_skipped(told: Description, found: Findings) -> None:
     """Count the files of a DICOM unit that were skipped, but for those that the search for units counts."""
     for reason, count in told.skipped.items():
         if reason not in ("not DICOM", ARCHIVE):
-            found.ignored[shown_reason(reason, count, told.named)] += count
+            found.ignored[format_reason(reason, count, told.named)] += count
 
 
 def sort_in(one: Scan, stack: StackInfo, rules: Rules, found: Findings) -> None:

@@ -14,7 +14,7 @@ from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom_class import IMAGE_CLASSES, MULTIFRAME_CLASSES, class_name, complete_class
 from saint_cli.io.dicom_multiframe import frame_headers
 from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
-from saint_cli.io.dicom_syntax import transfer_syntax, unsupported
+from saint_cli.io.dicom_syntax import explain_unsupported, transfer_syntax
 from saint_cli.io.dicom_values import (
     Damaged,
     Incomplete,
@@ -111,7 +111,7 @@ def _image_slices(path: Path, data: pydicom.Dataset, *, has_pixels: bool) -> lis
     sop_class = data.get("SOPClassUID")
     if sop_class not in IMAGE_CLASSES and sop_class not in MULTIFRAME_CLASSES:
         raise Skipped(class_name(sop_class))
-    reason = unsupported(transfer_syntax(data))
+    reason = explain_unsupported(transfer_syntax(data))
     if reason:
         raise Damaged(f"in {reason}")
     if not has_pixels or not data.get("Rows") or not data.get("Columns"):

@@ -16,9 +16,9 @@ from pydicom.dataset import FileMetaDataset
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom_headers import read_dataset
 from saint_cli.io.dicom_slice import SliceHeader
-from saint_cli.io.dicom_syntax import NATIVE, syntax_name, transfer_syntax, unsupported
+from saint_cli.io.dicom_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
 from saint_cli.io.dicom_values import PixelFormat, Skipped
-from saint_cli.io.native_output import captured_stderr
+from saint_cli.io.native_output import capture_stderr
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
@@ -80,7 +80,7 @@ def _decoded(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> tup
     """The pixels, and what the decoder wrote about them; the one door to all decoders."""
     _check_extent(header.path, data, syntax)
     try:
-        with captured_stderr() as lines:
+        with capture_stderr() as lines:
             is_pydicom = syntax in NATIVE or syntax == uid.RLELossless
             found = _decode_pydicom(data, syntax) if is_pydicom else _decode_gdcm(data, syntax, header.pixel)
         return found, lines
@@ -96,7 +96,7 @@ def _decoded(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> tup
 
 def _check_extent(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> None:
     """Refuse pixels that are not what the transfer syntax says, or too few."""
-    reason = unsupported(syntax)
+    reason = explain_unsupported(syntax)
     if reason:
         raise UnreadableError(f"{path}: {reason}")
     if "PixelData" not in data:

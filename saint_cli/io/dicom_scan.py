@@ -11,7 +11,7 @@ from saint_cli.io import dicom_directory
 from saint_cli.io.dicom_headers import read_headers
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_values import Skipped
-from saint_cli.io.entries import NO_FILE, identity, unusable
+from saint_cli.io.entries import NO_FILE, explain_unusable, identity
 from saint_cli.io.partial import is_ours
 from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, is_archive
 from saint_cli.io.sniff import Format, read_head, sniff
@@ -106,7 +106,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
             continue
         seen.add(key)
         folders[:] = sorted(name for name in folders if not is_ours(name))  # of a series that is being written
-        yield from ((Path(root, name), unusable(Path(root, name))) for name in sorted(names))
+        yield from ((Path(root, name), explain_unusable(Path(root, name))) for name in sorted(names))
     for error in closed:
         if Path(error.filename) == folder:
             raise UnreadableError(f"{folder}: cannot be listed ({error.strerror})") from None

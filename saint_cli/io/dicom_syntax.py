@@ -46,7 +46,7 @@ def syntax_name(syntax: uid.UID) -> str:
     return (NAMES.get(syntax) or syntax.name).partition(" (")[0]
 
 
-def unsupported(syntax: uid.UID) -> str:
+def explain_unsupported(syntax: uid.UID) -> str:
     """Why pixels in this transfer syntax are not read; "" if they are."""
     if syntax in NATIVE or syntax in COMPRESSED:
         return ""

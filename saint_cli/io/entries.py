@@ -6,7 +6,7 @@ from pathlib import Path
 NO_FILE = "pipe, socket or device"
 
 
-def unusable(path: Path) -> str:
+def explain_unusable(path: Path) -> str:
     """Why a directory entry is no file that could be opened, without opening it; "" if it is one."""
     try:
         mode = path.stat().st_mode

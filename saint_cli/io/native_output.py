@@ -20,7 +20,7 @@ LONGEST = 1 << 16
 
 
 @contextmanager
-def captured_stderr() -> Iterator[list[str]]:
+def capture_stderr() -> Iterator[list[str]]:
     """Catch what is written on file descriptor 2; the list has its lines once the block has ended.
 
     ``sys.stderr`` writes on a copy of the descriptor meanwhile, so that what Python prints in other threads is seen

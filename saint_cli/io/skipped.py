@@ -20,10 +20,10 @@ def is_archive(head: bytes) -> bool:
 def shown_counts(skipped: Mapping[str, int], named: Mapping[str, Sequence[str]]) -> str:
     """Counts by reason on one line, the commonest first, with the files that are named."""
     ordered = sorted(skipped.items(), key=lambda r: (-r[1], r[0]))
-    return ", ".join(f"{count} {shown_reason(reason, count, named)}" for reason, count in ordered)
+    return ", ".join(f"{count} {format_reason(reason, count, named)}" for reason, count in ordered)
 
 
-def shown_reason(reason: str, count: int, named: Mapping[str, Sequence[str]]) -> str:
+def format_reason(reason: str, count: int, named: Mapping[str, Sequence[str]]) -> str:
     """A reason with the first of the files that it holds for, where they are named."""
     names = named.get(reason)
     if not names:

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from saint_cli.io.native_output import captured_stderr
+from saint_cli.io.native_output import capture_stderr
 
 
 def test_what_is_written_on_the_descriptor_is_caught(capfd: pytest.CaptureFixture[str]) -> None:
-    with captured_stderr() as lines:
+    with capture_stderr() as lines:
         os.write(2, b"first\n\n  last \n")
     os.write(2, b"after")
     assert lines == ["first", "last"]
@@ -19,23 +19,23 @@ def test_what_is_written_on_the_descriptor_is_caught(capfd: pytest.CaptureFixtur
 
 
 def test_only_the_end_of_very_much_is_kept() -> None:
-    with captured_stderr() as lines:
+    with capture_stderr() as lines:
         os.write(2, b"x" * (1 << 18) + b"\nend\n")
     assert lines[-1] == "end"
     assert sum(map(len, lines)) <= 1 << 16
 
 
 def test_the_descriptor_is_restored_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), captured_stderr():
+    with pytest.raises(ZeroDivisionError), capture_stderr():
         raise ZeroDivisionError
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"
 
 
 def test_blocks_inside_blocks_catch_their_own() -> None:
-    with captured_stderr() as outer:
+    with capture_stderr() as outer:
         os.write(2, b"a\n")
-        with captured_stderr() as inner:
+        with capture_stderr() as inner:
             os.write(2, b"b\n")
         os.write(2, b"c\n")
     assert (outer, inner) == (["a", "c"], ["b"])
@@ -43,10 +43,10 @@ def test_blocks_inside_blocks_catch_their_own() -> None:
 
 PROGRAM = """
 import os, sys, threading
-from saint_cli.io.native_output import captured_stderr
+from saint_cli.io.native_output import capture_stderr
 def speak():
     print("of another thread", file=sys.stderr)
-with captured_stderr() as lines:
+with capture_stderr() as lines:
     os.write(2, b"native\\n")
     thread = threading.Thread(target=speak)
     thread.start(); thread.join()
@@ -63,8 +63,8 @@ def test_what_python_prints_in_other_threads_is_seen(capfd: pytest.CaptureFixtur
 
 
 def test_a_process_without_stderr_goes_on() -> None:
-    program = "import os; os.close(2)\nfrom saint_cli.io.native_output import captured_stderr\n"
-    program += "with captured_stderr() as lines: pass\nprint(lines)"
+    program = "import os; os.close(2)\nfrom saint_cli.io.native_output import capture_stderr\n"
+    program += "with capture_stderr() as lines: pass\nprint(lines)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n"
 
@@ -74,7 +74,7 @@ def test_threads_take_turns_and_leave_the_descriptor_as_it_was(capfd: pytest.Cap
 
     def work(number: int) -> None:
         for _ in range(20):
-            with captured_stderr() as lines:
+            with capture_stderr() as lines:
                 os.write(2, f"{number}\n".encode())
             caught.append(lines)
 
