@@ -76,8 +76,11 @@ def flattened(data: Dataset, frame: int) -> Dataset:
     single.set_original_encoding(implicit, little, data.original_character_set)
     groups = _groups(data, frame)
     for group, name, classic in GROUPS:
-        value = _value(groups, group, name)
-        if value is not None:
+        item = _holder(groups, group, name)
+        if item is not None and name == classic:
+            single[name] = copy.copy(item.get_item(name))  # as it was stored, text above all
+        elif item is not None:
+            value = item.get(name)
             short = isinstance(value, float) and not isinstance(value, DSfloat)  # FD there, 16 characters here
             setattr(single, classic, format_number_as_ds(value) if short else value)
     single.SOPClassUID = CLASSIC.get(data.SOPClassUID, data.SOPClassUID)
@@ -93,11 +96,14 @@ def _groups(data: Dataset, frame: int) -> tuple[Dataset, Dataset]:
     return data.PerFrameFunctionalGroupsSequence[frame], shared[0] if shared else Dataset()
 
 
-def _value(groups: tuple[Dataset, Dataset], group: str, name: str) -> Any:
+def _holder(groups: tuple[Dataset, Dataset], group: str, name: str) -> Dataset | None:
+    """The item of a frame's own or shared functional group that has a value of this name."""
     for place in groups:
         items = place.get(group)
-        if items and items[0].get(name) not in (None, ""):
-            return items[0].get(name)
+        item = items[0] if items else Dataset()
+        raw = item.get_item(name) if name in item else None
+        if raw is not None and raw.value not in (None, "", b""):
+            return item
     return None
 
 

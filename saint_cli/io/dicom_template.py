@@ -21,8 +21,8 @@ from saint_cli.io.dicom_classic import flattened
 from saint_cli.io.unzip import open_unpacked
 from saint_cli.volume import SliceSource
 
-TEXT = {"LO", "LT", "SH", "ST", "UC", "UT"}
-"""Value representations whose bytes are copied undecoded, so that no character set can garble them."""
+TEXT = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}
+"""Value representations whose bytes are copied undecoded, so that no character set can garble them (PS3.5 6.1.2.3)."""
 
 DROPPED_GROUPS = {0x0002, 0x0004, 0x4FFE, 0x5200, 0x5400, 0x7FE0, 0xFFFA, 0xFFFC}
 """File meta, media directory, MACs, functional groups, waveforms, pixels, digital signatures, trailing padding."""
@@ -58,6 +58,14 @@ LOSSY_METHODS = {
     uid.HTJ2K: "ISO_15444_15",
 }
 """Transfer syntaxes that may lose information, and the method's defined term (PS3.3 C.7.6.1.1.5.1)."""
+
+
+class PersonBytes(bytes):
+    """A name as it was stored: pydicom asks names, and no other text, to encode themselves."""
+
+    def encode(self, _: object = None) -> bytes:
+        """The bytes themselves, whatever character set is asked for."""
+        return bytes(self)
 
 
 def read_header(path: Path) -> Dataset:
@@ -111,7 +119,8 @@ def _element(data: Dataset, tag: BaseTag) -> DataElement | None:
     """The element as it will be written; None where it is damaged, and so could not be written."""
     raw = data.get_item(tag)
     if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) and (vr := _text_vr(raw)):
-        return DataElement(tag, vr, raw.value.rstrip(b"\0"))
+        value = PersonBytes(raw.value) if vr == "PN" else raw.value
+        return DataElement(tag, vr, value, already_converted=True)
     try:
         element = data[tag]
     except Exception:  # as in load_template
