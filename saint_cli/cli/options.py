@@ -69,6 +69,9 @@ Page = Annotated[
 Preview = Annotated[
     Path | None, Option("--preview", **LOCAL, help="Also write a picture (.png, .jpg), before beside after.")
 ]
-KeepSliceThickness = Annotated[bool, Option("--keep-slice-thickness", help="Keep SliceThickness in DICOM output.")]
+SliceThickness = Annotated[
+    str | None, Option("--slice-thickness", help="SliceThickness of DICOM output: acquired (default), or spacing.")
+]
+KeepSliceThickness = Annotated[bool | None, Option("--keep-slice-thickness", hidden=True)]  # before it was the default
 Quiet = Annotated[bool, Option("-q", "--quiet", help="Print nothing but errors.")]
 SummaryAsJson = Annotated[bool, Option("--json", help="Print the summary as JSON.")]

@@ -31,7 +31,8 @@ def upsample(
     page: options.Page = None,
     preview: options.Preview = None,
     overwrite: options.Overwrite = False,
-    keep_slice_thickness: options.KeepSliceThickness = False,
+    slice_thickness: options.SliceThickness = None,
+    keep_slice_thickness: options.KeepSliceThickness = None,
     quiet: options.Quiet = False,
     as_json: options.SummaryAsJson = False,
 ) -> None:

@@ -123,6 +123,14 @@ def modality(word: str) -> str | None:
     return None if word == "auto" else word.upper()
 
 
+def keeps_slice_thickness(word: str | None, keep: bool) -> bool:
+    """``acquired`` or ``spacing``, if anything is said, as whether the acquired SliceThickness is kept."""
+    if word is None:
+        return keep
+    one_of("--slice-thickness", word, ("acquired", "spacing"))
+    return word == "acquired"
+
+
 def at_least(option: str, number: int | None, least: int) -> int | None:
     """A number that may be left out but not be too small."""
     if number is not None and number < least:

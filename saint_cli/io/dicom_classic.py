@@ -1,7 +1,6 @@
 """A frame of an enhanced CT or MR image as the classic single-frame image that says the same (PS3.3 A.3, A.4)."""
 
 import copy
-from typing import Any
 
 from pydicom import uid
 from pydicom.datadict import keyword_for_tag
@@ -102,7 +101,8 @@ def _holder(groups: tuple[Dataset, Dataset], group: str, name: str) -> Dataset |
         items = place.get(group)
         item = items[0] if items else Dataset()
         raw = item.get_item(name) if name in item else None
-        if raw is not None and raw.value not in (None, "", b""):
+        value = raw.value.strip(b" \0") if raw is not None and isinstance(raw.value, bytes) else raw and raw.value
+        if value not in (None, "", b""):
             return item
     return None
 

@@ -19,7 +19,7 @@ import saint_cli
 from saint_cli import geometry
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_told import factor, told
-from saint_cli.io.dicom_values import many, ordinal, text
+from saint_cli.io.dicom_values import many, text
 from saint_cli.volume import Derivation, Volume
 
 NAMESPACE = uuid.UUID("5a1f7c1e-6f0b-5d0e-9c57-6b1d6a3f2c11")
@@ -104,10 +104,29 @@ class DerivedSeries:
         return made_uid(json.dumps([sources, made, digest.hexdigest()]))
 
     @cached_property
+    def study_uid(self) -> str:
+        """The first slice's, whatever those that were merged with it say, or one made for a source that has none."""
+        return self.acquired[0].stack_uids[0] or made_uid(f"study of {self.acquired[0].series_uid}")
+
+    @cached_property
     def frame_of_reference(self) -> str:
         """The source's, or one made for its series where it has none (Type 1)."""
         study, series, frame = self.acquired[0].stack_uids
         return frame or made_uid(f"frame of reference {study} {series}")
+
+    def position(self, index: int) -> np.ndarray:
+        """(3,) LPS mm of an output slice: on the straight way between the acquired slices beside it.
+
+        Where acquired slices lie off the even stack, by tilt or by rounding, the gaps between output slices then differ
+        no more, relative to their mean, than the acquired gaps do. Beyond the last slice the mean step goes on.
+        """
+        window, offset = int(self.located[0][index]), float(self.located[1][index])
+        below = self.acquired[window].position
+        if self.is_beyond(index):
+            step: np.ndarray = self.volume.affine_lps[:3, 2] / self.derivation.grid.step
+        else:
+            step = self.acquired[window + 1].position - below
+        return np.asarray(below + offset * step)
 
     def nearest(self, index: int) -> int:
         """The acquired slice nearest to an output slice; of two as near, the lower one."""
@@ -150,10 +169,10 @@ def derive(data: Dataset, series: DerivedSeries, index: int, *, kept: bool) -> D
 
 def _identify(data: Dataset, series: DerivedSeries, index: int) -> None:
     """New instance and series, old study and frame of reference (PS3.3 C.7.6.1.1.2)."""
-    number = 100 * ordinal(data.get("SeriesNumber")) + 1
+    number = 100 * series.acquired[0].series_number + 1
     data.SOPInstanceUID = made_uid(f"{series.series_uid} {index}")
     data.SeriesInstanceUID = series.series_uid
-    data.StudyInstanceUID = data.get("StudyInstanceUID") or made_uid(f"study of {series.acquired[0].series_uid}")
+    data.StudyInstanceUID = series.study_uid
     data.FrameOfReferenceUID = series.frame_of_reference
     data.SeriesNumber = number if 0 < number <= LARGEST_IS else 1
     count = series.volume.shape[2]
@@ -242,17 +261,15 @@ def _code(value: str, meaning: str) -> Dataset:
 
 
 def _place(data: Dataset, series: DerivedSeries, index: int) -> None:
-    """Where the slice lies: acquired positions verbatim, others on the measured line (tilt stays exact)."""
-    affine = series.volume.affine_lps
+    """Where the slice lies: acquired positions verbatim, others between those of their neighbours."""
     if series.located[1][index] != 0:
-        position = affine[:3, 3] + index * affine[:3, 2]
-        data.ImagePositionPatient = decimals(position)
+        data.ImagePositionPatient = decimals(series.position(index))
     spacing = format_number_as_ds(series.spacing_mm)
     data.SpacingBetweenSlices = spacing
     if data.get("SliceThickness") in (None, ""):
         data.SliceThickness = None  # Type 2 (PS3.3 C.7.6.2): present, though nobody knows it
-    elif not series.keep_slice_thickness:
-        data.SliceThickness = spacing
+    elif not series.keep_slice_thickness and float(spacing) < data.SliceThickness:
+        data.SliceThickness = spacing  # never made larger than acquired
     if data.get("SliceLocation") not in (None, ""):
         place = np.array([float(v) for v in data.ImagePositionPatient])
         orientation = np.array([float(v) for v in data.ImageOrientationPatient])

@@ -39,8 +39,9 @@ def told(data: Dataset, series: "DerivedSeries", index: int, *, kept: bool) -> s
     else:
         offset = series.located[1][index]
         what = f"synthesised between acquired slices {numbers[0]} and {numbers[1]}, offset {offset:.4g}"
+    acquired = f"; acquired slice spacing {series.spacing_mm / series.derivation.grid.step:.6g} mm"
     thickness = data.get("SliceThickness")
-    acquired = "" if thickness in (None, "") else f"; acquired slice thickness {thickness} mm"
+    acquired += "" if thickness in (None, "") else f", acquired slice thickness {thickness} mm"
     return f"{how}, saint {saint_cli.__version__}{method}; {what}{acquired}"
 
 

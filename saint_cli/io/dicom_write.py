@@ -34,7 +34,7 @@ IMPLEMENTATION = f"SAINT_{saint_cli.__version__}"[:16]
 WRITABLE = (uid.CTImageStorage, uid.MRImageStorage, uid.PositronEmissionTomographyImageStorage)
 
 
-def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = False) -> None:
+def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True) -> None:
     """Write a volume as one derived series of single-frame images into a new folder.
 
     Each slice takes the header of the nearest acquired one. Slices whose voxels are still the acquired ones get

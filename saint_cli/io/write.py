@@ -40,13 +40,14 @@ META_TYPES = {"i1": "MET_CHAR", "u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET
 
 
 def write_volume(
-    volume: Volume, path: str | Path, *, overwrite: bool = False, keep_slice_thickness: bool = False
+    volume: Volume, path: str | Path, *, overwrite: bool = False, keep_slice_thickness: bool = True
 ) -> None:
     """Write a volume: to a file ending in .nii, .nii.gz, .nrrd or .mha, or as a DICOM series into a folder.
 
     File or folder appear under their name only when complete. NIfTI keeps the source's integer type and scaling,
     so that values read from a file are stored as they were; NRRD and MetaImage store scanner values. DICOM needs a
-    volume that was read from DICOM; ``keep_slice_thickness`` keeps its SliceThickness.
+    volume that was read from DICOM; its SliceThickness is that of the source, or without ``keep_slice_thickness`` the
+    new distance between slices where that is smaller.
 
     Raises:
         UsageError: another ending, or DICOM wanted of a volume from elsewhere.

@@ -106,7 +106,7 @@ class Job:
     modality: "CT" or "MR" overrules what the file says or leaves open; series, volume, split_runs:
     as ``io.read_volume`` has them;
     uncertainty: a second file, for the expected absolute error of every output voxel, HU;
-    keep_slice_thickness: DICOM output keeps the source's SliceThickness;
+    keep_slice_thickness: DICOM output has the source's SliceThickness, not the new distance where that is smaller;
     refuse_labels: what looks like a label map is an error, not a warning.
     page, preview, thumbnail: files for the quality-control page (.html) and for pictures of the result (.png, .jpg).
     origin: what to fetch from a URL, in place of ``source``; destination: URL of the result, in place of ``target``.
@@ -122,7 +122,7 @@ class Job:
     overwrite: bool = False
     uncertainty: Path | None = None
     volume: int | None = None
-    keep_slice_thickness: bool = False
+    keep_slice_thickness: bool = True
     split_runs: bool = False
     refuse_labels: bool = False
     page: Path | None = None

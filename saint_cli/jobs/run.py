@@ -149,7 +149,7 @@ def _about(job: Job, done: Done) -> "About":
         "--regenerate": choices.regenerate,
         "--no-skip-air": not choices.skip_air,
         "--split-runs": job.split_runs,
-        "--keep-slice-thickness": job.keep_slice_thickness,
+        "--slice-thickness": None if job.keep_slice_thickness else "spacing",
     }
     told = {name: getattr(done, name) for name in ("model", "weights_sha256", "device", "precision", "seconds")}
     return About(

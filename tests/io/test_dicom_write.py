@@ -73,7 +73,7 @@ def test_slices_lie_on_one_line_at_equal_distances(tmp_path: Path) -> None:
     out = derived(fabricate.slices(step=(0.0, 1.2, 4.8)), tmp_path)
     positions = np.array([[float(v) for v in d.ImagePositionPatient] for d in out])
     np.testing.assert_allclose(np.diff(positions, axis=0), np.tile([0, 0.3, 1.2], (len(out) - 1, 1)), atol=1e-9)
-    assert {float(d.SpacingBetweenSlices) for d in out} == {float(d.SliceThickness) for d in out} == {1.2}
+    assert {float(d.SpacingBetweenSlices) for d in out} == {1.2}
     assert all(len(str(v)) <= 16 for d in out for v in d.ImagePositionPatient)
 
 
@@ -112,7 +112,9 @@ def test_provenance_names_the_method_and_the_acquired_neighbours(tmp_path: Path)
     kept, between = out[4], out[5]
     sources = [[i.ReferencedSOPInstanceUID for i in d.SourceImageSequence] for d in (kept, between)]
     assert sources == [[series[1].SOPInstanceUID], [series[1].SOPInstanceUID, series[2].SOPInstanceUID]]
-    assert "kept acquired slice 2; acquired slice thickness 5" in kept.DerivationDescription
+    assert (
+        "kept acquired slice 2; acquired slice spacing 5 mm, acquired slice thickness 5" in kept.DerivationDescription
+    )
     assert "synthesised between acquired slices 2 and 3, offset 0.25" in between.DerivationDescription
     assert between.DerivationCodeSequence[0].CodeValue == "113085"
     assert between.SourceImageSequence[0].PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
@@ -262,8 +264,27 @@ def test_a_source_without_instance_uids_is_not_named_by_its_path(tmp_path: Path)
     assert str(tmp_path).encode() not in b"".join(file.read_bytes() for file in (tmp_path / "out").iterdir())
 
 
-def test_slice_thickness_is_kept_where_asked(tmp_path: Path) -> None:
-    assert {d.SliceThickness for d in derived(fabricate.slices(), tmp_path, keep_slice_thickness=True)} == {5}
+@pytest.mark.parametrize(
+    ("thickness", "keep", "expected"),
+    [
+        ("5.000", True, "5.000"),
+        ("5.000", False, "1.25"),
+        ("1.0", True, "1.0"),
+        ("1.0", False, "1.0"),  # 5 mm apart: gaps between slices, spacing / factor would be thicker than acquired
+        ("8", False, "1.25"),  # overlapping slices
+    ],
+)
+def test_slice_thickness_is_the_acquired_one_and_never_more(
+    thickness: str, keep: bool, expected: str, tmp_path: Path
+) -> None:
+    def set_thickness(_: int, data: Dataset) -> None:
+        data.SliceThickness = thickness
+
+    out = derived(fabricate.changed(fabricate.slices(), set_thickness), tmp_path, keep_slice_thickness=keep)
+    assert {str(d.SliceThickness) for d in out} == {expected}
+    assert {d.SpacingBetweenSlices for d in out} == {1.25}
+    told = f"acquired slice spacing 5 mm, acquired slice thickness {thickness} mm"
+    assert all(d.DerivationDescription.endswith(told) for d in out)
 
 
 def test_describing_the_result_shows_the_divided_spacing(tmp_path: Path) -> None:
