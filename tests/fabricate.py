@@ -165,6 +165,36 @@ def multiframe(series: Sequence[Dataset]) -> Dataset:
     return image
 
 
+ANATOMIES: dict[str, tuple[str, str | None, tuple[str, str, str] | None]] = {
+    "paired": ("R", "KNEE", ("72696002", "SCT", "Knee")),
+    "paired, told by its code alone": ("L", None, ("76752008", "SCT", "Breast")),
+    "both sides": ("B", "KNEE", None),
+    "unpaired": ("U", "CHEST", ("51185008", "SCT", "Chest")),
+    "unpaired, told by its code alone": ("U", None, ("12738006", "SCT", "Brain")),
+    "a code that nobody knows": ("U", None, ("ASDF", "99ACME", "Brain")),
+    "a code that nobody knows, on one side": ("R", "ABC", ("X1", "99ACME", "Thing")),
+    "no region": ("U", None, None),
+}
+"""FrameLaterality, BodyPartExamined, and the code of the frame's anatomic region."""
+
+
+def enhanced(modality: str, anatomy: str, *, shared: bool = True) -> Dataset:
+    """An enhanced image with this anatomy in its shared functional groups, or in those of every frame."""
+    laterality, part, code = ANATOMIES[anatomy]
+    image, group = multiframe(slices(modality=modality)), Dataset()
+    group.FrameLaterality = laterality
+    if code is not None:
+        region = Dataset()
+        region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = code
+        group.AnatomicRegionSequence = [region]
+    if part is not None:
+        image.BodyPartExamined = part
+    groups = image.SharedFunctionalGroupsSequence if shared else image.PerFrameFunctionalGroupsSequence
+    for one in groups:
+        one.FrameAnatomySequence = [group]
+    return image
+
+
 def rescaled(series: list[Dataset]) -> list[Dataset]:
     """The series with another slope and intercept in every slice."""
     for index, data in enumerate(series):

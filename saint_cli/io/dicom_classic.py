@@ -59,6 +59,7 @@ GROUPS = (
     ("MRTimingAndRelatedParametersSequence", "FlipAngle", "FlipAngle"),
     ("MRAveragesSequence", "NumberOfAverages", "NumberOfAverages"),
     ("FrameAnatomySequence", "AnatomicRegionSequence", "AnatomicRegionSequence"),
+    ("FrameAnatomySequence", "FrameLaterality", "ImageLaterality"),
 )
 """Functional group, element in it, and what a classic image calls it."""
 
@@ -82,6 +83,8 @@ def flattened(data: Dataset, frame: int) -> Dataset:
             value = item.get(name)
             short = isinstance(value, float) and not isinstance(value, DSfloat)  # FD there, 16 characters here
             setattr(single, classic, format_number_as_ds(value) if short else value)
+    if "ImageLaterality" in single:
+        single.pop("Laterality", None)  # Type 2C: only where no other element says it (PS3.3 C.7.3.1)
     single.SOPClassUID = CLASSIC.get(data.SOPClassUID, data.SOPClassUID)
     if single.SOPClassUID == uid.MRImageStorage:
         _describe_mr(single, data)

@@ -54,6 +54,8 @@ def made(kind: str, folder: Path) -> Path:
 
 FABRICATED = ["CT", "CT tilted", "CT oblique", "MR", "MR scaled", "PET"]
 
+REAL_ENHANCED = ("d13_mr_hyperfine/001", "d39_ct_enh_palette")
+
 REAL = {
     "d02_ct_philips_tilt18": None,
     "d07_mr_two_orientations": "1",
@@ -100,6 +102,16 @@ def test_dciodvfy_finds_no_error_in_single_frames_that_the_module_demands_of_an_
     assert errors(upsampled(made(kind, tmp_path), tmp_path / "out")) == set()
 
 
+@pytest.mark.parametrize("anatomy", fabricate.ANATOMIES)
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_dciodvfy_finds_no_error_in_single_frames_whatever_the_anatomy(
+    modality: str, anatomy: str, tmp_path: Path
+) -> None:
+    program("dciodvfy")
+    source = fabricate.save([fabricate.enhanced(modality, anatomy)], tmp_path / "source")
+    assert errors(upsampled(source, tmp_path / "out")) == set()
+
+
 @pytest.mark.skipif(not CASES.is_dir(), reason="the real cases are not beside this checkout")
 @pytest.mark.parametrize("name", REAL)
 def test_dciodvfy_finds_no_new_error_in_real_series(name: str, tmp_path: Path) -> None:
@@ -108,6 +120,13 @@ def test_dciodvfy_finds_no_new_error_in_real_series(name: str, tmp_path: Path) -
     assert volume.header.origin is not None
     before = errors([source.path for source in volume.header.origin.slices])
     assert errors(upsampled(CASES / name, tmp_path / "out", REAL[name])) <= before
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the real cases are not beside this checkout")
+@pytest.mark.parametrize("name", REAL_ENHANCED)
+def test_dciodvfy_finds_no_error_in_single_frames_of_real_enhanced_images(name: str, tmp_path: Path) -> None:
+    program("dciodvfy")
+    assert errors(upsampled(CASES / name, tmp_path / "out")) == set()
 
 
 @pytest.mark.parametrize("kind", [*FABRICATED, "CT enhanced", "MR enhanced"])
