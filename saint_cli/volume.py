@@ -64,7 +64,7 @@ class Header:
     """What the source file told besides voxels and geometry; holds no patient text.
 
     modality: DICOM Modality (0008,0060) such as ``"CT"`` or ``"MR"``; None where the format does not carry it.
-    source_format: ``"NIfTI"``, ``"NRRD"``, ``"MetaImage"`` or ``"DICOM"``.
+    source_format: ``"NIfTI"``, ``"NRRD"``, ``"MetaImage"`` or ``"DICOM"``; of other images, their library.
     storage: how the voxels were stored.
     space_code: NIfTI sform code of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI); 1 for other formats.
     warnings: sentences for the user about what was repaired or looks odd.
@@ -79,7 +79,7 @@ class Header:
     space_code: int = 1
     warnings: tuple[str, ...] = field(default=())
     padding: tuple[float, float] | None = None
-    origin: Origin | None = None
+    origin: Origin | None = field(default=None, repr=False)
     derivation: Derivation | None = None
 
 
@@ -100,6 +100,12 @@ class Volume:
             raise ValueError(f"a volume has three axes, not {self.voxels.ndim}")
         if self.affine_lps.shape != (4, 4) or self.affine_lps.dtype != np.float64:
             raise ValueError("affine_lps must be a 4x4 float64 matrix")
+
+    def __repr__(self) -> str:
+        """One line: shape, dtype, spacing, modality and format; neither voxels nor paths."""
+        shape, spacing = " x ".join(map(str, self.shape)), " x ".join(f"{s:.4g}" for s in self.spacing_mm)
+        kind = ", ".join(filter(None, (self.header.modality, self.header.source_format)))
+        return f"Volume({shape} {self.voxels.dtype}, {spacing} mm, {kind})"
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

@@ -99,7 +99,7 @@ def test_choices_reach_the_method(engine: Engine) -> None:
 
 
 def test_less_memory_than_a_volume_needs_is_refused(engine: Engine) -> None:
-    with pytest.raises(UsageError, match="--max-memory 100 MB is too little"):
+    with pytest.raises(UsageError, match=r"^Engine\.max_memory 100 MB is too little"):
         saint_cli.upsample(tiny.volume(), factor=2, engine=replace(engine, max_memory=100_000_000))
 
 

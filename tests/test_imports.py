@@ -126,7 +126,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "engine": {"errors", "version"},
     "batch": {*NUMPY_SIDE, "choices", "compute", "engine", "io", "jobs", "memory", "report", "shipped", "version"},
-    "api": {*NUMPY_SIDE, "compute", "weights", "io", "pipeline", "jobs", "footprint", "choices"},
+    "images": {*NUMPY_SIDE, "io"},
+    "api": {*NUMPY_SIDE, "io", "images", "pipeline", "jobs", "footprint", "choices"},
     "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "version"},
     "console": {"errors"},
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 import saint_cli
 from saint_cli import geometry
-from saint_cli.errors import OutputError
+from saint_cli.errors import OutputError, UsageError
 from saint_cli.io.atomic import complete_or_absent
 from saint_cli.io.scaling import encode, output_storage
 from saint_cli.io.targets import check_writable, is_folder_target
@@ -55,6 +55,8 @@ def write_volume(
         OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
     path = Path(path)
+    if not isinstance(volume, Volume):
+        raise UsageError(f"{path}: a {type(volume).__name__} is no Volume; save it with the library it comes from")
     check_writable(path, overwrite=overwrite)
     if is_folder_target(path):
         from saint_cli.io.dicom_write import write_series
