@@ -216,13 +216,30 @@ def test_help_and_info_never_import_torch(words: list[str]) -> None:
 
 def test_a_dicom_folder_becomes_a_dicom_folder(tmp_path: Path) -> None:
     source = fabricate.save(fabricate.slices(), tmp_path / "study")
-    result = run("upsample", source, "-f", 2, "-m", "fast", "--keep-slice-thickness", "-o", f"{tmp_path}/out/")
+    result = run("upsample", source, "-f", 2, "-m", "fast", "-o", f"{tmp_path}/out/")
     assert result.exit_code == 0, result.output
     assert "SECRET" not in result.output
     before, after = read_volume(source), read_volume(tmp_path / "out")
     assert after.shape == (16, 12, 11)
     np.testing.assert_array_equal(after.voxels[..., ::2], before.voxels)
     assert {float(d.SliceThickness) for d in fabricate.saved_series(tmp_path / "out")} == {5}
+
+
+def test_slice_thickness_is_a_word_and_the_flag_of_old_says_what_is_now_the_default(tmp_path: Path) -> None:
+    from saint_cli.cli import chosen
+
+    assert chosen.job_of({}).keep_slice_thickness
+    assert chosen.job_of({"keep_slice_thickness": True}).keep_slice_thickness
+    assert chosen.job_of({"slice_thickness": "acquired"}).keep_slice_thickness
+    assert not chosen.job_of({"slice_thickness": "spacing"}).keep_slice_thickness
+    assert not chosen.job_of({"keep_slice_thickness": False}).keep_slice_thickness  # in a table
+    source = fabricate.save(fabricate.slices(), tmp_path / "study")
+    for words in (["--slice-thickness", "thin"], ["--slice-thickness", "5"]):
+        result = run("upsample", source, "-f", 2, *words, "-o", tmp_path / "out")
+        assert result.exit_code == 2
+        assert "is none of acquired, spacing" in " ".join(result.output.split())
+    result = run("upsample", source, "-f", 40, "--keep-slice-thickness", "-o", tmp_path / "out")
+    assert "outside 2...16" in result.output
 
 
 def test_dicom_of_another_format_is_refused_before_anything_is_computed(thick: Path, tmp_path: Path) -> None:

@@ -231,6 +231,20 @@ def test_a_source_without_frame_of_reference_gets_one(tmp_path: Path) -> None:
     assert uid.UID(made).is_valid
 
 
+def test_slices_of_several_studies_and_series_become_one_of_the_first_study(tmp_path: Path) -> None:
+    source = fabricate.save(fabricate.slices(), tmp_path / "s")
+    volume = interpolated(read_volume(source), FACTOR)
+    for index, file in enumerate(sorted(source.iterdir())):  # as if they had been merged on reading
+        data = pydicom.dcmread(file)
+        data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = (f"1.2.{n}.{index}" for n in "345")
+        data.SeriesNumber = 7 + index
+        data.save_as(file)
+    write_volume(volume, tmp_path / "out")
+    out = saved_series(tmp_path / "out")
+    assert {(d.StudyInstanceUID, d.FrameOfReferenceUID, d.SeriesNumber) for d in out} == {("1.2.3.0", "1.2.5.0", 701)}
+    assert len({d.SeriesInstanceUID for d in out}) == 1
+
+
 def test_lossy_compression_of_the_source_is_never_forgotten(tmp_path: Path) -> None:
     def mark(_: int, data: Dataset) -> None:
         data.LossyImageCompression, data.LossyImageCompressionRatio = "01", "12.5"
