@@ -28,8 +28,7 @@ ACCEPTED = (
 
 HINTS = {
     "str": "read it first: read_volume(path)",
-    "PosixPath": "read it first: read_volume(path)",
-    "WindowsPath": "read it first: read_volume(path)",
+    "PurePath": "read it first: read_volume(path)",
     "Tensor": "pass tensor.cpu().numpy() with voxel_spacing_mm=(x, y, z)",
     "MaskedArray": "pass array.filled(value) with voxel_spacing_mm=(x, y, z)",
 }
@@ -40,6 +39,9 @@ NIFTI_FIELDS = (
     *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 )
 """What a NIfTI header of either version says of place and origin; the rest is for nibabel to say when it saves."""
+
+KNOWN_SPACES = range(1, 6)
+"""Form codes that NIfTI defines; others come from damage."""
 
 MODALITY_KEY = "0008|0060"
 """Under which SimpleITK keeps the Modality of a DICOM file."""
@@ -94,12 +96,13 @@ def _kind(image: Any) -> str:
         return "Volume"
     if isinstance(image, np.ndarray) and not isinstance(image, np.ma.MaskedArray):
         return "numpy"
-    libraries = {one.__module__.partition(".")[0] for one in type(image).__mro__}
-    if "nibabel" in libraries and hasattr(image, "dataobj") and hasattr(image, "affine"):
+    classes = {(one.__module__.partition(".")[0], one.__name__) for one in type(image).__mro__}
+    if ("nibabel", "SpatialImage") in classes:
         return "nibabel"
-    if "SimpleITK" in libraries and type(image).__name__ == "Image":
+    if ("SimpleITK", "Image") in classes:
         return "SimpleITK"
-    raise UsageError(f"{_named(image)}: not an image that saint knows; {HINTS.get(type(image).__name__, ACCEPTED)}")
+    hint = next((HINTS[name] for _, name in classes if name in HINTS), ACCEPTED)
+    raise UsageError(f"{_named(image)}: not an image that saint knows; {hint}")
 
 
 def _named(image: Any) -> str:
@@ -177,7 +180,7 @@ def _of_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
     units = int(header["xyzt_units"]) & 7 if _is_nifti(image) else 0
     affine[:3] *= MM_PER_UNIT.get(units, 1.0)
     codes = [int(header[f"{form}_code"]) for form in ("sform", "qform")] if _is_nifti(image) else [1]  # the scanner's
-    code = next((code for code in codes if code > 0), UNKNOWN_SPACE)
+    code = next((code for code in codes if code in KNOWN_SPACES), UNKNOWN_SPACE)
     return Volume(voxels, affine, Header(source_format="nibabel", storage=Storage(voxels.dtype), space_code=code))
 
 

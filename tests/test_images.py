@@ -122,6 +122,13 @@ def test_units_of_a_nifti_header_are_honoured() -> None:
     assert made.header.get_xyzt_units()[0] == "mm"
 
 
+def test_a_form_code_that_nobody_defined_is_not_handed_on() -> None:
+    image = nifti(voxels())
+    image.header["sform_code"], image.header["qform_code"] = 77, 0
+    _, made = there_and_back(image)
+    assert int(made.header["sform_code"]) == 2  # aligned to something
+
+
 def test_axes_of_length_one_beyond_the_third_are_dropped() -> None:
     assert images.to_volume(nifti(voxels("int16", (7, 6, 4, 1, 1)))).shape == (7, 6, 4)
 
@@ -275,6 +282,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], type[SaintError], st
     "vectors": (lambda: sitk.Image([5, 4, 3], sitk.sitkVectorFloat32, 3), {}, UsageError, "3 values per voxel"),
     "complex SimpleITK": (lambda: sitk.Image([5, 4, 3], sitk.sitkComplexFloat32), {}, UsageError, "magnitude"),
     "labels": (lambda: sitk.Image([5, 4, 3], sitk.sitkLabelUInt8), {}, UsageError, "label map"),
+    "a volume of truth": (lambda: Volume(voxels("bool"), OBLIQUE_LPS), {}, UsageError, "mask"),
+    "a flat volume": (lambda: Volume(voxels("int16", (7, 6, 1)), OBLIQUE_LPS), {}, GeometryError, "7 x 6 x 1 voxels"),
+    "a tensor of another kind": (lambda: torch.nn.Parameter(torch.zeros(4, 4, 4)), {}, UsageError, "numpy()"),
     "a reader": (sitk.ImageFileReader, {}, UsageError, "ImageFileReader: not an image"),
 }
 

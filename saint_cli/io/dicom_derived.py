@@ -231,7 +231,9 @@ def _describe(data: Dataset, series: DerivedSeries, index: int, *, kept: bool) -
     data.DerivationDescription = told(data, series, index, kept=kept)
     data.DerivationCodeSequence = [_code(*SPATIAL_RESAMPLING)]
     sources = [series.acquired[i] for i in series.neighbours(index)]
-    data.SourceImageSequence = [_reference(one) for one in sources if one.has_instance_uid]
+    references = [_reference(one) for one in sources if one.has_instance_uid]
+    if references:
+        data.SourceImageSequence = references
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [_code(*MODIFYING_EQUIPMENT)]
     item.Manufacturer, item.ManufacturerModelName = "saint", "saint"

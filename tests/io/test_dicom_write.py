@@ -276,6 +276,7 @@ def test_a_source_without_instance_uids_is_not_named_by_its_path(tmp_path: Path)
         data.save_as(file)
     write_volume(interpolated(read_volume(source), FACTOR), tmp_path / "out")
     assert str(tmp_path).encode() not in b"".join(file.read_bytes() for file in (tmp_path / "out").iterdir())
+    assert not any("SourceImageSequence" in data for data in saved_series(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
