@@ -17,13 +17,13 @@ from saint_cli.jobs import Engine, Grid
 from saint_cli.volume import Volume
 
 Image = TypeVar("Image")
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 OPTION = re.compile(r"(?<![\w/-])--([a-z]+(?:-[a-z]+)*)(?: (-?\d+(?:\.\d+)?\b(?! ?[GMT]B)|x\|y\|z|cpu\b|fp16\b))?")
 """An option in a message of the command line, and its value where one follows."""
 
-ARGUMENTS = {"spacing": "spacing_mm", "isotropic": "spacing_mm=None"}
+ARGUMENTS = {"spacing": "spacing_mm"}
 """What Python calls an option otherwise than by its name."""
 
 ENGINE = ("model", "device", "precision", "batch_size", "threads", "max_memory")
@@ -33,18 +33,18 @@ WHOLE_NUMBERS = ("batch_size", "threads", "max_memory")
 """What may be None or a whole number of an Engine."""
 
 
-def _in_words_of_python(function: Callable[Given, Made]) -> Callable[Given, Made]:
+def _with_python_names(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """The function, its errors naming arguments where the command line names options."""
 
     @wraps(function)
-    def spoken(*args: Given.args, **options: Given.kwargs) -> Made:
+    def call(*args: Parameters.args, **options: Parameters.kwargs) -> Result:
         try:
             return function(*args, **options)
         except SaintError as error:
             error.args = tuple(OPTION.sub(_argument, one) if isinstance(one, str) else one for one in error.args)
             raise
 
-    return spoken
+    return call
 
 
 def _argument(option: re.Match[str]) -> str:
@@ -69,7 +69,7 @@ def _flags() -> set[str]:
     return {one.name for one in parameters if isinstance(one.default, bool)}
 
 
-@_in_words_of_python
+@_with_python_names
 def upsample(
     volume: Image,
     *,
@@ -110,12 +110,12 @@ def upsample(
     if not isinstance(volume, Volume):
         for sentence in result.header.warnings:
             warnings.warn(OPTION.sub(_argument, sentence), stacklevel=3)
-    made: Image = images.like(volume, result)
+    made: Image = images.convert_like(volume, result)
     return made
 
 
-read_volume = _in_words_of_python(io.read_volume)
-write_volume = _in_words_of_python(io.write_volume)
+read_volume = _with_python_names(io.read_volume)
+write_volume = _with_python_names(io.write_volume)
 
 
 def _check(engine: Any, choices: Any) -> None:

@@ -78,7 +78,7 @@ def to_volume(image: Any, *, voxel_spacing_mm: Sequence[float] | None = None, mo
     return volume if header is volume.header else replace(volume, header=header)
 
 
-def like(image: Any, result: Volume) -> Any:
+def convert_like(image: Any, result: Volume) -> Any:
     """A result as an image of the kind of ``image``, from which ``to_volume`` made its source."""
     kind = _kind(image)
     if kind == "numpy":

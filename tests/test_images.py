@@ -44,7 +44,7 @@ def itk(array: np.ndarray, affine_lps: np.ndarray = OBLIQUE_LPS) -> sitk.Image:
 def there_and_back(image: Any, factor: int = 3, **options: Any) -> tuple[Volume, Any]:
     """The finer volume that linear interpolation makes of an image, and the image that it becomes."""
     dense = interpolated(images.to_volume(image, **options), factor)
-    return dense, images.like(image, dense)
+    return dense, images.convert_like(image, dense)
 
 
 def test_axes_of_an_array_are_x_y_z_in_the_order_of_its_spacings() -> None:
@@ -144,7 +144,7 @@ def test_simpleitk_gets_origin_direction_and_in_plane_spacing_digit_for_digit(ax
     made_by = interpolated(tiny.volume(), 3).header.derivation
     assert made_by is not None
     header = replace(volume.header, derivation=replace(made_by, grid=grid))
-    made = images.like(image, Volume(finer, grid.refine(volume.affine_lps), header))
+    made = images.convert_like(image, Volume(finer, grid.refine(volume.affine_lps), header))
     assert isinstance(made, sitk.Image)
     assert (made.GetOrigin(), made.GetDirection()) == (image.GetOrigin(), image.GetDirection())
     spacing = [s / 3 if i == axis else s for i, s in enumerate(image.GetSpacing())]
@@ -321,7 +321,7 @@ def test_no_library_is_loaded_but_that_of_the_image(made: str, other: str) -> No
         "image, options = np.zeros((4, 4, 4), np.int16), {'voxel_spacing_mm': (1, 1, 5)}\n"
         f"if {made!r} == 'nibabel':\n    import nibabel\n"
         "    image, options = nibabel.Nifti1Image(image, np.eye(4)), {}\n"
-        "volume = images.to_volume(image, **options)\nimages.like(image, volume)\n"
+        "volume = images.to_volume(image, **options)\nimages.convert_like(image, volume)\n"
         f"assert {other!r} not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
