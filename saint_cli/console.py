@@ -3,10 +3,12 @@
 import io
 import json
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -16,9 +18,50 @@ PIPED_WIDTH = 200
 """Columns of output that goes to no terminal: a table in a log is better wide than folded at 80."""
 
 
+LEAST_ROOM = 24
+"""Columns left for folded text, however long its lead."""
+
+PATIENCE_S = 2.0
+"""Seconds that something may take before it is counted."""
+
+
+class Line(NamedTuple):
+    """Text to fold: ``lead`` stands before its first line, as many spaces before the others. style: of rich."""
+
+    lead: str
+    text: str
+    style: str = ""
+
+
 def show(renderable: "RenderableType") -> None:
     """Print a result (table, text) on stdout."""
     _console(stderr=False).print(renderable)
+
+
+def show_lines(lines: Iterable[Line]) -> None:
+    """Print lines on stdout: folded between words on a terminal, each in one piece elsewhere."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    console, narrow = _console(stderr=False), sys.stdout.isatty() or "COLUMNS" in os.environ
+    for lead, text, style in lines:
+        indent = " " * cell_len(lead)
+        room = max(LEAST_ROOM, console.width - len(indent))
+        for count, piece in enumerate(folded(printable(text), room) if narrow else [printable(text)]):
+            console.print(Text(f"{indent if count else lead}{piece}"), style=style, soft_wrap=True)
+
+
+def folded(text: str, room: int) -> list[str]:
+    """The text in pieces of at most ``room`` columns; words, backticked text, and a number and its mm stay whole."""
+    from rich.cells import cell_len
+
+    pieces: list[str] = []
+    for word in re.findall(r"\S*`[^`]*`\S*|\S+ mm\b\S*|\S+", text):
+        if pieces and cell_len(pieces[-1]) + 1 + cell_len(word) <= room:
+            pieces[-1] += f" {word}"
+        else:
+            pieces.append(word)
+    return pieces
 
 
 def show_json(document: Any) -> None:
@@ -121,6 +164,26 @@ def progress(*, quiet: bool) -> Iterator[Bars]:
     columns = (TextColumn("{task.description:>16}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bars:
         yield Bars(bars)
+
+
+@contextmanager
+def counter(label: str) -> Iterator[Callable[[int], None]]:
+    """A number on stderr for what takes longer than ``PATIENCE_S``; nothing where stderr is no terminal."""
+    terminal = _console(stderr=True)
+    if not terminal.is_terminal:
+        yield lambda count: None
+        return
+    begun, shown = time.monotonic(), terminal.status(label)
+
+    def show_count(count: int) -> None:
+        if time.monotonic() - begun > PATIENCE_S:
+            shown.update(f"{label}: {count}")
+            shown.start()
+
+    try:
+        yield show_count
+    finally:
+        shown.stop()
 
 
 @contextmanager

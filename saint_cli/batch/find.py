@@ -15,7 +15,7 @@ from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageEr
 from saint_cli.io import Description, StackInfo, urls
 from saint_cli.io.entries import explain_unusable, identity
 from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, format_reason, is_archive
-from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS, Format, read_head, sniff
+from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS, Format, is_part_of_pair, read_head, sniff
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
 
@@ -146,10 +146,8 @@ def _kind(path: Path) -> str:
         form, reason = Format.UNKNOWN, f"that {str(error).removeprefix(f'{path}: ')}"
     if form is Format.DICOM or (reason and name.endswith(DICOM_ENDINGS)):
         return "DICOM"
-    if name.endswith((".img", ".img.gz")) and form is Format.UNKNOWN:
-        bare = path.name[: -len(".img.gz" if name.endswith(".gz") else ".img")]
-        if any(path.with_name(bare + ending).exists() for ending in (".hdr", ".hdr.gz", ".HDR")):
-            return "part"
+    if form is Format.UNKNOWN and is_part_of_pair(path):
+        return "part"
     if reason and not name.endswith(ENDINGS):
         return reason
     if name.endswith(ENDINGS) or form not in (Format.UNKNOWN, Format.ZIP):
@@ -161,7 +159,7 @@ def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> Non
     """The stacks of one unit, each as a scan or with the reason why it is left out."""
     name = _mirrored(unit, root)
     try:
-        told = io.describe(unit, split_runs=job.split_runs)
+        told = io.describe(unit, split_runs=job.split_runs, only_dicom=True)
     except UsageError as error:
         found.skipped.append((name, _without(unit, error)))
         return
@@ -225,7 +223,7 @@ def _left_out(stack: StackInfo, job: Job, rules: Rules) -> str:
         return stack.problem
     if stack.secondary and stack.secondary.split()[1] not in rules.include:
         return f"{stack.secondary} (--include {stack.secondary.split()[1]} takes it)"
-    if stack.problem or stack.shape is None or stack.spacing_mm is None:
+    if stack.problem or stack.shape is None or stack.spacing_mm is None or _is_undecided(stack, job):
         return ""
     try:
         job.grid.on(_outline(stack.shape, stack.spacing_mm, stack.format))
@@ -234,11 +232,20 @@ def _left_out(stack: StackInfo, job: Job, rules: Rules) -> str:
     return ""
 
 
+def _is_undecided(stack: StackInfo, job: Job) -> bool:
+    """Whether the stack is a file of several volumes, of which the job names none."""
+    return stack.volumes > 1 and job.volume is None
+
+
 def _judged(one: Scan, stack: StackInfo) -> Scan:
     """The scan with its problem, or with how many times as many slices it will have."""
-    if stack.problem and (one.job.volume is None or stack.format == "DICOM"):
+    if stack.problem:
         kind = GeometryError if stack.exit_code == GeometryError.exit_code else UnreadableError
         return replace(one, error=kind(f"{one.source}: {stack.problem}"))
+    if _is_undecided(stack, one.job):
+        shown = " x ".join(map(str, (*(stack.shape or ()), stack.volumes)))
+        asked = f"choose one of its {stack.volumes} volumes with --volume, or with column volume of a table"
+        return replace(one, error=GeometryError(f"{one.source}: 4-D image ({shown}); {asked}"))
     if one.shape is None or one.spacing_mm is None:
         return one
     grid = one.job.grid.on(_outline(one.shape, one.spacing_mm, stack.format))

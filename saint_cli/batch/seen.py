@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,13 @@ class Seen:
 
 def _described(origin: Origin, *, split_runs: bool) -> dict[str, Any]:
     try:
-        told = describe_remote(origin, split_runs=split_runs)
+        told = describe_remote(origin, split_runs=split_runs, only_dicom=True)
     except SaintError as error:
         return {"error": type(error).__name__, "message": str(error)}
     files = [[file.as_posix() for file in several] for several in told.files]
+    unnamed = [replace(stack, series_description=None, protocol_name=None) for stack in told.stacks]
     return {
-        "stacks": [asdict(stack) for stack in told.stacks],
+        "stacks": [asdict(stack) for stack in unnamed],
         "skipped": told.skipped,
         "files": files,
         "named": told.named,

@@ -28,14 +28,19 @@ for bit; origin and orientation stay.
 INFO = """
 [bold]Examples[/bold]
 
-What a file holds, and what upsample would make of it:
+What a file holds, and what upsample would produce:
   [green]saint info chest.nii.gz[/green]
 
-The series of a DICOM folder, numbered as --series takes them:
+The series of a DICOM folder, numbered as --series takes them, and every
+NIfTI, NRRD and MHA file below it:
   [green]saint info STUDY/[/green]
 
-For a program, one object per path:
+For a program, one object per path (its stacks have the fields of
+saint_cli.io.StackInfo):
   [green]saint info --json STUDY/ chest.nii.gz[/green]
+
+SeriesNumber and SeriesDescription are shown; --phi shows name, ID, dates and
+study too.
 """
 
 EVALUATE = """

@@ -11,26 +11,31 @@ from saint_cli.cli import examples
 def info(
     paths: Annotated[
         list[str],
-        typer.Argument(help="NIfTI, NRRD or MHA files; DICOM folders, zips, DICOMDIR; URLs.", show_default=False),
+        typer.Argument(
+            help="NIfTI, NRRD or MHA files; DICOM files, zips, DICOMDIR; folders; URLs.", show_default=False
+        ),
     ],
     *,
     phi: Annotated[bool, typer.Option("--phi", help="Show patient and study text of DICOM too.")] = False,
-    split_runs: Annotated[bool, typer.Option("--split-runs", help="List even runs of unevenly spaced slices.")] = False,
+    split_runs: Annotated[
+        bool, typer.Option("--split-runs", help="List evenly spaced parts of uneven stacks.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array on stdout.")] = False,
 ) -> None:
-    """Show the volumes that files and folders hold: size, spacing, through-plane axis, factor.
+    """Show the volumes that files and folders hold: size, spacing, gaps, tilt, and what upsample would produce.
 
-    The exit code is 0 if each path holds a volume that can be upsampled, else that of the first that does not.
+    Exit code 0: every path holds at least one volume that can be upsampled; else that of the first that does not.
     """
     from saint_cli import console
-    from saint_cli.cli.info_view import as_document, as_table
+    from saint_cli.cli.info_view import as_document, as_lines
     from saint_cli.errors import SaintError
     from saint_cli.io import Description, describe, describe_remote, remote, urls
 
     def look(path: str) -> Description:
         if urls.is_url(path):
             return describe_remote(remote.look(urls.check(path)), phi=phi, split_runs=split_runs)
-        return describe(Path(path), phi=phi, split_runs=split_runs)
+        with console.counter("files read") as on_progress:
+            return describe(Path(path), phi=phi, split_runs=split_runs, on_progress=on_progress)
 
     found: list[tuple[str, Description | SaintError]] = []
     for path in paths:
@@ -45,7 +50,7 @@ def info(
         if isinstance(one, SaintError):
             console.fail(str(one))
         elif not json:
-            console.show(as_table(path, one))
+            console.show_lines(as_lines(path, one))
     raise typer.Exit(next((code for _, one in found if (code := one.exit_code)), 0))
 
 

@@ -6,8 +6,9 @@
 """
 
 from saint_cli.io.checks import count_labels
+from saint_cli.io.description import Description, StackInfo
 from saint_cli.io.heads import describe_remote
-from saint_cli.io.inspect import Description, StackInfo, describe
+from saint_cli.io.inspect import describe
 from saint_cli.io.read import find_format, read_volume
 from saint_cli.io.targets import ENDINGS, Beside, check_outputs, check_result, check_writable, is_folder_target
 from saint_cli.io.write import write_volume

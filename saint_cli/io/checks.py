@@ -68,6 +68,15 @@ def count_labels(voxels: np.ndarray) -> int:
     return len(seen) if len(seen) > 1 else 0
 
 
+def tilt_note(degrees: float, step_mm: float, distance_mm: float, *, is_ct: bool) -> str:
+    """What is told of tilted slices: ``step_mm`` from slice to slice, ``distance_mm`` of it along their normal."""
+    name, along = ("Gantry tilt", "the table") if is_ct else ("Gantry tilt or shear", "the step")
+    return (
+        f"{name} {degrees:.1f}°: slices are tilted and kept as acquired, {step_mm:.4g} mm along {along}, "
+        f"{distance_mm:.4g} mm along the normal"
+    )
+
+
 def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     """The shape, if it is that of a volume that has slices along every axis.
 

@@ -1,8 +1,8 @@
 """DICOM series as volumes: choose a stack, decode its slices, rescale them."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,34 +24,56 @@ from saint_cli.volume import Header, Origin, SliceSource, Storage, Volume
 
 @dataclass(frozen=True)
 class Inventory:
-    """The stacks of a folder, how many files were skipped for which reason, and what keeps the files there.
-
-    named: the first files for each reason that is a problem.
-    """
+    """The stacks of a folder, and what else was found there (``dicom_scan.Scan``)."""
 
     stacks: tuple[Stack, ...]
-    skipped: Counter[str]
-    named: dict[str, list[str]] = field(default_factory=dict)
-    keeper: object = None
+    scan: Scan
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """How many files were skipped for which reason."""
+        return self.scan.skipped
+
+    @property
+    def named(self) -> dict[str, list[str]]:
+        """The first skipped files for each reason that is a problem."""
+        return self.scan.named
+
+    @property
+    def others(self) -> list[Path]:
+        """The files that are not DICOM."""
+        return self.scan.others
+
+    @property
+    def keeper(self) -> object:
+        """What keeps the files of a zip where they are."""
+        return self.scan.keeper
 
 
-def list_stacks(path: Path, *, in_runs: bool = False) -> Inventory:
+def list_stacks(
+    path: Path,
+    *,
+    in_runs: bool = False,
+    may_be_empty: bool = False,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> Inventory:
     """The CT, MR and PET stacks below a folder, in a zip file, or in one file; of the pixels only repeated positions.
 
-    With ``in_runs`` the regular runs of irregular stacks stand in their place.
+    With ``in_runs`` the regular runs of irregular stacks stand in their place. ``on_progress`` is called with the
+    number of files read.
 
     Raises:
         UnreadableError: ``path`` is missing, or holds only files that are damaged or colour images.
-        UsageError: no CT or MR slice.
+        UsageError: no CT or MR slice. Neither is raised of a folder that ``may_be_empty``.
     """
-    found = scan(path)
-    if not found.slices:
-        raise _nothing(path, found)
+    found = scan(path, on_progress)
+    if not found.slices and not may_be_empty:
+        raise nothing_found(path, found)
     stacks = build_stacks(found.slices)
     if in_runs:
         stacks = [run for stack in stacks for run in split_runs(stack)]
     told = (replace(stack, warnings=(*_header_notes(stack.slices), *stack.warnings)) for stack in stacks)
-    return Inventory(tuple(told), found.skipped, found.named, found.keeper)
+    return Inventory(tuple(told), found)
 
 
 def read(path: Path, series: str | None = None, volume: int | None = None, *, in_runs: bool = False) -> Volume:
@@ -95,7 +117,8 @@ def _header_notes(slices: Sequence[SliceHeader]) -> list[str]:
     return [note if n == len(slices) else f"{note} ({n} of {len(slices)} slices)" for note, n in counts.items()]
 
 
-def _nothing(path: Path, found: Scan) -> SaintError:
+def nothing_found(path: Path, found: Scan) -> SaintError:
+    """Why a folder without a CT, MR or PET slice cannot be used."""
     if not found.skipped:
         return UsageError(f"{path}: the folder holds no files; nothing to interpolate")
     reasons = set(found.skipped) - {"not DICOM"}

@@ -41,6 +41,9 @@ config.settings.reading_validation_mode = config.IGNORE  # hospitals' files brea
 MOSAIC = "Siemens mosaic"
 """Reason under which images are counted that hold many slices as tiles."""
 
+NOT_DICOM = "not DICOM"
+"""Reason under which files of other kinds are counted."""
+
 BLOCK = 1 << 20
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -67,13 +70,6 @@ TAGS = [
 """Everything that is read of a header; other elements are passed over, patient text among them."""
 
 
-PATIENT_TAGS = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyDescription"),
-    *("SeriesDescription", "AccessionNumber"),
-)
-"""What ``saint info --phi`` shows of a patient and a study."""
-
-
 def read_headers(path: Path) -> list[SliceHeader]:
     """The header of every slice in a file, one for each frame; nothing that a file may hold raises anything else.
 
@@ -83,7 +79,7 @@ def read_headers(path: Path) -> list[SliceHeader]:
     """
     try:
         if sniff(path) is not Format.DICOM:
-            raise Skipped("not DICOM")
+            raise Skipped(NOT_DICOM)
         data, has_pixels = read_dataset(path)
     except UnreadableError:
         raise Damaged(_unopened(path) or "unreadable DICOM") from None
@@ -236,15 +232,3 @@ def slice_header(path: Path, data: pydicom.Dataset) -> SliceHeader:
         volume_keys=tuple(hashable(tuple(data.get(name) for name in key)) for key in VOLUME_KEYS),
         notes=(note,) if note else (),
     )
-
-
-def patient_text(path: Path) -> dict[str, str]:
-    """Patient and study text of a file, by DICOM keyword, where it holds any; for eyes that asked for it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with open_unpacked(path) as file:
-                data = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=[*PATIENT_TAGS])
-            return {name: str(data[name].value) for name in PATIENT_TAGS if data.get(name)}
-        except Exception:  # as in read_dataset
-            return {}

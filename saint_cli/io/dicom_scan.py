@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io import dicom_directory
-from saint_cli.io.dicom_headers import read_headers
+from saint_cli.io.dicom_headers import NOT_DICOM, read_headers
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_values import Skipped
 from saint_cli.io.entries import NO_FILE, explain_unusable, identity
@@ -26,14 +26,18 @@ class Scan:
 
     skipped: how many other files for which reason. named: the first of them for each reason that is a problem, as
     paths below the folder. damaged: the reasons for which files are skipped that should be slices.
-    keeper: what keeps the files of a zip where they are.
+    others: the files that are not DICOM, archives apart. keeper: what keeps the files of a zip where they are.
+    on_progress: called with the number of files read, which is ``count``.
     """
 
     slices: list[SliceHeader] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     named: dict[str, list[str]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
+    others: list[Path] = field(default_factory=list)
     keeper: object = None
+    on_progress: Callable[[int], None] = lambda count: None
+    count: int = 0
 
     def skip(self, reason: str, name: str | None = None) -> None:
         """Count a file that is skipped; with ``name`` as one of those that are named."""
@@ -44,15 +48,17 @@ class Scan:
                 names.append(name)
 
 
-def scan(path: Path) -> Scan:
+def scan(path: Path, on_progress: Callable[[int], None] = lambda count: None) -> Scan:
     """Read the headers of every file below a folder, in a zip file, that a DICOMDIR lists, or of one file.
+
+    ``on_progress`` is called with the number of files read.
 
     Raises:
         UnreadableError: ``path`` is missing or cannot be listed.
     """
     if not path.exists():
         raise UnreadableError(f"{path}: no such file or folder")
-    found = Scan()
+    found = Scan(on_progress=on_progress)
     if path.is_dir():
         _add_folder(path, found)
     elif sniff(path) is Format.ZIP:
@@ -115,12 +121,16 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _add(path: Path, found: Scan, name: str) -> str | None:
     """Add the slices of a file to ``found``; returns the reason if it was skipped."""
+    found.count += 1
+    found.on_progress(found.count)
     try:
         slices = read_headers(path)
     except Skipped as skipped:
         reason, is_named = str(skipped), skipped.is_named
-        if reason == "not DICOM" and _is_archive(path):
+        if reason == NOT_DICOM and _is_archive(path):
             reason, is_named = ARCHIVE, True
+        elif reason == NOT_DICOM:
+            found.others.append(path)
         found.skip(reason, name if is_named else None)
         if skipped.is_damage:
             found.damaged.add(reason)

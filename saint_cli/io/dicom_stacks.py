@@ -8,6 +8,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError
+from saint_cli.io.checks import tilt_note
 from saint_cli.io.dicom_pixels import read_slices
 from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
 
@@ -199,9 +200,7 @@ def _geometry_notes(slices: Sequence[SliceHeader], placed: geometry.SliceStack) 
     told, says = [], f"{distance:.4g} mm"
     if placed.tilt_degrees:
         says = f"{step:.4g} mm along the table, {distance:.4g} mm along the normal"
-        told.append(
-            f"slices are tilted by {placed.tilt_degrees:.1f} degrees against their normal; kept as acquired, {says}"
-        )
+        told.append(tilt_note(placed.tilt_degrees, step, distance, is_ct=slices[0].modality == "CT"))
     if placed.deviation_mm > max(geometry.REGULAR_MM, geometry.REGULAR_FRACTION * distance):
         told.append(f"slice positions deviate from an even spacing by up to {placed.deviation_mm:.2g} mm")
     between = slices[0].spacing_between_slices

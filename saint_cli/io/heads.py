@@ -7,7 +7,8 @@ from pathlib import Path
 
 from saint_cli.errors import SaintError
 from saint_cli.io import remote
-from saint_cli.io.inspect import Description, describe
+from saint_cli.io.description import Description, StackInfo
+from saint_cli.io.inspect import describe
 from saint_cli.io.remote import Item, Origin
 from saint_cli.io.sniff import Format, sniff
 
@@ -24,7 +25,9 @@ ICON = b"\x88\x00\x00\x02"
 """Tag of an icon, which has pixel data of its own."""
 
 
-def describe_remote(origin: Origin, *, phi: bool = False, split_runs: bool = False) -> Description:
+def describe_remote(
+    origin: Origin, *, phi: bool = False, split_runs: bool = False, only_dicom: bool = False
+) -> Description:
     """Describe what lies at a URL as :func:`~saint_cli.io.inspect.describe` does; files are told by their names there.
 
     Raises:
@@ -33,8 +36,8 @@ def describe_remote(origin: Origin, *, phi: bool = False, split_runs: bool = Fal
     """
     with remote.scratch() as folder, naming(folder, origin):
         _lay(origin, folder)
-        told = describe(folder / origin.main, phi=phi, split_runs=split_runs)
-        stacks = (replace(s, problem=s.problem and plain(s.problem, folder, origin)) for s in told.stacks)
+        told = describe(folder / origin.main, phi=phi, split_runs=split_runs, only_dicom=only_dicom)
+        stacks = (_plain_stack(stack, folder, origin) for stack in told.stacks)
         files = tuple(tuple(file.relative_to(folder) for file in several) for several in told.files)
         return Description(Path(origin.main), tuple(stacks), told.skipped, files, told.named)
 
@@ -46,6 +49,11 @@ def naming(folder: Path, origin: Origin) -> Iterator[None]:
         yield
     except SaintError as error:
         raise type(error)(plain(str(error), folder, origin)) from None
+
+
+def _plain_stack(stack: StackInfo, folder: Path, origin: Origin) -> StackInfo:
+    problem = stack.problem and plain(stack.problem, folder, origin)
+    return replace(stack, problem=problem, warnings=tuple(plain(text, folder, origin) for text in stack.warnings))
 
 
 def plain(sentence: str, folder: Path, origin: Origin) -> str:

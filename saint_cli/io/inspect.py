@@ -1,184 +1,218 @@
 """What a path holds, from headers alone."""
 
-import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saint_cli import geometry
-from saint_cli.errors import GeometryError, SaintError
+from saint_cli.errors import GeometryError, SaintError, UnreadableError
+from saint_cli.io.description import LONGEST_TEXT, Description, StackInfo
+from saint_cli.io.inspect_place import isotropic_fields, place_fields, place_warnings
 from saint_cli.io.read import find_format
-from saint_cli.io.sniff import Format
+from saint_cli.io.sniff import VOLUME_ENDINGS, Format, is_analyze, is_part_of_pair, read_head, sniff
 
 if TYPE_CHECKING:
+    from saint_cli.io.dicom import Inventory
     from saint_cli.io.dicom_stacks import Stack
 
 # The readers are imported where they are used: each brings a library that takes a tenth of a second and more.
 
-AXES = "xyz"
+
+_Described = tuple[StackInfo, tuple[Path, ...]]
+"""What is told of a file that is not DICOM, and the files that it consists of."""
 
 
-@dataclass(frozen=True)
-class StackInfo:
-    """One volume that a file or folder holds.
-
-    number: 1, 2, ... as ``series`` of ``read_volume`` counts DICOM stacks; 1 for other formats.
-    label: file name, or SeriesInstanceUID for DICOM, with #1, #2, ... if a series holds several; never patient text.
-    format: "NIfTI", "NRRD", "MetaImage" or "DICOM". modality: "CT", "MR", or None if not told.
-    shape: number of voxels along x, y, z. dtype: of the stored values.
-    slope, intercept: scanner value = stored * slope + intercept; None if they differ from slice to slice.
-    spacing_mm: norms of the affine's columns. slice_distance_mm: between slice planes along their normal, for the
-    through-plane axis. tilt_degrees: between slice step and normal, 0 if none.
-    slice_thickness_mm, spacing_between_slices_mm: what the DICOM tags claim; None elsewhere.
-    gap_mm: slice_distance_mm less slice_thickness_mm, negative where slices overlap; None elsewhere.
-    order: how InstanceNumber runs along the normal: "ascending", "descending" or "mixed"; None elsewhere.
-    split_by: what tells the stack from others at the same positions, such as "EchoTime 30"; "" elsewhere.
-    patient: patient and study text, only where asked for.
-    through_plane: "x", "y" or "z"; None if nearly isotropic.
-    uniform: whether the slices are evenly spaced; None of a single one.
-    anisotropy: through-plane over smallest in-plane spacing. suggested_factor: 2...16, None if nearly isotropic.
-    isotropic_shape, isotropic_spacing_mm: what ``saint upsample`` makes of it by default; None if it needs a wish.
-    secondary: why it is no acquired image, as far as headers tell: a derived image, a label map; else "".
-    problem: why it cannot be upsampled, else None; exit_code: the code that problem leads to, else 0.
-    Everything that needs a geometry is None where there is none.
-    """
-
-    number: int
-    label: str
-    format: str
-    modality: str | None = None
-    shape: tuple[int, int, int] | None = None
-    dtype: str | None = None
-    slope: float | None = None
-    intercept: float | None = None
-    spacing_mm: tuple[float, float, float] | None = None
-    slice_distance_mm: float | None = None
-    tilt_degrees: float | None = None
-    slice_thickness_mm: float | None = None
-    spacing_between_slices_mm: float | None = None
-    through_plane: str | None = None
-    uniform: bool | None = None
-    anisotropy: float | None = None
-    suggested_factor: int | None = None
-    gap_mm: float | None = None
-    order: str | None = None
-    split_by: str = ""
-    patient: dict[str, str] | None = None
-    isotropic_shape: tuple[int, int, int] | None = None
-    isotropic_spacing_mm: tuple[float, float, float] | None = None
-    secondary: str = ""
-    problem: str | None = None
-    exit_code: int = 0
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Description:
-    """The volumes a path holds, how many of its files were skipped for which reason, and each volume's files.
-
-    named: the first of the skipped files for each reason that is a problem.
-    """
-
-    path: Path
-    stacks: tuple[StackInfo, ...]
-    skipped: Counter[str] = field(default_factory=Counter)
-    files: tuple[tuple[Path, ...], ...] = ()
-    named: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """0 if at least one volume can be upsampled, else the code that the first one's problem leads to."""
-        codes = [stack.exit_code for stack in self.stacks]
-        return 0 if 0 in codes else codes[0]
-
-
-def describe(path: Path, *, phi: bool = False, split_runs: bool = False) -> Description:
+def describe(
+    path: Path,
+    *,
+    phi: bool = False,
+    split_runs: bool = False,
+    only_dicom: bool = False,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> Description:
     """Describe a file or folder without reading voxels; ``split_runs`` lists the regular runs of irregular stacks.
 
+    A folder stands for the DICOM stacks and, after these, the NIfTI, NRRD and MetaImage files below it, hidden ones
+    apart, by name; with ``only_dicom`` for the stacks alone. ``on_progress`` is called with the number of files read.
     A volume that could not be upsampled is described with its ``problem``. With ``phi`` the stacks of a DICOM folder
     come with patient and study text.
 
     Raises:
-        UsageError: a folder without CT or MR slices.
-        UnreadableError: missing, damaged, colour, complex, or of an unknown format.
+        UsageError: a folder without any of these.
+        UnreadableError: missing, damaged, colour, complex, or of an unknown format; of a file in a folder that is its
+            ``problem``.
     """
     form = find_format(path)
-    if form is Format.DICOM:
-        from saint_cli.io import dicom, dicom_choice
+    if form is not Format.DICOM:
+        info, files = _of_file(path, form)
+        return Description(path, (info,), files=(files,))
+    from saint_cli.io import dicom
 
-        inventory = dicom.list_stacks(path, in_runs=split_runs)
-        labels = dicom_choice.labels(inventory.stacks)
-        stacks = tuple(
-            _of_stack(number, label, stack, phi=phi)
-            for number, (label, stack) in enumerate(zip(labels, inventory.stacks, strict=True), 1)
-        )
-        packed = None if inventory.keeper is None else (path,)
-        files = (packed or tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks)
-        return Description(path, stacks, inventory.skipped, tuple(files), inventory.named)
-    files_of_one: tuple[Path, ...] = (path,)
+    inventory = dicom.list_stacks(path, in_runs=split_runs, may_be_empty=True, on_progress=on_progress)
+    volumes = [] if only_dicom or not path.is_dir() else _of_folder(path, inventory, on_progress)
+    if not inventory.stacks and not volumes:
+        raise dicom.nothing_found(path, inventory.scan)
+    packed = None if inventory.keeper is None else (path,)
+    files = [packed or tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks]
+    return Description(
+        path,
+        (*_of_stacks(inventory, phi=phi), *(info for info, _ in volumes)),
+        _skipped(inventory, [file for _, several in volumes for file in several]),
+        (*files, *(several for _, several in volumes)),
+        inventory.named,
+    )
+
+
+def _of_folder(path: Path, inventory: "Inventory", on_progress: Callable[[int], None]) -> list[_Described]:
+    """The volumes of a folder that are not DICOM."""
+    done = sum(inventory.skipped.values()) + len({one.path for stack in inventory.stacks for one in stack.slices})
+    found = []
+    for file, form in _volume_files(path, inventory):
+        found.append(_in_folder(file, form, path))
+        on_progress(done + len(found))
+    return found
+
+
+def _skipped(inventory: "Inventory", described: list[Path]) -> Counter[str]:
+    """The counts of skipped files without those that were described as volumes of another format."""
+    from saint_cli.io.dicom_headers import NOT_DICOM
+
+    return inventory.skipped - Counter({NOT_DICOM: len(set(inventory.others) & set(described))})
+
+
+def _volume_files(folder: Path, inventory: "Inventory") -> Iterator[tuple[Path, Format]]:
+    """The files below a folder that are, or by their names should be, a NIfTI, NRRD or MetaImage volume."""
+    for path in sorted(inventory.others):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        form = sniff(path)
+        if form is Format.UNKNOWN:
+            promised = path.name.lower().endswith(VOLUME_ENDINGS) or is_analyze(read_head(path))
+            if promised and not is_part_of_pair(path):
+                yield path, form
+        elif form is not Format.ZIP:
+            yield path, form
+
+
+def _in_folder(path: Path, form: Format, folder: Path) -> _Described:
+    """A file of a folder under its path there, whatever is wrong with it."""
     try:
-        info, files_of_one = _of_nifti(path) if form is Format.NIFTI else _of_itk(path, form)
+        info, files = _of_file(path, find_format(path) if form is Format.UNKNOWN else form)
+    except SaintError as error:
+        info, files = _refused(path, form, error), (path,)
+    return replace(info, label=path.relative_to(folder).as_posix()), files
+
+
+def _of_file(path: Path, form: Format) -> _Described:
+    """A volume file, with what is wrong with its geometry.
+
+    Raises:
+        UnreadableError: as for :func:`describe`.
+    """
+    try:
+        return _of_nifti(path) if form is Format.NIFTI else _of_itk(path, form)
     except GeometryError as error:
-        info = StackInfo(1, path.name, form.value, problem=_without(path, error), exit_code=error.exit_code)
-    return Description(path, (info,), files=(files_of_one,))
+        return _refused(path, form, error), (path,)
 
 
-def suggest_factor(spacing_mm: tuple[float, float, float], axis: int) -> int:
-    """The whole factor, 2...16, that brings the spacing along ``axis`` nearest to the mean in-plane spacing."""
-    first, second = (s for i, s in enumerate(spacing_mm) if i != axis)
-    return min(16, max(2, round(spacing_mm[axis] / math.sqrt(first * second))))
+def _refused(path: Path, form: Format, error: SaintError) -> StackInfo:
+    return StackInfo(1, path.name, form.value, problem=_without(path, error), exit_code=error.exit_code)
 
 
-def _without(path: Path, error: GeometryError) -> str:
+def _without(path: Path, error: SaintError) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def _of_nifti(path: Path) -> tuple[StackInfo, tuple[Path, ...]]:
+def _of_nifti(path: Path) -> _Described:
     from saint_cli.io import nifti, nifti_header
 
-    header = nifti_header.read_header(path)
+    header = nifti_header.read_header(path, 1)
     nifti.check_length(header)
+    told = header.warnings
+    if header.volumes > 1:
+        try:
+            nifti.check_length(nifti_header.read_header(path, header.volumes))
+        except UnreadableError as error:
+            told = (*told, f"not all of its {header.volumes} volumes can be read: {_without(path, error)}")
+    place = place_fields(header.affine_lps)
     info = StackInfo(
         1,
         path.name,
         Format.NIFTI.value,
         shape=header.shape,
+        volumes=header.volumes,
         dtype=header.storage.dtype.newbyteorder("=").name,
         slope=header.storage.slope,
         intercept=header.storage.intercept,
         secondary="a label map" if header.is_labels else "",
-        warnings=header.warnings,
-        **_geometry(header.affine_lps),
-        **_isotropic(header.shape, header.affine_lps),
+        warnings=(*told, *place_warnings(place)),
+        **place,
+        **isotropic_fields(header.shape, header.affine_lps),
     )
     return info, tuple(dict.fromkeys((path, header.data)))
 
 
-def _of_itk(path: Path, form: Format) -> tuple[StackInfo, tuple[Path, ...]]:
+def _of_itk(path: Path, form: Format) -> _Described:
     from saint_cli.io import itk
 
-    header = itk.read_header(path, form)
+    header = itk.read_header(path, form, any_volumes=True)
+    place = place_fields(header.affine_lps)
+    refused = None
+    if header.volumes > 1:
+        shown = " x ".join(map(str, (*header.shape, header.volumes)))
+        refused = GeometryError(f"4-D image ({shown}), not one volume; split its {header.volumes} volumes first")
     info = StackInfo(
         1,
         path.name,
         form.value,
         shape=header.shape,
+        volumes=header.volumes,
         dtype=header.dtype.name,
         slope=1.0,
         intercept=0.0,
         secondary="a label map" if header.is_labels else "",
-        warnings=header.warnings,
-        **_geometry(header.affine_lps),
-        **_isotropic(header.shape, header.affine_lps),
+        problem=str(refused) if refused else None,
+        exit_code=refused.exit_code if refused else 0,
+        warnings=(*header.warnings, *place_warnings(place)),
+        **place,
+        **({} if refused else isotropic_fields(header.shape, header.affine_lps)),
     )
     return info, tuple(dict.fromkeys((path, header.data)))
 
 
-def _of_stack(number: int, label: str, stack: "Stack", *, phi: bool) -> StackInfo:
-    from saint_cli.io.dicom_headers import patient_text
+def _of_stacks(inventory: "Inventory", *, phi: bool) -> list[StackInfo]:
+    """The DICOM stacks; texts of a series are read once."""
+    from saint_cli.io import dicom_choice
+    from saint_cli.io.dicom_texts import patient_text, series_text
+
+    texts: dict[str, dict[str, Any]] = {}
+    found = []
+    for number, (label, stack) in enumerate(
+        zip(dicom_choice.labels(inventory.stacks), inventory.stacks, strict=True), 1
+    ):
+        if stack.series_uid not in texts:
+            first = stack.slices[0].path
+            own = {name: _on_one_line(text) for name, text in series_text(first).items()}
+            texts[stack.series_uid] = {
+                "series_description": own.get("SeriesDescription"),
+                "protocol_name": own.get("ProtocolName"),
+                "patient": patient_text(first) if phi else None,
+            }
+        found.append(replace(_of_stack(number, label, stack), **texts[stack.series_uid]))
+    return found
+
+
+def _on_one_line(text: str) -> str:
+    """The text without characters that would move a terminal's cursor or turn its direction of writing."""
+    plain = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text).strip()
+    return plain if len(plain) <= LONGEST_TEXT else plain[: LONGEST_TEXT - 1] + "…"
+
+
+def _of_stack(number: int, label: str, stack: "Stack") -> StackInfo:
     from saint_cli.io.dicom_pixels import stored_dtype
     from saint_cli.io.dicom_runs import hint
 
@@ -189,10 +223,10 @@ def _of_stack(number: int, label: str, stack: "Stack", *, phi: bool) -> StackInf
     placed, shape = stack.geometry, (columns, rows, len(stack.slices))
     placement: dict[str, Any] = {"uniform": None if shape[2] == 1 else False}
     if placed is not None:
-        placement = _geometry(placed.affine_lps, placed.tilt_degrees, 2)
+        placement = place_fields(placed.affine_lps, placed.tilt_degrees, 2)
         placement |= _between(stack, geometry.slice_distance_mm(placed.affine_lps, 2))
         if stack.problem is None:
-            placement |= _isotropic(shape, placed.affine_lps, 2)
+            placement |= isotropic_fields(shape, placed.affine_lps, 2)
     return StackInfo(
         number,
         label,
@@ -205,7 +239,7 @@ def _of_stack(number: int, label: str, stack: "Stack", *, phi: bool) -> StackInf
         slice_thickness_mm=first.slice_thickness,
         spacing_between_slices_mm=first.spacing_between_slices,
         split_by=stack.split_by,
-        patient=patient_text(first.path) if phi else None,
+        series_number=first.series_number or None,
         problem=None if stack.problem is None else f"{stack.problem}{hint(stack)}",
         secondary="a derived image" if any(one.is_derived for one in stack.slices) else "",
         exit_code=0 if stack.problem is None else stack.problem.exit_code,
@@ -222,37 +256,3 @@ def _between(stack: "Stack", distance: float) -> dict[str, Any]:
         (bool((steps > 0).all()), bool((steps < 0).all())), "mixed"
     )
     return {"gap_mm": None if thickness is None else round(distance - thickness, 4), "order": order}
-
-
-def _isotropic(shape: tuple[int, int, int], affine_lps: np.ndarray, axis: int | None = None) -> dict[str, Any]:
-    """The fields of ``StackInfo`` about the default grid; none where upsampling would ask for a wish."""
-    spacing = geometry.spacing_mm(affine_lps)
-    try:
-        axis = geometry.through_plane_axis(spacing) if axis is None else axis
-        target = min(s for i, s in enumerate(spacing) if i != axis)
-        grid = geometry.grid_by_spacing(shape[axis], axis, spacing[axis], target)
-    except SaintError:
-        return {}
-    counts = tuple(grid.count if i == axis else n for i, n in enumerate(shape))
-    return {"isotropic_shape": counts, "isotropic_spacing_mm": geometry.spacing_mm(grid.refine(affine_lps))}
-
-
-def _geometry(affine_lps: np.ndarray, tilt: float | None = None, axis: int | None = None) -> dict[str, Any]:
-    """The fields of ``StackInfo`` that follow from an affine; ``tilt`` in degrees where it was measured.
-
-    ``axis`` is the through-plane one where it is known (z for DICOM), else the one with the largest spacing.
-    """
-    spacing = geometry.spacing_mm(affine_lps)
-    widest = geometry.through_plane_axis(spacing, allow_isotropic=True) if axis is None else axis
-    anisotropy = spacing[widest] / min(s for i, s in enumerate(spacing) if i != widest)
-    clear = anisotropy >= geometry.NEAR_ISOTROPIC
-    measured = geometry.tilt_degrees(affine_lps, widest) if tilt is None else tilt
-    return {
-        "spacing_mm": spacing,
-        "slice_distance_mm": geometry.slice_distance_mm(affine_lps, widest),
-        "tilt_degrees": round(measured, 3),
-        "through_plane": AXES[widest] if clear else None,
-        "uniform": True,
-        "anisotropy": anisotropy,
-        "suggested_factor": suggest_factor(spacing, widest) if clear else None,
-    }

@@ -40,6 +40,20 @@ DTYPES: dict[int, Any] = {
     sitk.sitkFloat64: np.float64,
 }
 
+VECTORS: dict[int, Any] = {
+    sitk.sitkVectorInt8: np.int8,
+    sitk.sitkVectorUInt8: np.uint8,
+    sitk.sitkVectorInt16: np.int16,
+    sitk.sitkVectorUInt16: np.uint16,
+    sitk.sitkVectorInt32: np.int32,
+    sitk.sitkVectorUInt32: np.uint32,
+    sitk.sitkVectorInt64: np.int64,
+    sitk.sitkVectorUInt64: np.uint64,
+    sitk.sitkVectorFloat32: np.float32,
+    sitk.sitkVectorFloat64: np.float64,
+}
+"""Types of several values per voxel, which a list of volumes has that NRRD stores as one more axis."""
+
 COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
 
 SHIFTED = {"byte skip", "byteskip", "line skip", "lineskip", "headersize"}
@@ -57,6 +71,7 @@ class ItkHeader:
 
     shape: number of voxels along x, y, z. affine_lps: 4x4 float64, mm. dtype: of the stored voxels.
     data: the file that holds the voxels. is_labels: its header lists segments, as 3D Slicer writes them.
+    volumes: how many the file holds, each of ``shape``; more than one cannot be read, but described.
     """
 
     format: Format
@@ -66,6 +81,7 @@ class ItkHeader:
     warnings: tuple[str, ...]
     data: Path
     is_labels: bool = False
+    volumes: int = 1
 
 
 def read(path: Path, form: Format) -> Volume:
@@ -88,8 +104,11 @@ def read(path: Path, form: Format) -> Volume:
     return Volume(voxels, header.affine_lps, Header(None, form.value, storage, 1, told))
 
 
-def read_header(path: Path, form: Format) -> ItkHeader:
-    """Read and check the header of a NRRD or MetaImage volume without its voxels; errors as for :func:`read`."""
+def read_header(path: Path, form: Format, *, any_volumes: bool = False) -> ItkHeader:
+    """Read and check the header of a NRRD or MetaImage volume without its voxels; errors as for :func:`read`.
+
+    With ``any_volumes`` an image of several volumes is no error.
+    """
     fields, _ = _text_header(path, form)
     if not set(fields) >= REQUIRED[form]:
         raise UnreadableError(f"{path}: the {form.value} header is incomplete or damaged")
@@ -102,14 +121,12 @@ def read_header(path: Path, form: Format) -> ItkHeader:
         raise kind(f"{path}: {form.value} header cannot be used ({_reason(error)})") from None
     if reader.GetPixelID() in COMPLEX:
         raise UnreadableError(f"{path}: complex image, not a CT/MR volume; export its magnitude first")
-    if reader.GetNumberOfComponents() != 1:
+    if reader.GetNumberOfComponents() != 1 and _is_colour(reader, fields):
         raise UnreadableError(f"{path}: colour image, not a CT/MR volume")
-    if reader.GetPixelID() not in DTYPES:
+    dtype = (DTYPES | VECTORS).get(reader.GetPixelID())
+    if dtype is None:
         raise UnreadableError(f"{path}: voxel type {sitk.GetPixelIDValueAsString(reader.GetPixelID())} not supported")
-    size = list(reader.GetSize())
-    while len(size) > 3 and size[-1] == 1:
-        size.pop()
-    shape = require_3d(tuple(size), path)
+    shape, volumes = _shape(reader, path, any_volumes=any_volumes)
     affine = _affine(reader)
     try:
         geometry.check_affine(affine)
@@ -119,7 +136,25 @@ def read_header(path: Path, form: Format) -> ItkHeader:
     told = () if placed else ("orientation unknown: the header gives no directions; only its spacing is used",)
     data = path.parent / (_data_file(fields) or path.name)
     labels = any(name.startswith("segment0_") for name in fields)
-    return ItkHeader(form, shape, affine, np.dtype(DTYPES[reader.GetPixelID()]), told, data, labels)
+    return ItkHeader(form, shape, affine, np.dtype(dtype), told, data, labels, volumes)
+
+
+def _is_colour(reader: sitk.ImageFileReader, fields: dict[str, str]) -> bool:
+    """Whether several values per voxel are a colour: a NRRD axis says so, or they are three or four bytes."""
+    kinds = fields.get("kinds", "").lower()
+    bytes_of_colour = reader.GetPixelID() == sitk.sitkVectorUInt8 and reader.GetNumberOfComponents() in (3, 4)
+    return "color" in kinds or (bytes_of_colour and "list" not in kinds)
+
+
+def _shape(reader: sitk.ImageFileReader, path: Path, *, any_volumes: bool) -> tuple[tuple[int, int, int], int]:
+    """The 3-D shape, and how many volumes of it there are: a fourth axis, or several values per voxel."""
+    size = list(reader.GetSize())
+    if reader.GetNumberOfComponents() > 1:
+        size.append(reader.GetNumberOfComponents())
+    while len(size) > 3 and size[-1] == 1:
+        size.pop()
+    volumes = size.pop() if any_volumes and len(size) == 4 else 1
+    return require_3d(tuple(size), path), volumes
 
 
 def _reader(path: Path, form: Format) -> sitk.ImageFileReader:

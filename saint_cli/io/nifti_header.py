@@ -43,6 +43,7 @@ class NiftiHeader:
     shape: number of voxels along x, y, z. affine_lps: 4x4 float64, mm.
     storage: stored dtype (in the file's byte order) and scaling. space_code: form code, 0 if there was no form.
     is_labels: the header says that the values are labels (intent code 1002).
+    volumes: how many the file holds, of which this is one.
     """
 
     data: Path
@@ -53,6 +54,7 @@ class NiftiHeader:
     space_code: int
     warnings: tuple[str, ...]
     is_labels: bool = False
+    volumes: int = 1
 
 
 def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
@@ -72,7 +74,7 @@ def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
     elif data == head_path:
         raise UnreadableError(f"{path}: header of a .hdr/.img pair whose .img file is missing")
     dtype = _stored_dtype(raw, path)
-    shape, before = _shape(raw, path, volume)
+    shape, volumes = _shape(raw, path, volume)
     with np.errstate(all="ignore"):  # infinite entries are judged by check_affine
         affine, code, warnings = _place(raw)
     try:
@@ -82,9 +84,10 @@ def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
     first = (352 if version == 1 else 544) if single else 0
     if not 0 <= raw["vox_offset"] < LARGEST_OFFSET:
         raise UnreadableError(f"{path}: vox_offset {float(raw['vox_offset'])} is nonsense; the header is corrupt")
+    before = (volume or 1) - 1
     offset = max(int(raw["vox_offset"]), first) + before * math.prod(shape) * dtype.itemsize
     labels = int(raw["intent_code"]) == LABELS
-    return NiftiHeader(data, offset, shape, affine, _storage(raw, dtype, path), code, warnings, labels)
+    return NiftiHeader(data, offset, shape, affine, _storage(raw, dtype, path), code, warnings, labels, volumes)
 
 
 def _files(path: Path) -> tuple[Path, Path]:
@@ -132,7 +135,7 @@ def _stored_dtype(raw: Any, path: Path) -> np.dtype:
 
 
 def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, int], int]:
-    """The 3-D shape, after dropping axes of length one beyond the third, and how many volumes lie before the wanted."""
+    """The 3-D shape, after dropping axes of length one beyond the third, and how many volumes of it there are."""
     count = int(raw["dim"][0])
     if not 1 <= count <= 7:
         raise UnreadableError(f"{path}: the header claims {count} dimensions; it is corrupt or not NIfTI")
@@ -147,7 +150,7 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
         raise GeometryError(f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with --volume")
     if volumes > 1:
         shape.pop()
-    return require_3d(tuple(shape), path), 0 if volume is None else volume - 1
+    return require_3d(tuple(shape), path), max(volumes, 1)
 
 
 def _storage(raw: Any, dtype: np.dtype, path: Path) -> Storage:

@@ -18,6 +18,9 @@ ENDINGS = (
 
 DICOM_ENDINGS = tuple(ending for ending in ENDINGS if ending.startswith((".dcm", ".dicom", ".ima")))
 
+VOLUME_ENDINGS = tuple(ending for ending in ENDINGS if ending not in (*DICOM_ENDINGS, ".zip"))
+"""Those of them that promise a NIfTI, NRRD or MetaImage file."""
+
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -113,6 +116,12 @@ def _looks_like_bare_dicom(head: bytes) -> bool:
         return False
     explicit = head[4:6] in (b"UL", b"UI", b"CS", b"SH", b"OB")
     return explicit or int.from_bytes(head[4:8], "little") <= 128
+
+
+def is_part_of_pair(path: Path) -> bool:
+    """Whether this headerless file is the voxel half of a pair whose header lies beside it."""
+    bare = path.name.removesuffix(".gz").removesuffix(".GZ")[: -len(".img")]
+    return is_pair_data(path) and any(path.with_name(bare + e).exists() for e in (".hdr", ".hdr.gz", ".HDR"))
 
 
 def is_pair_data(path: Path) -> bool:

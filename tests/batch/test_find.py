@@ -150,6 +150,21 @@ def test_even_runs_of_a_series_with_a_gap_are_scans_where_asked_for(tmp_path: Pa
     assert all(scan.error is None for scan in found.scans)
 
 
+def test_a_4d_file_is_a_failure_unless_a_table_names_its_volume(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 4, 3), np.int16), np.diag([1, 1, 5, 1])), tmp_path / "dynamic.nii")
+    (scan,) = found_in(tmp_path).scans
+    assert isinstance(scan.error, GeometryError)
+    assert "4-D image (8 x 8 x 4 x 3); choose one of its 3 volumes with --volume" in str(scan.error)
+    (chosen,) = found_in(tmp_path, job=replace(FACTOR_2, volume=2)).scans
+    assert (chosen.error, chosen.shape, chosen.finer) == (None, (8, 8, 4), 7 / 4)
+
+
+def test_files_beside_a_series_are_found_once(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "p")
+    write_volume(fabricate.volume(), tmp_path / "p" / "a.nii")
+    assert paths(found_in(tmp_path)) == ["p", "p/a"]
+
+
 def zero_orientation(name: str) -> list[Dataset]:
     (data,) = fabricate.slices(1, modality=name)
     data.ImageOrientationPatient = [0.0] * 6

@@ -1,26 +1,38 @@
 """``saint info`` and the frame every command runs in."""
 
 import errno
+import io
 import json
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import fabricate
+import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import typer
+from pydicom.dataset import Dataset
 from typer.testing import CliRunner, Result
 
 import saint_cli
 from saint_cli import console
 from saint_cli.cli import SaintGroup, app
 from saint_cli.errors import GeometryError
-from saint_cli.io import write_volume
+from saint_cli.io import read_volume, write_volume
+
+TO = "\N{EN DASH}"
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def scan(folder: Path) -> Path:
@@ -82,16 +94,22 @@ def test_a_tilted_stack_is_told_along_the_table_and_along_the_normal(tmp_path: P
 def test_a_nearly_isotropic_stack_is_said_to_need_a_wish_and_upsample_says_so_too(tmp_path: Path) -> None:
     folder = fabricate.save(fabricate.slices(4, step=(0.0, 0.0, 0.55)), tmp_path / "series")
     shown = run("info", folder).stdout
-    assert "upsample needs --factor or --spacing for it" in shown
+    assert "`saint upsample` needs `--factor` or `--spacing`" in shown
     refused = run("upsample", folder, "-o", tmp_path / "o.nii.gz", "-m", "fast")
     assert refused.exit_code == 2
     assert "give --factor, or a smaller --spacing" in " ".join(refused.stderr.split())
 
 
 def test_no_patient_text_is_shown(tmp_path: Path) -> None:
-    folder = fabricate.save(fabricate.slices(), tmp_path / "series")
+    folder = fabricate.save(called(fabricate.slices(), "Thorax"), tmp_path / "series")
     for result in (run("info", folder), run("info", "--json", folder)):
         assert "SECRET" not in result.output
+
+
+def called(series: list[Dataset], description: str, number: int = 4) -> list[Dataset]:
+    for data in series:
+        data.SeriesDescription, data.SeriesNumber = description, number
+    return series
 
 
 def test_patient_text_is_shown_where_asked(tmp_path: Path) -> None:
@@ -109,7 +127,11 @@ def test_gap_order_and_default_result_of_a_stack_are_shown(thickness: float, wor
     for data in series:
         data.SliceThickness = thickness
     shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
-    for expected in (words, "InstanceNumber descending", "upsample makes 16 x 12 x 51 at 0.5 x 0.75 x 0.5 mm"):
+    for expected in (
+        words,
+        "InstanceNumber descending",
+        "`saint upsample` would produce 16 x 12 x 51 at 0.5 x 0.75 x 0.5 mm",
+    ):
         assert expected in shown
 
 
@@ -121,15 +143,18 @@ def nifti(path: Path, shape: tuple[int, int, int], spacing: tuple[float, float, 
 def test_beyond_sixteen_to_one_the_finest_wishes_are_named(tmp_path: Path) -> None:
     shown = run("info", nifti(tmp_path / "wide.nii", (9, 8, 5), (0.3, 0.3, 6.0))).stdout
     assert "isotropic voxels would take a factor of 20" in shown
-    assert "--factor 16 or less, or --spacing 0.375 or more" in shown
+    assert "`--factor 16` or less, or `--spacing 0.375` or more" in shown
     out = ("-m", "fast", "-o", tmp_path / "out.nii")
     assert run("upsample", tmp_path / "wide.nii", "--spacing", "0.375", *out).exit_code == 0
 
 
-@pytest.mark.parametrize(("in_plane", "told"), [(0.7, ["0.6 mm before the last acquired", "--factor 6"]), (0.8, [])])
+@pytest.mark.parametrize(
+    ("in_plane", "told"),
+    [(0.7, ["0.6 mm before the last acquired slice", "`--factor 6` ends exactly on it"]), (0.8, [])],
+)
 def test_a_last_slice_that_the_default_grid_misses_is_told(in_plane: float, told: list[str], tmp_path: Path) -> None:
     shown = run("info", nifti(tmp_path / "scan.nii", (9, 8, 5), (in_plane, in_plane, 4.0))).stdout
-    assert "upsample makes" in shown
+    assert "`saint upsample` would produce" in shown
     assert ("before the last acquired" in shown) == bool(told)
     for words in told:
         assert words in shown
@@ -140,18 +165,198 @@ def test_a_single_slice_is_called_one(tmp_path: Path) -> None:
     shown = run("info", folder).stdout
     assert "single slice" in shown
     assert "uniform" not in shown
+    assert "cannot be upsampled" in shown
     assert json.loads(run("info", "--json", folder).stdout)[0]["stacks"][0]["uniform"] is None
 
 
-@pytest.mark.parametrize("columns", [80, 100, 120])
+@pytest.mark.parametrize("columns", [40, 80, 160])
 def test_the_end_of_a_uid_stays_in_one_piece_and_can_be_given_to_series(
     columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    series = fabricate.slices()
+    series, other = fabricate.slices(), fabricate.slices(4)
+    for data in other:
+        data.SeriesInstanceUID = f"1.2.3.{data.SeriesInstanceUID[-20:]}"
+        data.SOPInstanceUID += ".1"
+    fabricate.save(series + other, tmp_path / "series")
+    ends = re.findall(r"UID …(\S+)", one_line(run("info", tmp_path / "series").stdout))
+    assert len(set(ends)) == 2
+    assert {read_volume(tmp_path / "series", series=end).shape[2] for end in ends} == {4, 6}
+
+
+def volumes_of_one_series(count: int) -> list[Dataset]:
+    """A series that visits every position ``count`` times, at another EchoTime each."""
+    series = []
+    for k in range(count):
+        for data in fabricate.slices(4, modality="MR"):
+            data.EchoTime, data.InstanceNumber = 10.0 * (k + 1), 4 * k + data.InstanceNumber
+            data.SOPInstanceUID += f".{k}"
+            series.append(data)
+    return called(series, "T2 mapping", 7)
+
+
+def test_volumes_that_are_alike_are_one_block_that_says_what_tells_them_apart(tmp_path: Path) -> None:
+    folder = fabricate.save(volumes_of_one_series(10), tmp_path / "series")
+    shown = run("info", folder).stdout
+    for words in (
+        "10 DICOM volumes",
+        f' 1{TO}10  MR DICOM, series 7 "T2 mapping", volumes 1{TO}10',
+        "1=10, 2=20",
+        "10=100",
+    ):
+        assert words in shown
+    assert shown.count("would produce") == 1
+    assert f"`saint upsample --series N` (N = 1{TO}10)" in shown
+    assert len(shown.splitlines()) < 10
+    assert len(json.loads(run("info", "--json", folder).stdout)[0]["stacks"]) == 10
+
+
+def test_a_volume_that_differs_from_its_neighbours_has_a_block_of_its_own(tmp_path: Path) -> None:
+    series = volumes_of_one_series(3)
+    for data in series[4:8]:
+        data.SliceThickness = 4.0
     shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
-    end = series[0].SeriesInstanceUID[-20:]
-    assert any(end in line for line in shown.splitlines())
+    heads = [line.split()[0] for line in shown.splitlines() if "MR DICOM" in line]
+    assert heads == ["1", "2", "3"]
+
+
+def test_what_is_said_of_several_blocks_is_said_once_with_their_numbers(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    for number, count in ((1, 1), (2, 6), (3, 1), (4, 5)):
+        series = called(fabricate.slices(count, modality="MR"), f"series {number}", number)
+        for data in series:
+            data.SeriesInstanceUID += f".{number}"
+            data.SOPInstanceUID += f".{number}"
+            data.SpacingBetweenSlices = 2.0
+        fabricate.save(series, folder)
+    shown = run("info", folder).stdout
+    assert shown.count("cannot be upsampled") == 1
+    assert "cannot be upsampled (1, 3): nothing to interpolate" in shown
+    assert shown.count("warning") == 1
+    assert "warning (2, 4): SpacingBetweenSlices says 2 mm" in shown
+
+
+def test_a_series_is_shown_by_its_number_and_description_made_harmless(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom would rather not write this
+        for data in series:
+            data.SpecificCharacterSet = "ISO_IR 192"
+        folder = fabricate.save(called(series, "a\x1b[31mb\n\u202e" + "c" * 90, 12), tmp_path / "series")
+    shown = run("info", folder).stdout
+    assert 'CT DICOM, series 12 "a?[31mb' in shown
+    (stack,) = json.loads(run("info", "--json", folder).stdout)[0]["stacks"]
+    assert stack["series_number"] == 12
+    assert stack["series_description"].isprintable()
+    assert len(stack["series_description"]) == 64
+    assert "\x1b" not in shown
+
+
+def test_the_protocol_stands_for_a_missing_description(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    for data in series:
+        del data.SeriesDescription
+        data.ProtocolName = "Knee"
+    assert 'series 4 "Knee"' in run("info", fabricate.save(series, tmp_path / "series")).stdout
+
+
+def several(path: Path, count: int, spacing: tuple[float, float, float] = (0.8, 0.8, 4.0)) -> Path:
+    """A NIfTI file of ``count`` volumes."""
+    voxels = np.zeros((9, 8, 5, count), np.int16)
+    nib.save(nib.Nifti1Image(voxels, np.diag([*spacing, 1.0])), path)
+    return path
+
+
+def test_a_4d_nifti_file_is_shown_with_all_facts_and_how_to_choose(tmp_path: Path) -> None:
+    result = run("info", several(tmp_path / "dynamic.nii", 30))
+    assert result.exit_code == 0
+    for words in (
+        "9 x 8 x 5 voxels, 30 volumes",
+        "0.8 x 0.8 x 4 mm",
+        f"`saint upsample --volume K` (K = 1{TO}30) would",
+    ):
+        assert words in result.stdout
+    (stack,) = json.loads(run("info", "--json", tmp_path / "dynamic.nii").stdout)[0]["stacks"]
+    assert (stack["shape"], stack["volumes"], stack["suggested_factor"]) == ([9, 8, 5], 30, 5)
+
+
+@pytest.mark.parametrize("name", ["dynamic.nrrd", "dynamic.mha"])
+def test_other_4d_files_are_shown_with_all_facts_and_the_code_of_their_refusal(name: str, tmp_path: Path) -> None:
+    image = sitk.Image([9, 8, 5, 3], sitk.sitkInt16)
+    image.SetSpacing([0.8, 0.8, 4.0, 1.0])
+    sitk.WriteImage(image, str(tmp_path / name))
+    result = run("info", tmp_path / name)
+    assert result.exit_code == 4
+    for words in ("9 x 8 x 5 voxels, 3 volumes", "0.8 x 0.8 x 4 mm", "cannot be upsampled: 4-D image (9 x 8 x 5 x 3)"):
+        assert words in result.stdout
+
+
+def test_a_folder_of_files_is_a_line_for_each_beside_its_dicom(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    nifti(folder / "b.nii.gz", (9, 8, 5), (0.8, 0.8, 4.0))
+    several(folder / "sub" / "c.nii", 3)
+    write_volume(fabricate.volume(), folder / "a.nrrd")
+    (folder / "broken.mha").write_bytes(b"")
+    (folder / "._b.nii.gz").write_bytes(b"of a Mac")
+    (folder / "notes.txt").write_text("no scan")
+    fabricate.save(fabricate.slices(), folder / "series")
+    result = run("info", folder)
+    assert result.exit_code == 0
+    assert "1 DICOM volume, 4 files" in result.stdout
+    lines = [one_line(line) for line in result.stdout.splitlines()]
+    for words in (
+        "24x20x6 0.8x0.8x5 6 a.nrrd",
+        "9x8x5 0.8x0.8x4 5 b.nii.gz",
+        "- - - broken.mha: cannot be upsampled",
+        "9x8x5x3 0.8x0.8x4 5 sub/c.nii: 4-D, --volume 1…3",
+        "cannot be upsampled (broken.mha): the file is empty",
+        "skipped files: 2 of other kinds",
+    ):
+        assert words in lines
+    assert next(line.split()[-1] for line in lines if "0.8x0.8" in line) == "a.nrrd"
+
+
+def test_a_folder_without_a_usable_volume_has_the_code_of_the_first_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").write_bytes(b"no volume")
+    result = run("info", tmp_path)
+    assert result.exit_code == 3
+    assert "not a NIfTI file, or damaged at its start" in result.stdout
+
+
+def test_warnings_of_many_files_are_one_line(tmp_path: Path) -> None:
+    for k in range(12):
+        affine = np.diag([0.8, 0.8, 4.0 + 0.1 * k, 1.0])
+        affine[1, 2] = 1.0
+        write_volume(fabricate.volume((9, 8, 5), affine_lps=affine), tmp_path / f"{k:02d}.nii")
+    told = [line for line in run("info", tmp_path).stdout.splitlines() if "warning (" in line]
+    assert len(told) == 1
+    assert "warning (00.nii, 01.nii, 02.nii and 9 more): Gantry tilt or shear 14.0°" in told[0]
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_no_line_is_wider_than_the_terminal(columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    folder = tmp_path / "study"
+    tilted = called(fabricate.slices(step=(0.0, 1.2, 4.8)), "A series whose description takes all of the line " * 2)
+    gap = fabricate.slices(modality="MR")
+    del gap[2]
+    fabricate.save(tilted + gap, folder)
+    several(folder / "dynamic.nii", 12)
+    monkeypatch.chdir(tmp_path)
+    lines = run("info", "study").stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert not any(line.count("`") % 2 for line in lines)
+
+
+def test_elsewhere_than_on_a_terminal_a_sentence_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    gap = fabricate.slices()
+    del gap[2]
+    shown = run("info", fabricate.save(gap, tmp_path / ("long name " * 12))).stdout
+    assert any(
+        "cannot be upsampled: slices are missing" in x and x.endswith("--split-runs") for x in shown.splitlines()
+    )
 
 
 def test_control_characters_of_file_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
@@ -215,6 +420,44 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(tmp_path: Path) -> Non
         running.stdout.close()
         told = running.stderr.read()
     assert b"Traceback" not in told
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("patience", "is_shown"), [(-1.0, True), (1000.0, False)])
+def test_files_are_counted_on_a_terminal_when_they_take_long(
+    patience: float, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "PATIENCE_S", patience)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with console.counter("files read") as show_count:
+        show_count(1234)
+    assert isinstance(sys.stderr, Terminal)
+    assert ("files read: 1234" in sys.stderr.getvalue()) == is_shown
+
+
+def test_nothing_is_counted_where_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with console.counter("files read") as show_count:
+        show_count(1234)
+    assert isinstance(sys.stderr, io.StringIO)
+    assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("room", [10, 24, 80])
+def test_folding_keeps_words_options_and_numbers_with_their_mm_whole(room: int) -> None:
+    text = "ends 0.53 mm before the last; `--factor 6 or more` ends exactly on it, 断层 at a_name_that_is_longer.nii"
+    pieces = console.folded(text, room)
+    assert " ".join(pieces) == text
+    for whole in ("0.53 mm", "`--factor 6 or more`", "a_name_that_is_longer.nii"):
+        assert any(whole in piece for piece in pieces)
 
 
 def test_printable_keeps_text_and_drops_controls() -> None:

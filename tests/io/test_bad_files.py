@@ -103,8 +103,11 @@ def test_what_is_not_three_dimensional_is_a_geometry_error(tmp_path: Path, name:
     shape, words = SHAPES[name]
     refused(nifti(tmp_path / "scan.nii", np.zeros(shape, dtype=np.int16)), GeometryError, words)
     (stack,) = describe(tmp_path / "scan.nii").stacks
-    assert stack.problem is not None
-    assert stack.exit_code == 4
+    if name == "4-D":  # whose volumes can be upsampled
+        assert (stack.shape, stack.volumes, stack.problem, stack.exit_code) == ((4, 5, 6), 2, None, 0)
+    else:
+        assert stack.problem is not None
+        assert stack.exit_code == 4
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])
