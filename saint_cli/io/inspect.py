@@ -57,12 +57,12 @@ def describe(
     if not inventory.stacks and not volumes:
         raise dicom.nothing_found(path, inventory.scan)
     packed = None if inventory.keeper is None else (path,)
-    files = [packed or tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks]
+    of_stacks = [packed or tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks]
     return Description(
         path,
         (*_of_stacks(inventory, phi=phi), *(info for info, _ in volumes)),
         _skipped(inventory, [file for _, several in volumes for file in several]),
-        (*files, *(several for _, several in volumes)),
+        (*of_stacks, *(several for _, several in volumes)),
         inventory.named,
     )
 
