@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from saint_cli import regularity
 from saint_cli.errors import GeometryError, UsageError
 
 NEAR_ISOTROPIC = 1.2
@@ -12,14 +13,6 @@ NEAR_ISOTROPIC = 1.2
 
 ON_ACQUIRED = 1e-4
 """Fraction of the input spacing within which an output slice counts as the acquired slice itself (0.5 um at 5 mm)."""
-
-SAME_POSITION_MM = 0.01
-"""Two slices closer than this are one position written twice (the finest overlapping reconstructions step 0.1 mm)."""
-
-REGULAR_MM = 0.1
-REGULAR_FRACTION = 0.02
-"""How far a slice gap may lie from the mean gap, whichever is larger: scanners that print positions with one decimal
-reach 1 % of a 7 mm gap, and highdicom's 1 % limit refuses them."""
 
 TILT_PIXELS = 0.5
 """In-plane drift over the whole stack, in pixels, above which a stack counts as tilted; less is rounding."""
@@ -30,8 +23,8 @@ ORTHOGONAL = 1e-3
 NEARLY_ORTHOGONAL = 0.02
 """Largest cosine that is corrected: directions written with two decimals reach 0.0173."""
 
-SNAP_MM = 0.02
-"""How far the last slice may move for a wanted spacing to count as a whole fraction of the acquired one."""
+SNAP_FRACTION = 0.005
+"""How far the last slice may move, in acquired spacings, for a wanted spacing to count as a whole fraction of them."""
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world axes point right, anterior, superior; DICOM's and ITK's point left, posterior, superior."""
@@ -120,8 +113,8 @@ def stack_slices(positions: np.ndarray, orientation: np.ndarray, pixel_spacing: 
 
     Raises:
         GeometryError: fewer than two slices; two at one position; gaps that differ from their mean by more than
-            ``REGULAR_MM`` and ``REGULAR_FRACTION``; slices beside the line from first to last; rows not
-            perpendicular to columns. The message names the positions along the normal.
+            ``regularity.REGULAR_FRACTION`` and printed digits explain; slices beside the line from first to last;
+            rows not perpendicular to columns. The message names the positions along the normal.
 
     Source: DICOM PS3.3 C.7.6.2.1.1.
     """
@@ -129,12 +122,15 @@ def stack_slices(positions: np.ndarray, orientation: np.ndarray, pixel_spacing: 
     row, column = slice_directions(orientation)
     along = positions_along_normal(positions, orientation)
     order = np.argsort(along, kind="stable")
-    _require_regular(along[order])
+    normal = np.cross(row, column)
+    units = regularity.printed_units_mm(positions, normal)
+    regularity.require_regular(along[order], units[order], min(pixel_spacing))
     placed = positions[order]
     step = (placed[-1] - placed[0]) / (len(order) - 1)
-    normal = np.cross(row, column)
     offsets = placed - (placed[0] + np.arange(len(order))[:, None] * step)
-    _require_straight(offsets - np.outer(offsets @ normal, normal), along[order], min(pixel_spacing))
+    printed = regularity.printed_units_mm(positions, row) + regularity.printed_units_mm(positions, column)
+    limit = max(float(printed.max()), TILT_PIXELS * min(pixel_spacing))
+    _require_straight(offsets - np.outer(offsets @ normal, normal), along[order], limit)
     affine = np.eye(4)
     affine[:3, 0] = row * pixel_spacing[1]
     affine[:3, 1] = column * pixel_spacing[0]
@@ -178,40 +174,14 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
-def _require_regular(along: np.ndarray) -> None:
-    gaps = np.diff(along)
-    repeated = along[1:][gaps < SAME_POSITION_MM]
-    if len(repeated):
-        raise GeometryError(
-            f"duplicated slices at {_listed(repeated)} mm along the normal; remove the copies or choose one volume"
-        )
-    tolerance = max(REGULAR_MM, REGULAR_FRACTION * gaps.mean())
-    if np.abs(gaps - gaps.mean()).max() <= tolerance:
-        return
-    expected = float(np.median(gaps))
-    odd = np.flatnonzero(np.abs(gaps - expected) > tolerance)
-    if not len(odd):
-        odd = np.array([np.abs(gaps - expected).argmax()])
-    named = "; ".join(f"{gaps[i]:.4g} mm between {along[i]:.6g} and {along[i + 1]:.6g}" for i in odd[:3])
-    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
-    raise GeometryError(
-        f"slices are missing or unevenly spaced: {named}{more}, expected {expected:.4g} mm; add the missing slices"
-    )
-
-
-def _require_straight(aside: np.ndarray, along: np.ndarray, pixel: float) -> None:
+def _require_straight(aside: np.ndarray, along: np.ndarray, limit: float) -> None:
     distance = np.linalg.norm(aside, axis=1)
     worst = int(distance.argmax())
-    if distance[worst] > max(REGULAR_MM, TILT_PIXELS * pixel):
+    if distance[worst] > limit:
         raise GeometryError(
             f"the slice at {along[worst]:.6g} mm lies {distance[worst]:.3g} mm beside the line through the first and "
             "last slice; the slices do not form one stack"
         )
-
-
-def _listed(positions: np.ndarray) -> str:
-    shown = ", ".join(f"{p:.6g}" for p in positions[:3])
-    return shown + (f" and {len(positions) - 3} more" if len(positions) > 3 else "")
 
 
 @dataclass(frozen=True)
@@ -291,7 +261,7 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
         raise UsageError(
             f"the target spacing {target:.4g} mm is not below the input's {spacing:.4g} mm; nothing to interpolate"
         )
-    step = _whole_where_close(target / spacing, acquired, spacing)
+    step = _whole_where_close(target / spacing, acquired)
     if step < 1 / 16 - ON_ACQUIRED:
         raise UsageError(
             f"from {spacing:.4g} to {target:.4g} mm is a factor of {1 / step:.1f}; the finest is "
@@ -308,11 +278,11 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
     return SliceGrid(axis, acquired, step, count)
 
 
-def _whole_where_close(step: float, acquired: int, spacing: float) -> float:
-    """1/n where that moves no slice of the stack by more than ``SNAP_MM``: headers round spacings to few digits."""
+def _whole_where_close(step: float, acquired: int) -> float:
+    """1/n where that moves no slice of the stack by more than ``SNAP_FRACTION``: headers round spacings."""
     n = round(1 / step)
-    drift = abs(1 - n * step) * (acquired - 1) * spacing
-    return 1 / n if drift <= SNAP_MM else step
+    drift = abs(1 - n * step) * (acquired - 1)
+    return 1 / n if drift <= SNAP_FRACTION else step
 
 
 def _require_stack(acquired: int) -> None:

@@ -12,7 +12,7 @@ import saint_cli
 
 PACKAGE = Path(saint_cli.__file__).parent
 
-NUMPY_SIDE = {"errors", "geometry", "volume"}
+NUMPY_SIDE = {"errors", "regularity", "geometry", "volume"}
 
 NETWORK_SIDE = {"compute", "planes", "nets", "weights"}
 
@@ -25,7 +25,8 @@ LEARNING_SIDE = {"io", "intensity", "interpolate", "plan", "scene", "directions"
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "geometry": {"errors"},
+    "regularity": {"errors"},
+    "geometry": {"errors", "regularity"},
     "volume": {"errors", "geometry"},
     "intensity": NUMPY_SIDE,
     "io": {*NUMPY_SIDE, "version"},

@@ -159,7 +159,7 @@ def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> Non
     """The stacks of one unit, each as a scan or with the reason why it is left out."""
     name = _mirrored(unit, root)
     try:
-        told = io.describe(unit, split_runs=job.split_runs, only_dicom=True)
+        told = io.describe(unit, split_runs=job.split_runs, merge=job.merge, only_dicom=True)
     except UsageError as error:
         found.skipped.append((name, _without(unit, error)))
         return
@@ -204,7 +204,7 @@ def _placed(told: Description, stack: StackInfo, files: tuple[Path, ...], job: J
     """A stack under the name of its file or folder, read from the smallest folder that holds it."""
     source = told.path
     if stack.format != "DICOM":
-        job = replace(job, split_runs=False)  # of DICOM alone
+        job = replace(job, split_runs=False, merge=False)  # of DICOM alone
         return Scan(_mirrored(source, root), _tag(source, root), job, files, stack.shape, stack.spacing_mm)
     own = files[0] if len(files) == 1 else Path(os.path.commonpath([file.parent for file in files]))
     if source.is_dir() and "#" not in stack.label:  # stacks of one series are counted below the same folder only

@@ -114,7 +114,7 @@ def _add(unit: Origin, job: Job, root: Root, looked: tuple[Rules, Seen], found: 
     """The stacks of one unit, each as a scan or with the reason why it is left out."""
     rules, seen = looked
     try:
-        told = seen.describe(unit, split_runs=job.split_runs)
+        told = seen.describe(unit, split_runs=job.split_runs, merge=job.merge)
     except UsageError as error:
         found.skipped.append((_mirrored(unit, root), str(error).removeprefix(f"{unit.shown}: ")))
         return
@@ -135,7 +135,7 @@ def _placed(unit: Origin, told: Description, number: int, job: Job, root: Root) 
     """A stack under the name of its file or folder, with what must be fetched to read it."""
     stack = told.stacks[number]
     if stack.format != "DICOM":
-        job = replace(job, origin=unit, split_runs=False)  # of DICOM alone
+        job = replace(job, origin=unit, split_runs=False, merge=False)  # of DICOM alone
         return Scan(_mirrored(unit, root), unit.main, job, (), stack.shape, stack.spacing_mm)
     files = [file.as_posix() for file in told.files[number]]
     own = files[0] if len(files) == 1 else posixpath.commonpath([_folder(file) for file in files])

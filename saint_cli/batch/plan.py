@@ -187,7 +187,8 @@ def _options(job: Job) -> dict[str, Any]:
     """What changes the result: not where or with how many threads it is computed."""
     chosen = {**asdict(job.grid), **asdict(job.choices), "precision": job.engine.precision}
     names = ("series", "volume", "modality", "keep_slice_thickness", "refuse_labels", "split_runs")
-    return chosen | {name: getattr(job, name) for name in names}
+    merged = {"merge": True} if job.merge else {}
+    return chosen | {name: getattr(job, name) for name in names} | merged
 
 
 def _fingerprint(scan: Scan) -> str:

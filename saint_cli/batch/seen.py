@@ -33,19 +33,19 @@ class Seen:
         self._folder = home / HIDDEN / FOLDER
         self._fresh: dict[str, dict[str, Any]] = {}
 
-    def describe(self, origin: Origin, *, split_runs: bool) -> Description:
+    def describe(self, origin: Origin, *, split_runs: bool, merge: bool = False) -> Description:
         """What lies at a URL, as ``io.describe_remote`` tells it, or told it when the listing was the same.
 
         Raises:
             SaintError: the same, too.
         """
         items = sorted((item.name, item.size, item.stamp) for item in origin.items)
-        key = digest([saint_cli.__version__, split_runs, origin.above, origin.main, items])[:32]
+        key = digest([saint_cli.__version__, split_runs, merge, origin.above, origin.main, items])[:32]
         known = self._known(key)
         if known is not None:
             with suppress(KeyError, TypeError, AttributeError, ValueError):  # damaged, or of another saint
                 return _description(known, origin)
-        document = _described(origin, split_runs=split_runs)
+        document = _described(origin, split_runs=split_runs, merge=merge)
         if document.get("error") in LASTING:
             self._fresh[key] = document
         return _description(document, origin)
@@ -69,9 +69,9 @@ class Seen:
         return found if isinstance(found, dict) else None
 
 
-def _described(origin: Origin, *, split_runs: bool) -> dict[str, Any]:
+def _described(origin: Origin, *, split_runs: bool, merge: bool) -> dict[str, Any]:
     try:
-        told = describe_remote(origin, split_runs=split_runs, only_dicom=True)
+        told = describe_remote(origin, split_runs=split_runs, merge=merge, only_dicom=True)
     except SaintError as error:
         return {"error": type(error).__name__, "message": str(error)}
     files = [[file.as_posix() for file in several] for several in told.files]

@@ -25,6 +25,7 @@ def batch(
     isotropic: options.Isotropic = False,
     axis: options.Axis = None,
     split_runs: options.SplitRuns = False,
+    merge: options.Merge = False,
     modality: options.Modality = "auto",
     model: options.Model = "base",
     directions: options.Directions = 2,

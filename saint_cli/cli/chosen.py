@@ -14,7 +14,7 @@ GRID = ("factor", "spacing", "isotropic")
 KINDS: dict[str, type] = {
     **{"factor": int, "spacing": float, "isotropic": bool, "axis": str, "extrapolate": bool},
     **{"model": str, "directions": int, "tta": bool, "match_noise": bool, "regenerate": bool, "precision": str},
-    **{"series": str, "volume": int, "modality": str, "split_runs": bool},
+    **{"series": str, "volume": int, "modality": str, "split_runs": bool, "merge": bool},
     **{"slice_thickness": str, "keep_slice_thickness": bool},
 }
 """What a row of a table may say of its scan, in the words of the options."""
@@ -62,6 +62,7 @@ def job_of(chosen: Mapping[str, Any]) -> "Job":
         volume=words.at_least("--volume", said("volume"), 1),
         keep_slice_thickness=words.keeps_slice_thickness(said("slice_thickness"), said("keep_slice_thickness", True)),
         split_runs=said("split_runs", False),
+        merge=said("merge", False),
     )
 
 

@@ -99,7 +99,7 @@ All results side by side, named by file or folder and eight digits of the scan:
 
 Columns of a table: source and, as wanted, name, factor, spacing, isotropic,
 axis, extrapolate, model, directions, tta, match_noise, regenerate, precision,
-series, volume, modality, slice_thickness, split_runs.
+series, volume, modality, slice_thickness, split_runs, merge.
 
 From and to an object store (docs/cluster.md); books are manifest and pages:
   [green]saint batch s3://bucket/studies OUT/[/green]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from saint_cli.cli import examples
+from saint_cli.cli import examples, options
 
 
 def info(
@@ -20,6 +20,7 @@ def info(
     split_runs: Annotated[
         bool, typer.Option("--split-runs", help="List evenly spaced parts of uneven stacks.")
     ] = False,
+    merge: options.Merge = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array on stdout.")] = False,
 ) -> None:
     """Show the volumes that files and folders hold: size, spacing, gaps, tilt, and what upsample would produce.
@@ -33,9 +34,9 @@ def info(
 
     def look(path: str) -> Description:
         if urls.is_url(path):
-            return describe_remote(remote.look(urls.check(path)), phi=phi, split_runs=split_runs)
+            return describe_remote(remote.look(urls.check(path)), phi=phi, split_runs=split_runs, merge=merge)
         with console.counter("files read") as on_progress:
-            return describe(Path(path), phi=phi, split_runs=split_runs, on_progress=on_progress)
+            return describe(Path(path), phi=phi, split_runs=split_runs, merge=merge, on_progress=on_progress)
 
     found: list[tuple[str, Description | SaintError]] = []
     for path in paths:

@@ -41,6 +41,7 @@ Extrapolate = Annotated[bool, Option("--extrapolate", help="Go on past the last 
 Series = Annotated[str | None, Option("--series", help="Which DICOM series: number or UID.")]
 ChosenVolume = Annotated[int | None, Option("--volume", help="Which volume of a 4-D scan, from 1.")]
 SplitRuns = Annotated[bool, Option("--split-runs", help="Of unevenly spaced DICOM slices: the longest even run.")]
+Merge = Annotated[bool, Option("--merge", help="One scan of even DICOM slices whose UIDs or headers differ.")]
 Modality = Annotated[str, Option("--modality", help="auto, ct or mr: how to read intensities.")]
 
 # how to compute

@@ -14,6 +14,7 @@ def upsample(
     series: options.Series = None,
     volume: options.ChosenVolume = None,
     split_runs: options.SplitRuns = False,
+    merge: options.Merge = False,
     modality: options.Modality = "auto",
     model: options.Model = "base",
     directions: options.Directions = 2,

@@ -13,6 +13,7 @@ from saint_cli.io.dicom_bits import bit_note, settle_bits
 from saint_cli.io.dicom_choice import choose
 from saint_cli.io.dicom_headers import MOSAIC
 from saint_cli.io.dicom_pixels import read_slices, stored_dtype
+from saint_cli.io.dicom_rescale import check_rescale
 from saint_cli.io.dicom_runs import hint, split_runs
 from saint_cli.io.dicom_scan import Scan, scan
 from saint_cli.io.dicom_slice import SliceHeader
@@ -54,13 +55,14 @@ def list_stacks(
     path: Path,
     *,
     in_runs: bool = False,
+    merge: bool = False,
     may_be_empty: bool = False,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> Inventory:
     """The CT, MR and PET stacks below a folder, in a zip file, or in one file; of the pixels only repeated positions.
 
-    With ``in_runs`` the regular runs of irregular stacks stand in their place. ``on_progress`` is called with the
-    number of files read.
+    With ``in_runs`` the regular runs of irregular stacks stand in their place; ``merge`` as for ``build_stacks``.
+    ``on_progress`` is called with the number of files read.
 
     Raises:
         UnreadableError: ``path`` is missing, or holds only files that are damaged or colour images.
@@ -69,14 +71,16 @@ def list_stacks(
     found = scan(path, on_progress)
     if not found.slices and not may_be_empty:
         raise nothing_found(path, found)
-    stacks = build_stacks(found.slices)
+    stacks = build_stacks(found.slices, merge=merge)
     if in_runs:
         stacks = [run for stack in stacks for run in split_runs(stack)]
     told = (replace(stack, warnings=(*_header_notes(stack.slices), *stack.warnings)) for stack in stacks)
     return Inventory(tuple(told), found)
 
 
-def read(path: Path, series: str | None = None, volume: int | None = None, *, in_runs: bool = False) -> Volume:
+def read(
+    path: Path, series: str | None = None, volume: int | None = None, *, in_runs: bool = False, merge: bool = False
+) -> Volume:
     """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom_choice.choose`.
 
     With ``in_runs`` an irregular stack is read as its longest regular run, or as the one that ``volume`` counts.
@@ -86,7 +90,7 @@ def read(path: Path, series: str | None = None, volume: int | None = None, *, in
         UnreadableError: damaged files or pixel data.
         GeometryError: missing, duplicated or unevenly spaced slices, or a single one; 4-D and no ``volume``.
     """
-    inventory = list_stacks(path, in_runs=in_runs)
+    inventory = list_stacks(path, in_runs=in_runs, merge=merge)
     stack, told = choose(path, inventory.stacks, series, volume)
     if stack.problem is not None:
         alone = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
@@ -103,7 +107,7 @@ def read(path: Path, series: str | None = None, volume: int | None = None, *, in
     if inventory.skipped:
         names = {reason: [Path(name).name for name in paths] for reason, paths in inventory.named.items()}
         told = (*told, f"skipped files: {shown_counts(inventory.skipped, names)}")  # pages show no folder
-    warnings = (*stack.warnings, *bits, *told, *value_warnings(voxels))
+    warnings = (*stack.warnings, *bits, *told, *check_rescale(voxels, slices), *value_warnings(voxels))
     modality = slices[0].modality or None
     padding, odd = _padding(slices)
     origin = Origin(tuple(SliceSource(one.path, one.frame) for one in slices), inventory.keeper)

@@ -30,8 +30,28 @@ KEY_GROUPS = {
     "EchoTime": ("MREchoSequence", "EffectiveEchoTime"),
     "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
     "TemporalPositionIdentifier": ("FrameContentSequence", "TemporalPositionIndex"),
+    "TemporalPositionTimeOffset": ("TemporalPositionSequence", "TemporalPositionTimeOffset"),
     "TriggerTime": ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+    "NominalCardiacTriggerDelayTime": ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+    "NominalPercentageOfCardiacPhase": ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
+    "NominalCardiacTriggerTimePriorToRPeak": (
+        "CardiacSynchronizationSequence",
+        "NominalCardiacTriggerTimePriorToRPeak",
+    ),
+    "NominalPercentageOfRespiratoryPhase": (
+        "RespiratorySynchronizationSequence",
+        "NominalPercentageOfRespiratoryPhase",
+    ),
+    "KVP": ("CTXRayDetailsSequence", "KVP"),
+    "FilterType": ("CTXRayDetailsSequence", "FilterType"),
+    "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel"),
+    "ReconstructionDiameter": ("CTReconstructionSequence", "ReconstructionDiameter"),
+    "MonoenergeticEnergyEquivalent": ("CTAdditionalXRaySourceSequence", "MonoenergeticEnergyEquivalent"),
+    "InversionTime": ("MRModifierSequence", "InversionTimes"),
+    "FlipAngle": ("MRTimingAndRelatedParametersSequence", "FlipAngle"),
+    "RepetitionTime": ("MRTimingAndRelatedParametersSequence", "RepetitionTime"),
     "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
+    "AcquisitionDateTime": ("FrameContentSequence", "FrameAcquisitionDateTime"),
 }
 """Where a frame keeps what a single-frame image keeps in ``VOLUME_KEYS``."""
 

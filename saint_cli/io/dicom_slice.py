@@ -8,17 +8,43 @@ import numpy as np
 
 from saint_cli.io.dicom_values import PixelFormat
 
-VOLUME_KEYS = (
+CONTRAST_KEYS = (
     ("EchoNumbers",),
     ("EchoTime",),
     ("DiffusionBValue",),
     ("DiffusionBValue", "DiffusionGradientOrientation"),
     ("TemporalPositionIdentifier",),
-    ("TriggerTime",),
-    ("AcquisitionNumber",),
-    ("ContentTime",),
+    ("TemporalPositionTimeOffset",),
+    ("NominalPercentageOfCardiacPhase",),
+    ("NominalPercentageOfRespiratoryPhase",),
+    ("NominalCardiacTriggerTimePriorToRPeak",),
+    ("KVP",),
+    ("MonoenergeticEnergyEquivalent",),
+    ("ConvolutionKernel",),
+    ("FilterType",),
+    ("InversionTime",),
+    ("FlipAngle",),
+    ("SequenceName",),
+    ("ContrastBolusAgent",),
+    ("ReconstructionDiameter",),
+    ("ScanOptions",),
 )
-"""Attributes that tell apart the volumes of a series that visits every position several times, the surest first."""
+"""Attributes that are the same in all slices of a volume, so that another value is another volume; the surest first."""
+
+ACQUISITION_KEYS = (("RepetitionTime",), ("TriggerTime",), ("NominalCardiacTriggerDelayTime",), ("AcquisitionNumber",))
+"""Attributes that tell volumes apart where they cut a series into whole ones, but may differ within a volume too."""
+
+TIME_KEYS = (
+    ("AcquisitionDateTime",),
+    ("AcquisitionTime",),
+    ("FrameReferenceTime",),
+    ("ContentTime",),
+    ("InstanceCreationTime",),
+)
+"""Times, which differ from slice to slice by nature: they count where all slices of one volume come before the next."""
+
+VOLUME_KEYS = (*CONTRAST_KEYS, *ACQUISITION_KEYS, *TIME_KEYS)
+"""Attributes that may tell apart the volumes of one series."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +92,12 @@ class SliceHeader:
     def series_uid(self) -> str:
         """SeriesInstanceUID."""
         return self.stack_uids[1]
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """What slices are put in order by where positions do not: their number, then what makes it definite."""
+        return self.instance_number, self.sop_instance, self.frame
+
+    def value(self, key: tuple[str, ...]) -> Any:
+        """The value of one of ``VOLUME_KEYS``."""
+        return self.volume_keys[VOLUME_KEYS.index(key)]

@@ -26,7 +26,7 @@ ICON = b"\x88\x00\x00\x02"
 
 
 def describe_remote(
-    origin: Origin, *, phi: bool = False, split_runs: bool = False, only_dicom: bool = False
+    origin: Origin, *, phi: bool = False, split_runs: bool = False, merge: bool = False, only_dicom: bool = False
 ) -> Description:
     """Describe what lies at a URL as :func:`~saint_cli.io.inspect.describe` does; files are told by their names there.
 
@@ -36,7 +36,7 @@ def describe_remote(
     """
     with remote.scratch() as folder, naming(folder, origin):
         _lay(origin, folder)
-        told = describe(folder / origin.main, phi=phi, split_runs=split_runs, only_dicom=only_dicom)
+        told = describe(folder / origin.main, phi=phi, split_runs=split_runs, merge=merge, only_dicom=only_dicom)
         stacks = (_plain_stack(stack, folder, origin) for stack in told.stacks)
         files = tuple(tuple(file.relative_to(folder) for file in several) for several in told.files)
         return Description(Path(origin.main), tuple(stacks), told.skipped, files, told.named)

@@ -31,13 +31,15 @@ def describe(
     *,
     phi: bool = False,
     split_runs: bool = False,
+    merge: bool = False,
     only_dicom: bool = False,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> Description:
     """Describe a file or folder without reading voxels; ``split_runs`` lists the regular runs of irregular stacks.
 
     A folder stands for the DICOM stacks and, after these, the NIfTI, NRRD and MetaImage files below it, hidden ones
-    apart, by name; with ``only_dicom`` for the stacks alone. ``on_progress`` is called with the number of files read.
+    apart, by name; with ``only_dicom`` for the stacks alone. ``merge`` takes DICOM slices as one scan whose identifiers differ,
+    as ``read_volume`` does. ``on_progress`` is called with the number of files read.
     A volume that could not be upsampled is described with its ``problem``. With ``phi`` the stacks of a DICOM folder
     come with patient and study text.
 
@@ -52,7 +54,7 @@ def describe(
         return Description(path, (info,), files=(files,))
     from saint_cli.io import dicom
 
-    inventory = dicom.list_stacks(path, in_runs=split_runs, may_be_empty=True, on_progress=on_progress)
+    inventory = dicom.list_stacks(path, in_runs=split_runs, merge=merge, may_be_empty=True, on_progress=on_progress)
     volumes = [] if only_dicom or not path.is_dir() else _of_folder(path, inventory, on_progress)
     if not inventory.stacks and not volumes:
         raise dicom.nothing_found(path, inventory.scan)

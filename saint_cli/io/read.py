@@ -10,7 +10,12 @@ SUPPORTED = "NIfTI, NRRD, MHA and DICOM"
 
 
 def read_volume(
-    path: str | Path, *, series: str | None = None, volume: int | None = None, split_runs: bool = False
+    path: str | Path,
+    *,
+    series: str | None = None,
+    volume: int | None = None,
+    split_runs: bool = False,
+    merge: bool = False,
 ) -> Volume:
     """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (its folder, a zip of it, a DICOMDIR, or
     a multi-frame file).
@@ -20,6 +25,7 @@ def read_volume(
     :func:`~saint_cli.io.inspect.describe`, its SeriesInstanceUID, the end of that, or either with ``#k`` for its
     k-th stack. ``volume`` chooses, from 1, among the volumes of a 4-D NIfTI file or the stacks of one series.
     ``split_runs`` reads the longest evenly spaced run of a DICOM stack that is not regular as a whole.
+    ``merge`` takes DICOM slices as one scan that are evenly spaced but differ in UIDs, ImageType or acquisition.
 
     Raises:
         UsageError: a folder without CT or MR slices, several stacks and no ``series``, or ``series`` for a file
@@ -32,11 +38,13 @@ def read_volume(
     if form is Format.DICOM:
         from saint_cli.io import dicom  # each format's library takes a while to import, so only the one needed is
 
-        return dicom.read(path, series, volume, in_runs=split_runs)
+        return dicom.read(path, series, volume, in_runs=split_runs, merge=merge)
     if series is not None:
         raise UsageError(f"{path}: --series chooses among DICOM series, but this is a {form.value} file")
     if split_runs:
         raise UsageError(f"{path}: --split-runs is for DICOM; slices of a {form.value} file are evenly spaced")
+    if merge:
+        raise UsageError(f"{path}: --merge is for DICOM; a {form.value} file holds its slices in order")
     if form is Format.NIFTI:
         from saint_cli.io import nifti
 

@@ -3,6 +3,7 @@
 Rooms that need torch are imported where they are used: jobs can be planned, and refused, without waiting for it.
 """
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +60,19 @@ class Grid:
             return geometry.grid_by_factor(acquired, axis, self.factor, extrapolate=self.extrapolate)
         spacing = volume.spacing_mm
         in_plane = min(s for i, s in enumerate(spacing) if i != axis)
+        if self.spacing_mm is None and in_plane >= spacing[axis] * (1 - geometry.ON_ACQUIRED):
+            raise UsageError(_already_fine(spacing[axis], in_plane))
         target = in_plane if self.spacing_mm is None else self.spacing_mm
         return geometry.grid_by_spacing(acquired, axis, spacing[axis], target, extrapolate=self.extrapolate)
+
+
+def _already_fine(spacing: float, in_plane: float) -> str:
+    """Why isotropic voxels need no slices in between."""
+    finer = "as near together as pixels" if math.isclose(spacing, in_plane, rel_tol=1e-3) else "nearer than pixels"
+    return (
+        f"the target spacing {in_plane:.4g} mm is not below the input's {spacing:.4g} mm: slices are {finer}, so "
+        "isotropic voxels need no new ones; for finer slices still, give --factor or --spacing"
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ class Engine:
 class Job:
     """One scan to upsample.
 
-    modality: "CT" or "MR" overrules what the file says or leaves open; series, volume, split_runs:
+    modality: "CT" or "MR" overrules what the file says or leaves open; series, volume, split_runs, merge:
     as ``io.read_volume`` has them;
     uncertainty: a second file, for the expected absolute error of every output voxel, HU;
     keep_slice_thickness: DICOM output has the source's SliceThickness, not the new distance where that is smaller;
@@ -124,6 +136,7 @@ class Job:
     volume: int | None = None
     keep_slice_thickness: bool = True
     split_runs: bool = False
+    merge: bool = False
     refuse_labels: bool = False
     page: Path | None = None
     preview: Path | None = None

@@ -49,7 +49,9 @@ def _run_here(job: Job, report: Report) -> Done:
     checks.refuse_words(job)
     report("reading", 0, 1)
     started = _starting(job.engine)
-    volume = io.read_volume(job.source, series=job.series, volume=job.volume, split_runs=job.split_runs)
+    volume = io.read_volume(
+        job.source, series=job.series, volume=job.volume, split_runs=job.split_runs, merge=job.merge
+    )
     report("reading", 1, 1)
     if job.modality is not None:
         volume = replace(volume, header=replace(volume.header, modality=job.modality))
@@ -149,6 +151,7 @@ def _about(job: Job, done: Done) -> "About":
         "--regenerate": choices.regenerate,
         "--no-skip-air": not choices.skip_air,
         "--split-runs": job.split_runs,
+        "--merge": job.merge,
         "--slice-thickness": None if job.keep_slice_thickness else "spacing",
     }
     told = {name: getattr(done, name) for name in ("model", "weights_sha256", "device", "precision", "seconds")}

@@ -151,7 +151,7 @@ def test_one_slice_beside_a_stack_is_ignored_with_a_warning(tmp_path: Path) -> N
     alone.SOPInstanceUID = uid.generate_uid()
     volume = read_volume(fabricate.save([*fabricate.slices(), alone], tmp_path / "s"))
     assert volume.shape == (16, 12, 6)
-    assert "1 single slices" in volume.header.warnings[0]
+    assert "1 single slice beside" in volume.header.warnings[0]
 
 
 @pytest.mark.parametrize("key", ["EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber", None])

@@ -1,0 +1,195 @@
+"""Whether positions along a line are evenly spaced, judged relative to their spacing; what is wrong where not."""
+
+import numpy as np
+
+from saint_cli.errors import GeometryError
+
+REGULAR_FRACTION = 0.02
+"""How far a gap may lie from the mean gap, in mean gaps: scanners that print positions with one decimal reach 1 % of
+a 7 mm gap, and highdicom's 1 % limit refuses them."""
+
+ROUNDED_FRACTION = 0.25
+"""How far where printed digits explain it: 0.625 mm printed with one decimal gives gaps of 0.6 and 0.7 mm."""
+
+SAME_FRACTION = 0.02
+"""Slices nearer than this are one position, in pixel spacings: the finest overlapping reconstructions step a tenth."""
+
+SAME_OF_GAP = 0.05
+"""The same in typical gaps, for stacks whose slices are far finer than their pixels."""
+
+CLOSE_FRACTION = 0.5
+"""A gap below this part of the common one is a slice too many, not a slice that moved."""
+
+WHOLE = 0.1
+"""How far a gap may lie from a whole multiple of the common one to count as slices that are missing."""
+
+MISPRINT_MM = 2e-4
+"""Error of a position of six digits, or of single precision: 115.6 becomes 115.600006."""
+
+FEWEST = 3
+"""Slices of the shortest sequence whose spacing means anything: two lie at one distance wherever they are."""
+
+SHOWN = 3
+
+
+def printed_units_mm(positions: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """How far digits that were not printed may move each position along ``direction``, (n,) mm.
+
+    positions: (n, 3) float64 mm, as printed; direction: (3,) of length one. The unit of a value is the largest of
+    0.1, 0.01, ... 1e-6 mm of which its distance from the first slice is a whole multiple (scanners round where the
+    centre of a slice lies, not its corner); 0 where none is, or where all slices share the value.
+    """
+    apart = positions - positions[np.argmin(positions @ direction)]
+    units = np.zeros(positions.shape)
+    for digits in range(6, 0, -1):
+        unit = 10.0**-digits
+        units[np.abs(apart - apart.round(digits)) <= min(0.01 * unit, MISPRINT_MM)] = unit
+    units[:, np.ptp(positions, axis=0) < 1e-6] = 0
+    return np.asarray(units @ np.abs(direction))
+
+
+def tolerance_mm(gap: float, unit: float = 0.0) -> float:
+    """How far a gap may lie from ``gap`` mm and count as equal; ``unit`` is the smallest of the printed ones."""
+    return max(REGULAR_FRACTION * gap, min(unit, ROUNDED_FRACTION * gap)) + 1e-9
+
+
+def same_position_mm(along: np.ndarray, pixel: float) -> float:
+    """Distance along the normal below which slices share one position; ``pixel`` is the smaller pixel spacing."""
+    gaps = np.diff(np.sort(along))
+    limit = SAME_FRACTION * pixel
+    if len(gaps) and gaps.max() < limit:
+        return min(limit, SAME_OF_GAP * float(np.median(gaps)))
+    return limit
+
+
+def place_numbers(along: np.ndarray, pixel: float) -> np.ndarray:
+    """(n,) int: number of each slice's position, counted along the normal; those of one position share a number."""
+    order = np.argsort(along, kind="stable")
+    place = np.empty(len(along), dtype=int)
+    apart = np.diff(along[order]) >= same_position_mm(along, pixel)
+    place[order] = np.concatenate([[0], np.cumsum(apart)])
+    return place
+
+
+def common_gap(gaps: np.ndarray, unit: float = 0.0) -> float:
+    """The smallest gap that at least two and a quarter of the gaps share; the smallest of all where none is shared."""
+    ordered = np.sort(gaps)
+    for gap in ordered:
+        alike = ordered[np.abs(ordered - gap) <= tolerance_mm(gap, unit)]
+        if len(alike) >= max(2, len(gaps) / 4):
+            return float(alike.mean())
+    return float(ordered[0])
+
+
+def is_regular(along: np.ndarray, units: np.ndarray) -> bool:
+    """Whether ascending positions are evenly spaced, to ``REGULAR_FRACTION`` or to the digits that were printed.
+
+    along: (n,) float64 mm; units: (n,) mm as of :func:`printed_units_mm`.
+    """
+    gaps = np.diff(along)
+    mean = float(gaps.mean())
+    worst = float(np.abs(gaps - mean).max())
+    if worst <= REGULAR_FRACTION * mean:
+        return True
+    astray = np.abs(along - np.linspace(along[0], along[-1], len(along)))
+    return bool(worst <= ROUNDED_FRACTION * mean + 1e-9 and (astray <= units + 1e-9).all())
+
+
+def is_comb(along: np.ndarray, unit: float = 0.0) -> bool:
+    """Whether ascending positions are those of a regular sequence of which slices may be missing."""
+    if len(along) < FEWEST:
+        return False
+    gaps = np.diff(along)
+    smallest = common_gap(gaps, unit)
+    times = np.rint(gaps / smallest)
+    return bool((times >= 1).all() and (np.abs(gaps - times * smallest) <= times * tolerance_mm(smallest, unit)).all())
+
+
+def find_interleaved(along: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The two regular sequences of one spacing that uneven positions are made of, as (n,) bool masks; None if not.
+
+    along: (n,) float64 mm, ascending, no position twice; units: as of :func:`is_regular`. Both sequences have at
+    least ``FEWEST`` slices.
+    """
+    if len(along) < 2 * FEWEST:
+        return None
+    gaps, unit = np.diff(along), float(units.min())
+    for step in np.unique(np.concatenate([gaps, gaps[1:] + gaps[:-1]]).round(9)):
+        distance = (along - along[0]) / step
+        limit = tolerance_mm(step, unit)
+        first = np.abs(distance - np.rint(distance)) * step <= limit * np.maximum(1, np.rint(distance)).clip(max=2)
+        if not FEWEST <= first.sum() <= len(along) - FEWEST:
+            continue
+        one, other = along[first], along[~first]
+        if is_regular(one, units[first]) and is_regular(other, units[~first]):
+            steps = [float(np.diff(part).mean()) for part in (one, other)]
+            if abs(steps[0] - steps[1]) <= limit and one[-1] > other[0] + step / 2 and other[-1] > one[0]:
+                return first, ~first
+    return None
+
+
+def require_regular(along: np.ndarray, units: np.ndarray, pixel: float) -> None:
+    """Refuse ascending positions (n,) mm that are not evenly spaced; ``pixel`` as of :func:`same_position_mm`.
+
+    Raises:
+        GeometryError: several slices at one position, slices too many, missing, or unevenly spaced; the message
+            names the places along the normal.
+    """
+    gaps = np.diff(along)
+    repeated = along[1:][gaps < same_position_mm(along, pixel)]
+    if len(repeated):
+        raise GeometryError(
+            f"duplicated slices at {_listed(repeated)} mm along the normal, and their images differ; "
+            "remove those that do not belong"
+        )
+    if is_regular(along, units):
+        return
+    raise GeometryError(_irregular(along, units))
+
+
+def _irregular(along: np.ndarray, units: np.ndarray) -> str:
+    """What is wrong with uneven positions, and what to do."""
+    gaps, unit = np.diff(along), float(units.min())
+    both = find_interleaved(along, units)
+    if both is not None:
+        counts = [int(mask.sum()) for mask in both]
+        step = float(np.diff(along[both[0]]).mean())
+        return (
+            f"slices are unevenly spaced (gaps of {gaps.min():.4g} to {gaps.max():.4g} mm): either two scans of "
+            f"{counts[0]} and {counts[1]} slices, both {step:.4g} mm apart, that lie between each other, or one scan "
+            "whose spacing changes"
+        )
+    expected = common_gap(gaps, unit)
+    odd = np.flatnonzero(np.abs(gaps - expected) > tolerance_mm(expected, unit))
+    if len(odd) > len(gaps) / 2:
+        return (
+            f"slices are missing or unevenly spaced: gaps of {gaps.min():.4g} to {gaps.max():.4g} mm, of which "
+            f"{len(gaps) - len(odd)} are {expected:.4g} mm"
+        )
+    if not len(odd):
+        odd = np.array([np.abs(gaps - gaps.mean()).argmax()])
+    named = "; ".join(_gap(along, i, gaps) for i in odd[:SHOWN])
+    more = f" and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+    if (gaps[odd] < CLOSE_FRACTION * expected).any():
+        return (
+            f"slices are unevenly spaced, some too close together: {named}{more}, expected {expected:.4g} mm; "
+            "remove the slices that do not belong"
+        )
+    times = gaps[odd] / expected
+    whole = bool((np.abs(times - np.rint(times)) <= WHOLE).all() and np.rint(times).min() >= 2)
+    if not whole:
+        return f"slices are missing or unevenly spaced: {named}{more}, expected {expected:.4g} mm"
+    count = int((np.rint(times) - 1).sum())
+    return (
+        f"slices are missing: {named}{more}, expected {expected:.4g} mm: {count} slice{'s' * (count != 1)} missing; "
+        "add the missing slices"
+    )
+
+
+def _gap(along: np.ndarray, index: int, gaps: np.ndarray) -> str:
+    return f"{gaps[index]:.4g} mm between {along[index]:.6g} and {along[index + 1]:.6g}"
+
+
+def _listed(positions: np.ndarray) -> str:
+    shown = ", ".join(f"{p:.6g}" for p in positions[:SHOWN])
+    return shown + (f" and {len(positions) - SHOWN} more" if len(positions) > SHOWN else "")
