@@ -8,7 +8,7 @@ FINEST = 16
 """The largest factor."""
 
 LOST_MM = 0.02
-"""Distances below this are rounding (``geometry.SNAP_MM``)."""
+"""Distances below this are rounding."""
 
 SHOWN_GAP = 0.005
 """Gap or overlap of slices, as a fraction of their distance, below which it is rounding."""

@@ -38,8 +38,8 @@ def describe(
     """Describe a file or folder without reading voxels; ``split_runs`` lists the regular runs of irregular stacks.
 
     A folder stands for the DICOM stacks and, after these, the NIfTI, NRRD and MetaImage files below it, hidden ones
-    apart, by name; with ``only_dicom`` for the stacks alone. ``merge`` takes DICOM slices as one scan whose identifiers differ,
-    as ``read_volume`` does. ``on_progress`` is called with the number of files read.
+    apart, by name; with ``only_dicom`` for the stacks alone. ``merge`` takes DICOM slices as one scan whose
+    identifiers differ, as ``read_volume`` does. ``on_progress`` is called with the number of files read.
     A volume that could not be upsampled is described with its ``problem``. With ``phi`` the stacks of a DICOM folder
     come with patient and study text.
 
