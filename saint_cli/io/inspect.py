@@ -183,7 +183,7 @@ def _of_itk(path: Path, form: Format) -> _Described:
         **place,
         **({} if refused else isotropic_fields(header.shape, header.affine_lps)),
     )
-    return info, tuple(dict.fromkeys((path, header.data)))
+    return info, tuple(dict.fromkeys((path, *header.payload.files)))
 
 
 def _of_stacks(inventory: "Inventory", *, phi: bool) -> list[StackInfo]:

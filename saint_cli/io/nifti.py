@@ -1,24 +1,17 @@
 """Voxels of NIfTI files, read by their declared length: what the header claims is what the file must hold."""
 
-import gzip
 import math
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from saint_cli.errors import UnreadableError
-from saint_cli.io import sniff
+from saint_cli.io import packed
 from saint_cli.io.checks import value_warnings
 from saint_cli.io.nifti_header import NiftiHeader, read_header
 from saint_cli.io.scaling import unscale
 from saint_cli.volume import Header, Volume
-
-MOST_GZIP_RATIO = 1032
-"""DEFLATE cannot shrink data by more than this, so a header that claims more is false."""
 
 UNKNOWN_SPACE = 2
 """Form code of a volume that came without one: aligned to something, which is not to say to the scanner."""
@@ -47,43 +40,30 @@ def check_length(header: NiftiHeader) -> None:
     """Refuse a header that claims more bytes than its file can hold, before anything is allocated."""
     need = header.offset + math.prod(header.shape) * header.storage.dtype.itemsize
     size = header.data.stat().st_size
-    if sniff.is_gzip(header.data):
-        if need > size * MOST_GZIP_RATIO:
+    kind = packed.packing(header.data)
+    if kind is not packed.Packing.NONE:
+        if need > size * kind.most_ratio:
             raise UnreadableError(f"{header.data}: the header claims {need} bytes, more than its {size} can unpack to")
     elif need > size:
         raise UnreadableError(f"{header.data}: file is truncated: expected {need} bytes, got {size}")
 
 
 def _read_voxels(header: NiftiHeader) -> np.ndarray:
-    """Stored values [x, y, z] in native byte order; a gzip file is read to its end, so that its checksum is tested."""
+    """Stored values [x, y, z] in native byte order; a packed file is read to its end, to test its checksum."""
     count = math.prod(header.shape)
     stored = np.empty(count, dtype=header.storage.dtype)
     target = memoryview(stored.data).cast("B")
     done = 0
-    try:
-        with _opened(header.data) as file:
-            _skip(file, header.offset)
-            while done < len(target) and (step := file.readinto(target[done:])):  # type: ignore[attr-defined]
-                done += step
-            while file.read(BLOCK):
-                pass
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        reason = "truncated" if isinstance(error, EOFError) else "corrupt"
-        raise UnreadableError(f"{header.data}: the gzip data is {reason} ({error})") from None
+    with packed.naming_damage(header.data), packed.open_unpacked(header.data) as file:
+        _skip(file, header.offset)
+        while done < len(target) and (step := file.readinto(target[done : done + BLOCK])):  # type: ignore[attr-defined]
+            done += step
+        while file.read(BLOCK):
+            pass
     if done < len(target):
         raise UnreadableError(f"{header.data}: file is truncated: expected {len(target)} bytes of voxels, got {done}")
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return native.reshape(header.shape, order="F")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as file:
-        if sniff.is_gzip(path):
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield unpacked  # type: ignore[misc]
-        else:
-            yield file
 
 
 def _skip(file: BinaryIO, count: int) -> None:

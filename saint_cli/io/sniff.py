@@ -1,18 +1,20 @@
 """What a file is, judged by its first bytes and never by its name."""
 
-import gzip
+import lzma
+import re
 import zlib
 from enum import Enum
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
+from saint_cli.io import packed
 
 HEAD_BYTES = 1024
 """Enough for every signature below: a NIfTI-2 header is 540 bytes, DICOM's mark ends at byte 132."""
 
 ENDINGS = (
     *(".nii.gz", ".hdr.gz", ".img.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm.gz"),
-    *(".dicom.gz", ".ima.gz", ".dcm", ".dicom", ".ima", ".zip"),
+    *(".nii.bz2", ".nii.xz", ".nrrd.gz", ".mha.gz", ".dicom.gz", ".ima.gz", ".dcm", ".dicom", ".ima", ".zip"),
 )
 """Endings that promise an image: a file that does not keep the promise is a failure, any other is passed over."""
 
@@ -22,6 +24,9 @@ VOLUME_ENDINGS = tuple(ending for ending in ENDINGS if ending not in (*DICOM_END
 """Those of them that promise a NIfTI, NRRD or MetaImage file."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+META_FIRST = (b"objecttype", b"objectsubtype", b"ndims", b"comment", b"name", b"id", b"binarydata", b"transformtype")
+"""Fields with which MetaImage headers begin, in lower case."""
 
 
 class Format(Enum):
@@ -44,7 +49,7 @@ def sniff(path: Path) -> Format:
     head = read_head(path)
     if nifti_version(head):
         return Format.NIFTI
-    if head.startswith(b"NRRD000"):
+    if head.startswith((b"NRRD000", b"NRRD00.")):
         return Format.NRRD
     if _looks_like_meta(head):
         return Format.META
@@ -56,7 +61,7 @@ def sniff(path: Path) -> Format:
 
 
 def read_head(path: Path) -> bytes:
-    """The first ``HEAD_BYTES`` of the file, decompressed if it is gzip; fewer if the file is shorter or damaged.
+    """The first ``HEAD_BYTES`` of the file, unpacked if it is gzip, bzip2 or xz; fewer if it is shorter or damaged.
 
     Raises:
         UnreadableError: the file is missing, is not a file, or cannot be opened.
@@ -64,24 +69,16 @@ def read_head(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise UnreadableError(f"{path}: not a file")
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            if not head.startswith(GZIP_MAGIC):
-                return head
-            file.seek(0)
-            return gzip.GzipFile(fileobj=file).read(HEAD_BYTES)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+        with packed.open_unpacked(path) as file:
+            return file.read(HEAD_BYTES)
+    except (EOFError, zlib.error, lzma.LZMAError):
         return b""
     except FileNotFoundError:
         raise UnreadableError(f"{path}: no such file or folder") from None
     except OSError as error:
+        if error.errno is None:  # damage, as the bzip2 library tells it
+            return b""
         raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether the file starts with gzip's two bytes."""
-    with path.open("rb") as file:
-        return file.read(2) == GZIP_MAGIC
 
 
 def nifti_version(head: bytes) -> int:
@@ -103,8 +100,9 @@ def _either_order(word: bytes, value: int) -> bool:
 
 
 def _looks_like_meta(head: bytes) -> bool:
-    first = head.split(b"=", 1)[0].strip()
-    return first in (b"ObjectType", b"NDims", b"Comment") and b"NDims" in head
+    """Whether the first line is a field of MetaImage, and NDims another; some writers put a byte order mark before."""
+    first = re.split(rb"[=:]", head.removeprefix(b"\xef\xbb\xbf"), maxsplit=1)[0].strip()
+    return first.lower() in META_FIRST and b"ndims" in head.lower()
 
 
 def _looks_like_bare_dicom(head: bytes) -> bool:

@@ -1,0 +1,170 @@
+"""MetaImage headers (MHA, MHD), attached and detached, read and judged here: no native code sees them.
+
+Source: MetaIO's documentation. Where that leaves a choice, what ITK does with a file is done here: TransformMatrix
+holds the direction of one voxel axis per row, CenterOfRotation and AnatomicalOrientation do not move the image.
+"""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli.errors import GeometryError, UnreadableError
+from saint_cli.io import data_files, units
+from saint_cli.io.checks import require_3d
+from saint_cli.io.image_header import Encoding, Fields, ImageHeader, Payload, read_behind, read_lines, without_last_ones
+from saint_cli.io.packed import Packing, packing
+from saint_cli.io.sniff import Format
+from saint_cli.io.units import shown
+
+DTYPES = {
+    **{"met_char": "i1", "met_ascii_char": "i1", "met_uchar": "u1", "met_short": "i2", "met_ushort": "u2"},
+    **{"met_int": "i4", "met_uint": "u4", "met_long": "i4", "met_ulong": "u4", "met_long_long": "i8"},
+    **{"met_ulong_long": "u8", "met_float": "f4", "met_double": "f8"},
+}
+"""MET_LONG has four bytes, whatever the machine."""
+
+ORIGINS = ("origin", "offset", "position")
+
+DIRECTIONS = ("transformmatrix", "rotation", "orientation")
+
+MOST_DIMENSIONS = 10
+"""MetaIO's limit."""
+
+
+def read_meta_header(path: Path) -> ImageHeader:
+    """Read and check a MetaImage header.
+
+    Raises:
+        UnreadableError: damaged, of an unknown type, of colours, or a data file is missing.
+        GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
+    """
+    lines, start = read_lines(path, "elementdatafile")
+    fields = _fields(path, lines)
+    count = fields.dimension("ndims")
+    if count > MOST_DIMENSIONS:
+        raise fields.damaged("ndims")
+    sizes = fields.sizes("dimsize", count)
+    channels = fields.integers("elementnumberofchannels", 1, default="1")[0]
+    if channels != 1:
+        if channels < 1:
+            raise fields.damaged("elementnumberofchannels")
+        raise UnreadableError(f"{path}: colour image or vectors ({channels} values per voxel), not a CT/MR volume")
+    shape = require_3d(without_last_ones(sizes), path)
+    affine, warnings = _place(fields, count)
+    payload = _payload(fields, sizes, start)
+    told = (*warnings, *_intensity_warnings(fields), *data_files.warnings(path, payload.files))
+    is_labels = any(name.startswith("segment0_") for name in fields.values)
+    return ImageHeader(Format.META, shape, affine, payload, told, is_labels)
+
+
+def _fields(path: Path, lines: list[str]) -> Fields:
+    values: dict[str, str] = {}
+    for line in lines:
+        name, separator, value = ([*re.split(r"([=:])", line, maxsplit=1), "", ""])[:3]
+        if separator:
+            key = name.strip(" \t\ufeff").lower()
+            values[key] = value.removeprefix(" ") if key == "elementdatafile" else value.strip()
+    return Fields(path, Format.META, values)
+
+
+def _place(fields: Fields, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The affine in LPS mm, and what is odd about it."""
+    warnings = []
+    named = next((name for name in DIRECTIONS if name in fields), None)
+    directions = np.eye(count)
+    if named is None:
+        warnings.append("orientation unknown: the header gives no directions; only its spacing is used")
+    else:
+        directions = np.array(fields.numbers(named, count * count)).reshape(count, count)  # [voxel axis, LPS]
+    size = next((name for name in ("elementspacing", "elementsize") if name in fields), None)
+    if size is None:
+        warnings.append("the header gives no ElementSpacing; 1 mm is assumed")
+    spacing = np.ones(count) if size is None else np.array(fields.numbers(size, count))
+    if np.any(spacing[:3] == 0):
+        raise GeometryError(f"{fields.path}: a voxel spacing of zero; repair the header's ElementSpacing first")
+    origin = next((name for name in ORIGINS if name in fields), None)
+    affine = np.eye(4)
+    affine[:3, :3] = directions[:3, :3].T * spacing[:3]
+    affine[:3, 3] = 0.0 if origin is None else fields.numbers(origin, count)[:3]
+    unit = fields.text("distanceunits", "").strip("?")
+    scales, more = units.scales_and_warnings([unit] * 3)
+    affine[:3] *= scales[:, None]
+    return affine, (*warnings, *more)
+
+
+def _intensity_warnings(fields: Fields) -> tuple[str, ...]:
+    """A sentence if the header holds a scaling, which ITK and all that is built on it leave alone."""
+    words = (("elementtointensityfunctionslope", "1"), ("elementtointensityfunctionoffset", "0"))
+    slope, offset = (fields.number(name, fields.text(name, default) or default) for name, default in words)
+    if (slope, offset) == (1.0, 0.0):
+        return ()
+    return (f"the header's scaling (slope {slope:g}, offset {offset:g}) is not applied, as other readers do not",)
+
+
+def _payload(fields: Fields, sizes: tuple[int, ...], start: int) -> Payload:
+    name = fields.values.get("elementdatafile")
+    if name is None or not name.strip():
+        raise (
+            fields.damaged("elementdatafile")
+            if name
+            else UnreadableError(f"{fields.path}: the MetaImage header has no field ElementDataFile; it is damaged")
+        )
+    is_packed = _is_true(fields, "compresseddata")
+    encoding = Encoding.GZIP if is_packed else Encoding.RAW
+    if "binarydata" in fields and not _is_true(fields, "binarydata"):
+        if is_packed:
+            raise UnreadableError(f"{fields.path}: MetaImage of compressed text is not supported; write it as binary")
+        encoding = Encoding.TEXT
+    files = _files(fields, name, sizes, start)
+    skip = fields.integers("headersize", 1, default="0")[0]
+    if skip < -1 or (skip == -1 and encoding is not Encoding.RAW):
+        raise UnreadableError(f"{fields.path}: HeaderSize {skip} of data that are not raw is not supported")
+    outer = packing(fields.path) if files == (fields.path,) else Packing.NONE
+    start = start if files == (fields.path,) and skip <= 0 else max(skip, 0)
+    return Payload(files, start, _dtype(fields), encoding, byte_skip=min(skip, 0), outer=outer)
+
+
+def _dtype(fields: Fields) -> np.dtype:
+    name = fields.text("elementtype").lower()
+    if name not in DTYPES:
+        if not name.startswith("met_"):
+            raise fields.damaged("elementtype")
+        word = shown(fields.text("elementtype"))
+        raise UnreadableError(f"{fields.path}: voxel type {word} is not supported; write it as MET_SHORT or MET_FLOAT")
+    order = next((key for key in ("elementbyteordermsb", "binarydatabyteordermsb") if key in fields), "")
+    return np.dtype(DTYPES[name]).newbyteorder(">" if order and _is_true(fields, order) else "<")
+
+
+def _files(fields: Fields, name: str, sizes: tuple[int, ...], start: int) -> tuple[Path, ...]:
+    """The files that hold the voxels: the header's own, one beside it, or a list of equal parts.
+
+    Raises:
+        UnreadableError: one is missing, or there are too few for the voxels.
+    """
+    if name.strip().upper() == "LOCAL":
+        return (fields.path,)
+    words = name.split()
+    if not data_files.exists(fields.path, name):
+        axes: int | None = len(sizes) - 1
+        pattern = data_files.numbered(fields.path, name, sizes[-1])
+        if words[0].startswith("LIST"):
+            digits = re.fullmatch(r"LIST(\d?)D?", "".join(words[:2]))
+            axes = int(digits[1] or axes) if digits else axes
+            behind = [line for line in read_behind(fields.path, start) if line.strip()]
+            count = math.prod(sizes[axes:]) if 0 < axes <= len(sizes) else 0
+            if len(behind) < count or not count:
+                found = f"{len(behind)} data files for {count} parts"
+                raise UnreadableError(f"{fields.path}: the list has {found}; files are missing from it")
+            return data_files.find_all(fields.path, behind[:count])
+        if pattern is not None and "%" in name:
+            if len(pattern[0]) < sizes[-1]:
+                found = f"{len(pattern[0])} data files for {sizes[-1]} slices"
+                raise UnreadableError(f"{fields.path}: the pattern stands for {found}; correct its range")
+            return data_files.find_all(fields.path, pattern[0][: sizes[-1]])
+    return (data_files.find(fields.path, name),)
+
+
+def _is_true(fields: Fields, name: str) -> bool:
+    return fields.text(name, "").lower() in ("true", "t", "1", "yes")

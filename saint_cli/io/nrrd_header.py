@@ -1,0 +1,192 @@
+"""NRRD headers, versions 1 to 6, attached and detached, read and judged here: no native code sees them.
+
+Source: Teem's "Definition of NRRD File Format". Where that leaves a choice, what ITK does with a file is done here.
+"""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli.errors import UnreadableError
+from saint_cli.io import data_files
+from saint_cli.io.checks import require_3d
+from saint_cli.io.image_header import Encoding, Fields, ImageHeader, Payload, read_behind, read_lines, without_last_ones
+from saint_cli.io.nrrd_place import place
+from saint_cli.io.packed import Packing, packing
+from saint_cli.io.sniff import Format
+from saint_cli.io.units import shown
+
+VERSION = re.compile(r"NRRD000[1-6]|NRRD00\.01")
+
+SYNONYMS = {"centerings": "centers"} | {
+    name.replace(" ", ""): name
+    for name in ("block size", "axis mins", "axis maxs", "old min", "old max", "line skip", "byte skip", "sample units")
+}
+SYNONYMS["datafile"] = "data file"
+
+FIELDS = {
+    *("content", "number", "type", "block size", "dimension", "space", "space dimension", "sizes", "spacings"),
+    *("thicknesses", "axis mins", "axis maxs", "space directions", "centers", "kinds", "labels", "units", "min", "max"),
+    *("old min", "old max", "endian", "encoding", "line skip", "byte skip", "sample units", "space units"),
+    *("space origin", "measurement frame", "data file"),
+}
+
+DTYPES = {
+    name: dtype
+    for dtype, names in {
+        "i1": "signed char|int8|int8_t",
+        "u1": "uchar|unsigned char|uint8|uint8_t",
+        "i2": "short|short int|signed short|signed short int|int16|int16_t",
+        "u2": "ushort|unsigned short|unsigned short int|uint16|uint16_t",
+        "i4": "int|signed int|int32|int32_t",
+        "u4": "uint|unsigned int|uint32|uint32_t",
+        "i8": "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t",
+        "u8": "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t",
+        "f4": "float",
+        "f8": "double",
+    }.items()
+    for name in names.split("|")
+}
+
+ENCODINGS = {"raw": Encoding.RAW, "txt": Encoding.TEXT, "text": Encoding.TEXT, "ascii": Encoding.TEXT} | {
+    "hex": Encoding.HEX,
+    "gz": Encoding.GZIP,
+    "gzip": Encoding.GZIP,
+    "bz2": Encoding.BZIP2,
+    "bzip2": Encoding.BZIP2,
+}
+
+DOMAIN_KINDS = ("domain", "space", "time", "???", "none")
+"""Kinds of axes along which voxels lie; along any other lie several values of one voxel."""
+
+COLOURS = ("rgb-color", "hsv-color", "xyz-color", "rgba-color", "3-color", "4-color", "vector")
+
+
+def read_nrrd_header(path: Path) -> ImageHeader:
+    """Read and check a NRRD header.
+
+    Raises:
+        UnreadableError: damaged, of blocks, in an unknown encoding, of colours, or a data file is missing.
+        GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
+    """
+    fields, behind, start, is_labels = _read_fields(path)
+    count = fields.dimension("dimension")
+    sizes = fields.sizes("sizes", count)
+    if len(fields.text("sizes").split()) > count:
+        raise fields.damaged("sizes")
+    domain = _domain_axes(fields, sizes)
+    shape = require_3d(without_last_ones([sizes[axis] for axis in domain]), path)
+    affine, warnings = place(fields, domain, sizes)
+    payload = _payload(fields, sizes, behind, start)
+    told = (*warnings, *data_files.warnings(path, payload.files))
+    return ImageHeader(Format.NRRD, shape, affine, payload, told, is_labels)
+
+
+def _read_fields(path: Path) -> tuple[Fields, list[str], int, bool]:
+    """Fields, the lines behind the header, where it ends, and whether a key of it is one of 3D Slicer's segments."""
+    lines, start = read_lines(path, "")
+    if not lines or not VERSION.fullmatch(lines[0].strip()):
+        word = shown(lines[0] if lines else "")
+        raise UnreadableError(f"{path}: its first line is {word}, which is no version of NRRD from 1 to 6")
+    values: dict[str, str] = {}
+    behind: list[str] = []
+    is_labels = False
+    for number, line in enumerate(lines[1:], 1):
+        name, separator, value = line.partition(":")
+        name = " ".join(name.lower().split())
+        if line.startswith("#") or value.startswith("="):
+            is_labels |= name.startswith("segment0_")
+            continue
+        name = SYNONYMS.get(name, name)
+        if not separator or name not in FIELDS:
+            raise UnreadableError(f"{path}: line {number + 1} of the header is no field of NRRD; the file is damaged")
+        if name in values:
+            raise UnreadableError(f"{path}: the header gives {name} twice; remove one of the lines")
+        values[name] = value.removeprefix(" ") if name == "data file" else value.strip()
+        if name == "data file" and value.split()[:1] == ["LIST"]:
+            behind = [*lines[number + 1 :], *read_behind(path, start)]
+            break
+    return Fields(path, Format.NRRD, values), behind, start, is_labels
+
+
+def _domain_axes(fields: Fields, sizes: tuple[int, ...]) -> list[int]:
+    """The axes along which voxels lie.
+
+    Raises:
+        UnreadableError: there are several values per voxel.
+    """
+    kinds = fields.text("kinds", "").lower().split() or ["???"] * len(sizes)
+    if len(kinds) != len(sizes):
+        raise fields.damaged("kinds")
+    for kind, size in zip(kinds, sizes, strict=True):
+        if kind in DOMAIN_KINDS or size == 1:
+            continue
+        shape = " x ".join(map(str, sizes))
+        if kind == "complex":
+            raise UnreadableError(f"{fields.path}: complex image, not a CT/MR volume; export its magnitude first")
+        if kind in COLOURS:
+            raise UnreadableError(f"{fields.path}: colour image or vectors ({shape}), not a CT/MR volume")
+        hint = f"{size} values per voxel, kind {shown(kind)}; split it into 3-D volumes first"
+        raise UnreadableError(f"{fields.path}: {shape} image with {hint}")
+    return [axis for axis, kind in enumerate(kinds) if kind in DOMAIN_KINDS]
+
+
+def _payload(fields: Fields, sizes: tuple[int, ...], behind: list[str], start: int) -> Payload:
+    encoding = ENCODINGS.get(fields.text("encoding").lower())
+    if encoding is None:
+        known = "raw, gzip, bzip2, text and hex"
+        name = shown(fields.text("encoding"))
+        raise UnreadableError(f"{fields.path}: NRRD encoding {name} is not supported; saint reads {known}")
+    files, axes = _files(fields, sizes, behind)
+    outer = packing(fields.path) if files == (fields.path,) else Packing.NONE
+    start = start if files == (fields.path,) else 0
+    if axes and (math.prod(sizes[axes:]) != len(files) if axes < len(sizes) else sizes[-1] % len(files)):
+        found = f"{len(files)} data files for {' x '.join(map(str, sizes))} voxels"
+        raise UnreadableError(f"{fields.path}: {found}; the header is damaged or files are missing from its list")
+    line_skip = fields.integers("line skip", 1, default="0")[0]
+    if line_skip < 0:
+        raise fields.damaged("line skip")
+    byte_skip = fields.integers("byte skip", 1, default="0")[0]
+    if byte_skip < 0 and encoding in (Encoding.TEXT, Encoding.HEX):
+        raise UnreadableError(f"{fields.path}: byte skip {byte_skip} in text is not supported; write it as raw")
+    return Payload(files, start, _dtype(fields, encoding), encoding, line_skip, byte_skip, outer)
+
+
+def _files(fields: Fields, sizes: tuple[int, ...], behind: list[str]) -> tuple[tuple[Path, ...], int]:
+    """The files that hold the voxels, and how many axes each of several holds; 0 for one file."""
+    name = fields.values.get("data file")
+    if name is None or name.strip().upper() == "LOCAL":
+        return (fields.path,), 0
+    words = name.split()
+    if words[:1] == ["LIST"] and len(words) < 3:
+        axes = int(words[1]) if words[1:] and words[1].isascii() and words[1].isdigit() and len(words[1]) < 3 else 0
+        return data_files.find_all(fields.path, behind), _part(fields, axes, sizes)
+    if not data_files.exists(fields.path, name):
+        pattern = data_files.numbered(fields.path, name, None)
+        if pattern is not None:
+            return data_files.find_all(fields.path, pattern[0]), _part(fields, pattern[1] or 0, sizes)
+    return (data_files.find(fields.path, name),), 0
+
+
+def _part(fields: Fields, axes: int, sizes: tuple[int, ...]) -> int:
+    """How many axes each of several files holds: all but the last unless the header says otherwise."""
+    if not 0 <= axes <= len(sizes):
+        raise fields.damaged("data file")
+    return axes or len(sizes) - 1
+
+
+def _dtype(fields: Fields, encoding: Encoding) -> np.dtype:
+    name = " ".join(fields.text("type").lower().split())
+    if name == "block":
+        raise UnreadableError(f"{fields.path}: NRRD of blocks, not a CT/MR volume")
+    if name not in DTYPES:
+        raise fields.damaged("type")
+    dtype = np.dtype(DTYPES[name])
+    if dtype.itemsize == 1 or encoding is Encoding.TEXT:
+        return dtype
+    endian = fields.text("endian").lower()
+    if endian not in ("little", "big"):
+        raise fields.damaged("endian")
+    return dtype.newbyteorder("<" if endian == "little" else ">")
