@@ -10,11 +10,9 @@ from saint_cli.errors import UnreadableError
 from saint_cli.io import packed
 from saint_cli.io.checks import value_warnings
 from saint_cli.io.nifti_header import NiftiHeader, read_header
+from saint_cli.io.nifti_place import UNKNOWN_SPACE
 from saint_cli.io.scaling import unscale
 from saint_cli.volume import Header, Volume
-
-UNKNOWN_SPACE = 2
-"""Form code of a volume that came without one: aligned to something, which is not to say to the scanner."""
 
 BLOCK = 1 << 24
 """Bytes read or skipped at a time."""
@@ -62,8 +60,9 @@ def _read_voxels(header: NiftiHeader) -> np.ndarray:
             pass
     if done < len(target):
         raise UnreadableError(f"{header.data}: file is truncated: expected {len(target)} bytes of voxels, got {done}")
-    native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    return native.reshape(header.shape, order="F")
+    if not stored.dtype.isnative:
+        stored = stored.byteswap(inplace=True).view(stored.dtype.newbyteorder("="))
+    return stored.reshape(header.shape, order="F")
 
 
 def _skip(file: BinaryIO, count: int) -> None:

@@ -14,25 +14,14 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io import sniff
 from saint_cli.io.checks import require_3d
+from saint_cli.io.nifti_place import place
 from saint_cli.volume import Storage
-
-FORMS_AGREE_MM = 0.1
-"""Largest distance between a voxel placed by the sform and by the qform that is put down to rounding."""
-
-SPACING_AGREES = 0.01
-"""Relative difference between pixdim and the affine's column norms that is put down to rounding."""
-
-PLAUSIBLE_MM = (0.01, 100.0)
-"""Spacings outside this range, after conversion to mm, usually mean a wrong unit code."""
 
 LARGEST_OFFSET = 1 << 31
 """Header extensions beyond 2 GiB do not occur; an offset above, or NaN, is damage."""
 
 LABELS = 1002
 """NIFTI_INTENT_LABEL."""
-
-MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-"""xyzt_units & 7: unknown, metre, millimetre, micrometre."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +64,8 @@ def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
         raise UnreadableError(f"{path}: header of a .hdr/.img pair whose .img file is missing")
     dtype = _stored_dtype(raw, path)
     shape, volumes = _shape(raw, path, volume)
-    with np.errstate(all="ignore"):  # infinite entries are judged by check_affine
-        affine, code, warnings = _place(raw)
     try:
+        affine, code, warnings = place(raw)
         geometry.check_affine(affine)
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from None
@@ -162,59 +150,3 @@ def _storage(raw: Any, dtype: np.dtype, path: Path) -> Storage:
     if slope is None:
         return Storage(dtype)
     return Storage(dtype, float(slope), float(intercept))
-
-
-def _place(raw: Any) -> tuple[np.ndarray, int, tuple[str, ...]]:
-    """Affine in LPS mm, its form code, and what is odd about it: sform before qform before bare pixdim."""
-    pixdim = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64))
-    raw["pixdim"][1:4] = pixdim
-    raw["pixdim"][0] = -1 if raw["pixdim"][0] == -1 else 1
-    sform, qform = (int(raw["sform_code"]), int(raw["qform_code"]))
-    from_qform = _qform(raw) if qform > 0 else None
-    warnings = []
-    if sform > 0:
-        affine, code = np.asarray(raw.get_sform(), dtype=np.float64), sform
-        gap = farthest_mm(affine, from_qform, raw["dim"][1:4]) if from_qform is not None else 0.0
-        if gap > FORMS_AGREE_MM:
-            warnings.append(f"sform and qform place voxels up to {gap:.3g} mm apart; the sform is used")
-    elif from_qform is not None:
-        affine, code = from_qform, qform
-    else:
-        affine, code = np.diag([*pixdim, 1.0]), 0
-        warnings.append("orientation unknown: the header has neither sform nor qform; only its spacing is used")
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if np.any(np.abs(spacing - pixdim) > SPACING_AGREES * spacing):
-        warnings.append(f"pixdim {_mm(pixdim)} disagrees with the affine's spacing {_mm(spacing)}; the affine is used")
-    scale, unit_warnings = _unit(int(raw["xyzt_units"]) & 7, spacing)
-    affine[:3] *= scale
-    return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *unit_warnings)
-
-
-def _qform(raw: Any) -> np.ndarray | None:
-    """The qform's affine in RAS mm; None where its quaternion is none."""
-    try:
-        return np.asarray(raw.get_qform(), dtype=np.float64)
-    except (HeaderDataError, ValueError):
-        return None
-
-
-def _unit(code: int, spacing: np.ndarray) -> tuple[float, list[str]]:
-    scale = MM_PER_UNIT.get(code, 1.0)
-    low, high = PLAUSIBLE_MM
-    told = []
-    if scale != 1.0:
-        told.append(f"the header's unit is {'metre' if code == 1 else 'micrometre'}; converted to mm")
-    if np.any((spacing * scale < low) | (spacing * scale > high)) and np.all(spacing > 0):
-        told.append(f"spacing {_mm(spacing * scale)} mm is implausible; check the header's unit")
-    return scale, told
-
-
-def farthest_mm(affine: np.ndarray, other: np.ndarray, shape: np.ndarray) -> float:
-    """Largest distance between the places two 4x4 affines give to the corners of a volume of ``shape`` voxels."""
-    last = np.maximum(np.asarray(shape, dtype=np.float64) - 1, 0)
-    corners = np.array([[i, j, k, 1.0] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])])
-    return float(np.linalg.norm(corners @ (affine - other).T, axis=1).max())
-
-
-def _mm(spacing: np.ndarray) -> str:
-    return " x ".join(f"{s:.4g}" for s in spacing)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.io.other_formats import name_other_format
 from saint_cli.io.sniff import Format, is_analyze, is_pair_data, read_head, sniff
 from saint_cli.volume import Volume
 
@@ -69,7 +70,11 @@ def find_format(path: Path) -> Format:
         return Format.DICOM
     if form is not Format.UNKNOWN:
         return form
-    if is_pair_data(path) or is_analyze(read_head(path)):
+    head = read_head(path)
+    other = name_other_format(head)
+    if other:
+        raise UnreadableError(f"{path}: {other}")
+    if is_pair_data(path) or is_analyze(head):
         return Format.NIFTI
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path}: the file is empty")

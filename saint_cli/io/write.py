@@ -94,7 +94,7 @@ def nifti_header(volume: Volume, storage: Storage) -> Any:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
-    from saint_cli.io.nifti_header import FORMS_AGREE_MM, farthest_mm
+    from saint_cli.io.nifti_place import FORMS_AGREE_MM, farthest_mm
 
     kind = Nifti1Header if max(volume.shape) <= LONGEST_NIFTI1_AXIS else Nifti2Header
     header: Any = kind(endianness="<")  # type: ignore[no-untyped-call]
