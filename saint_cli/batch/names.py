@@ -1,6 +1,7 @@
 """Where each result goes: names that stay the same from run to run and hold nothing that a DICOM header says."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -16,6 +17,12 @@ FIELDS = ("path", "folder", "name", "series")
 ENDINGS = {"nii.gz": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "dicom": ""}
 """Formats of results and how their names end; DICOM goes to folders."""
 
+LONGEST_PART = 255
+"""Bytes of one name on every usual file system."""
+
+ADDED = len("-12345678.nii.gz")
+"""Bytes that may follow a scan's name: digits, and the longest ending of a result, page or picture."""
+
 OWN = ("manifest.jsonl", "report")
 """What else lies in the folder of results."""
 
@@ -28,7 +35,7 @@ def targets(scans: Sequence[Scan], template: str, form: str) -> list[str]:
     Raises:
         UsageError: a template with unknown fields, or one that leads out of the folder.
     """
-    plain = [_filled(scan, template) for scan in scans]
+    plain = [_short(_filled(scan, template), scan) for scan in scans]
     if form == "dicom":  # a dot would look like the ending of a file
         plain = [str(PurePosixPath(name).with_name(PurePosixPath(name).name.replace(".", "_"))) for name in plain]
     taken = Counter(name.casefold() for name in plain)
@@ -39,6 +46,22 @@ def targets(scans: Sequence[Scan], template: str, form: str) -> list[str]:
         for scan, name in zip(scans, plain, strict=True)
     ]
     return [name + ENDINGS[form] for name in distinct]
+
+
+def _short(name: str, scan: Scan) -> str:
+    """The path with every part short enough for a file system, endings and digits included; cut ones get digits."""
+    *folders, last = PurePosixPath(name).parts
+    rooms = [*[LONGEST_PART] * len(folders), LONGEST_PART - ADDED]
+    parts = [_cut(part, room, _digits(scan)) for part, room in zip((*folders, last), rooms, strict=True)]
+    return str(PurePosixPath(*parts))
+
+
+def _cut(part: str, room: int, digits: str) -> str:
+    if len(os.fsencode(part)) <= room:
+        return part
+    while len(os.fsencode(f"{part}-{digits}")) > room:
+        part = part[:-1]
+    return f"{part}-{digits}"
 
 
 def _filled(scan: Scan, template: str) -> str:

@@ -1,5 +1,6 @@
 """Pixels of one DICOM slice as stored values: pydicom for native and RLE data, GDCM for every compressed syntax."""
 
+import os
 import re
 import tempfile
 import warnings
@@ -154,10 +155,20 @@ def _decode_gdcm(data: pydicom.Dataset, syntax: uid.UID, pixel: PixelFormat) -> 
     bare["PixelData"].is_undefined_length = True
     bare.file_meta = FileMetaDataset()
     bare.file_meta.TransferSyntaxUID = syntax
-    with tempfile.TemporaryDirectory(prefix="saint-") as folder:
+    with tempfile.TemporaryDirectory(prefix="saint-", dir=_folder_for_gdcm()) as folder:
         copy = Path(folder, "pixels.dcm")
         bare.save_as(copy, enforce_file_format=True)
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(copy))
         return sitk.GetArrayFromImage(reader.Execute())
+
+
+def _folder_for_gdcm() -> str | None:
+    """Where to put a copy for GDCM, which ends the process over a path that is not UTF-8; None for the usual place."""
+    usual = tempfile.gettempdir()
+    try:
+        usual.encode()
+    except UnicodeEncodeError:
+        return next((folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK)), usual)
+    return None

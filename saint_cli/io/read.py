@@ -63,8 +63,11 @@ def find_format(path: Path) -> Format:
     Raises:
         UnreadableError: missing, empty, or of an unknown format.
     """
-    if path.is_dir():
-        return Format.DICOM
+    try:
+        if path.is_dir():
+            return Format.DICOM
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
     form = sniff(path)
     if form is Format.ZIP:
         return Format.DICOM

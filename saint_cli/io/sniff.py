@@ -66,9 +66,9 @@ def read_head(path: Path) -> bytes:
     Raises:
         UnreadableError: the file is missing, is not a file, or cannot be opened.
     """
-    if path.exists() and not path.is_file():
-        raise UnreadableError(f"{path}: not a file")
     try:
+        if path.exists() and not path.is_file():
+            raise UnreadableError(f"{path}: not a file")
         with packed.open_unpacked(path) as file:
             return file.read(HEAD_BYTES)
     except (EOFError, zlib.error, lzma.LZMAError):
@@ -79,6 +79,11 @@ def read_head(path: Path) -> bytes:
         if error.errno is None:  # damage, as the bzip2 library tells it
             return b""
         raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file starts with gzip's two bytes."""
+    return packed.packing(path) is packed.Packing.GZIP
 
 
 def nifti_version(head: bytes) -> int:

@@ -53,13 +53,16 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
         OutputError: ``path`` exists and ``overwrite`` is False, it holds what saint did not write, or its folder
             cannot be written.
     """
-    if is_folder_target(path):
-        _check_replaceable(path, overwrite=overwrite)
-    elif path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file to write")
-    elif path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
-    _check_folder(path)
+    try:
+        if is_folder_target(path):
+            _check_replaceable(path, overwrite=overwrite)
+        elif path.is_dir():
+            raise OutputError(f"{path}: is a folder; name a file to write")
+        elif path.exists() and not overwrite:
+            raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+        _check_folder(path)
+    except OSError as error:  # a name that is too long for the file system, among others
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 @dataclass(frozen=True)

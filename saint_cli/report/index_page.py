@@ -114,7 +114,7 @@ def link(target: str) -> str:
     """A relative path as a link that no browser takes for a scheme or a query; data URIs of pictures stay."""
     if target.startswith("data:image/"):
         return target
-    quoted = quote(target.encode("utf-8", "replace"), safe="/")
+    quoted = quote(target.encode("utf-8", "surrogateescape"), safe="/")
     return quoted if quoted.startswith(("./", "../")) else f"./{quoted}"
 
 

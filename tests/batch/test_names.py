@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,18 @@ def test_the_books_of_the_folder_are_not_overwritten() -> None:
 
 def test_the_name_is_the_target_without_its_ending() -> None:
     assert [name_of(target) for target in ("a/b.nii.gz", "c.mha", "d")] == ["a/b", "c", "d"]
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00fc", "\U0001f9e0", "\udcfc"])
+@pytest.mark.parametrize("form", ["nii.gz", "mha", "dicom"])
+def test_names_are_cut_to_what_a_file_system_takes_and_stay_distinct(letter: str, form: str) -> None:
+    width = len(os.fsencode(letter))
+    long = [letter * ((255 - 4) // width), letter * ((255 - 5) // width)]
+    names = targets(scans(*long, f"folder/{long[0]}"), "{path}", form)
+    assert len(set(names)) == 3
+    for name in names:
+        assert max(len(os.fsencode(part)) for part in name.split("/")) <= 255
+        assert len(os.fsencode(f"{name_of(name)}.html")) <= 255 + len("folder/")
+    assert targets(scans(letter * (200 // width)), "{path}", form)[0].startswith(letter * (200 // width))
+    (name,) = targets(scans("a/b"), f"{letter * (300 // width)}/{{name}}", form)
+    assert len(os.fsencode(name.split("/")[0])) <= 255

@@ -61,6 +61,7 @@ def test_what_users_name_their_files_cannot_become_markup() -> None:
         ("sub/../x.html", "./sub/../x.html"),
         ("data:text/html,x", "./data%3Atext/html%2Cx"),
         ("//host/x", ".///host/x"),
+        ("M\udcfcller \N{BRAIN}.html", "./M%FCller%20%F0%9F%A7%A0.html"),
         (PICTURE, PICTURE),
     ],
 )
