@@ -163,8 +163,7 @@ def _of_array(array: np.ndarray, spacing_mm: Any) -> Volume:
 
 
 def _of_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
-    from saint_cli.io.nifti import UNKNOWN_SPACE
-    from saint_cli.io.nifti_header import MM_PER_UNIT
+    from saint_cli.io.nifti_place import MM_PER_UNIT, UNKNOWN_SPACE
 
     name, header = _named(image), cast(Any, image.header)
     if image.affine is None:

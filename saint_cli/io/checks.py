@@ -93,3 +93,13 @@ def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
         raise GeometryError(f"{path}: 2-D image or single slice ({shown}); at least 2 slices are needed to interpolate")
     x, y, z = shape
     return x, y, z
+
+
+def require_volumes(shape: tuple[int, ...], path: Path, *, any_volumes: bool) -> tuple[tuple[int, int, int], int]:
+    """The shape of one volume, and how many there are along a fourth axis, if ``any_volumes`` allows for several.
+
+    Raises:
+        GeometryError: as for :func:`require_3d`.
+    """
+    volumes = shape[3] if any_volumes and len(shape) == 4 else 1
+    return require_3d(shape[:3] if volumes > 1 else shape, path), volumes

@@ -56,8 +56,8 @@ def find_all(header: Path, names: list[str]) -> tuple[Path, ...]:
     return tuple(find(header, name) for name in kept)
 
 
-def numbered(header: Path, pattern: str, last: int | None = None) -> tuple[list[str], int | None] | None:
-    """Names that a pattern with its range stands for, and the axes per file; None where it is no pattern.
+def numbered(header: Path, pattern: str, last: int | None = None) -> tuple[list[str], int] | None:
+    """Names that a pattern with its range stands for, and the axes per file (0 if not told); None where it is no pattern.
 
     Without a range it runs from 1 to ``last``; without ``last`` it is no pattern then.
 
@@ -68,12 +68,12 @@ def numbered(header: Path, pattern: str, last: int | None = None) -> tuple[list[
     given = [int(word) for word in found["range"].split()] if found else []
     if found is None or (last is None and len(given) < 3):
         return None
-    low, high, step, axes = (*given, *(1, last or 1, 1, None)[len(given) :])
+    low, high, step, axes = (*given, *(1, last or 1, 1, 0)[len(given) :])
     count = (high - low) // step + 1 if step else 0
     if not 1 <= count <= MOST_FILES:
         raise UnreadableError(f"{header}: its pattern of data files {shown(pattern)} stands for no files")
     numbers = (low + step * index for index in range(count))
-    return [CONVERSION.sub(lambda hit, n=n: hit[0] % n, found["name"], count=1) for n in numbers], axes  # type: ignore[misc]
+    return [CONVERSION.sub(lambda hit, n=n: hit[0] % n, found["name"], count=1) for n in numbers], axes
 
 
 def warnings(header: Path, files: tuple[Path, ...]) -> tuple[str, ...]:

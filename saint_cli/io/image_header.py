@@ -68,6 +68,7 @@ class ImageHeader:
 
     shape: number of voxels along x, y, z. affine_lps: 4x4 float64, mm. payload: where the voxels are.
     is_labels: its header lists segments, as 3D Slicer writes them.
+    volumes: how many the file holds, each of ``shape``; more than one cannot be read, but described.
     """
 
     format: Format
@@ -76,6 +77,7 @@ class ImageHeader:
     payload: Payload
     warnings: tuple[str, ...]
     is_labels: bool = False
+    volumes: int = 1
 
     @property
     def dtype(self) -> np.dtype:

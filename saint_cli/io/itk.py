@@ -29,9 +29,13 @@ def read(path: Path, form: Format) -> Volume:
     return Volume(voxels, header.affine_lps, Header(None, form.value, storage, 1, told))
 
 
-def read_header(path: Path, form: Format) -> ImageHeader:
-    """Read and check the header of a NRRD or MetaImage volume without its voxels; errors as for :func:`read`."""
-    header = read_nrrd_header(path) if form is Format.NRRD else read_meta_header(path)
+def read_header(path: Path, form: Format, *, any_volumes: bool = False) -> ImageHeader:
+    """Read and check the header of a NRRD or MetaImage volume without its voxels; errors as for :func:`read`.
+
+    With ``any_volumes`` an image of several volumes is no error.
+    """
+    read = read_nrrd_header if form is Format.NRRD else read_meta_header
+    header = read(path, any_volumes=any_volumes)
     try:
         geometry.check_affine(header.affine_lps)
     except GeometryError as error:

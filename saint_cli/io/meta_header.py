@@ -12,7 +12,7 @@ import numpy as np
 
 from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.io import data_files, units
-from saint_cli.io.checks import require_3d
+from saint_cli.io.checks import require_volumes
 from saint_cli.io.image_header import Encoding, Fields, ImageHeader, Payload, read_behind, read_lines, without_last_ones
 from saint_cli.io.packed import Packing, packing
 from saint_cli.io.sniff import Format
@@ -33,8 +33,8 @@ MOST_DIMENSIONS = 10
 """MetaIO's limit."""
 
 
-def read_meta_header(path: Path) -> ImageHeader:
-    """Read and check a MetaImage header.
+def read_meta_header(path: Path, *, any_volumes: bool = False) -> ImageHeader:
+    """Read and check a MetaImage header; with ``any_volumes`` that of several volumes too.
 
     Raises:
         UnreadableError: damaged, of an unknown type, of colours, or a data file is missing.
@@ -51,12 +51,12 @@ def read_meta_header(path: Path) -> ImageHeader:
         if channels < 1:
             raise fields.damaged("elementnumberofchannels")
         raise UnreadableError(f"{path}: colour image or vectors ({channels} values per voxel), not a CT/MR volume")
-    shape = require_3d(without_last_ones(sizes), path)
+    shape, volumes = require_volumes(without_last_ones(sizes), path, any_volumes=any_volumes)
     affine, warnings = _place(fields, count)
     payload = _payload(fields, sizes, start)
     told = (*warnings, *_intensity_warnings(fields), *data_files.warnings(path, payload.files))
     is_labels = any(name.startswith("segment0_") for name in fields.values)
-    return ImageHeader(Format.META, shape, affine, payload, told, is_labels)
+    return ImageHeader(Format.META, shape, affine, payload, told, is_labels, volumes)
 
 
 def _fields(path: Path, lines: list[str]) -> Fields:

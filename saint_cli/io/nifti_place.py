@@ -24,6 +24,8 @@ LARGEST_CODE = 5
 UNITS = {0: "", 1: "m", 2: "mm", 3: "um"}
 """xyzt_units & 7: unknown, metre, millimetre, micrometre."""
 
+MM_PER_UNIT = {code: units.mm_per(name) or 1.0 for code, name in UNITS.items()}
+
 REPAIR = "set one of them, for example with nibabel's set_sform and set_qform"
 
 
@@ -39,7 +41,7 @@ def place(raw: Any) -> tuple[np.ndarray, int, tuple[str, ...]]:
     raw["pixdim"][1:4] = pixdim
     raw["pixdim"][0] = -1 if raw["pixdim"][0] == -1 else 1
     unit = int(raw["xyzt_units"]) & 7
-    scale = units.mm_per(UNITS.get(unit, "")) or 1.0
+    scale = MM_PER_UNIT.get(unit, 1.0)
     with np.errstate(all="ignore"):  # infinite and overflowing entries are judged below
         forms = {"sform": _sform(raw), "qform": _qform(raw)}
         for form in forms.values():

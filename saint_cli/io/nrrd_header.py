@@ -11,7 +11,7 @@ import numpy as np
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io import data_files
-from saint_cli.io.checks import require_3d
+from saint_cli.io.checks import require_volumes
 from saint_cli.io.image_header import Encoding, Fields, ImageHeader, Payload, read_behind, read_lines, without_last_ones
 from saint_cli.io.nrrd_place import place
 from saint_cli.io.packed import Packing, packing
@@ -64,8 +64,8 @@ DOMAIN_KINDS = ("domain", "space", "time", "???", "none")
 COLOURS = ("rgb-color", "hsv-color", "xyz-color", "rgba-color", "3-color", "4-color", "vector")
 
 
-def read_nrrd_header(path: Path) -> ImageHeader:
-    """Read and check a NRRD header.
+def read_nrrd_header(path: Path, *, any_volumes: bool = False) -> ImageHeader:
+    """Read and check a NRRD header; with ``any_volumes`` that of several volumes too, along an axis or a list.
 
     Raises:
         UnreadableError: damaged, of blocks, in an unknown encoding, of colours, or a data file is missing.
@@ -76,12 +76,13 @@ def read_nrrd_header(path: Path) -> ImageHeader:
     sizes = fields.sizes("sizes", count)
     if len(fields.text("sizes").split()) > count:
         raise fields.damaged("sizes")
-    domain = _domain_axes(fields, sizes)
-    shape = require_3d(without_last_ones([sizes[axis] for axis in domain]), path)
+    domain, listed = _domain_axes(fields, sizes, any_volumes=any_volumes)
+    extent = without_last_ones([*(sizes[axis] for axis in domain), *((listed,) if len(domain) > 2 else ())])
+    shape, volumes = require_volumes(extent, path, any_volumes=any_volumes)
     affine, warnings = place(fields, domain, sizes)
     payload = _payload(fields, sizes, behind, start)
     told = (*warnings, *data_files.warnings(path, payload.files))
-    return ImageHeader(Format.NRRD, shape, affine, payload, told, is_labels)
+    return ImageHeader(Format.NRRD, shape, affine, payload, told, is_labels, volumes)
 
 
 def _read_fields(path: Path) -> tuple[Fields, list[str], int, bool]:
@@ -111,8 +112,8 @@ def _read_fields(path: Path) -> tuple[Fields, list[str], int, bool]:
     return Fields(path, Format.NRRD, values), behind, start, is_labels
 
 
-def _domain_axes(fields: Fields, sizes: tuple[int, ...]) -> list[int]:
-    """The axes along which voxels lie.
+def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, any_volumes: bool) -> tuple[list[int], int]:
+    """The axes along which voxels lie, and how many volumes are listed along others.
 
     Raises:
         UnreadableError: there are several values per voxel.
@@ -128,9 +129,12 @@ def _domain_axes(fields: Fields, sizes: tuple[int, ...]) -> list[int]:
             raise UnreadableError(f"{fields.path}: complex image, not a CT/MR volume; export its magnitude first")
         if kind in COLOURS:
             raise UnreadableError(f"{fields.path}: colour image or vectors ({shape}), not a CT/MR volume")
+        if kind == "list" and any_volumes:
+            continue
         hint = f"{size} values per voxel, kind {shown(kind)}; split it into 3-D volumes first"
         raise UnreadableError(f"{fields.path}: {shape} image with {hint}")
-    return [axis for axis, kind in enumerate(kinds) if kind in DOMAIN_KINDS]
+    listed = math.prod(size for kind, size in zip(kinds, sizes, strict=True) if kind == "list")
+    return [axis for axis, kind in enumerate(kinds) if kind in DOMAIN_KINDS], listed
 
 
 def _payload(fields: Fields, sizes: tuple[int, ...], behind: list[str], start: int) -> Payload:
@@ -164,9 +168,9 @@ def _files(fields: Fields, sizes: tuple[int, ...], behind: list[str]) -> tuple[t
         axes = int(words[1]) if words[1:] and words[1].isascii() and words[1].isdigit() and len(words[1]) < 3 else 0
         return data_files.find_all(fields.path, behind), _part(fields, axes, sizes)
     if not data_files.exists(fields.path, name):
-        pattern = data_files.numbered(fields.path, name, None)
+        pattern = data_files.numbered(fields.path, name)
         if pattern is not None:
-            return data_files.find_all(fields.path, pattern[0]), _part(fields, pattern[1] or 0, sizes)
+            return data_files.find_all(fields.path, pattern[0]), _part(fields, pattern[1], sizes)
     return (data_files.find(fields.path, name),), 0
 
 

@@ -1,7 +1,9 @@
 """``saint batch`` from the command line: a whole folder, its books, reruns, and what is left after a violent end."""
 
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import fabricate
 import nibabel as nib
@@ -234,3 +237,24 @@ def test_two_batches_in_one_folder_are_refused(tmp_path: Path) -> None:
     assert running.wait() == 0
     assert second.exit_code == 5
     assert "another saint batch" in second.output
+
+
+def test_scans_of_any_name_are_done_with_pages_that_their_links_reach(tmp_path: Path) -> None:
+    names = ["M\udcfcller", "a\nb [b]", "\N{BRAIN}" * 62]
+    for name in names:
+        write_volume(fabricate.volume(), tmp_path / "in" / f"{name}.mha")
+    fabricate.save(fabricate.slices(), tmp_path / "in" / "s\udcfc\udcff")
+    result = run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS)
+    assert result.exit_code == 0, result.stderr
+    found = records(tmp_path / "out")
+    assert Counter(record["status"] for record in found) == {"done": len(names) + 1}
+    for record in found:
+        assert read_volume(tmp_path / "out" / record["target"]).shape[2] == 11
+    text = (tmp_path / "out" / "report" / "index.html").read_bytes().decode("utf-8")
+    links = [html.unescape(link) for link in re.findall(r'(?:href|src)="(\./[^"]+)"', text)]
+    assert len(links) >= 2 * len(found)
+    for link in links:
+        assert (tmp_path / "out" / "report" / os.fsdecode(unquote_to_bytes(link))).is_file()
+    before = states(tmp_path / "out")
+    assert run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS).exit_code == 0
+    assert states(tmp_path / "out") == before

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -462,3 +463,25 @@ def test_folding_keeps_words_options_and_numbers_with_their_mm_whole(room: int) 
 
 def test_printable_keeps_text_and_drops_controls() -> None:
     assert console.printable("Ä b\tc\nd\x07\udcff") == "Ä b c d??"
+
+
+ODD_NAMES = ["M\udcfcller.nrrd", "a\nb.mha", "a\x1b[31mb.nii", "\N{BRAIN}.nii.gz", "-rf.nrrd", "[bold]x[.mha"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii:strict"])
+def test_names_that_a_terminal_cannot_show_are_shown_otherwise(tmp_path: Path, encoding: str) -> None:
+    for name in ODD_NAMES:
+        write_volume(fabricate.volume(), tmp_path / name)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    root = Path(saint_cli.__file__).parents[1]
+    paths = [os.fsencode(tmp_path / name) for name in [*ODD_NAMES, "nowhere\udcff.nii"]]
+    for option in ([], [b"--json"]):
+        words = [sys.executable.encode(), b"-m", b"saint_cli", b"info", *option, b"--", *paths]
+        done = subprocess.run(words, cwd=root, env=environment, capture_output=True, check=False)
+        assert done.returncode == 3, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert b"no such file" in done.stderr
+        assert b"\x1b" not in done.stdout
+    found = json.loads(done.stdout.decode("utf-8"))
+    assert [Path(one["path"]).name for one in found] == [*ODD_NAMES, "nowhere\udcff.nii"]
+    assert [one["exit_code"] for one in found] == [0] * len(ODD_NAMES) + [3]
