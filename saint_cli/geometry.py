@@ -23,6 +23,9 @@ ORTHOGONAL = 1e-3
 NEARLY_ORTHOGONAL = 0.02
 """Largest cosine that is corrected: directions written with two decimals reach 0.0173."""
 
+FARTHEST_MM = 1e12
+"""Numbers of an affine beyond this are damage, and their squares and products may overflow."""
+
 SNAP_FRACTION = 0.005
 """How far the last slice may move, in acquired spacings, for a wanted spacing to count as a whole fraction of them."""
 
@@ -70,10 +73,12 @@ def check_affine(affine_lps: np.ndarray) -> None:
     """Refuse a 4x4 affine that places no volume.
 
     Raises:
-        GeometryError: an entry is not finite, a spacing is zero, or the axes lie in one plane.
+        GeometryError: an entry is not finite or beyond ``FARTHEST_MM``, a spacing zero, or the axes in one plane.
     """
     if not np.isfinite(affine_lps).all():
         raise GeometryError("the affine holds NaN or infinity, so the voxels have no position")
+    if np.abs(affine_lps).max() > FARTHEST_MM:
+        raise GeometryError(f"the affine places voxels beyond {FARTHEST_MM:g} mm; repair the header first")
     spacing = spacing_mm(affine_lps)
     shown = " x ".join(f"{s:.4g}" for s in spacing)
     if min(spacing) == 0:

@@ -57,7 +57,7 @@ def find_all(header: Path, names: list[str]) -> tuple[Path, ...]:
 
 
 def numbered(header: Path, pattern: str, last: int | None = None) -> tuple[list[str], int] | None:
-    """Names that a pattern with its range stands for, and the axes per file (0 if not told); None where it is no pattern.
+    """Names that a pattern with its range stands for, and the axes per file (0 if not told); None if it is no pattern.
 
     Without a range it runs from 1 to ``last``; without ``last`` it is no pattern then.
 

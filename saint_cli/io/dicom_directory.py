@@ -10,7 +10,7 @@ from pydicom.dataelem import RawDataElement
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom_values import many
-from saint_cli.io.unzip import open_unpacked
+from saint_cli.io.packed import open_unpacked
 
 KIND = "DICOMDIR"
 """What a DICOMDIR is counted as."""

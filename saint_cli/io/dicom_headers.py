@@ -1,6 +1,6 @@
 """Headers of DICOM files: which of them are CT or MR slices, and where each slice lies. No pixels are read here."""
 
-import gzip
+import lzma
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ from saint_cli.io.dicom_values import (
     stack_uids,
     vector,
 )
-from saint_cli.io.sniff import Format, is_gzip, sniff
-from saint_cli.io.unzip import open_unpacked
+from saint_cli.io.packed import Packing, open_unpacked, packing
+from saint_cli.io.sniff import Format, sniff
 from saint_cli.volume import SliceSource
 
 config.settings.reading_validation_mode = config.IGNORE  # hospitals' files break length and character rules everywhere
@@ -165,7 +165,7 @@ def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, 
             with open_unpacked(path) as file:
                 if pixels:
                     data = pydicom.dcmread(file, force=True)
-                    while file.read(BLOCK):  # to the checksum of a gzip file
+                    while file.read(BLOCK):  # to the checksum of a packed file
                         pass
                     return data, True
                 data = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(TAGS))
@@ -174,8 +174,8 @@ def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, 
         except Skipped:
             raise
         except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
-            if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error) and is_gzip(path):
-                raise UnreadableError(f"{path}: the gzip file is truncated or damaged") from None
+            if isinstance(error, EOFError | zlib.error | lzma.LZMAError) and packing(path) is not Packing.NONE:
+                raise UnreadableError(f"{path}: the compressed data is truncated or corrupt") from None
             raise UnreadableError(f"{path}: not readable as DICOM ({type(error).__name__})") from None
     if following[:4] in FLOATING:
         raise Damaged("with floating-point pixel data, not supported")

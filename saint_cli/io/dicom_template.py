@@ -18,7 +18,7 @@ from pydicom.tag import BaseTag
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom_class import MULTIFRAME_CLASSES, complete_class
 from saint_cli.io.dicom_classic import flattened
-from saint_cli.io.unzip import open_unpacked
+from saint_cli.io.packed import open_unpacked
 from saint_cli.volume import SliceSource
 
 TEXT = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pydicom
 
 from saint_cli.io.dicom_values import many
-from saint_cli.io.unzip import open_unpacked
+from saint_cli.io.packed import open_unpacked
 
 PATIENT_TAGS = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyDescription"),

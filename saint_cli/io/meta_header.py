@@ -145,25 +145,30 @@ def _files(fields: Fields, name: str, sizes: tuple[int, ...], start: int) -> tup
     """
     if name.strip().upper() == "LOCAL":
         return (fields.path,)
-    words = name.split()
-    if not data_files.exists(fields.path, name):
-        axes: int | None = len(sizes) - 1
-        pattern = data_files.numbered(fields.path, name, sizes[-1])
-        if words[0].startswith("LIST"):
-            digits = re.fullmatch(r"LIST(\d?)D?", "".join(words[:2]))
-            axes = int(digits[1] or axes) if digits else axes
-            behind = [line for line in read_behind(fields.path, start) if line.strip()]
-            count = math.prod(sizes[axes:]) if 0 < axes <= len(sizes) else 0
-            if len(behind) < count or not count:
-                found = f"{len(behind)} data files for {count} parts"
-                raise UnreadableError(f"{fields.path}: the list has {found}; files are missing from it")
-            return data_files.find_all(fields.path, behind[:count])
-        if pattern is not None and "%" in name:
-            if len(pattern[0]) < sizes[-1]:
-                found = f"{len(pattern[0])} data files for {sizes[-1]} slices"
-                raise UnreadableError(f"{fields.path}: the pattern stands for {found}; correct its range")
-            return data_files.find_all(fields.path, pattern[0][: sizes[-1]])
-    return (data_files.find(fields.path, name),)
+    if data_files.exists(fields.path, name):
+        return (data_files.find(fields.path, name),)
+    if name.split()[0].startswith("LIST"):
+        return _listed(fields, name, sizes, start)
+    pattern = data_files.numbered(fields.path, name, sizes[-1])
+    if pattern is None:
+        return (data_files.find(fields.path, name),)
+    names, _ = pattern
+    if len(names) < sizes[-1]:
+        found = f"{len(names)} data files for {sizes[-1]} slices"
+        raise UnreadableError(f"{fields.path}: the pattern stands for {found}; correct its range")
+    return data_files.find_all(fields.path, names[: sizes[-1]])
+
+
+def _listed(fields: Fields, name: str, sizes: tuple[int, ...], start: int) -> tuple[Path, ...]:
+    """The files named behind the header, after ``LIST``, ``LIST 2`` or ``LIST 2D``: how many axes each one holds."""
+    digits = re.fullmatch(r"LIST(\d?)D?", "".join(name.split()[:2]))
+    axes = int(digits[1]) if digits and digits[1] else len(sizes) - 1
+    names = [line for line in read_behind(fields.path, start) if line.strip()]
+    count = math.prod(sizes[axes:]) if 0 < axes <= len(sizes) else 0
+    if len(names) < count or not count:
+        found = f"{len(names)} data files for {count} parts"
+        raise UnreadableError(f"{fields.path}: the list has {found}; files are missing from it")
+    return data_files.find_all(fields.path, names[:count])
 
 
 def _is_true(fields: Fields, name: str) -> bool:

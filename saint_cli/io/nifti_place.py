@@ -98,9 +98,11 @@ def _fault(form: np.ndarray, name: str) -> str:
         pass
     else:
         return ""
-    spacing = np.linalg.norm(form[:3, :3], axis=0)
-    if not np.isfinite(form).all() or not np.isfinite(spacing).all():
+    if not np.isfinite(form).all():
         return "holds NaN or infinity"
+    if np.abs(form).max() > geometry.FARTHEST_MM:
+        return f"holds numbers beyond {geometry.FARTHEST_MM:g} mm"
+    spacing = np.linalg.norm(form[:3, :3], axis=0)
     if spacing.min() == 0:
         return f"has a voxel spacing of zero ({_mm(spacing)} mm){', from pixdim' if name == 'qform' else ''}"
     return f"puts the voxel axes (spacing {_mm(spacing)} mm) in one plane"

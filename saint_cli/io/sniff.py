@@ -23,7 +23,6 @@ DICOM_ENDINGS = tuple(ending for ending in ENDINGS if ending.startswith((".dcm",
 VOLUME_ENDINGS = tuple(ending for ending in ENDINGS if ending not in (*DICOM_ENDINGS, ".zip"))
 """Those of them that promise a NIfTI, NRRD or MetaImage file."""
 
-GZIP_MAGIC = b"\x1f\x8b"
 
 META_FIRST = (b"objecttype", b"objectsubtype", b"ndims", b"comment", b"name", b"id", b"binarydata", b"transformtype")
 """Fields with which MetaImage headers begin, in lower case."""
@@ -79,11 +78,6 @@ def read_head(path: Path) -> bytes:
         if error.errno is None:  # damage, as the bzip2 library tells it
             return b""
         raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether the file starts with gzip's two bytes."""
-    return packed.packing(path) is packed.Packing.GZIP
 
 
 def nifti_version(head: bytes) -> int:

@@ -1,17 +1,12 @@
-"""Compressed inputs: a zip file of a study, unpacked for as long as its files are needed, and single gzip files."""
+"""A zip file of a study, unpacked for as long as its files are needed."""
 
-import gzip
 import shutil
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from saint_cli.errors import UnreadableError
-from saint_cli.io.sniff import GZIP_MAGIC
 
 MOST_RATIO = 1032
 """DEFLATE cannot shrink data by more than this, so a directory that claims more is false."""
@@ -29,19 +24,6 @@ class TemporaryFolder:
         self.path = Path(tempfile.mkdtemp(prefix="saint-"))
         self.names: dict[str, str] = {}
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
-@contextmanager
-def open_unpacked(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, those inside it if it is gzip; damage there shows while they are read.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    with path.open("rb") as file:
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        file.seek(0)
-        yield cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
 
 
 def unpacked(path: Path) -> TemporaryFolder:

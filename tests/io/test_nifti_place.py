@@ -43,6 +43,7 @@ UNSOUND = {
     "a number that is none": ({"srow_y": [np.nan, 0, 0, 0]}, "NaN or infinity"),
     "a row of them": ({"srow_x": np.nan}, "NaN or infinity"),
     "infinity": ({"srow_y": [0, np.inf, 0, 0]}, "NaN or infinity"),
+    "huge numbers": ({"srow_y": [0, 3e38, 0, 0]}, r"beyond 1e\+12 mm"),
     "equal rows": ({"srow_x": [1, 0, 0, 0], "srow_y": [1, 0, 0, 0]}, "one plane|zero"),
 }
 
