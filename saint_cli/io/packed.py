@@ -84,11 +84,41 @@ def naming_damage(path: Path) -> Iterator[None]:
 
 
 class Inflated(io.RawIOBase):
-    """What gzip or zlib data unpack to. Members in a row are one stream; what else lies behind is not looked at."""
+    """What gzip or zlib data unpack to. Members in a row are one stream; what else lies behind is not looked at.
+
+    Going back unpacks from the start again, as the standard library's readers do.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._packed = file, b""
+        self._start, self._position = (file.tell() if file.seekable() else 0), 0
         self._member: Any = _member()
+
+    @property
+    def name(self) -> str:
+        """Name of the packed file, which pydicom asks of a buffered one."""
+        return str(getattr(self._file, "name", ""))
+
+    def seekable(self) -> bool:
+        """Whether the packed file can be read again."""
+        return self._file.seekable()
+
+    def tell(self) -> int:
+        """Bytes unpacked so far."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte of what is unpacked, at most to its end; raises as :meth:`readinto` does."""
+        if whence == io.SEEK_END:
+            while self.read(BLOCK):
+                pass
+        target = offset + (0 if whence == io.SEEK_SET else self._position)
+        if target < self._position:
+            self._file.seek(self._start)
+            self._packed, self._position, self._member = b"", 0, _member()
+        while self._position < target and self.read(min(BLOCK, target - self._position)):
+            pass
+        return self._position
 
     def readable(self) -> bool:
         """Always."""
@@ -110,6 +140,7 @@ class Inflated(io.RawIOBase):
             self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if unpacked:
                 view[: len(unpacked)] = unpacked
+                self._position += len(unpacked)
                 return len(unpacked)
             if not packed and not self._member.eof:
                 raise EOFError

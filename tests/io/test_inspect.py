@@ -52,7 +52,7 @@ def test_a_volume_that_is_not_sheared_has_no_such_warning(tmp_path: Path) -> Non
 FOUR_D = {
     "list last": ("6 5 4 3", "domain domain domain list", "(1,0,0) (0,1,0) (0,0,5) none"),
     "list first": ("3 6 5 4", "list domain domain domain", "none (1,0,0) (0,1,0) (0,0,5)"),
-    "vector first": ("3 6 5 4", "vector domain domain domain", "none (1,0,0) (0,1,0) (0,0,5)"),
+    "time last": ("6 5 4 3", "domain domain domain time", "(1,0,0) (0,1,0) (0,0,5) none"),
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.io.packed import open_unpacked
 
 VOLUME = fabricate.volume()
 
@@ -104,3 +105,14 @@ def test_other_formats_are_named_and_the_way_out_is_told(tmp_path: Path, case: s
         with pytest.raises(UnreadableError, match=words) as caught:
             act(tmp_path / name)
         assert "truncated" not in str(caught.value)
+
+
+def test_a_gzip_stream_can_be_read_from_any_byte_on(tmp_path: Path) -> None:
+    plain = np.random.default_rng(0).integers(0, 9, 300_000, dtype=np.uint8).tobytes()
+    (tmp_path / "a.gz").write_bytes(gzip.compress(plain))
+    with open_unpacked(tmp_path / "a.gz") as file:
+        for place in (200_000, 17, 299_990, 0):
+            assert file.seek(place) == file.tell() == place
+            assert file.read(100) == plain[place : place + 100]
+        assert file.seek(0, 2) == len(plain)
+        assert file.read(1) == b""
