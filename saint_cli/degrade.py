@@ -20,7 +20,8 @@ def decimate(volume: Volume, axis: int, factor: int) -> Volume:
         raise GeometryError(f"{count} slices decimated by {factor} leave one; at least {factor + 1} slices are needed")
     keep = [slice(None)] * 3
     keep[axis] = slice(None, None, factor)
-    return replace(volume, voxels=volume.voxels[tuple(keep)], affine_lps=refine_axis(volume.affine_lps, axis, factor))
+    header = replace(volume.header, codings=())  # of slices that are no longer there
+    return Volume(volume.voxels[tuple(keep)], refine_axis(volume.affine_lps, axis, factor), header)
 
 
 def average(volume: Volume, axis: int, factor: int) -> Volume:

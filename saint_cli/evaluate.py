@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli import intensity, interpolate
+from saint_cli import intensity, interpolate, padding
 from saint_cli.choices import Choices, Report, silent
 from saint_cli.compute import Compute
 from saint_cli.errors import UsageError
@@ -152,6 +152,7 @@ def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
     if axis is None:
         axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
     volume = central_slices(volume, axis, cases.slices)
+    volume = padding.hide(volume, axis)  # interpolators know nothing of padding, and no protocol is to compare it
     for factor in cases.factors:
         require_slices(volume.shape[axis], factor, file.name)
     if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from saint_cli import geometry
+from saint_cli import fill, geometry
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io.checks import value_warnings
 from saint_cli.volume import Header, Storage, Volume
@@ -70,12 +70,13 @@ def to_volume(image: Any, *, voxel_spacing_mm: Sequence[float] | None = None, mo
     else:
         volume = replace(image, voxels=_plain(image.voxels, "Volume"))
     geometry.check_affine(volume.affine_lps)
-    header = volume.header
-    if kind != "Volume":  # of which its reader told
-        header = replace(header, warnings=value_warnings(volume.voxels))
     if modality is not None:
-        header = replace(header, modality=_modality(modality))
-    return volume if header is volume.header else replace(volume, header=header)
+        volume = replace(volume, header=replace(volume.header, modality=_modality(modality)))
+    volume = fill.with_fill(volume)
+    if kind == "Volume":  # of which its reader told
+        return volume
+    warnings = (*volume.header.warnings, *value_warnings(volume.voxels, volume.header))
+    return replace(volume, header=replace(volume.header, warnings=warnings))
 
 
 def convert_like(image: Any, result: Volume) -> Any:

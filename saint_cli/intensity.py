@@ -64,19 +64,24 @@ def rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def map_for(volume: Volume) -> IntensityMap:
     """The fixed HU window for CT, robust percentiles of the finite voxels for anything else."""
-    return CT if is_ct(volume) else _percentile_map(volume.voxels)
+    return CT if is_ct(volume) else _percentile_map(volume)
 
 
 def is_ct(volume: Volume) -> bool:
     """Whether the values are HU: by the modality where the file has one, else by fat or air and nothing absurd."""
     if volume.header.modality is not None:
         return volume.header.modality == "CT"
-    low, high = np.percentile(_finite_sample(volume.voxels), ROBUST_PERCENTILES)
-    return bool(FAINTEST_HU < low < FAT_HU and high < BRIGHTEST_HU)
+    return looks_hu(measured_sample(volume))
 
 
-def _percentile_map(voxels: np.ndarray) -> IntensityMap:
-    sample = _finite_sample(voxels)
+def looks_hu(sample: np.ndarray) -> bool:
+    """Whether measured values are probably HU."""
+    low, high = (float(v) for v in np.percentile(sample, ROBUST_PERCENTILES)) if sample.size else (0.0, 0.0)
+    return FAINTEST_HU < low < FAT_HU and high < BRIGHTEST_HU
+
+
+def _percentile_map(volume: Volume) -> IntensityMap:
+    sample = measured_sample(volume)
     low, high = (float(v) for v in np.percentile(sample, ROBUST_PERCENTILES))
     top = float(sample.max())
     if high <= low:  # nearly constant, such as a mask with a few bright voxels
@@ -85,9 +90,10 @@ def _percentile_map(voxels: np.ndarray) -> IntensityMap:
     return IntensityMap(low, min(max(top, high), low + BRIGHTEST_UNITS * scale), scale)
 
 
-def _finite_sample(voxels: np.ndarray) -> np.ndarray:
-    """At most about ``SAMPLES`` finite voxels on a regular grid, or a single zero where none is finite."""
+def measured_sample(volume: Volume) -> np.ndarray:
+    """At most about ``SAMPLES`` finite voxels on a regular grid that are no padding, or a zero where there is none."""
+    voxels = volume.voxels
     stride = max(1, voxels.size // SAMPLES)
     sample = voxels.reshape(-1)[::stride] if voxels.flags.c_contiguous else voxels.ravel(order="K")[::stride]
-    sample = sample[np.isfinite(sample)]
+    sample = sample[np.isfinite(sample) & ~volume.header.is_padding(sample)]
     return sample if sample.size else np.zeros(1, np.float32)

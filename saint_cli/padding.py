@@ -8,22 +8,26 @@ from dataclasses import replace
 
 import numpy as np
 
+from saint_cli import intensity
 from saint_cli.plan import SlicePlan
-from saint_cli.volume import Volume
+from saint_cli.volume import Header, Volume
+
+LEAST_PERCENTILE = 0.5
+"""Of the measured values, what stands for air: a few odd voxels below are not spread over the whole border."""
 
 
 def hide(volume: Volume, axis: int) -> Volume:
     """The volume with padding voxels replaced by the nearest measured value along ``axis``.
 
-    Columns without any measured voxel take the least measured value of the volume (air). A volume without padding,
-    or of nothing else, comes back itself; the input is not modified.
+    Columns without any measured voxel take about the least measured value of the volume (air). A volume without
+    padding, or of nothing else, comes back itself; the input is not modified.
     """
-    if volume.header.padding is None:
+    if not volume.header.padding:
         return volume
-    padded = is_padding(volume.voxels, volume.header.padding)
+    padded = volume.header.is_padding(volume.voxels)
     if not padded.any() or padded.all():
         return volume
-    least = volume.voxels[~padded].min()
+    least = np.percentile(intensity.measured_sample(volume), LEAST_PERCENTILE, method="lower")
     voxels = volume.voxels.copy(order="K")
     filled, holes = np.moveaxis(voxels, axis, 2), np.moveaxis(padded, axis, 2)  # views [X, Y, slices]
     columns = holes.any(axis=2)
@@ -31,26 +35,25 @@ def hide(volume: Volume, axis: int) -> Volume:
     return replace(volume, voxels=voxels)
 
 
-def restore(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, padding: tuple[float, float] | None) -> None:
+def restore(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, header: Header) -> None:
     """Put padding back into ``dense`` [X, Y, output slices], in place.
 
     ``sparse`` [X, Y, acquired] are the values before :func:`hide`. Copied slices get all their padding; synthesised
     ones only where both neighbours have it.
     """
-    if padding is None:
+    if not header.padding:
         return
     for j, source in zip(plan.copied, plan.source, strict=True):
         dense[..., j] = sparse[..., source]
     for s, j in enumerate(plan.synthesised):
-        below, above = sparse[..., plan.window[s]], sparse[..., plan.above[s]]
-        both = is_padding(below, padding) & is_padding(above, padding)
-        dense[..., j][both] = below[both]
+        both = between(sparse, plan, s, header)
+        dense[..., j][both] = sparse[..., plan.window[s]][both]
 
 
-def is_padding(values: np.ndarray, padding: tuple[float, float]) -> np.ndarray:
-    """Which scanner values lie in the padding range, both ends included."""
-    low, high = padding
-    return np.asarray((values >= low) & (values <= high))
+def between(sparse: np.ndarray, plan: SlicePlan, s: int, header: Header) -> np.ndarray:
+    """[X, Y] where synthesised slice ``s`` lies between two voxels of padding in ``sparse`` [X, Y, acquired]."""
+    below, above = (header.is_padding(sparse[..., k]) for k in (plan.window[s], plan.above[s]))
+    return np.asarray(below & above)
 
 
 def finite(slices: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from saint_cli import intensity, padding, planes, texture
+from saint_cli.bounds import Bounds
 from saint_cli.choices import Choices, Report, silent
+from saint_cli.coding import Coding, choose
 from saint_cli.compute import Compute
 from saint_cli.directions import interpolate_directions
 from saint_cli.errors import UsageError
@@ -19,6 +21,9 @@ from saint_cli.plan import SlicePlan
 from saint_cli.scene import Scene, prepare
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.weights import SaintModel
+
+SLICE_AXIS = 2
+"""The axis along which the slices of DICOM lie, each with a coding of its own."""
 
 MEMORY_WORDS = ("DefaultCPUAllocator", "MPS backend out of memory", "bad_alloc")
 """What torch's message names where a device other than CUDA's has no memory."""
@@ -64,7 +69,9 @@ class Restoration:
         dense = assemble(measured, self.plan, self.scene, residual)
         if self.choices.match_noise and name == "fused":
             texture.match_noise(dense, measured, self.plan)
-        padding.restore(dense, acquired, self.plan, self.source.header.padding)
+        padding.restore(dense, acquired, self.plan, self.source.header)
+        if self.grid.axis == SLICE_AXIS or len(self.source.header.codings) == 1:
+            storable(dense, self.plan, self.source.header.codings)
         return dense
 
     def result(self) -> Volume:
@@ -101,17 +108,20 @@ class Restoration:
             yield between
 
     def error(self) -> Volume:
-        """The expected absolute error of every voxel of the result, HU, float32; 0 at acquired slices.
+        """The expected absolute error of every voxel of the result, HU, float32; 0 at acquired slices and in padding.
 
         Only for CT, and for a model that carries a calibration.
         """
         assert self.model.calibration is not None
+        header, acquired = self.source.header, np.moveaxis(self.source.voxels, self.grid.axis, 2)
         plane = (n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis)
         error = np.moveaxis(np.zeros((self.plan.count, *plane), np.float32), 0, 2)
         for s, between in enumerate(self._differences((planes.WHOLE, planes.WHOLE))):
             if self.plan.offset[s] > 0:  # with regenerate, acquired slices are among the synthesised ones
-                error[..., self.plan.synthesised[s]] = self.model.calibration.expected_error(between)
-        header = self.source.header
+                expected = self.model.calibration.expected_error(between)
+                error[..., self.plan.synthesised[s]] = np.where(
+                    padding.between(acquired, self.plan, s, header), 0, expected
+                )
         return self._volume(error, Header(source_format=header.source_format, space_code=header.space_code))
 
     def _volume(self, dense: np.ndarray, header: Header) -> Volume:
@@ -196,21 +206,41 @@ def assemble(sparse: np.ndarray, plan: SlicePlan, scene: Scene, residual: Tensor
         dense[..., j] = sparse[..., source]
     wide: type[np.floating] = np.float64 if sparse.dtype.itemsize > 2 else np.float32
     filled = finite(sparse)
+    bounds = Bounds(filled[scene.box])
     for s, j in enumerate(plan.synthesised):
         t, below, above = wide(plan.offset[s]), plan.window[s], plan.above[s]
         line: np.ndarray = filled[..., below] * (1 - t) + filled[..., above] * t
-        line[scene.box] = _added(line[scene.box], residual[s].numpy(), scene.values)
+        around = bounds.between(int(below), int(above))
+        line[scene.box] = _added(line[scene.box], residual[s].numpy(), scene.values, around)
         if filled is not sparse:
             line = _restored(line, sparse[..., below], sparse[..., above], filled[..., below], t)
         dense[..., j] = intensity.rounded(line, dtype) if dtype.kind in "iu" else line
     return dense
 
 
-def _added(line: np.ndarray, residual: np.ndarray, values: intensity.IntensityMap) -> np.ndarray:
-    """Linear interpolation and the networks' residual, within the window; outside it the linear part alone."""
+def storable(dense: np.ndarray, plan: SlicePlan, codings: tuple[Coding, ...]) -> None:
+    """Give synthesised slices of ``dense`` [X, Y, output slices] values that their source can store, in place.
+
+    ``codings``: one, or one for each acquired slice; where two neighbours differ, ``coding.choose`` decides.
+    """
+    if not codings:
+        return
+    for s, j in enumerate(plan.synthesised):
+        below, above = (codings[0 if len(codings) == 1 else int(k)] for k in (plan.window[s], plan.above[s]))
+        around = (below,) if plan.offset[s] == 0 else (below, above)
+        dense[..., j] = choose(around, dense[..., j]).nearest(dense[..., j])
+
+
+def _added(
+    line: np.ndarray, residual: np.ndarray, values: intensity.IntensityMap, around: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Linear interpolation and the networks' residual, within the window and what lies ``around`` in both neighbours;
+    outside the window the linear part alone.
+    """
     inside = (line >= values.low) & (line <= values.high)
     scaled = residual.astype(np.float32) * np.float32(values.scale)
-    return np.where(inside, np.clip(line + scaled, values.low, values.high), line).astype(line.dtype)
+    bounded = np.clip(np.clip(line + scaled, *around), values.low, values.high)
+    return np.where(inside, bounded, line).astype(line.dtype)
 
 
 def _restored(line: np.ndarray, below: np.ndarray, above: np.ndarray, filled: np.ndarray, t: np.floating) -> np.ndarray:

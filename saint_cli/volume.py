@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli import geometry
+from saint_cli.coding import Coding
+
+Range = tuple[float, float]
+"""Lowest and highest scanner value, both included."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,13 @@ class Header:
     storage: how the voxels were stored.
     space_code: NIfTI sform code of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI); 1 for other formats.
     warnings: sentences for the user about what was repaired or looks odd.
-    padding: lowest and highest scanner value that means "nothing was measured here" (DICOM PixelPaddingValue).
+    padding: ranges of scanner values that mean "nothing was measured here": PixelPaddingValue of DICOM, and constants
+    that ``fill`` found.
     origin: the DICOM slices behind the volume; None for other formats.
     derivation: None for a volume as it was read.
+    codings: which scanner values the source could store: one for all slices or, of DICOM whose rescale changes, one
+    for each along z; none where every value of the voxels' dtype can be. A result has no other values (``pipeline``).
+    is_labels: whether the file says that its values are labels.
     """
 
     modality: str | None = None
@@ -78,9 +86,18 @@ class Header:
     storage: Storage | None = None
     space_code: int = 1
     warnings: tuple[str, ...] = field(default=())
-    padding: tuple[float, float] | None = None
+    padding: tuple[Range, ...] = ()
     origin: Origin | None = field(default=None, repr=False)
     derivation: Derivation | None = None
+    codings: tuple[Coding, ...] = ()
+    is_labels: bool = False
+
+    def is_padding(self, values: np.ndarray) -> np.ndarray:
+        """Which scanner values lie in a range of padding."""
+        found = np.zeros(values.shape, bool)
+        for low, high in self.padding:
+            found |= (values >= low) & (values <= high)
+        return found
 
 
 @dataclass(frozen=True)

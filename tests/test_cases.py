@@ -134,7 +134,7 @@ def test_segmentations_beside_a_series_are_skipped_and_counted() -> None:
     volume = read("d33_ct_overlapping")
     assert volume.voxels.min() == -3024
     assert volume.voxels.dtype == np.int16
-    assert volume.header.padding == (-3024, -3024)
+    assert volume.header.padding == ((-3024, -3024),)
 
 
 def test_rescale_of_functional_groups_is_applied() -> None:

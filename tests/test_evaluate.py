@@ -12,7 +12,17 @@ from nets import tiny
 from saint_cli import degrade, interpolate, pipeline, weights, write_volume
 from saint_cli.compute import Compute
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
-from saint_cli.evaluate import Cases, Criteria, Outcome, central_slices, evaluate, evaluate_all, load_models, names
+from saint_cli.evaluate import (
+    Cases,
+    Criteria,
+    Outcome,
+    central_slices,
+    dense,
+    evaluate,
+    evaluate_all,
+    load_models,
+    names,
+)
 from saint_cli.geometry import grid_by_factor
 from saint_cli.metrics import ALL, Factor, Protocol, psnr_by_protocol
 from saint_cli.pipeline import STAGES
@@ -240,3 +250,16 @@ def test_values_that_are_not_finite_are_refused_before_any_file_is_scored(
     with pytest.raises(UsageError, match=r"broken\.nii: 1 voxels are NaN or infinite"):
         evaluate_all(Cases(paths, [2]), [model], Criteria(), CPU)
     assert not scored
+
+
+@pytest.mark.parametrize("fill", [-32768.0, 1e20])
+def test_fill_is_neither_compared_nor_given_to_interpolators(fill: float, tmp_path: Path) -> None:
+    scan = smooth((40, 36, 9))
+    air = scan.voxels + np.random.default_rng(0).normal(0, 5, scan.shape).astype(np.float32) - 200
+    filled = air.copy()
+    filled[:8] = fill
+    write_volume(replace(scan, voxels=filled), tmp_path / "filled.nii")
+    volume, axis = dense(tmp_path / "filled.nii", Cases([tmp_path / "filled.nii"], [2]))
+    assert axis == 2
+    assert np.abs(volume.voxels).max() < 2000
+    np.testing.assert_array_equal(volume.voxels[8:], filled[8:])

@@ -12,7 +12,7 @@ import saint_cli
 
 PACKAGE = Path(saint_cli.__file__).parent
 
-NUMPY_SIDE = {"errors", "regularity", "geometry", "volume"}
+NUMPY_SIDE = {"errors", "regularity", "geometry", "volume", "coding"}
 
 NETWORK_SIDE = {"compute", "planes", "nets", "weights"}
 
@@ -21,18 +21,32 @@ WORDS = {"choices", "devices", "shipped"}
 
 SCORING_SIDE = {"noise", "scores", "uncertainty"}
 
-LEARNING_SIDE = {"io", "intensity", "interpolate", "plan", "scene", "directions", "pipeline", "degrade", "metrics"}
+LEARNING_SIDE = {
+    "padding",
+    "io",
+    "intensity",
+    "interpolate",
+    "plan",
+    "scene",
+    "directions",
+    "pipeline",
+    "degrade",
+    "metrics",
+}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "regularity": {"errors"},
     "geometry": {"errors", "regularity"},
-    "volume": {"errors", "geometry"},
+    "coding": set(),
+    "volume": {"errors", "geometry", "coding"},
     "intensity": NUMPY_SIDE,
-    "io": {*NUMPY_SIDE, "version"},
+    "fill": {*NUMPY_SIDE, "intensity"},
+    "io": {*NUMPY_SIDE, "fill", "version"},
     "interpolate": NUMPY_SIDE,
     "plan": NUMPY_SIDE,
-    "padding": {*NUMPY_SIDE, "plan"},
+    "bounds": {"errors"},
+    "padding": {*NUMPY_SIDE, "intensity", "plan"},
     "degrade": {*NUMPY_SIDE, "intensity"},
     "metrics": {*NUMPY_SIDE, "intensity"},
     "noise": {"errors"},
@@ -69,6 +83,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "fusion": {*NUMPY_SIDE, "choices", "compute", "memory", "planes", "nets", "plan", "residuals", "scene", "spread"},
     "pipeline": {
+        "bounds",
         "fusion",
         *NUMPY_SIDE,
         *WORDS,
@@ -127,7 +142,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "engine": {"errors", "version"},
     "batch": {*NUMPY_SIDE, "choices", "compute", "engine", "io", "jobs", "memory", "report", "shipped", "version"},
-    "images": {*NUMPY_SIDE, "io"},
+    "images": {*NUMPY_SIDE, "fill", "io"},
     "api": {*NUMPY_SIDE, "io", "images", "pipeline", "jobs", "footprint", "choices"},
     "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "version"},
     "console": {"errors"},

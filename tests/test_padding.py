@@ -26,18 +26,18 @@ def padded(axis: int) -> Volume:
     voxels[:3, :3] = PAD
     voxels[6, 6, 2] = PAD
     return replace(
-        base, voxels=np.moveaxis(voxels, 2, axis), header=replace(base.header, padding=(float(PAD), float(PAD)))
+        base, voxels=np.moveaxis(voxels, 2, axis), header=replace(base.header, padding=((float(PAD), float(PAD)),))
     )
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_hidden_padding_takes_the_nearest_slice_and_elsewhere_the_least_value(axis: int) -> None:
+def test_hidden_padding_takes_the_nearest_slice_and_elsewhere_the_least_values(axis: int) -> None:
     scan = padded(axis)
     before = scan.voxels.copy()
     hidden = np.moveaxis(padding.hide(scan, axis).voxels, axis, 2)
     plain = np.moveaxis(scan.voxels, axis, 2)
-    least = plain[plain != PAD].min()
-    assert (hidden[:3, :3] == least).all()
+    measured = plain[plain != PAD]
+    assert (hidden[:3, :3] == np.percentile(measured, 0.5, method="lower")).all()
     assert hidden[6, 6, 2] in (plain[6, 6, 1], plain[6, 6, 3])
     np.testing.assert_array_equal(hidden[plain != PAD], plain[plain != PAD])
     np.testing.assert_array_equal(scan.voxels, before)
@@ -58,5 +58,5 @@ def test_padding_comes_back_where_both_neighbours_have_it_and_nothing_near_it_is
 def test_a_volume_without_padding_is_passed_through_itself() -> None:
     scan = volume()
     assert padding.hide(scan, 2) is scan
-    none = replace(scan, header=replace(scan.header, padding=(9000.0, 9000.0)))
+    none = replace(scan, header=replace(scan.header, padding=((9000.0, 9000.0),)))
     assert padding.hide(none, 2) is none

@@ -377,7 +377,7 @@ def test_outside_the_window_only_the_linear_part_counts_and_no_value_is_invented
         dense = pipeline.assemble(voxels, plan, scene, torch.full((2, 8, 7), sign * 9.0).half())[..., 1]
         assert (dense[0] == -3024).all()
         assert (dense[1] == 9000).all()
-        assert (dense[2:] == (-1024 if sign < 0 else 3071)).all()
+        assert (dense[2:5] == (-1024 if sign < 0 else 3071)).all()  # as far as both are surroundings
 
 
 def patient(shape: tuple[int, int, int] = (90, 80, 4)) -> Volume:

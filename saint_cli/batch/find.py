@@ -182,6 +182,8 @@ def count_skipped(told: Description, found: Findings) -> None:
 
 def sort_in(one: Scan, stack: StackInfo, rules: Rules, found: Findings) -> None:
     """Add a stack as a scan, or to what is left out with the reason."""
+    if stack.secondary == io.LABEL_MAP and ("label" in rules.include or not one.job.refuse_labels):
+        stack = replace(stack, secondary="", problem=None, exit_code=0)
     reason = _left_out(stack, one.job, rules)
     if reason:
         found.skipped.append((one.path, reason))

@@ -16,6 +16,7 @@ KINDS: dict[str, type] = {
     **{"model": str, "directions": int, "tta": bool, "match_noise": bool, "regenerate": bool, "precision": str},
     **{"series": str, "volume": int, "modality": str, "split_runs": bool, "merge": bool},
     **{"slice_thickness": str, "keep_slice_thickness": bool},
+    **{"allow_labels": bool},
 }
 """What a row of a table may say of its scan, in the words of the options."""
 
@@ -63,6 +64,7 @@ def job_of(chosen: Mapping[str, Any]) -> "Job":
         keep_slice_thickness=words.keeps_slice_thickness(said("slice_thickness"), said("keep_slice_thickness", True)),
         split_runs=said("split_runs", False),
         merge=said("merge", False),
+        refuse_labels=not said("allow_labels", False),
     )
 
 
@@ -101,11 +103,10 @@ def differing(chosen: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, An
     return base | own
 
 
-def template(chosen: Mapping[str, Any], *, refuse_labels: bool) -> "Callable[[Mapping[str, str]], Job]":
+def template(chosen: Mapping[str, Any], *, allow_labels: bool) -> "Callable[[Mapping[str, str]], Job]":
     """What makes a batch's jobs: the options of the command line, differing where a table's row says so."""
-    from dataclasses import replace
-
-    return lambda row: replace(job_of(differing(chosen, row)), refuse_labels=refuse_labels)
+    given = {**chosen, "allow_labels": allow_labels}
+    return lambda row: job_of(differing(given, row))
 
 
 def order_of(chosen: Mapping[str, Any]) -> "Order":
@@ -127,7 +128,7 @@ def order_of(chosen: Mapping[str, Any]) -> "Order":
     home, results = words.home_and_results(chosen["out"], chosen["books"])
     return Order(
         inputs=tuple(map(words.place, chosen["inputs"])),
-        rules=Rules(template(chosen, refuse_labels="label" not in kinds), home, kinds, results),
+        rules=Rules(template(chosen, allow_labels="label" in kinds), home, kinds, results),
         wishes=Wishes(chosen["retry_failed"], chosen["overwrite"], chosen["pages"]),
         engine=job_of(chosen).engine,
         form=chosen["to"],

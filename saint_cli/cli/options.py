@@ -42,6 +42,7 @@ Series = Annotated[str | None, Option("--series", help="Which DICOM series: numb
 ChosenVolume = Annotated[int | None, Option("--volume", help="Which volume of a 4-D scan, from 1.")]
 SplitRuns = Annotated[bool, Option("--split-runs", help="Of unevenly spaced DICOM slices: the longest even run.")]
 Merge = Annotated[bool, Option("--merge", help="One scan of even DICOM slices whose UIDs or headers differ.")]
+AllowLabels = Annotated[bool, Option("--allow-labels", help="Interpolate a label map as if it were an image.")]
 Modality = Annotated[str, Option("--modality", help="auto, ct or mr: how to read intensities.")]
 
 # how to compute

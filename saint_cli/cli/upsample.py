@@ -16,6 +16,7 @@ def upsample(
     split_runs: options.SplitRuns = False,
     merge: options.Merge = False,
     modality: options.Modality = "auto",
+    allow_labels: options.AllowLabels = False,
     model: options.Model = "base",
     directions: options.Directions = 2,
     tta: options.Tta = False,

@@ -5,16 +5,17 @@
 ``describe_remote`` those of files at URLs, which :mod:`~saint_cli.io.remote` lists, fetches and uploads.
 """
 
-from saint_cli.io.checks import count_labels
-from saint_cli.io.description import Description, StackInfo
+from saint_cli.io.description import LABEL_MAP, Description, StackInfo
 from saint_cli.io.heads import describe_remote
 from saint_cli.io.inspect import describe
+from saint_cli.io.labels import count_labels, refusal
 from saint_cli.io.read import find_format, read_volume
 from saint_cli.io.targets import ENDINGS, Beside, check_outputs, check_result, check_writable, is_folder_target
 from saint_cli.io.write import write_volume
 
 __all__ = [
     "ENDINGS",
+    "LABEL_MAP",
     "Beside",
     "Description",
     "StackInfo",
@@ -27,5 +28,6 @@ __all__ = [
     "find_format",
     "is_folder_target",
     "read_volume",
+    "refusal",
     "write_volume",
 ]

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError
-
-MOST_LABELS = 64
-"""An image with at most this many distinct values, none negative and all whole, is probably a segmentation."""
+from saint_cli.io.labels import count_labels, remark
+from saint_cli.volume import Header
 
 OFFSET_AIR, OFFSET_TISSUE, OFFSET_MIDDLE = 100, (850, 1150), (500, 1500)
 """Where HU + 1024 puts air, fat to muscle, and lung to spongy bone."""
@@ -25,7 +24,7 @@ FEW_VOXELS = 4096
 """Below this many voxels, few distinct values say nothing."""
 
 
-def value_warnings(voxels: np.ndarray) -> tuple[str, ...]:
+def value_warnings(voxels: np.ndarray, header: Header = Header()) -> tuple[str, ...]:  # noqa: B008  (frozen)
     """Sentences about odd values, [x, y, z]: not finite, too large for float32, or by their looks labels, HU + 1024."""
     found = []
     if voxels.dtype.kind == "f":
@@ -35,37 +34,28 @@ def value_warnings(voxels: np.ndarray) -> tuple[str, ...]:
     elif voxels.dtype.itemsize == 8 and max(-int(voxels.min()), int(voxels.max())) > EXACT_FLOAT32:
         found.append(f"{voxels.dtype} values beyond 2^24 lose their last digits when interpolated")
     labels = count_labels(voxels)
-    if labels:
-        found.append(f"looks like labels ({labels} distinct values); saint interpolates intensities")
-    elif looks_offset(voxels):
+    if labels or header.is_labels:
+        found.append(remark(labels))
+    elif looks_offset(voxels, header):
         found.append("values look like HU + 1024 (air near 0, tissue near 1024); if they are, subtract 1024 first")
     return tuple(found)
 
 
-def looks_offset(voxels: np.ndarray) -> bool:
-    """Whether the values are probably HU + 1024: CT as scanners store it, its RescaleIntercept lost."""
+def looks_offset(voxels: np.ndarray, header: Header = Header()) -> bool:  # noqa: B008  (frozen)
+    """Whether the values besides padding are probably HU + 1024: CT as scanners store it, its RescaleIntercept lost."""
     sample = voxels.ravel(order="K")[:: max(1, voxels.size // SAMPLES)]
-    if voxels.size < FEW_VOXELS or sample.min() < 0 or not OFFSET_MIDDLE[1] / 2 < sample.max() < 1 << 13:
+    sample = sample[~header.is_padding(sample)]
+    if (
+        voxels.size < FEW_VOXELS
+        or not sample.size
+        or sample.min() < 0
+        or not OFFSET_MIDDLE[1] / 2 < sample.max() < 1 << 13
+    ):
         return False
     tissue = float(((sample > OFFSET_TISSUE[0]) & (sample < OFFSET_TISSUE[1])).mean())
     middle = float(((sample > OFFSET_MIDDLE[0]) & (sample < OFFSET_MIDDLE[1])).mean())
     shares = (float((sample < OFFSET_AIR).mean()), tissue, tissue / max(middle, 1e-9))
     return all(share >= least for share, least in zip(shares, OFFSET_SHARES, strict=True))
-
-
-def count_labels(voxels: np.ndarray) -> int:
-    """Number of distinct values if the volume looks like a label map, else 0."""
-    if voxels.size < FEW_VOXELS:
-        return 0
-    seen: set[float] = set()
-    for k in range(voxels.shape[2]):
-        values = np.unique(voxels[:, :, k])
-        if values[0] < 0 or not np.isfinite(values).all() or (values != np.rint(values)).any():
-            return 0
-        seen.update(values.tolist())
-        if len(seen) > MOST_LABELS:
-            return 0
-    return len(seen) if len(seen) > 1 else 0
 
 
 def tilt_note(degrees: float, step_mm: float, distance_mm: float, *, is_ct: bool) -> str:

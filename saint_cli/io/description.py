@@ -8,6 +8,10 @@ LONGEST_TEXT = 64
 """Characters kept of a series' description, as many as DICOM allows (LO, PS3.5 section 6.2)."""
 
 
+LABEL_MAP = "a label map"
+"""``StackInfo.secondary`` of what holds labels."""
+
+
 @dataclass(frozen=True)
 class StackInfo:
     """One volume that a file or folder holds, or a file of several; also the fields of ``saint info --json``.

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.io.checks import value_warnings
 from saint_cli.io.dicom_bits import bit_note, settle_bits
 from saint_cli.io.dicom_choice import choose
 from saint_cli.io.dicom_headers import MOSAIC
@@ -20,7 +19,7 @@ from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_stacks import Stack, build_stacks
 from saint_cli.io.scaling import unscale
 from saint_cli.io.skipped import shown_counts
-from saint_cli.volume import Header, Origin, SliceSource, Storage, Volume
+from saint_cli.volume import Header, Origin, Range, SliceSource, Storage, Volume
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,13 @@ def read(
     if inventory.skipped:
         names = {reason: [Path(name).name for name in paths] for reason, paths in inventory.named.items()}
         told = (*told, f"skipped files: {shown_counts(inventory.skipped, names)}")  # pages show no folder
-    warnings = (*stack.warnings, *bits, *told, *check_rescale(voxels, slices), *value_warnings(voxels))
+    warnings = (*stack.warnings, *bits, *told, *check_rescale(voxels, slices))
     modality = slices[0].modality or None
-    padding, odd = _padding(slices)
     origin = Origin(tuple(SliceSource(one.path, one.frame) for one in slices), inventory.keeper)
-    header = Header(modality, "DICOM", storage, 1, (*warnings, *odd), padding, origin)
+    codings = tuple(one.coding for one in slices)
+    if len(set(codings)) == 1:
+        codings = codings[:1]
+    header = Header(modality, "DICOM", storage, 1, warnings, _padding(slices), origin, codings=codings)
     return Volume(voxels, stack.geometry.affine_lps, header)
 
 
@@ -166,16 +167,14 @@ def _rescale(stored: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[np.ndar
     return unscale(stored, Storage(stored.dtype, slope, intercept))
 
 
-def _padding(slices: Sequence[SliceHeader]) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """The scanner values of padding, one range for all slices that have any; and a warning where that is none."""
-    ranges = set()
+def _padding(slices: Sequence[SliceHeader]) -> tuple[Range, ...]:
+    """The ranges of scanner values that padding has in any slice; one that a slice names holds for all."""
+    ranges = set[Range]()
     for one in slices:
         if one.padding is not None:
             ends = sorted(np.float32(v * one.slope + one.intercept) for v in one.padding)
             ranges.add((float(ends[0]), float(ends[1])))
-    if len(ranges) > 1:
-        return None, (f"PixelPaddingValue stands for {len(ranges)} different values; padding is not treated as such",)
-    return (ranges.pop() if ranges else None), ()
+    return tuple(sorted(ranges))
 
 
 def _whole(stored: np.ndarray, slope: int, intercept: int) -> tuple[np.ndarray, Storage]:

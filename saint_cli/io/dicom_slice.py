@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from saint_cli.coding import Coding
 from saint_cli.io.dicom_values import PixelFormat
 
 CONTRAST_KEYS = (
@@ -87,6 +88,12 @@ class SliceHeader:
     def has_instance_uid(self) -> bool:
         """Whether ``sop_instance`` is a SOPInstanceUID, and not the path that stands for a missing one."""
         return self.sop_instance != str(self.path)
+
+    @property
+    def coding(self) -> Coding:
+        """Which scanner values BitsStored can hold after rescale."""
+        top = 1 << (self.pixel.stored - int(self.pixel.signed))
+        return Coding(self.slope, self.intercept, -top if self.pixel.signed else 0, top - 1)
 
     @property
     def series_uid(self) -> str:

@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydicom import dcmwrite, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 import saint_cli
+from saint_cli.coding import choose
 from saint_cli.errors import OutputError, SaintError, UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.io.atomic import complete_or_absent_folder
@@ -105,32 +105,6 @@ def _check_class(data: Dataset, folder: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Coding:
-    """How the stored values of one output slice stand for scanner values."""
-
-    source: SliceHeader
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Lowest and highest value that BitsStored can hold."""
-        pixel = self.source.pixel
-        top = 1 << (pixel.stored - int(pixel.signed))
-        return (-top if pixel.signed else 0), top - 1
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """Stored values of scanner values: rounded, clipped, never wrapped."""
-        stored = np.rint((np.nan_to_num(values.astype(np.float64)) - self.source.intercept) / self.source.slope)
-        return np.clip(stored, *self.limits)
-
-    def holds(self, values: np.ndarray) -> bool:
-        """Whether all the values fit without clipping."""
-        low, high = self.limits
-        ends = np.array([values.min(), values.max()], dtype=np.float64)
-        stored = np.rint((ends - self.source.intercept) / self.source.slope)
-        return bool((stored >= low).all() and (stored <= high).all())
-
-
 class _Files:
     """The source's files as they are needed, each read once as long as neighbouring slices need it."""
 
@@ -151,15 +125,15 @@ def _write_slice(series: DerivedSeries, files: _Files, index: int, path: Path) -
     values = series.volume.voxels[:, :, index].T  # [row, column]
     template = series.acquired[series.nearest(index)]
     stored = _acquired_values(series, files, index, values)
-    kept, coding = stored is not None, _Coding(template)
+    kept, source = stored is not None, template
     if stored is None:
-        coding = _coding(series, index, values)
-        stored = coding.encode(values)
+        source = _coded_like(series, index, values)
+        stored = source.coding.encode(values)
     data = _copied(files.template(template.path, template.frame))
     with _told_as_output_error(path):
         derive(data, series, index, kept=kept)
-        _put_pixels(data, stored, coding.source)
-        named = template if kept else _naming_padding(series, index, coding.source)
+        _put_pixels(data, stored, source)
+        named = template if kept else _naming_padding(series, index, source)
         if named is not template:
             _take_padding(data, files.template(named.path, named.frame))
         _save(data, path)
@@ -187,11 +161,11 @@ def _acquired_values(series: DerivedSeries, files: _Files, index: int, values: n
     return stored if np.array_equal(acquired, values) else None
 
 
-def _coding(series: DerivedSeries, index: int, values: np.ndarray) -> _Coding:
-    """Of the neighbours' codings that hold the values the coarsest, so that nothing is clipped where that can be."""
-    codings = [_Coding(series.acquired[i]) for i in series.neighbours(index)]
-    codings.sort(key=lambda c: -abs(c.source.slope))
-    return next((c for c in codings if c.holds(values)), codings[0])
+def _coded_like(series: DerivedSeries, index: int, values: np.ndarray) -> SliceHeader:
+    """The neighbour whose coding a slice has; for a result of the pipeline that to which its values were rounded."""
+    around = [series.acquired[i] for i in series.neighbours(index)]
+    chosen = choose((one.coding for one in around), values)
+    return next(one for one in around if one.coding == chosen)
 
 
 def _put_pixels(data: Dataset, stored: np.ndarray, source: SliceHeader) -> None:

@@ -36,7 +36,9 @@ def describe_remote(
     """
     with remote.scratch() as folder, naming(folder, origin):
         _lay(origin, folder)
-        told = describe(folder / origin.main, phi=phi, split_runs=split_runs, merge=merge, only_dicom=only_dicom)
+        told = describe(
+            folder / origin.main, phi=phi, split_runs=split_runs, merge=merge, only_dicom=only_dicom, values=False
+        )
         stacks = (_plain_stack(stack, folder, origin) for stack in told.stacks)
         files = tuple(tuple(file.relative_to(folder) for file in several) for several in told.files)
         return Description(Path(origin.main), tuple(stacks), told.skipped, files, told.named)

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saint_cli import geometry
-from saint_cli.errors import GeometryError, SaintError, UnreadableError
-from saint_cli.io.description import LONGEST_TEXT, Description, StackInfo
+from saint_cli.errors import GeometryError, LabelMapError, SaintError, UnreadableError
+from saint_cli.io import labels
+from saint_cli.io.description import LABEL_MAP, LONGEST_TEXT, Description, StackInfo
 from saint_cli.io.inspect_place import isotropic_fields, place_fields, place_warnings
 from saint_cli.io.read import find_format
 from saint_cli.io.sniff import VOLUME_ENDINGS, Format, is_analyze, is_part_of_pair, read_head, sniff
@@ -33,6 +35,7 @@ def describe(
     split_runs: bool = False,
     merge: bool = False,
     only_dicom: bool = False,
+    values: bool = True,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> Description:
     """Describe a file or folder without reading voxels; ``split_runs`` lists the regular runs of irregular stacks.
@@ -41,7 +44,8 @@ def describe(
     apart, by name; with ``only_dicom`` for the stacks alone. ``merge`` takes DICOM slices as one scan whose
     identifiers differ, as ``read_volume`` does. ``on_progress`` is called with the number of files read.
     A volume that could not be upsampled is described with its ``problem``. With ``phi`` the stacks of a DICOM folder
-    come with patient and study text.
+    come with patient and study text. Of files other than DICOM as many voxels are read as tell images from label maps
+    (of an image the first ones), unless ``values`` is False.
 
     Raises:
         UsageError: a folder without any of these.
@@ -50,12 +54,12 @@ def describe(
     """
     form = find_format(path)
     if form is not Format.DICOM:
-        info, files = _of_file(path, form)
+        info, files = _of_file(path, form, values=values)
         return Description(path, (info,), files=(files,))
     from saint_cli.io import dicom
 
     inventory = dicom.list_stacks(path, in_runs=split_runs, merge=merge, may_be_empty=True, on_progress=on_progress)
-    volumes = [] if only_dicom or not path.is_dir() else _of_folder(path, inventory, on_progress)
+    volumes = [] if only_dicom or not path.is_dir() else _of_folder(path, inventory, on_progress, values=values)
     if not inventory.stacks and not volumes:
         raise dicom.nothing_found(path, inventory.scan)
     packed = None if inventory.keeper is None else (path,)
@@ -69,12 +73,14 @@ def describe(
     )
 
 
-def _of_folder(path: Path, inventory: "Inventory", on_progress: Callable[[int], None]) -> list[_Described]:
+def _of_folder(
+    path: Path, inventory: "Inventory", on_progress: Callable[[int], None], *, values: bool
+) -> list[_Described]:
     """The volumes of a folder that are not DICOM."""
     done = sum(inventory.skipped.values()) + len({one.path for stack in inventory.stacks for one in stack.slices})
     found = []
     for file, form in _volume_files(path, inventory):
-        found.append(_in_folder(file, form, path))
+        found.append(_in_folder(file, form, path, values=values))
         on_progress(done + len(found))
     return found
 
@@ -100,23 +106,23 @@ def _volume_files(folder: Path, inventory: "Inventory") -> Iterator[tuple[Path, 
             yield path, form
 
 
-def _in_folder(path: Path, form: Format, folder: Path) -> _Described:
+def _in_folder(path: Path, form: Format, folder: Path, *, values: bool) -> _Described:
     """A file of a folder under its path there, whatever is wrong with it."""
     try:
-        info, files = _of_file(path, find_format(path) if form is Format.UNKNOWN else form)
+        info, files = _of_file(path, find_format(path) if form is Format.UNKNOWN else form, values=values)
     except SaintError as error:
         info, files = _refused(path, form, error), (path,)
     return replace(info, label=path.relative_to(folder).as_posix()), files
 
 
-def _of_file(path: Path, form: Format) -> _Described:
+def _of_file(path: Path, form: Format, *, values: bool) -> _Described:
     """A volume file, with what is wrong with its geometry.
 
     Raises:
         UnreadableError: as for :func:`describe`.
     """
     try:
-        return _of_nifti(path) if form is Format.NIFTI else _of_itk(path, form)
+        return _of_nifti(path, values=values) if form is Format.NIFTI else _of_itk(path, form, values=values)
     except GeometryError as error:
         return _refused(path, form, error), (path,)
 
@@ -129,7 +135,15 @@ def _without(path: Path, error: SaintError) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def _of_nifti(path: Path) -> _Described:
+def _label_fields(declared: bool, count: Callable[[], int] | None) -> dict[str, Any]:
+    """The fields of ``StackInfo`` of a label map, by its header or its values; none of an image."""
+    found = count() if count is not None else 0
+    if not found and not declared:
+        return {}
+    return {"secondary": LABEL_MAP, "problem": labels.refusal(found), "exit_code": LabelMapError.exit_code}
+
+
+def _of_nifti(path: Path, *, values: bool) -> _Described:
     from saint_cli.io import nifti, nifti_header
 
     header = nifti_header.read_header(path, 1)
@@ -140,6 +154,7 @@ def _of_nifti(path: Path) -> _Described:
             nifti.check_length(nifti_header.read_header(path, header.volumes))
         except UnreadableError as error:
             told = (*told, f"not all of its {header.volumes} volumes can be read: {_without(path, error)}")
+    of_labels = _label_fields(header.is_labels, partial(nifti.count_labels, header) if values else None)
     place = place_fields(header.affine_lps)
     info = StackInfo(
         1,
@@ -150,23 +165,23 @@ def _of_nifti(path: Path) -> _Described:
         dtype=header.storage.dtype.newbyteorder("=").name,
         slope=header.storage.slope,
         intercept=header.storage.intercept,
-        secondary="a label map" if header.is_labels else "",
         warnings=(*told, *place_warnings(place)),
         **place,
-        **isotropic_fields(header.shape, header.affine_lps),
+        **(of_labels or isotropic_fields(header.shape, header.affine_lps)),
     )
     return info, tuple(dict.fromkeys((path, header.data)))
 
 
-def _of_itk(path: Path, form: Format) -> _Described:
+def _of_itk(path: Path, form: Format, *, values: bool) -> _Described:
     from saint_cli.io import itk
 
     header = itk.read_header(path, form, any_volumes=True)
     place = place_fields(header.affine_lps)
-    refused = None
+    judged = _label_fields(header.is_labels, partial(itk.count_labels, header) if values else None)
     if header.volumes > 1:
         shown = " x ".join(map(str, (*header.shape, header.volumes)))
-        refused = GeometryError(f"4-D image ({shown}), not one volume; split its {header.volumes} volumes first")
+        problem = f"4-D image ({shown}), not one volume; split its {header.volumes} volumes first"
+        judged |= {"problem": problem, "exit_code": GeometryError.exit_code}
     info = StackInfo(
         1,
         path.name,
@@ -176,12 +191,9 @@ def _of_itk(path: Path, form: Format) -> _Described:
         dtype=header.dtype.name,
         slope=1.0,
         intercept=0.0,
-        secondary="a label map" if header.is_labels else "",
-        problem=str(refused) if refused else None,
-        exit_code=refused.exit_code if refused else 0,
         warnings=(*header.warnings, *place_warnings(place)),
         **place,
-        **({} if refused else isotropic_fields(header.shape, header.affine_lps)),
+        **(judged or isotropic_fields(header.shape, header.affine_lps)),
     )
     return info, tuple(dict.fromkeys((path, *header.payload.files)))
 

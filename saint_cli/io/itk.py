@@ -4,9 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from saint_cli import geometry
-from saint_cli.errors import GeometryError
-from saint_cli.io import payload, units
-from saint_cli.io.checks import value_warnings
+from saint_cli.errors import GeometryError, UnreadableError
+from saint_cli.io import labels, payload, units
 from saint_cli.io.image_header import ImageHeader
 from saint_cli.io.meta_header import read_meta_header
 from saint_cli.io.nrrd_header import read_nrrd_header
@@ -25,8 +24,19 @@ def read(path: Path, form: Format) -> Volume:
     header = read_header(path, form)
     stored = payload.read_voxels(header)
     voxels, storage = unscale(stored, Storage(stored.dtype))
-    told = header.warnings + value_warnings(voxels)
-    return Volume(voxels, header.affine_lps, Header(None, form.value, storage, 1, told))
+    told = Header(None, form.value, storage, 1, header.warnings, is_labels=header.is_labels)
+    return Volume(voxels, header.affine_lps, told)
+
+
+def count_labels(header: ImageHeader) -> int:
+    """Number of distinct values if the voxels look like labels, else 0; of an image, few voxels are read.
+
+    A file that is damaged where it is read counts as an image: ``read`` tells what is wrong with it.
+    """
+    try:
+        return labels.count_in(payload.stream_voxels(header))
+    except UnreadableError:
+        return 0
 
 
 def read_header(path: Path, form: Format, *, any_volumes: bool = False) -> ImageHeader:

@@ -1,14 +1,16 @@
 """Voxels of NIfTI files, read by their declared length: what the header claims is what the file must hold."""
 
 import math
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from saint_cli.coding import Coding
 from saint_cli.errors import UnreadableError
-from saint_cli.io import packed
-from saint_cli.io.checks import value_warnings
+from saint_cli.io import labels, packed
 from saint_cli.io.nifti_header import NiftiHeader, read_header
 from saint_cli.io.nifti_place import UNKNOWN_SPACE
 from saint_cli.io.scaling import unscale
@@ -30,8 +32,31 @@ def read(path: Path, volume: int | None = None) -> Volume:
     check_length(header)
     stored = _read_voxels(header)
     voxels, storage = unscale(stored, header.storage)
-    told = header.warnings + value_warnings(voxels)
-    return Volume(voxels, header.affine_lps, Header(None, "NIfTI", storage, header.space_code or UNKNOWN_SPACE, told))
+    code = header.space_code or UNKNOWN_SPACE
+    scaled = storage.dtype.kind in "iu" and not storage.is_identity
+    codings = (Coding.of_dtype(storage.dtype, storage.slope, storage.intercept),) if scaled else ()
+    told = Header(None, "NIfTI", storage, code, header.warnings, codings=codings, is_labels=header.is_labels)
+    return Volume(voxels, header.affine_lps, told)
+
+
+def count_labels(header: NiftiHeader) -> int:
+    """Number of distinct values if the voxels look like labels, else 0; of an image, few voxels are read.
+
+    A file that is damaged where it is read counts as an image: ``read`` tells what is wrong with it.
+    """
+    dtype, storage = header.storage.dtype, header.storage
+
+    def values() -> Iterator[np.ndarray]:
+        with packed.naming_damage(header.data), packed.open_unpacked(header.data) as file:
+            _skip(file, header.offset)
+            chunks = iter(partial(file.read, labels.BLOCK), b"")
+            for stored in labels.joined(chunks, dtype, math.prod(header.shape)):
+                yield stored if storage.is_identity else stored * storage.slope + storage.intercept
+
+    try:
+        return labels.count_in(values())
+    except UnreadableError:
+        return 0
 
 
 def check_length(header: NiftiHeader) -> None:

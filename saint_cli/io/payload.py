@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io.image_header import Encoding, ImageHeader, Payload
+from saint_cli.io.labels import joined
 from saint_cli.io.packed import BLOCK, naming_damage, unpack
 
 TEXT_BLOCK = 1 << 20
@@ -56,6 +58,23 @@ def read_voxels(header: ImageHeader) -> np.ndarray:
     if not stored.dtype.isnative:
         stored = stored.byteswap(inplace=True).view(header.dtype)
     return stored.reshape(header.shape, order="F")
+
+
+def stream_voxels(header: ImageHeader) -> Iterator[np.ndarray]:
+    """Stored values in the order of x, block by block, in the byte order of the file.
+
+    Raises:
+        UnreadableError: truncated or corrupt, as far as it is read.
+    """
+    payload = header.payload
+    if payload.byte_skip < 0 or payload.encoding in (Encoding.TEXT, Encoding.HEX):
+        yield read_voxels(header).ravel(order="F")
+        return
+    for path in payload.files:
+        with naming_damage(path), _open(path, payload) as file:
+            _skip(file, payload.byte_skip)
+            blocks = iter(partial(file.read, BLOCK), b"")
+            yield from joined(blocks, payload.dtype, math.prod(header.shape) // len(payload.files))
 
 
 def _read_part(path: Path, payload: Payload, target: np.ndarray) -> None:

@@ -1,8 +1,11 @@
 """Reading a volume of any supported format."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from saint_cli import fill
 from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.io.checks import value_warnings
 from saint_cli.io.other_formats import name_other_format
 from saint_cli.io.sniff import Format, is_analyze, is_pair_data, read_head, sniff
 from saint_cli.volume import Volume
@@ -17,6 +20,7 @@ def read_volume(
     volume: int | None = None,
     split_runs: bool = False,
     merge: bool = False,
+    modality: str | None = None,
 ) -> Volume:
     """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (its folder, a zip of it, a DICOMDIR, or
     a multi-frame file).
@@ -27,6 +31,8 @@ def read_volume(
     k-th stack. ``volume`` chooses, from 1, among the volumes of a 4-D NIfTI file or the stacks of one series.
     ``split_runs`` reads the longest evenly spaced run of a DICOM stack that is not regular as a whole.
     ``merge`` takes DICOM slices as one scan that are evenly spaced but differ in UIDs, ImageType or acquisition.
+    ``modality`` overrules what the file says or leaves open. Fill values are found here for every format
+    (:mod:`~saint_cli.fill`), and what is odd about the values is told in ``Header.warnings``.
 
     Raises:
         UsageError: a folder without CT or MR slices, several stacks and no ``series``, or ``series`` for a file
@@ -34,7 +40,16 @@ def read_volume(
         UnreadableError: missing, truncated, corrupt, colour, complex, or of an unknown format.
         GeometryError: not a regular stack of at least two slices.
     """
-    path = Path(path)
+    read = _read(Path(path), series, volume, split_runs=split_runs, merge=merge)
+    if modality is not None:
+        read = replace(read, header=replace(read.header, modality=modality))
+    filled = fill.with_fill(read)
+    warnings = (*filled.header.warnings, *value_warnings(filled.voxels, filled.header))
+    return replace(filled, header=replace(filled.header, warnings=warnings))
+
+
+def _read(path: Path, series: str | None, volume: int | None, *, split_runs: bool, merge: bool) -> Volume:
+    """The volume as its format's reader gives it."""
     form = find_format(path)
     if form is Format.DICOM:
         from saint_cli.io import dicom  # each format's library takes a while to import, so only the one needed is

@@ -58,15 +58,23 @@ def _refuse_uncalibrated_choices(job: Job) -> None:
         raise UsageError("--uncertainty knows nothing beyond the last acquired slice; leave out --extrapolate")
 
 
+def refuse_labels(job: Job, volume: Volume) -> None:
+    """Refuse a label map, by its header or its values, where the job does not allow it.
+
+    Raises:
+        LabelMapError: naming how many distinct values there are.
+    """
+    labels = io.count_labels(volume.voxels) if job.refuse_labels else 0
+    if labels or (job.refuse_labels and volume.header.is_labels):
+        raise LabelMapError(f"{job.source}: {io.refusal(labels)}")
+
+
 def refuse_scan(job: Job, volume: Volume, grid: SliceGrid) -> None:
     """What can be refused once the scan is known.
 
     Raises:
-        LabelMapError: labels, where those are not wanted.
         UsageError, OutputError: a result that its format, or the disk, cannot hold.
     """
-    if job.refuse_labels and (labels := io.count_labels(volume.voxels)):
-        raise LabelMapError(f"{job.source}: looks like labels ({labels} distinct values), not intensities")
     io.check_result(volume, grid, job.target)
     if job.uncertainty is not None:
         wide = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))

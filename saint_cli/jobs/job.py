@@ -119,7 +119,7 @@ class Job:
     as ``io.read_volume`` has them;
     uncertainty: a second file, for the expected absolute error of every output voxel, HU;
     keep_slice_thickness: DICOM output has the source's SliceThickness, not the new distance where that is smaller;
-    refuse_labels: what looks like a label map is an error, not a warning.
+    refuse_labels: a label map is an error, not a warning.
     page, preview, thumbnail: files for the quality-control page (.html) and for pictures of the result (.png, .jpg).
     origin: what to fetch from a URL, in place of ``source``; destination: URL of the result, in place of ``target``.
     """
@@ -137,7 +137,7 @@ class Job:
     keep_slice_thickness: bool = True
     split_runs: bool = False
     merge: bool = False
-    refuse_labels: bool = False
+    refuse_labels: bool = True
     page: Path | None = None
     preview: Path | None = None
     thumbnail: Path | None = None

@@ -50,11 +50,15 @@ def _run_here(job: Job, report: Report) -> Done:
     report("reading", 0, 1)
     started = _starting(job.engine)
     volume = io.read_volume(
-        job.source, series=job.series, volume=job.volume, split_runs=job.split_runs, merge=job.merge
+        job.source,
+        series=job.series,
+        volume=job.volume,
+        split_runs=job.split_runs,
+        merge=job.merge,
+        modality=job.modality,
     )
     report("reading", 1, 1)
-    if job.modality is not None:
-        volume = replace(volume, header=replace(volume.header, modality=job.modality))
+    checks.refuse_labels(job, volume)
     grid = job.grid.on(volume)
     checks.refuse_scan(job, volume, grid)
     model, engine = started()

@@ -74,9 +74,9 @@ def write(
 def look_at(restoration: Restoration, result: Volume) -> Look:
     """Planes through the middle of the body, before and after, with what is known of their error; and the bone."""
     ct = intensity.is_ct(restoration.source)
-    before, after = (Upright.of(v.voxels, v.affine_lps) for v in (restoration.source, result))
-    windows = windows_for(result.voxels, ct=ct)
-    middle = anatomy.middle(after.voxels, TISSUE_HU if ct else (windows[0].low + windows[0].high) / 2)
+    before, after = (Upright.of(v.voxels, v.affine_lps, v.header) for v in (restoration.source, result))
+    windows = windows_for(result, ct=ct)
+    middle = anatomy.middle(after, TISSUE_HU if ct else (windows[0].low + windows[0].high) / 2)
     through = before.axis(restoration.grid.axis)
     pair = Pair(before, after, through, error_planes(restoration, result, after, middle))
     surface: tuple[np.ndarray, np.ndarray] | str = "Only for CT: other modalities have no threshold for bone."

@@ -6,6 +6,7 @@ from itertools import permutations
 import numpy as np
 
 from saint_cli.geometry import spacing_mm
+from saint_cli.volume import Header
 
 PLANES = ("sagittal", "coronal", "axial")
 """The plane that fixes the patient axis left (0), posterior (1), superior (2)."""
@@ -20,15 +21,17 @@ class Upright:
 
     voxels: [left, posterior, superior], a view of the source's; affine_lps: 4x4, of these axes;
     order: which source axis became each of these; flipped: which of these run against their source axis.
+    header: the source's, which knows its padding.
     """
 
     voxels: np.ndarray
     affine_lps: np.ndarray
     order: tuple[int, ...]
     flipped: tuple[bool, ...]
+    header: Header = Header()  # noqa: RUF009  (frozen)
 
     @classmethod
-    def of(cls, voxels: np.ndarray, affine_lps: np.ndarray) -> "Upright":
+    def of(cls, voxels: np.ndarray, affine_lps: np.ndarray, header: Header = Header()) -> "Upright":  # noqa: B008  (frozen)
         """Turn [x, y, z] voxels by exchanging and flipping axes only: an oblique scan stays oblique."""
         directions = affine_lps[:3, :3] / np.linalg.norm(affine_lps[:3, :3], axis=0)  # [patient axis, voxel axis]
         order = max(permutations(range(3)), key=lambda o: sum(abs(directions[i, axis]) for i, axis in enumerate(o)))
@@ -39,7 +42,7 @@ class Upright:
                 affine[:3, 3] += affine[:3, i] * (turned.shape[i] - 1)
                 affine[:3, i] *= -1
                 turned = np.flip(turned, i)
-        return cls(turned, affine, order, flipped)
+        return cls(turned, affine, order, flipped, header)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -84,10 +87,11 @@ def edges(fixed: int) -> tuple[str, str, str, str]:
     return (*LETTERS[across], upper, lower)
 
 
-def middle(voxels: np.ndarray, above: float) -> tuple[int, int, int]:
-    """The voxel in whose three planes the median voxel brighter than ``above`` lies; the centre where none is."""
-    strides = [max(1, n // 128) for n in voxels.shape]
-    bright = voxels[tuple(slice(None, None, s) for s in strides)] > above
+def middle(upright: Upright, above: float) -> tuple[int, int, int]:
+    """The voxel in whose three planes the median measured voxel brighter than ``above`` lies; else the centre."""
+    strides = [max(1, n // 128) for n in upright.voxels.shape]
+    coarse = upright.voxels[tuple(slice(None, None, s) for s in strides)]
+    bright = (coarse > above) & ~upright.header.is_padding(coarse)
     if not bright.any():
         bright = np.ones(bright.shape, bool)
     medians = (int(np.median(hits)) for hits in np.nonzero(bright))

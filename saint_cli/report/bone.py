@@ -5,13 +5,14 @@ from collections.abc import Callable
 import numpy as np
 
 from saint_cli.report import cuts
+from saint_cli.report.anatomy import Upright
 from saint_cli.report.cuts import Pair
 
 BONE_HU = 220.0
 """Surface of what is drawn: cancellous bone and up."""
 
 AIR_HU, METAL_HU = -1000.0, 3000.0
-"""What stands for voxels that are not finite."""
+"""What stands for voxels that are padding or not finite."""
 
 SMOOTHING_VOXELS = 0.7
 """Gaussian before the surface is looked for, in the plane, so that noise does not grain it; the same for both."""
@@ -52,31 +53,33 @@ def _square(picture: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.n
 
 
 def _after(pair: Pair) -> Rows:
-    return lambda k: _plane(pair.after.voxels, k)
+    return lambda k: _plane(pair.after, k)
 
 
 def _before(pair: Pair) -> Rows:
     """Linear interpolation of the acquired slices at the output's voxels."""
-    voxels, axis = pair.before.voxels, pair.through
+    before, axis = pair.before, pair.through
     step = pair.after.spacing_mm[axis] / pair.before.spacing_mm[axis]
     first = pair.offset_mm / pair.before.spacing_mm[axis]
-    position = np.clip(first + np.arange(pair.after.voxels.shape[axis]) * step, 0, voxels.shape[axis] - 1)
+    position = np.clip(first + np.arange(pair.after.voxels.shape[axis]) * step, 0, before.voxels.shape[axis] - 1)
     below = np.floor(position).astype(int)
-    above, t = np.minimum(below + 1, voxels.shape[axis] - 1), (position - below).astype(np.float32)
+    above, t = np.minimum(below + 1, before.voxels.shape[axis] - 1), (position - below).astype(np.float32)
     if axis == 2:
-        return lambda k: _plane(voxels, below[k]) * (1 - t[k]) + _plane(voxels, above[k]) * t[k]
+        return lambda k: _plane(before, below[k]) * (1 - t[k]) + _plane(before, above[k]) * t[k]
     share = t[:, None] if axis == 0 else t
 
     def across(k: int) -> np.ndarray:
-        plane = _plane(voxels, k)
+        plane = _plane(before, k)
         return np.asarray(plane.take(below, axis) * (1 - share) + plane.take(above, axis) * share)
 
     return across
 
 
-def _plane(voxels: np.ndarray, k: int) -> np.ndarray:
-    """An axial plane as float32; what is not finite is air, infinity metal."""
-    plane = voxels[:, :, k].astype(np.float32)
+def _plane(upright: Upright, k: int) -> np.ndarray:
+    """An axial plane as float32; padding and what is not finite is air, infinity metal."""
+    stored = upright.voxels[:, :, k]
+    plane = stored.astype(np.float32)
+    plane[upright.header.is_padding(stored)] = AIR_HU
     return np.nan_to_num(plane, copy=False, nan=AIR_HU, posinf=METAL_HU, neginf=AIR_HU)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from saint_cli.volume import Volume
+
 
 @dataclass(frozen=True)
 class Window:
@@ -24,8 +26,8 @@ class Window:
     def grey(self, picture: np.ndarray) -> np.ndarray:
         """Scanner values of any shape as uint8, black to white; what is not a number is black."""
         values = np.nan_to_num(picture.astype(np.float32), nan=self.low, posinf=self.high, neginf=self.low)
-        share = (values - self.low) / (self.high - self.low)
-        level: np.ndarray = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+        share = (np.clip(values, self.low, self.high) - self.low) / (self.high - self.low)
+        level: np.ndarray = np.rint(share * 255).astype(np.uint8)
         return level
 
 
@@ -39,12 +41,12 @@ SHARES = (("Whole range", 0.5, 99.5), ("Darker tissue", 2.0, 80.0), ("Brighter t
 """Windows of what has no scale of its own (MR, PET): percentiles of the finite voxels."""
 
 
-def windows_for(voxels: np.ndarray, *, ct: bool) -> tuple[Window, ...]:
-    """Three windows that suit a volume of scanner values."""
+def windows_for(volume: Volume, *, ct: bool) -> tuple[Window, ...]:
+    """Three windows that suit the measured values of a volume."""
     if ct:
         return CT_WINDOWS
-    sample = voxels[tuple(slice(None, None, max(1, n // 100)) for n in voxels.shape)]
-    sample = sample[np.isfinite(sample)]
+    sample = volume.voxels[tuple(slice(None, None, max(1, n // 100)) for n in volume.shape)]
+    sample = sample[np.isfinite(sample) & ~volume.header.is_padding(sample)]
     if not sample.size:
         sample = np.zeros(1)
     found = []

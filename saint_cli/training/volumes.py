@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli import intensity
+from saint_cli import intensity, padding
 from saint_cli.choices import Report, silent
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io import read_volume
@@ -144,6 +144,7 @@ def _read(path: Path) -> DenseVolume | None:
     """One volume in memory, or None for a label map."""
     volume = read_volume(path)
     axis = int(np.argmax(volume.spacing_mm))
+    volume = padding.hide(volume, axis)
     x, y, z = (*(i for i in range(3) if i != axis), axis)
     spacing = volume.spacing_mm
     voxels = np.ascontiguousarray(volume.voxels.transpose(x, y, z))

@@ -11,6 +11,7 @@ from fabricate import interpolated
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from saint_cli import padding
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import describe, read_volume, write_volume
 
@@ -172,10 +173,10 @@ def test_volumes_of_one_series_are_listed_by_what_tells_them_apart_and_chosen_by
 
 
 PADDINGS = {
-    "one value": ({"PixelPaddingValue": ("SS", -2000)}, (-3024.0, -3024.0)),
-    "a range": ({"PixelPaddingValue": ("SS", -2000), "PixelPaddingRangeLimit": ("SS", -1990)}, (-3024.0, -3014.0)),
-    "written unsigned": ({"PixelPaddingValue": ("US", 63536)}, (-3024.0, -3024.0)),
-    "none": ({}, None),
+    "one value": ({"PixelPaddingValue": ("SS", -2000)}, ((-3024.0, -3024.0),)),
+    "a range": ({"PixelPaddingValue": ("SS", -2000), "PixelPaddingRangeLimit": ("SS", -1990)}, ((-3024.0, -3014.0),)),
+    "written unsigned": ({"PixelPaddingValue": ("US", 63536)}, ((-3024.0, -3024.0),)),
+    "none": ({}, ()),
 }
 
 
@@ -189,11 +190,26 @@ def test_padding_is_told_in_scanner_values(name: str, tmp_path: Path) -> None:
     assert read_volume(fabricate.save(series, tmp_path / "s")).header.padding == expected
 
 
+def test_padding_that_differs_between_slices_counts_with_each_of_its_values(tmp_path: Path) -> None:
+    series = fabricate.slices(signed=True)
+    for index, data in enumerate(series):
+        stored = fabricate.pixels(data).copy()
+        stored[:3] = -2000 if index % 2 else -1500
+        fabricate.set_pixels(data, stored)
+        data.add_new("PixelPaddingValue", "SS", -2000 if index % 2 else -1500)
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    assert volume.header.padding == ((-3024.0, -3024.0), (-2524.0, -2524.0))
+    assert not any("padding" in sentence.lower() for sentence in volume.header.warnings)
+    hidden = padding.hide(volume, 2)
+    assert hidden.voxels.min() >= -2024
+    np.testing.assert_array_equal(hidden.voxels[:, 3:], volume.voxels[:, 3:])
+
+
 def test_an_empty_padding_value_is_none(tmp_path: Path) -> None:
     series = fabricate.slices()
     for data in series:
         data.add_new("PixelPaddingValue", "US", None)
-    assert read_volume(fabricate.save(series, tmp_path / "s")).header.padding is None
+    assert read_volume(fabricate.save(series, tmp_path / "s")).header.padding == ()
 
 
 def test_a_dicomdir_stands_for_its_folder(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_padding_is_read_as_the_pixels_are(tmp_path: Path, value: int, words: li
         data.add_new("PixelPaddingValue", "US", value)
     volume = read_volume(fabricate.save(series, tmp_path / "s"))
     assert volume.voxels.min() == -2000
-    assert volume.header.padding == (-2000, -2000)
+    assert volume.header.padding == ((-2000, -2000),)
 
 
 UNSUPPORTED = {

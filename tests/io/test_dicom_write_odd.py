@@ -196,7 +196,7 @@ def test_padding_that_only_some_slices_name_holds_for_all_and_is_named_where_it_
         if index % 2 == named:
             data.add_new("PixelPaddingValue", "SS", -2000)
     out = derived(series, tmp_path)
-    assert read_volume(tmp_path / "source").header.padding == (-3024, -3024)
+    assert read_volume(tmp_path / "source").header.padding == ((-3024, -3024),)
     assert all((fabricate.pixels(data)[:3] == -2000).all() for data in out)
     assert all(data.PixelPaddingValue == -2000 for data in out[1::2])
     assert ["PixelPaddingValue" in data for data in out[::2]] == [i % 2 == named for i in range(6)]

@@ -67,5 +67,5 @@ def test_an_oblique_scan_tells_its_angle_and_an_upright_one_none() -> None:
 def test_the_middle_is_that_of_the_bright_voxels() -> None:
     voxels = np.full((20, 20, 20), -1000)
     voxels[12:17, 3:6, 9:12] = 40
-    assert anatomy.middle(voxels, -300) == (14, 4, 10)
-    assert anatomy.middle(np.full((9, 9, 3), np.nan), 0) == (4, 4, 1)
+    assert anatomy.middle(Upright.of(voxels, np.eye(4)), -300) == (14, 4, 10)
+    assert anatomy.middle(Upright.of(np.full((9, 9, 3), np.nan), np.eye(4)), 0) == (4, 4, 1)

@@ -7,6 +7,7 @@ from report.scans import affine, pair
 from saint_cli.report import bone
 from saint_cli.report.anatomy import Upright
 from saint_cli.report.cuts import Pair
+from saint_cli.volume import Header
 
 
 def test_a_ball_of_bone_is_seen_where_it_lies_and_lit_from_above() -> None:
@@ -56,6 +57,19 @@ def test_without_bone_there_is_no_picture() -> None:
     scan = pair()
     air = np.full_like(scan.after.voxels, -1000)
     assert bone.render(Pair(scan.before, replace(scan.after, voxels=air), 2)) is None
+
+
+@pytest.mark.parametrize("fill", [32767.0, 1e20, -3.4e38])
+def test_padding_is_no_surface(fill: float) -> None:
+    voxels = pair((24, 24, 9), 2).after.voxels.astype(np.float32)
+    air = voxels.copy()
+    air[:, :3], voxels[:, :3] = bone.AIR_HU, fill
+    plain = Upright.of(air, affine((1.0, 1.0, 1.0)))
+    filled = Upright.of(voxels, affine((1.0, 1.0, 1.0)), Header(padding=((fill, fill),)))
+    wanted, found = bone.render(Pair(plain, plain, 2)), bone.render(Pair(filled, filled, 2))
+    assert wanted is not None
+    assert found is not None
+    np.testing.assert_array_equal(found[1], wanted[1])
 
 
 def test_what_is_not_finite_is_no_surface() -> None:

@@ -3,6 +3,11 @@ import pytest
 
 from saint_cli.report import encode
 from saint_cli.report.windows import CT_WINDOWS, Window, windows_for
+from saint_cli.volume import Header, Volume
+
+
+def scan(voxels: np.ndarray, header: Header = Header()) -> Volume:  # noqa: B008  (frozen)
+    return Volume(voxels, np.eye(4), header)
 
 
 def test_low_is_black_high_is_white_and_what_lies_beyond_is_clipped() -> None:
@@ -12,16 +17,27 @@ def test_low_is_black_high_is_white_and_what_lies_beyond_is_clipped() -> None:
 
 def test_ct_has_the_windows_of_radiology_and_other_modalities_percentiles() -> None:
     voxels = np.linspace(0, 1000, 27_000, dtype=np.float32).reshape(30, 30, 30)
-    assert windows_for(voxels, ct=True) == CT_WINDOWS
-    whole, darker, brighter = windows_for(voxels, ct=False)
+    assert windows_for(scan(voxels), ct=True) == CT_WINDOWS
+    whole, darker, brighter = windows_for(scan(voxels), ct=False)
     assert (whole.low, whole.high) == (pytest.approx(5, abs=1), pytest.approx(995, abs=1))
     assert darker.high == pytest.approx(800, abs=1)
     assert brighter.low == pytest.approx(500, abs=1)
 
 
+@pytest.mark.parametrize("fill", [-32768.0, 1e20, -3.4e38])
+def test_padding_moves_no_window_and_has_the_grey_of_the_end_that_it_lies_beyond(fill: float) -> None:
+    voxels = np.linspace(0, 1000, 27_000, dtype=np.float32).reshape(30, 30, 30)
+    wanted = windows_for(scan(voxels[:20]), ct=False)
+    voxels[20:] = fill
+    found = windows_for(scan(voxels, Header(padding=((fill, fill), (7e6, 8e6)))), ct=False)
+    for one, other in zip(wanted, found, strict=True):
+        assert (one.low, one.high) == (pytest.approx(other.low, abs=1), pytest.approx(other.high, abs=1))
+        assert one.grey(voxels[20:]).max() == one.grey(voxels[20:]).min() == (255 if fill > 0 else 0)
+
+
 @pytest.mark.parametrize("fill", [0.0, 7.0, np.nan])
 def test_a_constant_volume_still_has_windows(fill: float) -> None:
-    for window in windows_for(np.full((8, 8, 3), fill), ct=False):
+    for window in windows_for(scan(np.full((8, 8, 3), fill)), ct=False):
         assert window.high > window.low
 
 

@@ -4,6 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from saint_cli import intensity
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.training.volumes import load_dense
 
@@ -75,3 +76,15 @@ def test_a_changed_volume_is_mapped_anew(tmp_path: Path) -> None:
     save(tmp_path / "scans", "a.nii", values((9, 8, 6), seed=2), (0.5, 0.5, 3.0))
     (again,) = load_dense(tmp_path / "scans", tmp_path / "cache")
     np.testing.assert_array_equal(again.voxels, values((9, 8, 6), seed=2))
+
+
+@pytest.mark.parametrize("fill", [-32768, 32767])
+def test_fill_is_hidden_from_training_and_makes_no_ct_something_else(fill: int, tmp_path: Path) -> None:
+    voxels = values((40, 36, 7))
+    voxels[:8] = fill
+    save(tmp_path, "a.nii", voxels, (0.5, 0.5, 3.0))
+    (dense,) = load_dense(tmp_path)
+    assert dense.values is intensity.CT
+    assert dense.voxels.min() >= -1000
+    assert dense.voxels.max() < 900
+    np.testing.assert_array_equal(dense.voxels[8:], voxels[8:])

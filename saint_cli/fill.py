@@ -1,0 +1,182 @@
+"""Fill values: one constant that a program wrote wherever nothing was measured, and that no header declares.
+
+Outside the scanned circle stand -3024 or -8192 HU, around a resampled image -32768, -1e6, the lowest float or 1e20.
+Such a value says nothing about the patient, but it would decide percentiles, and whether a volume is CT at all. It is
+told from what was measured by three marks: many voxels share exactly this value, it lies far outside the range of all
+others, and it fills slices from their border inwards.
+
+A constant inside the CT window cannot be told from air (-1024, -1000) or from water (0 HU outside the circle), and
+zero is the background of MR and PET: both stay what they are, measured values.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from saint_cli import intensity
+from saint_cli.volume import Range, Volume
+
+SAMPLES = 500_000
+"""Voxels looked at; enough for a share of 0.1 % to be known to a twentieth of itself."""
+
+LEAST_SHARE, LEAST_VOXELS = 0.001, 32
+"""Of the sample, voxels that share a value before it may be fill. Fewer move no percentile that anything depends on."""
+
+MOST_CONSTANTS = 2
+"""Fill values looked for on either side: that of the scanner, and that of a program which resampled its image."""
+
+LEAST_KINDS = 16
+"""Distinct values that the rest of the volume must have: a noise-free phantom or a label map has constants only."""
+
+BODY, FAR = (10.0, 90.0), 0.5
+"""Percentiles of the other voxels, and how many times the span between them a fill value that fills slices from their
+border lies outside. Wide enough that a thin rim, where an interpolation mixed fill and tissue, does not hide the
+gap."""
+
+TAIL, ALONE = (0.05, 99.95), 4.0
+"""The same for a fill value that does not touch the border. A tail beyond the last percentile is too small to be
+vessels or metal of which the brightest are saturated: those continue into the saturated value without a gap."""
+
+RIM = 0.9
+"""Where the gap is more than ``ALONE``, values within this part of it are mixtures with the fill value, and fill
+too."""
+
+BORDER_SHARE = 0.1
+"""Of the border of those slices that hold the value. Metal and burnt-in marks lie inside; a scanned circle leaves
+most of the border to fill, and a turned slice at least a corner."""
+
+MOST_PLANES = 64
+"""Planes along each axis whose border is looked at."""
+
+LARGEST_CT = 32767.0
+"""No scanner's CT numbers go beyond 16 bits; up to them a constant inside the body is saturated metal."""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A fill value, the range of scanner values that count as it, and the share of voxels in that range."""
+
+    value: float
+    range: Range
+    share: float
+
+    @property
+    def sentence(self) -> str:
+        """What the user is told."""
+        share = f"{100 * self.share:.2g}" if self.share < 0.1 else f"{100 * self.share:.0f}"
+        return f"{self.value:g} in {share} % of the voxels is a fill value: kept there, hidden from the networks"
+
+
+def with_fill(volume: Volume) -> Volume:
+    """The volume with its fill values among ``Header.padding``, and a warning for each; itself where there are none."""
+    found = find_fill(volume)
+    if not found:
+        return volume
+    header = volume.header
+    padding = (*header.padding, *(fill.range for fill in found))
+    return replace(
+        volume, header=replace(header, padding=padding, warnings=(*header.warnings, *(f.sentence for f in found)))
+    )
+
+
+def find_fill(volume: Volume) -> list[Fill]:
+    """The fill values of a volume besides the padding that its header knows of, lowest first."""
+    sample = _sample(volume)
+    kinds, counts = np.unique(sample, return_counts=True)
+    shared = kinds[counts >= max(LEAST_VOXELS, LEAST_SHARE * sample.size)]
+    low_hu, high_hu = intensity.CT_WINDOW_HU
+    beyond = shared[(shared < low_hu) | (shared > high_hu)]
+    kind, found = volume.header.modality, list[_Constant]()
+    if kind in (None, "CT"):
+        found, rest = _constants(volume.voxels, sample, beyond, ct=True)
+        if kind == "CT" or intensity.looks_hu(rest):
+            return [_fill(volume.voxels, one) for one in found]
+    found, _ = _constants(volume.voxels, sample, shared[shared != 0], ct=False)
+    return [_fill(volume.voxels, one) for one in found]
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """A value that many voxels share, and the range of its mixtures with what was measured."""
+
+    value: float
+    range: Range
+
+
+def _sample(volume: Volume) -> np.ndarray:
+    """Sorted finite values of some voxels, none of them known padding. At random, for a regular grid may lie on a
+    border."""
+    flat = volume.voxels.ravel(order="K")
+    if flat.size > SAMPLES:
+        flat = flat[np.random.default_rng(0).integers(flat.size, size=SAMPLES)]
+    measured = flat[np.isfinite(flat) & ~volume.header.is_padding(flat)]
+    return np.sort(measured)
+
+
+def _constants(
+    voxels: np.ndarray, sample: np.ndarray, shared: np.ndarray, *, ct: bool
+) -> tuple[list[_Constant], np.ndarray]:
+    """As many of the ``shared`` values as are fill at either end of a sorted sample; and the sample without them."""
+    for below, above in _numbers(len(shared)):
+        lows, highs = shared[:below], shared[len(shared) - above :]
+        first = np.searchsorted(sample, lows[-1], "right") if below else 0
+        last = np.searchsorted(sample, highs[0]) if above else sample.size
+        rest = sample[first:last]
+        if np.count_nonzero(rest[1:] != rest[:-1]) + 1 < LEAST_KINDS:
+            continue
+        found = [_judged(voxels, float(v), rest, below=v in lows, ct=ct) for v in (*lows, *highs)]
+        if None not in found:
+            return [one for one in found if one is not None], rest
+    return [], sample
+
+
+def _numbers(count: int) -> Iterator[tuple[int, int]]:
+    """How many values to take from the lower and the upper end, the most first; at least one."""
+    pairs = [(a, b) for a in range(MOST_CONSTANTS + 1) for b in range(MOST_CONSTANTS + 1) if 0 < a + b <= count]
+    yield from sorted(pairs, key=lambda pair: -sum(pair))
+
+
+def _judged(voxels: np.ndarray, value: float, rest: np.ndarray, *, below: bool, ct: bool) -> _Constant | None:
+    """A value as fill beside the ``rest`` of the sample, or None where it may have been measured."""
+    gap, span = _gap(value, rest, BODY, below=below)
+    tail_gap, tail_span = _gap(value, rest, TAIL, below=below)
+    alone = 0 < ALONE * tail_span <= tail_gap and not (ct and not below and value <= LARGEST_CT)
+    if not alone:
+        if not 0 < FAR * span <= gap:
+            return None
+        if not (ct and below) and not _at_border(voxels, value):  # no CT number lies below the window
+            return None
+    end = value
+    if gap >= ALONE * span:
+        end += RIM * gap if below else -RIM * gap
+    return _Constant(value, (min(value, end), max(value, end)))
+
+
+def _gap(value: float, rest: np.ndarray, percentiles: tuple[float, float], *, below: bool) -> tuple[float, float]:
+    """How far a value lies outside percentiles of a sorted sample, and how far these lie apart."""
+    low, high = (float(rest[round(share / 100 * (rest.size - 1))]) for share in percentiles)
+    return (low - value if below else value - high), high - low
+
+
+def _at_border(voxels: np.ndarray, value: float) -> bool:
+    """Whether along some axis the slices that hold a value hold it along their border too."""
+    return any(_border_share(np.moveaxis(voxels, axis, 0), value) >= BORDER_SHARE for axis in range(3))
+
+
+def _border_share(planes: np.ndarray, value: float) -> float:
+    """Share of border voxels that have a value, of those planes [plane, ...] that hold it."""
+    held = length = 0
+    for k in np.unique(np.linspace(0, len(planes) - 1, MOST_PLANES).round().astype(int)):
+        same = planes[k] == value
+        if same.any():
+            border = np.concatenate([same[0], same[-1], same[1:-1, 0], same[1:-1, -1]])
+            held, length = held + int(border.sum()), length + border.size
+    return held / max(1, length)
+
+
+def _fill(voxels: np.ndarray, one: _Constant) -> Fill:
+    low, high = one.range
+    slices = (voxels[:, :, k] for k in range(voxels.shape[2]))
+    count = sum(int(np.count_nonzero((plane >= low) & (plane <= high))) for plane in slices)
+    return Fill(one.value, one.range, count / voxels.size)
