@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 
-from saint_cli import devices
+from saint_cli import cores, devices
 from saint_cli.errors import UsageError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -32,7 +32,8 @@ class Compute:
     """A device and the precision of the networks' convolutions on it.
 
     batch_size: slices at once, None for what suits the device; residual_bytes: what of the networks' residuals may be
-    held in memory rather than in temporary files; others: devices like it that share the slices with it.
+    held in memory rather than in temporary files; others: devices like it that share the slices with it;
+    threads: of the CPU, None for torch's own choice; note: why these are fewer than the cores.
     """
 
     device: torch.device
@@ -40,6 +41,8 @@ class Compute:
     batch_size: int | None = None
     residual_bytes: int = RESIDUAL_BYTES
     others: tuple[torch.device, ...] = ()
+    threads: int | None = None
+    note: str | None = None
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
@@ -98,6 +101,24 @@ def choose(device: str = "auto", precision: str = "auto", batch_size: int | None
 def count_gpus(device: str) -> int:
     """How many GPUs there are to share out among workers: none where the user named a device that is one already."""
     return torch.cuda.device_count() if device in ("auto", "cuda") else 0
+
+
+DEFAULT_THREADS = torch.get_num_threads()
+"""Torch's own choice when it was loaded: often one thread for each physical core."""
+
+
+def take_threads(asked: int | None, seen: cores.Observation) -> cores.Threads:
+    """Set the CPU threads of the networks: as asked for, at most one a core; else one for each core that is free.
+
+    seen: since when other programs have been observed.
+
+    Raises:
+        UsageError: fewer than one thread.
+    """
+    devices.check("auto", "auto", threads=asked)
+    threads = seen.threads(asked, most=DEFAULT_THREADS)
+    set_threads(threads.count)
+    return threads
 
 
 def set_threads(threads: int | None) -> None:

@@ -132,8 +132,8 @@ def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]])
 class Bars:
     """Progress bars over the named stages of one job, on stderr; silent without a terminal."""
 
-    def __init__(self, progress: "Progress | None") -> None:
-        self._progress = progress
+    def __init__(self, progress: "Progress | None", *, quiet: bool = False) -> None:
+        self._progress, self._quiet = progress, quiet
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -144,13 +144,24 @@ class Bars:
             self._tasks[stage] = self._progress.add_task(stage, total=total)
         self._progress.update(self._tasks[stage], completed=done)
 
+    def warn(self, message: str) -> None:
+        """Print one ``saint: warning:`` line as ``say`` does."""
+        self.say(f"saint: warning: {message}")
+
+    def say(self, message: str) -> None:
+        """Print one line on stderr, above the bars, unless all is quiet."""
+        if self._progress is not None:
+            self._progress.console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            say(message)
+
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Bars]:
     """Bars with time left while a job runs; nothing where stderr is not a terminal, or when quiet."""
     console = _console(stderr=True)
     if quiet or not console.is_terminal:
-        yield Bars(None)
+        yield Bars(None, quiet=quiet)
         return
     from rich.progress import (
         BarColumn,

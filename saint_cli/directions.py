@@ -41,7 +41,7 @@ def interpolate_directions(
     names = ("sagittal", "coronal", "rising diagonal", "falling diagonal")
     wanted, allowed = (count, *shape), compute.residual_bytes
     results = tuple(residuals.zeros(wanted, compute.device, allowed, y_first=y_first) for y_first in (False, True))
-    tiling = planes.Tiling(lambda rows: compute.batch(rows * depth), compute.most_pixels // depth, ami.reach)
+    cut = tiling(compute, depth, ami.reach)
     places = [(scene.network.to(d), ami if d == compute.device else copy.deepcopy(ami).to(d)) for d in compute.devices]
     for i, (view, name) in enumerate(zip(views, names, strict=False)):
         spacing_mm = view.in_plane_mm, scene.spacing_mm[2]
@@ -51,7 +51,7 @@ def interpolate_directions(
             return seat.interpolate(view, part, count, compute) * (2 / choices.directions)
 
         done = 0
-        for n, (part, residual) in enumerate(spread(seats, planes.parts(view, needed, tiling), work)):
+        for n, (part, residual) in enumerate(spread(seats, planes.parts(view, needed, cut), work)):
             shown = residual.to(compute.device) * part.needed[:, None]  # (planes, S, rows)
             view.add(results[i % 2].values, shown, part.first, part.rows)
             results[i % 2].settle()
@@ -63,6 +63,11 @@ def interpolate_directions(
         if done < view.planes:  # the last planes show air
             report(name, view.planes, view.planes)
     return results[0], results[1]
+
+
+def tiling(compute: Compute, depth: int, reach: int) -> planes.Tiling:
+    """How the planes of ``depth`` acquired slices are cut into parts for a network that looks ``reach`` pixels far."""
+    return planes.Tiling(lambda rows: compute.batch(rows * depth), compute.most_pixels // depth, reach)
 
 
 Filters = list[tuple[Tensor, Tensor, Tensor, bool]]

@@ -24,6 +24,7 @@ from distributed.scheduler import KilledWorker
 
 import saint_cli
 from saint_cli.errors import DeadlyJobError, EngineError
+from saint_cli.native_output import capture_stderr, first_error
 
 SEAT = "saint"
 """The Dask resource of which each worker of this machine has one and each task takes one, so that others queue."""
@@ -65,12 +66,16 @@ class Crew:
 
     gpus: how many GPUs of this machine the workers share, worker i taking GPU i; 0 for none.
     scheduler: an address such as ``tcp://host:8786``, or the path of a scheduler file; the rest is then its own affair.
+    device: the kind on which the workers compute (cpu, cuda, mps);
+    note: why they have fewer threads than there are cores.
     """
 
     workers: int = 1
     threads: int = 1
     gpus: int = 0
     scheduler: str | None = None
+    device: str = "cpu"
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,16 +128,28 @@ def open_fleet(crew: Crew) -> Iterator["Fleet"]:
         yield Fleet(client, crew)
 
 
-def _local(crew: Crew) -> LocalCluster:
-    return LocalCluster(
-        n_workers=crew.workers,
-        threads_per_worker=crew.threads,
-        processes=True,
-        memory_limit=0,
-        resources={SEAT: 1},
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    )
+@contextmanager
+def _local(crew: Crew) -> Iterator[LocalCluster]:
+    with _start(crew) as cluster:
+        yield cluster
+
+
+def _start(crew: Crew) -> LocalCluster:
+    failure: Exception | None = None
+    with capture_stderr() as lines:  # workers that fail at their start write a traceback each
+        try:
+            return LocalCluster(
+                n_workers=crew.workers,
+                threads_per_worker=crew.threads,
+                processes=True,
+                memory_limit=0,
+                resources={SEAT: 1},
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+        except Exception as error:  # of many kinds: that of the system, of Dask, and of what a worker imports
+            failure = error
+    raise EngineError(f"the worker processes do not start: {first_error(lines, failure)}")
 
 
 def _connected(scheduler: str) -> Client:

@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from saint_cli.scores import Judge, Score, Trial, central, number, require_slice
 from saint_cli.uncertainty import Bin, reliability
 from saint_cli.volume import Volume
 from saint_cli.weights import SaintModel, load_model
+
+DENSE_MM, DENSE_PIXELS = 2.5, 5.0
+"""Slices farther apart than this, or than so many pixels, are themselves what saint is asked to interpolate."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Outcome:
     """What came of one volume at one factor.
 
     scores: interpolators first, then each model's stages; reliability: by model, observed against predicted error;
-    trial, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and each model's fused result.
+    trial, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and each model's fused result;
+    warnings: what the figures do not say.
     """
 
     volume: str
@@ -56,12 +61,20 @@ class Outcome:
     reliability: dict[str, list[Bin]]
     trial: Trial | None
     pictures: dict[str, np.ndarray]
+    warnings: tuple[str, ...] = ()
 
 
 def evaluate_all(
-    cases: Cases, models: list[str], criteria: Criteria, compute: Compute, report: Report = silent
+    cases: Cases,
+    models: list[str],
+    criteria: Criteria,
+    compute: Compute,
+    report: Report = silent,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> list[Outcome]:
     """``evaluate`` for every file and factor; only the first outcome keeps its pictures, for they are large.
+
+    warn: called with what makes the figures of a file mean less, before they are computed.
 
     Raises:
         SaintError: a file cannot be read, is not CT, holds NaN, or has too few slices for a factor; with several
@@ -72,11 +85,14 @@ def evaluate_all(
         dense(file, cases)
     for file, name in names(cases.files).items():
         volume, axis = dense(file, cases)
+        warnings = thick_slices(volume, axis, cases.factors, name)
+        for sentence in warnings:
+            warn(sentence)
         volume = central(volume, axis, criteria.protocol.crop)
         for factor in cases.factors:
             trial = Trial.of(volume, axis, factor, criteria.degradation, name)
             named = _named(report, f"{name} x{number(factor):g}")
-            outcome = evaluate(trial, networks, criteria, compute, named)
+            outcome = replace(evaluate(trial, networks, criteria, compute, named), warnings=warnings)
             outcomes.append(replace(outcome, trial=None, pictures={}) if outcomes else outcome)
     return outcomes
 
@@ -158,6 +174,19 @@ def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
     if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):
         raise UsageError(f"{file}: {unknown} voxels are NaN or infinite, and nothing can be compared with them")
     return volume, axis
+
+
+def thick_slices(volume: Volume, axis: int, factors: Sequence[Factor], name: str) -> tuple[str, ...]:
+    """A warning where the slices lie too far apart to stand for the anatomy between thick ones, or nothing."""
+    spacing = volume.spacing_mm
+    between, pixels = spacing[axis], min(s for i, s in enumerate(spacing) if i != axis)
+    if between <= DENSE_MM and between <= DENSE_PIXELS * pixels:
+        return ()
+    sparse = ", ".join(f"{between * Fraction(factor).numerator:.3g}" for factor in factors)
+    return (
+        f"{name}: slices {between:.3g} mm apart (pixels {pixels:.3g} mm) are thick; the figures tell how well they are "
+        f"predicted from slices {sparse} mm apart, not how good new slices between them would be",
+    )
 
 
 def central_slices(volume: Volume, axis: int, count: int | None) -> Volume:

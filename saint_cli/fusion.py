@@ -83,11 +83,11 @@ def _pieces(at: np.ndarray, plan: SlicePlan, needed: Tensor, rfn: RFN, compute: 
     """The slices ``at`` of one window, together for a 3-D RFN, each alone for a 2-D one, in strips."""
     corrected = bool(np.count_nonzero(plan.offset[at]) >= int(rfn.fewest))
     for slices in [at] if rfn.features.size.dims == 3 else np.split(at, len(at)):
-        for inner, outer in _strips(needed, compute.fusion_pixels // len(slices), rfn.reach):
+        for inner, outer in strips(needed, compute.fusion_pixels // len(slices), rfn.reach):
             yield _Piece(slices, inner, outer, corrected)
 
 
-def _strips(needed: Tensor, pixels: int, halo: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+def strips(needed: Tensor, pixels: int, halo: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
     """Rectangles in x and y that cover what of (X, Y) bool is true, and the same with ``halo`` around them."""
     size_x, size_y = needed.shape
     width = planes.span(needed.any(0))

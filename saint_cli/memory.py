@@ -140,6 +140,22 @@ def trim() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+def check_temporary_folder() -> str | None:
+    """A sentence where ``TMPDIR`` names a folder that cannot be written, so that another is used; else None.
+
+    Raises:
+        UsageError: no folder for temporary files can be written.
+    """
+    try:
+        used = tempfile.gettempdir()
+    except OSError:
+        raise UsageError("no folder for temporary files can be written; name one in TMPDIR") from None
+    wanted = os.environ.get("TMPDIR")
+    if not wanted or Path(wanted).absolute() == Path(used).absolute() or os.access(wanted, os.W_OK | os.X_OK):
+        return None
+    return f"TMPDIR {wanted} cannot be written; temporary files go to {used}"
+
+
 def scratch(size: int) -> mmap.mmap:
     """``size`` bytes of zeros in a file without a name in the folder for temporary files, gone with the last user.
 

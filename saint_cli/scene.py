@@ -47,12 +47,20 @@ def prepare(volume: Volume, grid: SliceGrid, *, skip_air: bool = True) -> Scene:
     sparse = finite(np.moveaxis(volume.voxels, grid.axis, 2))
     box, body = (slice(None), slice(None)), None
     if values is intensity.CT and skip_air:
-        brightest = torch.from_numpy(values.to_network(sparse.max(axis=2)))
-        box = planes.body_box(brightest[..., None], BODY_ABOVE, BODY_MARGIN)
-        body = planes.body_mask(brightest[box], BODY_ABOVE, BODY_MARGIN)
+        box, body = outline(values.to_network(sparse.max(axis=2)))
     seen = sparse[box]
     network = torch.empty(seen.shape)
     for x0 in range(0, len(seen), SLAB):  # no second copy of the volume is held
         network[x0 : x0 + SLAB] = torch.from_numpy(values.to_network(seen[x0 : x0 + SLAB]))
     x, y = (s for axis, s in enumerate(volume.spacing_mm) if axis != grid.axis)
     return Scene(network, box, (x, y, volume.spacing_mm[grid.axis]), values, body)
+
+
+def outline(brightest: np.ndarray) -> tuple[tuple[slice, slice], Tensor]:
+    """The box of the body in the plane, and what of it the networks are needed for, (x, y) bool.
+
+    brightest: (X, Y) network range, the highest value of each column.
+    """
+    values = torch.from_numpy(brightest)
+    box = planes.body_box(values[..., None], BODY_ABOVE, BODY_MARGIN)
+    return box, planes.body_mask(values[box], BODY_ABOVE, BODY_MARGIN)

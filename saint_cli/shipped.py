@@ -11,6 +11,12 @@ PACKAGED = Path(__file__).parent / "_weights"
 CHECKOUT = Path(__file__).parent.parent / "weights"
 MANIFEST = "manifest.json"
 
+AUTO = "auto"
+"""The word for the model that suits the device; weights in a file of this name are ``./auto``."""
+
+ON_GPU, ON_CPU = "base", "fast"
+"""What ``auto`` stands for: on a CPU ``base`` takes eleven times as long as ``fast`` (docs/performance.md)."""
+
 
 def shipped_folder() -> Path:
     """Where the shipped weights lie: inside the installed package, or beside it in a source checkout."""
@@ -35,6 +41,23 @@ def manifest(folder: Path | None = None) -> dict[str, Any]:
     raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
 
 
+def resolve(name_or_path: str, device: str) -> str:
+    """The model that a word stands for on a kind of device (``cpu``, ``cuda``, ``mps``): ``auto`` depends on it."""
+    if name_or_path != AUTO:
+        return name_or_path
+    return ON_CPU if device == "cpu" else ON_GPU
+
+
+def check(name_or_path: str) -> None:
+    """Refuse a word that is neither ``auto`` nor a model nor a file.
+
+    Raises:
+        WeightsError: it is none of these, or one of the models that ``auto`` may choose is missing.
+    """
+    for device in ("cpu", "cuda"):
+        find(resolve(name_or_path, device))
+
+
 def find(name_or_path: str) -> Path:
     """The file of a shipped model by name, or of any weights by path.
 
@@ -49,7 +72,7 @@ def find(name_or_path: str) -> Path:
         found = False
     if not found:
         known = ", ".join(sorted(manifest())) or "none"
-        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known}")
+        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known} (or auto)")
     return path
 
 

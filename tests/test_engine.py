@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import standin
 
+import saint_cli.engine
 from saint_cli.engine import AHEAD, Crew, Ended, Fleet, Started, open_fleet
 from saint_cli.errors import EngineError
 
@@ -114,3 +115,34 @@ def test_a_running_cluster_does_the_same_and_its_end_is_told(
 def test_a_scheduler_that_is_not_there_is_told_in_a_line() -> None:
     with pytest.raises(EngineError, match="neither an address"), open_fleet(Crew(scheduler="nowhere.json")):
         pass
+
+
+BROKEN = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "distributed" and any("spawn_main" in word for word in sys.orig_argv):
+            raise ImportError("libfoo.so.1: cannot open shared object file")
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_workers_that_do_not_start_are_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    wanted = "the worker processes do not start: ImportError: libfoo.so.1: cannot open shared object file"
+    with pytest.raises(EngineError) as caught, open_fleet(Crew(workers=2)):
+        pass
+    assert str(caught.value) == wanted
+    assert capfd.readouterr().err == ""
+
+
+def test_a_machine_that_can_start_no_thread_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(saint_cli.engine, "LocalCluster", refuse)
+    with pytest.raises(EngineError, match=r"^the worker processes do not start: can't start new thread$"):
+        open_fleet(Crew()).__enter__()

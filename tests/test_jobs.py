@@ -60,6 +60,7 @@ def test_a_job_goes_from_file_to_file(tmp_path: Path, engine: Engine) -> None:
         seconds=done.seconds,
         peak_memory_mb=done.peak_memory_mb,
         warnings=(),
+        threads=1,
     )
     assert done.peak_memory_mb > 10
 

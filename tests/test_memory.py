@@ -211,3 +211,25 @@ def test_the_amount_that_a_refusal_names_is_accepted(work: int, monkeypatch: pyt
         memory.residual_bytes(0, 0, 0, work, 1)
     number, unit = str(refused.value).split("about ")[1].split()[:2]
     assert memory.residual_bytes(0, 0, 0, work, words.memory(number + unit)) >= 0
+
+
+def test_a_folder_for_temporary_files_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert memory.check_temporary_folder() is None
+    monkeypatch.setenv("TMPDIR", "/no/such/folder")
+    told = f"TMPDIR /no/such/folder cannot be written; temporary files go to {tmp_path}"
+    assert memory.check_temporary_folder() == told
+    monkeypatch.delenv("TMPDIR")
+    assert memory.check_temporary_folder() is None
+
+
+def test_no_folder_for_temporary_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(memory.tempfile, "gettempdir", refuse)
+    with pytest.raises(UsageError, match="name one in TMPDIR"):
+        memory.check_temporary_folder()

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psutil
-from dask.system import CPU_COUNT
 
-from saint_cli import memory
+from saint_cli import memory, shipped
 from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import DONE, Task
+from saint_cli.cores import Observation, Threads
 from saint_cli.engine import Crew
 
-CORE_SECONDS = {"base": 70e-6, "fast": 4.5e-6}
-"""Seconds of one core per output voxel (an AMD EPYC without AVX-512): what is assumed until a job has ended."""
+CORE_SECONDS = {"base": 30e-6, "fast": 2.7e-6}
+"""Seconds of one core per output voxel at x4 (an AMD EPYC without AVX-512): what is assumed until a job has ended."""
 
 JOB_S = 0.1
 """Seconds of a job that do not depend on its size."""
@@ -42,16 +42,18 @@ UNKNOWN_VOXELS = 512 * 512 * 200
 
 @dataclass(frozen=True)
 class Machine:
-    """What this process may use of its machine: cores, and megabytes of memory that are free."""
+    """What this process may use of its machine: cores that no other program uses (``cores``), free megabytes."""
 
-    cores: int
+    cores: Threads
     free_mb: float
 
     @staticmethod
-    def here() -> "Machine":
-        """Cores as Dask counts them, affinity and control groups considered; memory as jobs count it."""
+    def here(seen: Observation) -> "Machine":
+        """Cores that were free while they were observed; memory as jobs count it."""
         free = memory.available_bytes()
-        return Machine(CPU_COUNT, (psutil.virtual_memory().available if free is None else free) / 1e6)
+        return Machine(
+            seen.free(option="--workers"), (psutil.virtual_memory().available if free is None else free) / 1e6
+        )
 
 
 class Clock:
@@ -91,7 +93,8 @@ class Clock:
 
     def _assumed(self, entry: Record, threads: int, *, page: bool) -> float:
         options, voxels = entry["options"], entry.get("voxels_after") or UNKNOWN_VOXELS
-        work = CORE_SECONDS.get(entry["model"], CORE_SECONDS["base"]) * voxels
+        model = shipped.resolve(entry["model"], self._crew.device)
+        work = CORE_SECONDS.get(model, CORE_SECONDS["base"]) * voxels
         work *= (TTA if options.get("tta") else 1.0) * (FOUR if options.get("directions") == 4 else 1.0)
         work *= 1.0 + (PAGE_SHARE if page else 0.0)
         fixed = JOB_S + (PAGE_S if page else 0.0)

@@ -1,5 +1,6 @@
 """What came of a batch: the one place after a run, where everything that is made of the whole manifest belongs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,26 @@ class Summary:
             return SOME_FAILED
         return 0 if self.records else NOTHING
 
+    @property
+    def models(self) -> dict[str, int]:
+        """How many results each model made; weights files by their names."""
+        return dict(Counter(Path(record["model"]).name for record in self.of(DONE)))
+
+    @property
+    def mixture(self) -> str | None:
+        """A sentence where results are of several models, as ``auto`` makes them on different machines, or None."""
+        if len(self.models) < 2:
+            return None
+        counts = ", ".join(f"{count} by {model}" for model, count in sorted(self.models.items()))
+        return f"results of several models: {counts}; -m MODEL makes all others anew with one"
+
     def document(self) -> dict[str, Any]:
         """The summary for scripts."""
         return {
             "output": self.url or str(self.home),
             "report": None if self.index is None else str(self.index),
             "done": len(self.of(DONE)),
+            "models": self.models,
             "failed": [{"name": r["name"], "source": r["source"], **r["error"]} for r in self.of(FAILED)],
             "skipped": [{"name": r["name"], "reason": r["error"]["message"]} for r in self.of(SKIPPED)]
             + [{"name": name, "reason": reason} for name, reason in self.skipped],

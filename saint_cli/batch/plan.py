@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,22 @@ def failure(entry: Record, error: SaintError) -> Record:
     return {**entry, "status": FAILED, "error": told}
 
 
+def key_of(entry: Record, weights: str | None) -> str:
+    """What tells a job from all others: its input, its options, and the sha256 of the weights that it used."""
+    return digest({"input": entry["fingerprint"], "options": entry["options"], "weights": weights})
+
+
+def is_of(record: Record, entry: Record) -> bool:
+    """Whether a record is of the job of an entry; a result is of ``auto`` whichever of its models made it.
+
+    So a tree that was begun on a GPU is not computed again on a CPU, nor the other way round.
+    """
+    keys = {entry["key"]}
+    if entry["model"] == shipped.AUTO and record["status"] == DONE:
+        keys |= {key_of(entry, weights) for weights in _automatic()}
+    return record["key"] in keys
+
+
 def is_same(record: Record | None, other: Record) -> bool:
     """Whether a record says what the last one said, so that it need not be written again."""
     names = ("key", "status", "error")
@@ -126,7 +143,7 @@ def is_same(record: Record | None, other: Record) -> bool:
 
 def _holds(record: Record, entry: Record, shelf: Shelf, wishes: Wishes) -> bool:
     """Whether nothing has changed since a record was written, so that its job need not run again."""
-    if record["key"] != entry["key"]:
+    if not is_of(record, entry):
         return False
     if record["status"] == DONE:
         page = shelf.home / pages.FOLDER / pages.page_of(record["target"])
@@ -149,7 +166,16 @@ def _unwritable(scan: Scan, target: str, shelf: Shelf, *, ours: bool) -> SaintEr
     return None
 
 
+@cache
+def _automatic() -> frozenset[str | None]:
+    """The sha256 of the weights that ``auto`` may stand for."""
+    return frozenset(_hash(shipped.resolve(shipped.AUTO, device)) for device in ("cpu", "cuda"))
+
+
 def _hash(model: str) -> str | None:
+    """The sha256 of a model's weights; of ``auto``, which only the device decides, the word."""
+    if model == shipped.AUTO:
+        return shipped.AUTO
     try:
         return shipped.sha256(model)
     except WeightsError:
@@ -158,20 +184,19 @@ def _hash(model: str) -> str | None:
 
 def _from_anywhere(model: str) -> str:
     """The name of shipped weights, or a path that holds in any working directory."""
-    return model if model in shipped.manifest() else str(Path(model).absolute())
+    return model if model == shipped.AUTO or model in shipped.manifest() else str(Path(model).absolute())
 
 
 def _entry(scan: Scan, target: str, weights: str | None) -> Record:
     """What a record says of a job before it runs."""
     options = _options(scan.job)
     fingerprint = _fingerprint(scan)
-    key = digest({"input": fingerprint, "options": options, "weights": weights})
     voxels = None if scan.shape is None else int(scan.shape[0] * scan.shape[1] * scan.shape[2] * scan.finer)
-    return {
+    entry = {
         "name": name_of(target),
         "target": target,
         "source": scan.source,
-        "key": key,
+        "key": "",
         "fingerprint": fingerprint,
         "options": options,
         "model": scan.job.engine.model,
@@ -181,6 +206,7 @@ def _entry(scan: Scan, target: str, weights: str | None) -> Record:
         "voxels_after": voxels,
         "versions": {"saint": saint_cli.__version__},
     }
+    return entry | {"key": key_of(entry, weights)}
 
 
 def _options(job: Job) -> dict[str, Any]:

@@ -1,22 +1,23 @@
 """A batch from the user's order to what came of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saint_cli import shipped
+from saint_cli import memory, shipped
 from saint_cli.batch import finish, ledger, names
 from saint_cli.batch.find import Findings, Rules, find
 from saint_cli.batch.find_remote import find_remote
 from saint_cli.batch.inputs import roots
 from saint_cli.batch.ledger import Record
-from saint_cli.batch.plan import Plan, Shelf, Wishes, is_same, make_plan
+from saint_cli.batch.plan import Plan, Shelf, Task, Wishes, is_same, make_plan
 from saint_cli.errors import UsageError
 from saint_cli.io import partial, remote
 from saint_cli.jobs import Engine
+from saint_cli.report.plotting import prepare_matplotlib
 
 if TYPE_CHECKING:
     from saint_cli.batch.estimate import Clock
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from saint_cli.engine import Crew
 
 # The engine, and what needs it, is imported once there is a job to run: Dask and torch take seconds.
+
+
+LONG_S = 60.0
+"""From so many seconds on, the time that another model would take is told too."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def draft(order: Order, found: Findings, books: ledger.Books) -> Plan:
     Raises:
         WeightsError: the command line names no model or weights file.
     """
-    shipped.find(order.engine.model)
+    shipped.check(order.engine.model)
     targets = names.targets(found.scans, order.name_template, order.form)
     url = order.rules.results
     shelf = Shelf(order.home) if url is None else Shelf(order.home, url, remote.names_below(url))
@@ -86,20 +91,26 @@ def hire(order: Order, plan: Plan, books: ledger.Books) -> "tuple[Crew, Clock]":
     Raises:
         UsageError: a device or precision that this machine does not have.
     """
+    from saint_cli import cores
+
+    seen = cores.Observation()  # while torch and Dask are loaded
     from saint_cli import compute
     from saint_cli.batch.estimate import Clock, Machine, crew_for
     from saint_cli.engine import Crew
 
     if order.scheduler is not None:
-        crew = Crew(scheduler=order.scheduler)
-    else:
-        chosen = compute.choose(order.engine.device, order.engine.precision, order.engine.batch_size)
-        machine, gpus = Machine.here(), compute.count_gpus(order.engine.device)
-        crew = crew_for(plan.tasks, max(1, machine.cores // (order.engine.threads or 1)), machine.free_mb, gpus)
-        if chosen.device.type != "cpu" and not gpus:
-            crew = replace(crew, workers=1)
-        workers = order.workers or crew.workers
-        crew = replace(crew, workers=workers, threads=order.engine.threads or max(1, machine.cores // workers))
+        return Crew(scheduler=order.scheduler), Clock(Crew(scheduler=order.scheduler), books.latest.values())
+    chosen = compute.choose(order.engine.device, order.engine.precision, order.engine.batch_size)
+    machine, gpus = Machine.here(seen), compute.count_gpus(order.engine.device)
+    free, asked = machine.cores, order.engine.threads or cores.openmp_threads()
+    each = None if asked is None else cores.asked_threads(asked, free.cores)
+    crew = crew_for(plan.tasks, max(1, free.count // (each.count if each else 1)), machine.free_mb, gpus)
+    if chosen.device.type != "cpu" and not gpus:
+        crew = replace(crew, workers=1)
+    workers = min(order.workers or crew.workers, max(1, len(plan.tasks)))
+    threads = each.count if each else max(1, free.count // workers)
+    note = (each and each.note) or (free.note if order.workers is None else None)
+    crew = replace(crew, workers=workers, threads=threads, device=chosen.device.type, note=note)
     return crew, Clock(crew, books.latest.values())
 
 
@@ -132,7 +143,10 @@ def carry_out(
             from saint_cli.engine import open_fleet
 
             crew, clock = hire(order, plan, books)
-            told(_announced(crew, len(plan.tasks), clock.left(plan.tasks)))
+            if (elsewhere := memory.check_temporary_folder()) is not None:
+                told(elsewhere)
+            prepare_matplotlib()  # here, so that all workers share what it makes
+            told(_announced(crew, plan.tasks, clock))
             progress = None
             try:
                 with open_fleet(crew) as fleet:
@@ -162,9 +176,25 @@ def _tidy(progress: "Progress") -> None:
     remote.sweep()
 
 
-def _announced(crew: "Crew", jobs: int, seconds: float) -> str:
+def _announced(crew: "Crew", tasks: Sequence[Task], clock: "Clock") -> str:
+    """How many jobs with which model, by whom, how long with it and with another, and what is not used."""
+    jobs = finish.counted(len(tasks), "job")
+    models = {task.entry["model"] for task in tasks}
     if crew.scheduler is not None:
-        return f"{finish.counted(jobs, 'job')} for the cluster at {crew.scheduler}"
+        return f"{jobs} with {_models(models)} for the cluster at {crew.scheduler}"
+    models = {shipped.resolve(model, crew.device) for model in models}
     each = "a GPU each" if crew.gpus else f"{finish.counted(crew.threads, 'thread')} each"
-    workers = finish.counted(crew.workers, "worker")
-    return f"{finish.counted(jobs, 'job')}, {workers} with {each}, about {finish.duration(seconds)}"
+    seconds = clock.left(tasks)
+    text = f"{jobs} with {_models(models)}, {finish.counted(crew.workers, 'worker')} with {each}"
+    text += f", about {finish.duration(seconds)}"
+    others = {shipped.ON_CPU: shipped.ON_GPU, shipped.ON_GPU: shipped.ON_CPU}
+    if seconds > LONG_S and len(models) == 1 and (other := others.get(*models)) is not None:
+        would = clock.left([replace(task, entry=task.entry | {"model": other}) for task in tasks])
+        text += f"; {other} would take about {finish.duration(would)} (--model {other})"
+    return text if crew.note is None else f"{text}; {crew.note}"
+
+
+def _models(models: Collection[str]) -> str:
+    """As in ``model fast``; weights files by their names."""
+    names = sorted(Path(model).name for model in models)
+    return f"model {names[0]}" if len(names) == 1 else f"models {', '.join(names)}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import saint_cli
 from saint_cli.batch import ledger
 from saint_cli.batch.ledger import Record
-from saint_cli.batch.plan import DONE, SKIPPED, Task, failure
+from saint_cli.batch.plan import DONE, SKIPPED, Task, failure, is_of, key_of
 from saint_cli.choices import silent
 from saint_cli.engine import Seat
 from saint_cli.errors import LabelMapError, OutputError, SaintError
@@ -31,7 +31,7 @@ def work(task: Task, seat: Seat) -> Record:
     if not ledger.is_home(task.home):
         return failure(task.entry, OutputError(f"{task.home}: this worker does not see it; use a shared file system"))
     earlier = ledger.receipt(task.home, task.target)
-    if earlier is not None and earlier["key"] == task.entry["key"] and earlier["status"] != "begun":
+    if earlier is not None and is_of(earlier, task.entry) and earlier["status"] != "begun":
         return earlier
     try:
         ledger.write_receipt(task.home, {**task.entry, "status": "begun"})
@@ -42,7 +42,7 @@ def work(task: Task, seat: Seat) -> Record:
     began = time.perf_counter()
     record = _outcome(task, seat)
     record |= {"versions": VERSIONS, "ended": datetime.now(UTC).isoformat(timespec="seconds")}
-    record["threads"] = task.job.engine.threads or seat.threads
+    record.setdefault("threads", task.job.engine.threads or seat.threads)
     record.setdefault("seconds", round(time.perf_counter() - began, 2))
     with suppress(OSError):  # the record itself still reaches the manifest
         ledger.write_receipt(task.home, record)
@@ -64,7 +64,8 @@ def _outcome(task: Task, seat: Seat) -> Record:
         return failure(task.entry, SaintError(f"{type(error).__name__} in {_place(error)}; please report this"))
     told = asdict(done)
     del told["source"], told["target"]
-    return {**task.entry, **told, "status": DONE, "error": None}
+    key = key_of(task.entry, done.weights_sha256)  # those that auto chose on this machine
+    return {**task.entry, **told, "key": key, "status": DONE, "error": None}
 
 
 def _seated(job: Job, seat: Seat) -> Job:

@@ -16,6 +16,7 @@ from saint_cli.cli.batch import batch
 from saint_cli.cli.evaluate import evaluate
 from saint_cli.cli.info import info
 from saint_cli.cli.models import models
+from saint_cli.cli.panels import SaintCommand, without_types
 from saint_cli.cli.train import train
 from saint_cli.cli.upsample import upsample
 
@@ -34,6 +35,10 @@ class SaintGroup(TyperGroup):
             context = super().make_context(info_name, args, *rest, **extra)
             context.meta[WORDS] = words
             return context
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options before the subcommand."""
+        return without_types(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command line; ``typer.Exit`` carries the code out."""
@@ -77,4 +82,4 @@ def _saint(
 
 
 for _command in (upsample, batch, info, evaluate, models, train):
-    app.command()(_command)
+    app.command(cls=SaintCommand)(_command)

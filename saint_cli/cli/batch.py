@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from saint_cli.cli import examples, options
+from saint_cli.cli import complete, examples, options
 
 
 def batch(
@@ -16,9 +16,17 @@ def batch(
     books: Annotated[
         Path | None, Option("--books", **options.LOCAL, help="Where OUT_DIR is a URL: folder of manifest and pages.")
     ] = None,
-    to: Annotated[str, Option("--to", help="Format: nii.gz, nrrd, mha or dicom.")] = "nii.gz",
+    to: Annotated[
+        str,
+        Option(
+            "--to",
+            metavar="FORMAT",
+            autocompletion=complete.words("nii.gz", "nrrd", "mha", "dicom"),
+            help="Format: nii.gz, nrrd, mha or dicom.",
+        ),
+    ] = "nii.gz",
     name_template: Annotated[
-        str, Option("--name-template", help="Names of results, of {path}, {folder}, {name}, {series}.")
+        str, Option("--name-template", metavar="TEXT", help="Names of results, of {path}, {folder}, {name}, {series}.")
     ] = "{path}",
     factor: options.Factor = None,
     spacing: options.Spacing = None,
@@ -27,7 +35,7 @@ def batch(
     split_runs: options.SplitRuns = False,
     merge: options.Merge = False,
     modality: options.Modality = "auto",
-    model: options.Model = "base",
+    model: options.Model = "auto",
     directions: options.Directions = 2,
     tta: options.Tta = False,
     match_noise: options.MatchNoise = False,
@@ -40,13 +48,24 @@ def batch(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = "auto",
-    threads: Annotated[int | None, Option("--threads", help="CPU threads of a job; default its share.")] = None,
-    workers: Annotated[int | None, Option("--workers", help="Jobs at once; default what fits here.")] = None,
+    threads: Annotated[
+        int | None, Option("--threads", metavar="N", help="CPU threads of a job; default: its share.")
+    ] = None,
+    workers: Annotated[
+        int | None, Option("--workers", metavar="N", help="Jobs at once; default: what fits here.")
+    ] = None,
     scheduler: Annotated[
-        str | None, Option("--scheduler", help="A Dask cluster: tcp://HOST:PORT or its scheduler file.")
+        str | None,
+        Option("--scheduler", metavar="ADDRESS", help="A Dask cluster: tcp://HOST:PORT or its scheduler file."),
     ] = None,
     include: Annotated[
-        str | None, Option("--include", help="Also take stacks left out otherwise: derived, label.")
+        str | None,
+        Option(
+            "--include",
+            metavar="LIST",
+            autocompletion=complete.several(lambda: ("derived", "label")),
+            help="Also take stacks left out otherwise: derived, label.",
+        ),
     ] = None,
     pages: Annotated[
         bool, Option(help="A page of pictures per scan; takes an eighth of the time, more if small.")

@@ -119,6 +119,8 @@ def show_summary(summary: Summary) -> None:
     for record in done if summary.ran else ():
         for sentence in record.get("warnings") or ():
             console.warn(f"{record['name']}: {sentence}")
+    if summary.mixture is not None:
+        console.warn(summary.mixture)
     tell_failed(failed)
     if not summary.records:
         console.fail("no stack that could be upsampled was found")

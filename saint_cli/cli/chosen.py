@@ -43,7 +43,7 @@ def job_of(chosen: Mapping[str, Any]) -> "Job":
         target=Path(),
         grid=Grid(said("factor"), spacing, words.axis(said("axis")), said("extrapolate", False)),
         engine=Engine(
-            model=said("model", "base"),
+            model=said("model", "auto"),
             device=said("device", "auto"),
             precision=said("precision", "auto"),
             batch_size=words.batch_size(said("batch_size", "auto")),

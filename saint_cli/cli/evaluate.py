@@ -5,7 +5,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from saint_cli.cli import examples, options
+from saint_cli.cli import complete, examples, options
+
+INTERPOLATORS = "linear cubic bspline lanczos bicubic-misaligned"
 
 
 def evaluate(
@@ -13,16 +15,46 @@ def evaluate(
     volumes: Annotated[
         list[Path], Argument(metavar="VOLUME…", help="Dense volumes: NIfTI, NRRD or MHA files, DICOM folders or zips.")
     ],
-    factor: Annotated[str, Option("-f", "--factor", help="Factors from 2 to 16, such as 2,2.5,4.")] = "4",
-    model: Annotated[str, Option("-m", "--model", help="base, fast, weights files: one or several.")] = "base",
+    factor: Annotated[
+        str, Option("-f", "--factor", metavar="LIST", help="Factors from 2 to 16, such as 2,2.5,4.")
+    ] = "4",
+    model: Annotated[
+        str,
+        Option(
+            "-m",
+            "--model",
+            metavar="LIST",
+            autocompletion=complete.several(complete.model_names),
+            help="auto (base on a GPU, fast on a CPU), base, fast, weights files: one or several.",
+        ),
+    ] = "auto",
     against: Annotated[
-        str, Option("--against", help="Interpolators: linear,cubic,bspline,lanczos,bicubic-misaligned.")
-    ] = "linear,cubic,bspline,lanczos,bicubic-misaligned",
-    protocol: Annotated[str, Option("--protocol", help="paper or all: what is compared, see above.")] = "paper",
+        str,
+        Option(
+            "--against", metavar="LIST", autocompletion=complete.several(INTERPOLATORS.split), help="Interpolators."
+        ),
+    ] = ",".join(INTERPOLATORS.split()),
+    protocol: Annotated[
+        str,
+        Option(
+            "--protocol",
+            metavar="NAME",
+            autocompletion=complete.words("paper", "all"),
+            help="paper or all: what is compared, see above.",
+        ),
+    ] = "paper",
     degrade: Annotated[
-        str, Option("--degrade", help="decimate: keep single slices; average: slabs, as scanners do.")
+        str,
+        Option(
+            "--degrade",
+            metavar="NAME",
+            autocompletion=complete.words("decimate", "average"),
+            help="decimate: keep single slices; average: slabs, as scanners do.",
+        ),
     ] = "decimate",
-    slices: Annotated[int | None, Option("--slices", help="Score only this many central slices, 3 or more.")] = None,
+    slices: Annotated[
+        int | None, Option("--slices", metavar="N", help="Score only this many central slices, 3 or more.")
+    ] = None,
     axis: options.Axis = None,
     tta: options.Tta = False,
     match_noise: options.MatchNoise = False,
@@ -31,19 +63,20 @@ def evaluate(
     precision: options.Precision = "auto",
     threads: options.Threads = None,
     figure: Annotated[
-        Path | None, Option("--figure", help="Draw difference maps of the first volume and factor: a .png.")
+        Path | None,
+        Option("--figure", metavar="PATH", help="Draw difference maps of the first volume and factor: a .png."),
     ] = None,
     calibration: Annotated[
         bool, Option("--calibration", help="Show observed against predicted errors; JSON always has them.")
     ] = False,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON instead of tables.")] = False,
     json_file: Annotated[
-        Path | None, Option("--json-file", help="Write the JSON here and still print the tables.")
+        Path | None, Option("--json-file", metavar="PATH", help="Write the JSON here and still print the tables.")
     ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Drop slices of dense volumes, restore them, and score every stage against interpolation."""
-    from saint_cli import console, devices, shipped
+    from saint_cli import console, cores, devices, shipped
     from saint_cli.choices import Choices
     from saint_cli.cli import evaluate_view, words
     from saint_cli.interpolate import METHODS
@@ -58,7 +91,8 @@ def evaluate(
     words.new_file("--json-file", json_file, ".json", overwrite=overwrite)
     devices.check(device, precision, threads=threads)
     for name in models:
-        shipped.find(name)
+        shipped.check(name)
+    seen = cores.Observation()
     from saint_cli import compute, memory  # torch takes seconds, and so comes only now
     from saint_cli.evaluate import Cases, Criteria, evaluate_all
 
@@ -67,10 +101,12 @@ def evaluate(
         methods, PROTOCOLS[protocol], degrade, Choices(tta=tta, match_noise=match_noise, skip_air=not no_skip_air)
     )
     memory.keep_freed()
-    compute.set_threads(threads)
     machine = compute.choose(device, precision)
+    models = list(dict.fromkeys(shipped.resolve(name, machine.device.type) for name in models))
     with console.progress(quiet=as_json) as report:
-        outcomes = evaluate_all(cases, models, criteria, machine, report)
+        line = evaluate_view.announced(models, machine.devices, compute.take_threads(threads, seen))
+        opened = evaluate_view.opened(report, lambda: report.say(line))
+        outcomes = evaluate_all(cases, models, criteria, machine, opened, report.warn)
     found = evaluate_view.document(outcomes, criteria)
     if json_file is not None:
         evaluate_view.write(found, json_file)

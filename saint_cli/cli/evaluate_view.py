@@ -1,15 +1,18 @@
 """Scores as tables for people and as one document for scripts."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saint_cli import console
+from saint_cli.choices import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from saint_cli.cores import Threads
     from saint_cli.evaluate import Criteria, Outcome
     from saint_cli.report.difference_maps import Comparison
     from saint_cli.scores import Score
@@ -36,6 +39,27 @@ def show(outcomes: "Sequence[Outcome]", criteria: "Criteria", *, calibration: bo
             _show_reliability(label, bins)
 
 
+def announced(models: "Sequence[str]", devices: "Sequence[object]", threads: "Threads") -> str:
+    """Which models run where; the same words as ``saint upsample`` has for them."""
+    names = ", ".join(Path(model).name for model in models)
+    place = ",".join(map(str, devices))
+    place += f" with {threads.count} {'thread' if threads.count == 1 else 'threads'}" if place == "cpu" else ""
+    note = "" if threads.note is None else f"; {threads.note}"
+    return f"{'model' if len(models) == 1 else 'models'} {names} on {place}{note}"
+
+
+def opened(report: Report, say: Callable[[], None]) -> Report:
+    """The same report, which first says something at the first step: no sooner, for volumes may still be refused."""
+    left = [say]
+
+    def step(stage: str, done: int, total: int) -> None:
+        while left:
+            left.pop()()
+        report(stage, done, total)
+
+    return step
+
+
 def document(outcomes: "Sequence[Outcome]", criteria: "Criteria") -> dict[str, Any]:
     """Everything that was measured, without infinity or NaN, which are not JSON."""
     scores = [asdict(score) for outcome in outcomes for score in outcome.scores]
@@ -50,6 +74,7 @@ def document(outcomes: "Sequence[Outcome]", criteria: "Criteria") -> dict[str, A
         "degradation": criteria.degradation,
         "scores": [_finite(score) for score in scores],
         "calibration": [_finite(one) for one in reliability],
+        "warnings": list(dict.fromkeys(sentence for outcome in outcomes for sentence in outcome.warnings)),
     }
 
 

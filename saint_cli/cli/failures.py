@@ -36,6 +36,8 @@ def told(arguments: Sequence[str]) -> Iterator[None]:
     except BrokenPipeError:
         console.silence_stdout()
         raise typer.Exit(1) from None
+    except ImportError as error:  # a library that is missing, or one of those that it needs itself
+        _fail(SaintError(f"{error}; saint is not installed as it should be"), SaintError.exit_code, as_json=as_json)
     except OSError as error:
         _fail(OutputError.of_system(error), OutputError.exit_code, as_json=as_json)
     except MemoryError:

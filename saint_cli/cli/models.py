@@ -21,3 +21,4 @@ def models(*, as_json: Annotated[bool, typer.Option("--json", help="Print the ma
         counts = (f"{entry['parameters'][net]:,}" for net in ("ami", "rfn"))
         rows.append((name, *counts, f"{size:.1f}", gain, entry["trained_on"]))
     console.show_table("Shipped models", header, rows)
+    console.say(f"--model auto, the default, is {shipped.ON_GPU} on a GPU and {shipped.ON_CPU} on a CPU")

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from saint_cli.cli import complete
+
 
 def local(text: str) -> Path:
     """A path on this machine, where nothing can be put at a URL."""
@@ -29,36 +31,71 @@ Target = Annotated[
 ]
 
 # which slices to make
-Factor = Annotated[
-    int | None, Option("-f", "--factor", help="How many times as many slices, 2…16, whole; else give --spacing.")
+Factor = Annotated[int | None, Option("-f", "--factor", metavar="N", help="How many times as many slices: 2 to 16.")]
+Spacing = Annotated[float | None, Option("--spacing", metavar="MM", help="Distance between slices to produce, in mm.")]
+Isotropic = Annotated[bool, Option("--isotropic", help="Slice spacing = pixel spacing (default).")]
+Axis = Annotated[
+    str | None,
+    Option("--axis", metavar="AXIS", autocompletion=complete.words("x", "y", "z"), help="Through-plane axis: x, y, z."),
 ]
-Spacing = Annotated[float | None, Option("--spacing", help="Wanted distance between slices, mm.")]
-Isotropic = Annotated[bool, Option("--isotropic", help="As fine as in-plane; the default.")]
-Axis = Annotated[str | None, Option("--axis", help="Through-plane voxel axis: x, y or z.")]
-Extrapolate = Annotated[bool, Option("--extrapolate", help="Go on past the last slice (N·r).")]
+Extrapolate = Annotated[bool, Option("--extrapolate", help="Repeat the last slice to get exactly N * factor slices.")]
 
 # what to read
-Series = Annotated[str | None, Option("--series", help="Which DICOM series: number or UID.")]
-ChosenVolume = Annotated[int | None, Option("--volume", help="Which volume of a 4-D scan, from 1.")]
+Series = Annotated[str | None, Option("--series", metavar="SERIES", help="Which DICOM series: number or UID.")]
+ChosenVolume = Annotated[int | None, Option("--volume", metavar="N", help="Which volume of a 4-D scan, from 1.")]
 SplitRuns = Annotated[bool, Option("--split-runs", help="Of unevenly spaced DICOM slices: the longest even run.")]
 Merge = Annotated[bool, Option("--merge", help="One scan of even DICOM slices whose UIDs or headers differ.")]
 AllowLabels = Annotated[bool, Option("--allow-labels", help="Interpolate a label map as if it were an image.")]
-Modality = Annotated[str, Option("--modality", help="auto, ct or mr: how to read intensities.")]
+Modality = Annotated[
+    str,
+    Option(
+        "--modality",
+        metavar="NAME",
+        autocompletion=complete.words("auto", "ct", "mr"),
+        help="How to read intensities: auto, ct, mr.",
+    ),
+]
 
 # how to compute
-Model = Annotated[str, Option("-m", "--model", help="base, fast, or a weights file.")]
-Directions = Annotated[int, Option("--directions", help="2, or 4 with both diagonals.")]
+Model = Annotated[
+    str,
+    Option(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        autocompletion=complete.model,
+        help="auto (base on a GPU, fast on a CPU), base, fast, or a weights file.",
+    ),
+]
+Directions = Annotated[int, Option("--directions", metavar="2|4", help="2, or 4 with both diagonals.")]
 Tta = Annotated[bool, Option("--tta", help="Average over flips: a little better, 4 times the time.")]
 MatchNoise = Annotated[bool, Option("--match-noise", help="Make synthesised CT slices as noisy as acquired ones.")]
 Regenerate = Annotated[bool, Option("--regenerate", help="Run acquired slices through the networks too.")]
-Device = Annotated[str, Option("--device", help="auto, cpu, cuda (all GPUs), cuda:0,cuda:1 or mps.")]
-Precision = Annotated[str, Option("--precision", help="auto (half where the hardware has it), fp32, bf16 or fp16.")]
-BatchSize = Annotated[str, Option("--batch-size", help="Slices at once; auto fits the device.")]
+Device = Annotated[
+    str,
+    Option(
+        "--device",
+        metavar="NAME",
+        autocompletion=complete.words("auto", "cpu", "cuda", "cuda:0", "mps"),
+        help="auto, cpu, cuda (all GPUs), cuda:0,cuda:1 or mps.",
+    ),
+]
+Precision = Annotated[
+    str,
+    Option(
+        "--precision",
+        metavar="NAME",
+        autocompletion=complete.words("auto", "fp32", "bf16", "fp16"),
+        help="auto (half where the hardware has it), fp32, bf16 or fp16.",
+    ),
+]
+BatchSize = Annotated[str, Option("--batch-size", metavar="N", help="Slices at once; auto fits the device.")]
 MaxMemory = Annotated[
-    str | None, Option("--max-memory", help="Most memory to use, e.g. 4GB; volumes may lie in TMPDIR.")
+    str | None,
+    Option("--max-memory", metavar="SIZE", help="Memory limit, e.g. 4GB; larger volumes go to disk in TMPDIR."),
 ]
 NoSkipAir = Annotated[bool, Option("--no-skip-air", help="Run the networks on the air around the patient too.")]
-Threads = Annotated[int | None, Option("--threads", help="CPU threads; default all cores.")]
+Threads = Annotated[int | None, Option("--threads", metavar="N", help="CPU threads; default: cores that are free.")]
 
 # what to write and print
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]

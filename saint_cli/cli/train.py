@@ -44,7 +44,7 @@ def train(
     ] = False,
 ) -> None:
     """Train AMI or RFN on dense volumes, made sparse by decimation (Eq. 1 of SAINT, CVPR 2020)."""
-    from saint_cli import compute, console, memory
+    from saint_cli import compute, console, cores, memory
     from saint_cli.cli import words
     from saint_cli.training.run import MODEL, Places, Settings, fewest_of, train
 
@@ -60,7 +60,7 @@ def train(
     if learning_rate is not None:
         words.positive("--lr", learning_rate)
     memory.keep_freed()
-    compute.set_threads(threads)
+    machine = compute.take_threads(threads, cores.Observation())
     told = {"steps": steps, "learning_rate": learning_rate, "validate_every": validate_every, "bf16": bf16}
     schedule = _schedule(out, stage, {name: value for name, value in told.items() if value is not None}, resume=resume)
     settings = Settings(
@@ -69,6 +69,8 @@ def train(
         init=init, teacher=teacher, device=device,
     )  # fmt: skip
     leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
+    if leads and machine.note is not None:
+        console.say(machine.note)
     with console.progress(quiet=not leads) as report:
         for progress in train(settings, Places.of(data, val, out, cache), resume=resume, say=report):
             report(f"{stage} steps", progress.step, schedule.steps)

@@ -17,7 +17,7 @@ def upsample(
     merge: options.Merge = False,
     modality: options.Modality = "auto",
     allow_labels: options.AllowLabels = False,
-    model: options.Model = "base",
+    model: options.Model = "auto",
     directions: options.Directions = 2,
     tta: options.Tta = False,
     match_noise: options.MatchNoise = False,
@@ -49,7 +49,7 @@ def upsample(
     job = chosen.between(chosen.job_of(given), words.place(source), words.place(target))
     job = replace(job, uncertainty=uncertainty, page=page, preview=preview)
     with console.progress(quiet=quiet or as_json) as report:
-        done = run_job(job, report)
+        done = run_job(job, report, report.say)
     if as_json:
         console.show_json(asdict(done))
     elif not quiet:

@@ -19,7 +19,7 @@ from saint_cli.io.dicom_headers import read_dataset
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
 from saint_cli.io.dicom_values import PixelFormat, Skipped
-from saint_cli.io.native_output import capture_stderr
+from saint_cli.native_output import capture_stderr
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 

@@ -23,6 +23,9 @@ LONGEST_NIFTI1_AXIS = 32767
 NIFTI_DESCRIPTION = 80
 """Bytes of ``descrip``."""
 
+LONGEST_MODEL = 16
+"""Characters of a model's name that ``descrip`` holds beside its hash."""
+
 NRRD_TYPES = {"i1": "signed char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"} | {
     "i8": "longlong",
     "u8": "ulonglong",
@@ -119,7 +122,8 @@ def _described(volume: Volume) -> str:
     made = volume.header.derivation
     if made is None:
         return f"saint {saint_cli.__version__}"
-    told = [f"saint {saint_cli.__version__} x{1 / made.grid.step:.4g} model={made.weights_sha256[:8]}"]
+    name = "".join(c if c.isascii() and c.isprintable() else "?" for c in made.model[:LONGEST_MODEL])
+    told = [f"saint {saint_cli.__version__} x{1 / made.grid.step:.4g} model={name}:{made.weights_sha256[:8]}"]
     for word in made.method:
         if len(" ".join((*told, word))) <= NIFTI_DESCRIPTION:
             told.append(word)

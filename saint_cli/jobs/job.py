@@ -4,7 +4,7 @@ Rooms that need torch are imported where they are used: jobs can be planned, and
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +77,13 @@ def _already_fine(spacing: float, in_plane: float) -> str:
 
 @dataclass(frozen=True)
 class Engine:
-    """Which networks to run and on what, in the words of the command line; ``max_memory`` in bytes."""
+    """Which networks to run and on what, in the words of the command line; ``max_memory`` in bytes.
 
-    model: str = "base"
+    model: ``auto`` (``base`` on a GPU, ``fast`` on a CPU), the name of a shipped model, or a weights file.
+    threads: of the CPU; None for one on each core that no other program uses.
+    """
+
+    model: str = shipped.AUTO
     device: str = "auto"
     precision: str = "auto"
     batch_size: int | None = None
@@ -94,7 +98,7 @@ class Engine:
             WeightsError: no such model or file.
         """
         devices.check(self.device, self.precision, self.batch_size, self.threads)
-        shipped.find(self.model)
+        shipped.check(self.model)
 
     def start(self) -> "tuple[weights.SaintModel, compute.Compute]":
         """The loaded networks and the chosen device.
@@ -103,12 +107,16 @@ class Engine:
             UsageError: a device, precision or number of threads that cannot be had.
             WeightsError: no such model, or a damaged one.
         """
+        from saint_cli import cores
+
+        seen = cores.Observation()  # while torch is loaded
         from saint_cli import compute, memory, weights
 
         memory.keep_freed()
         machine = compute.choose(self.device, self.precision, self.batch_size)
-        compute.set_threads(self.threads)
-        return weights.load_model(self.model), machine
+        model = weights.load_model(shipped.resolve(self.model, machine.device.type))
+        threads = compute.take_threads(self.threads, seen)
+        return model, replace(machine, threads=threads.count, note=threads.note)
 
 
 @dataclass(frozen=True)
@@ -167,10 +175,11 @@ class Done:
     uncertainty: str | None = None
     page: str | None = None
     preview: str | None = None
+    threads: int | None = None
 
     @property
     def summary(self) -> str:
-        """One line: shape and spacing before and after, axis, acquired slices kept, time, memory, path."""
+        """One line: shape and spacing before and after, axis, acquired slices kept, model, time, memory, all files."""
         sides = [
             f"{'x'.join(map(str, shape))} at {' x '.join(f'{s:.4g}' for s in spacing)} mm"
             for shape, spacing in (
@@ -181,7 +190,7 @@ class Done:
         memory = "" if self.peak_memory_mb is None else f", {self.peak_memory_mb / 1000:.1f} GB"
         acquired = self.shape_before["xyz".index(self.axis)]
         kept = f"{self.acquired_kept} of {acquired} acquired slices kept as they are"
-        error = "" if self.uncertainty is None else f", expected error in HU: {self.uncertainty}"
-        page = "" if self.page is None else f", page: {self.page}"
-        how = f"along {self.axis}, {kept}, {self.seconds:.1f} s{memory}"
-        return f"{sides[0]} -> {sides[1]} {how}: {self.target}{error}{page}"
+        beside = {"expected error in HU": self.uncertainty, "page": self.page, "preview": self.preview}
+        files = "".join(f", {what}: {file}" for what, file in beside.items() if file is not None)
+        how = f"along {self.axis}, {kept}, model {self.model} on {self.device}, {self.seconds:.1f} s{memory}"
+        return f"{sides[0]} -> {sides[1]} {how}: {self.target}{files}"

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saint_cli import io
+from saint_cli import io, shipped
 from saint_cli.choices import Choices, Report
 from saint_cli.geometry import SliceGrid
 from saint_cli.io import urls
-from saint_cli.jobs import checks
+from saint_cli.jobs import announcements, checks
+from saint_cli.jobs.announcements import Say
 from saint_cli.jobs.job import Done, Engine, Job
 from saint_cli.jobs.staged import staged
 from saint_cli.volume import Volume
@@ -27,23 +28,25 @@ ERROR_BYTES = 4
 """Of each voxel of the expected error, float32."""
 
 
-def run_job(job: Job, report: Report) -> Done:
+def run_job(job: Job, report: Report, say: Say = announcements.nothing) -> Done:
     """Read, upsample, write; everything that can be refused is refused before any voxel is computed.
+
+    say: called with a sentence about model and machine, and one about the time of a job of more than a minute.
 
     Raises:
         SaintError: of the kind that fits; the target is then as it was before.
     """
     if job.origin is None and job.destination is None:
-        return _run_here(job, report)
+        return _run_here(job, report, say)
     began = time.perf_counter()
     with staged(job) as here:
-        done = _run_here(here, report)
+        done = _run_here(here, report, say)
     source = done.source if job.origin is None else job.origin.shown
     target = done.target if job.destination is None else urls.shown(job.destination)
     return replace(done, source=source, target=target, seconds=round(time.perf_counter() - began, 2))
 
 
-def _run_here(job: Job, report: Report) -> Done:
+def _run_here(job: Job, report: Report, say: Say) -> Done:
     """The same of files that lie on this machine."""
     began = time.perf_counter()
     checks.refuse_words(job)
@@ -64,11 +67,15 @@ def _run_here(job: Job, report: Report) -> Done:
     model, engine = started()
     from saint_cli import compute, footprint, pipeline
 
+    asked = job.engine
+    job = replace(job, engine=replace(job.engine, model=shipped.resolve(job.engine.model, engine.device.type)))
     error = 0 if job.uncertainty is None else ERROR_BYTES
     engine = footprint.fitted(engine, model, volume, grid, job.engine.max_memory, error)
     checks.refuse_uncalibrated(job, volume, model)
     noted = checks.with_notes(volume, grid, job.engine.model)
-    compute.set_threads(job.engine.threads)  # once more, for OpenMP counts them per thread
+    compute.set_threads(engine.threads)  # once more, for OpenMP counts them per thread
+    for sentence in announcements.before(asked, job, (volume, grid), model, engine):
+        say(sentence)
     restoration = pipeline.restore(noted, model, grid, engine, job.choices, report)
     result = restoration.result()
     done = _done(job, (volume, result), grid, model, engine)
@@ -131,6 +138,7 @@ def _done(
         uncertainty=None if job.uncertainty is None else str(job.uncertainty),
         page=None if job.page is None else str(job.page),
         preview=None if job.preview is None else str(job.preview),
+        threads=engine.threads,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from saint_cli.errors import OutputError
 from saint_cli.metrics import Protocol, psnr
+from saint_cli.report.plotting import prepare_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +55,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    prepare_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -5,6 +5,8 @@ from io import BytesIO
 
 import numpy as np
 
+from saint_cli.report.plotting import prepare_matplotlib
+
 COLOURS = "cividis"
 """Perceptually uniform, and the same to people with and without colour-vision deficiency."""
 
@@ -23,6 +25,7 @@ def data_uri(picture: np.ndarray, quality: int) -> str:
 
 def coloured(picture: np.ndarray, top: float) -> np.ndarray:
     """Values from 0 to ``top`` as uint8 [rows, columns, 3]; higher ones have the last colour."""
+    prepare_matplotlib()
     from matplotlib import colormaps
 
     levels: np.ndarray = colormaps[COLOURS](np.clip(picture / top, 0, 1), bytes=True)[..., :3]
@@ -31,6 +34,7 @@ def coloured(picture: np.ndarray, top: float) -> np.ndarray:
 
 def gradient() -> str:
     """The colours as a CSS gradient, 0 on the left."""
+    prepare_matplotlib()
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 

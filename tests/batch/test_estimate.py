@@ -62,3 +62,9 @@ def test_workers_that_have_yet_to_start_and_pages_take_longer() -> None:
 def test_workers_fit_cores_memory_and_gpus(jobs: int, cores: int, jobs_in_memory: int, gpus: int, wanted: Crew) -> None:
     tasks = [task(50)] * jobs
     assert crew_for(tasks, cores, memory_mb(tasks[0]) * (jobs_in_memory + 0.5), gpus) == wanted
+
+
+@pytest.mark.parametrize(("device", "model"), [("cpu", "fast"), ("cuda", "base"), ("mps", "base")])
+def test_auto_takes_as_long_as_the_model_that_suits_the_device(device: str, model: str) -> None:
+    clock = Clock(Crew(1, 1, device=device))
+    assert clock.seconds(task(50, "auto")) == clock.seconds(task(50, model))

@@ -7,12 +7,13 @@ from pathlib import Path
 import fabricate
 import pytest
 
+from saint_cli import shipped
 from saint_cli.batch import ledger
 from saint_cli.batch.find import Rules, find
 from saint_cli.batch.inputs import roots
 from saint_cli.batch.ledger import Books
 from saint_cli.batch.names import targets
-from saint_cli.batch.plan import Plan, Shelf, Wishes, make_plan
+from saint_cli.batch.plan import Plan, Shelf, Wishes, key_of, make_plan
 from saint_cli.choices import Choices
 from saint_cli.io import write_volume
 from saint_cli.jobs import Engine, Grid, Job
@@ -126,3 +127,32 @@ def test_dicom_of_what_is_not_dicom_is_a_failure_before_anything_runs(scan: Path
 
 def test_a_plan_needs_no_books(tmp_path: Path) -> None:
     assert ledger.read(tmp_path / "nowhere") == Books()
+
+
+@pytest.mark.parametrize("made_by", ["fast", "base"])
+def test_auto_keeps_what_either_of_its_models_made(scan: Path, made_by: str) -> None:
+    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine(made_by))), "done")
+    assert not planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
+
+
+def test_what_auto_made_is_kept_for_the_model_that_made_it_alone(scan: Path) -> None:
+    (task,) = planned(scan, Books(), replace(FAST, engine=Engine("auto"))).tasks
+    assert task.job.engine.model == "auto"
+    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine("auto"))), "done")
+    made = books.latest[task.target]
+    made["key"] = key_of(task.entry, shipped.sha256("fast"))  # as the worker records it
+    assert not planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
+    assert not planned(scan, books, FAST).tasks
+    assert planned(scan, books, replace(FAST, engine=Engine("base"))).tasks
+
+
+def test_auto_keeps_nothing_that_other_weights_made(scan: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"weights")
+    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine(str(own)))), "done")
+    assert planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
+
+
+def test_auto_does_not_take_the_failure_of_one_model_for_its_own(scan: Path) -> None:
+    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine("base"))), "failed", "DeadlyJobError")
+    assert planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks

@@ -151,3 +151,33 @@ def test_an_existing_figure_or_json_file_is_only_replaced_when_asked(small: Path
     assert "--overwrite" in refused.output
     assert run(*words, "--overwrite").exit_code == 0
     assert json.loads(kept.read_text())["scores"]
+
+
+def stretched(source: Path, between_mm: float, target: Path) -> Path:
+    """The same volume, its slices so far apart."""
+    image = nib.load(source)
+    affine = image.affine.copy()
+    affine[:3, 2] *= between_mm / np.linalg.norm(affine[:3, 2])
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), affine), target)
+    return target
+
+
+@pytest.mark.parametrize(("between_mm", "is_thick"), [(1.0, False), (2.5, False), (3.0, True), (5.0, True)])
+def test_thick_slices_get_a_warning_for_their_figures_mean_something_else(
+    between_mm: float, is_thick: bool, small: Path, tmp_path: Path
+) -> None:
+    file = stretched(small, between_mm, tmp_path / "stretched.nii.gz")
+    options = ("--factor", "2", "--against", "linear", "--threads", "1")
+    document = tmp_path / "scores.json"
+    result = run(file, *options, "--json-file", document)
+    assert result.exit_code == 0, result.output
+    assert ("saint: warning: stretched.nii.gz: slices" in result.stderr) == is_thick
+    assert (f"predicted from slices {2 * between_mm:.3g} mm apart" in result.stderr) == is_thick
+    assert bool(json.loads(document.read_text())["warnings"]) == is_thick
+
+
+def test_the_model_that_auto_chose_is_named(small: Path) -> None:
+    result = run(small, "--factor", "2", "--against", "linear", "--threads", "1", "--device", "cpu")
+    assert result.stderr.splitlines()[0] == "model fast on cpu with 1 thread"
+    assert "fast fused" in result.stdout
+    assert "base" not in result.stdout

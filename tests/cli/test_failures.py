@@ -94,3 +94,15 @@ def test_info_tells_the_error_of_each_path_in_its_array(tmp_path: Path) -> None:
 
 def test_without_json_a_failure_leaves_stdout_empty() -> None:
     assert run(*UPSAMPLE).stdout == ""
+
+
+def test_a_library_that_is_missing_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object, **more: object) -> None:
+        raise ImportError("libtorch.so: cannot open shared object file")
+
+    monkeypatch.setattr("saint_cli.jobs.run_job", refuse)
+    result = run(*UPSAMPLE)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "saint: libtorch.so: cannot open shared object file; saint is not installed as it should be\n"
+    )

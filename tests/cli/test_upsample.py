@@ -75,14 +75,17 @@ def test_json_summary_tells_shapes_spacings_and_weights(thick: Path, tmp_path: P
     assert (summary["axis"], summary["model"], len(summary["weights_sha256"])) == ("z", "fast", 64)
 
 
-def test_quiet_prints_nothing_and_otherwise_one_line_names_the_output(thick: Path, tmp_path: Path) -> None:
+def test_quiet_prints_nothing_and_otherwise_a_line_names_the_model_and_one_the_output(
+    thick: Path, tmp_path: Path
+) -> None:
     quiet = run("upsample", thick, "-f", 2, "-m", "fast", "-q", "-o", tmp_path / "q.nii")
     assert (quiet.exit_code, quiet.output) == (0, "")
     loud = run("upsample", thick, "-f", 2, "-m", "fast", "-o", tmp_path / "l.nii")
-    assert loud.output.count("\n") == 1
-    assert "40x36x5" in loud.output
-    assert "40x36x9" in loud.output
-    assert str(tmp_path / "l.nii") in loud.output
+    before, after = loud.output.splitlines()
+    assert before.startswith("model fast on ")
+    assert "40x36x5" in after
+    assert "40x36x9" in after
+    assert str(tmp_path / "l.nii") in after
 
 
 def test_metal_beyond_the_window_survives(tmp_path: Path) -> None:
@@ -283,3 +286,26 @@ def test_skipped_air_and_temporary_files_keep_the_result(
     np.testing.assert_array_equal(made[2], made[0])
     body = made[1] > -700
     assert np.abs(made[1] - made[0])[body].mean() < 0.5
+
+
+def test_without_a_model_the_one_of_the_device_is_named_everywhere(thick: Path, tmp_path: Path) -> None:
+    out, preview = tmp_path / "out.nii", tmp_path / "out.png"
+    arguments = (thick, "--factor", "2", "--threads", "1", "--device", "cpu", "--preview", preview)
+    result = run("upsample", *arguments, "-o", out)
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert lines[0] == "model fast (auto) on cpu with 1 thread"
+    assert "model fast on cpu" in lines[-1]
+    assert lines[-1].endswith(f": {out}, preview: {preview}")
+    assert b"fast" in bytes(nib.load(out).header["descrip"])
+
+
+def test_quiet_says_nothing_of_model_and_machine(thick: Path, tmp_path: Path) -> None:
+    result = run("upsample", thick, "--factor", "2", "--threads", "1", "-q", "-o", tmp_path / "out.nii")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_more_threads_than_cores_are_told_and_not_taken(thick: Path, tmp_path: Path) -> None:
+    result = run("upsample", thick, "--factor", "2", "--threads", "100000", "-o", tmp_path / "out.nii")
+    assert result.exit_code == 0, result.output
+    assert "--threads 100000: " in result.stderr.splitlines()[0]

@@ -1,7 +1,8 @@
-"""What C and C++ libraries write on stderr by themselves, kept from it; their last line often is the reason."""
+"""What C and C++ libraries and other processes write on stderr by themselves, kept for one sentence about a failure."""
 
 import io
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -17,6 +18,12 @@ STDERR = 2
 
 LONGEST = 1 << 16
 """Bytes kept of what was written: its end."""
+
+LONGEST_REASON = 300
+"""Characters of a reason that are shown."""
+
+RAISED = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b.*")
+"""The last line of a traceback."""
 
 
 @contextmanager
@@ -72,3 +79,10 @@ def _lines(kept: IO[bytes]) -> list[str]:
     kept.seek(max(0, size - LONGEST))
     text = kept.read(LONGEST).decode("utf-8", "replace")
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def first_error(lines: list[str], error: BaseException) -> str:
+    """The first exception that another process wrote of, or else the one that came of it here; one line."""
+    reason = next((line for line in lines if RAISED.fullmatch(line)), "")
+    cause = error.__cause__ or error
+    return (reason or str(cause) or type(cause).__name__)[:LONGEST_REASON]

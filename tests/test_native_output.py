@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from saint_cli.io.native_output import capture_stderr
+from saint_cli.native_output import capture_stderr, first_error
 
 
 def test_what_is_written_on_the_descriptor_is_caught(capfd: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +43,7 @@ def test_blocks_inside_blocks_catch_their_own() -> None:
 
 PROGRAM = """
 import os, sys, threading
-from saint_cli.io.native_output import capture_stderr
+from saint_cli.native_output import capture_stderr
 def speak():
     print("of another thread", file=sys.stderr)
 with capture_stderr() as lines:
@@ -63,7 +63,7 @@ def test_what_python_prints_in_other_threads_is_seen(capfd: pytest.CaptureFixtur
 
 
 def test_a_process_without_stderr_goes_on() -> None:
-    program = "import os; os.close(2)\nfrom saint_cli.io.native_output import capture_stderr\n"
+    program = "import os; os.close(2)\nfrom saint_cli.native_output import capture_stderr\n"
     program += "with capture_stderr() as lines: pass\nprint(lines)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n"
@@ -85,3 +85,30 @@ def test_threads_take_turns_and_leave_the_descriptor_as_it_was(capfd: pytest.Cap
         thread.join()
     assert sorted(caught) == sorted([[str(number)] for number in range(4)] * 20)
     assert capfd.readouterr().err == ""
+
+
+TRACEBACK = b"""Traceback (most recent call last):
+  File "x.py", line 1, in <module>
+    raise ImportError("no such library")
+ImportError: libfoo.so.1: cannot open shared object file
+RuntimeError: a second one
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (TRACEBACK, "ImportError: libfoo.so.1: cannot open shared object file"),
+        (b"OpenBLAS: pthread_create failed\n" + TRACEBACK, "ImportError: libfoo.so.1: cannot open shared object file"),
+        (b"just noise\n", "here"),
+        (b"", "here"),
+        (b"torch.cuda.OutOfMemoryError: " + b"x" * 1000, None),
+        (b"\xff\xfe MemoryError\nMemoryError\n", "MemoryError"),
+    ],
+    ids=["traceback", "noise before", "noise", "nothing", "long", "not UTF-8"],
+)
+def test_the_first_exception_in_the_output_is_the_reason(output: bytes, reason: str | None) -> None:
+    told = first_error(output.decode(errors="replace").splitlines(), RuntimeError("here"))
+    assert "\n" not in told
+    assert len(told) <= 300
+    assert reason is None or told == reason

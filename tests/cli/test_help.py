@@ -1,0 +1,95 @@
+"""Help that can be read, and completion that knows the words and costs nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saint_cli.cli import complete
+
+COMMANDS = ("upsample", "batch", "info", "evaluate", "models", "train")
+
+
+def shown(*arguments: str, columns: int = 80) -> str:
+    """What a command line prints on a terminal so wide."""
+    done = subprocess.run(
+        [sys.executable, "-m", "saint_cli", *arguments],
+        env=os.environ | {"COLUMNS": str(columns)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_shows_no_type_of_what_takes_no_value(command: str) -> None:
+    text = shown(*filter(None, [command]), "--help")
+    assert "bool" not in text.lower().replace("boolean mask", "")
+    assert "<str>" not in text or command in ("", "train", "info")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_options_are_grouped() -> None:
+    text = shown("upsample", "-h", columns=160)
+    titles = [line.split("─")[1].strip() for line in text.splitlines() if line.startswith("╭")]
+    assert titles[:7] == ["Arguments", "Output", "Grid", "Input", "Model and method", "Machine", "Run"]
+
+
+def completed(words: str, folder: Path) -> tuple[list[str], list[str]]:
+    """What bash would offer for a command line, and the heavy modules that were loaded for it."""
+    program = (
+        "import sys\nfrom saint_cli.cli import app\n"
+        "try:\n    app(prog_name='saint')\nfinally:\n"
+        "    print(sorted({'torch', 'numpy', 'SimpleITK', 'pydicom'} & set(sys.modules)), file=sys.stderr)"
+    )
+    environment = {"_SAINT_COMPLETE": "complete_bash", "COMP_WORDS": f"saint {words}"}
+    environment["COMP_CWORD"] = str(len(words.split(" ")))
+    package = str(Path(complete.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={"PYTHONPATH": package, "PATH": "/usr/bin:/bin"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.split(), done.stderr.strip().splitlines()[-1:]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("upsample scan.nii -m ", ["auto", "fast", "base", "models/", "own.safetensors"]),
+        ("upsample scan.nii --model b", ["base"]),
+        ("upsample scan.nii --model models/", ["models/mine.safetensors"]),
+        ("upsample scan.nii --modality ", ["auto", "ct", "mr"]),
+        ("upsample scan.nii --device c", ["cpu", "cuda", "cuda:0"]),
+        ("batch IN OUT --to n", ["nii.gz", "nrrd"]),
+        ("batch IN OUT --precision ", ["auto", "fp32", "bf16", "fp16"]),
+        ("evaluate scan.nii --protocol ", ["paper", "all"]),
+        ("evaluate scan.nii --model base,f", ["base,fast"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_completion_offers_the_words_of_an_option(words: str, offered: list[str], tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for name in ("own.safetensors", "scan.nii", "models/mine.safetensors", ".hidden.safetensors"):
+        (tmp_path / name).touch()
+    found, heavy = completed(words, tmp_path)
+    assert sorted(found) == sorted(offered)
+    assert heavy == ["[]"]
+
+
+def test_words_of_a_list_are_offered_once() -> None:
+    offer = complete.several(lambda: ("derived", "label"))
+    assert offer("") == ["derived", "label"]
+    assert offer("derived,") == ["derived,label"]
+    assert offer("derived,x") == []
+
+
+@pytest.mark.parametrize("start", ["/no/such/folder/", "missing/w", "~nobody-of-this-name/"])
+def test_a_folder_that_is_not_there_offers_nothing(start: str) -> None:
+    assert complete.model(start) == []
