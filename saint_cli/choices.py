@@ -1,14 +1,11 @@
-"""What a user may choose about the method, and how long work tells of itself; known before torch is loaded."""
+"""What a user may choose about the method; known before torch is loaded."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, the steps done and the steps there are."""
+from saint_cli.progress import ProgressCallback as Report
+from saint_cli.progress import silent
 
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+__all__ = ["Choices", "Report", "silent"]
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,28 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from saint_cli.progress import JobProgress, ProgressEstimate, ProgressLines, ProgressState, Stage, duration, silent
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.progress import Progress
 
 PIPED_WIDTH = 200
 """Columns of output that goes to no terminal: a table in a log is better wide than folded at 80."""
+
+STAGE_WIDTH, LONG_STAGE_WIDTH, LEFT_WIDTH = 17, 40, 17
+"""Columns of a bar's words, so that it does not move with them."""
+
+REFRESH_PER_S, TICK_S = 4.0, 1.0
+"""How often a bar is drawn anew, and how often a log is asked whether a line is due."""
+
+_open: "list[Console]" = []
+"""The terminal in which something is drawn again and again, whose own hands alone may write above it."""
 
 
 LEAST_ROOM = 24
@@ -111,6 +122,8 @@ def _line(message: str, style: str | None = None) -> None:
 
 
 def _console(*, stderr: bool) -> "Console":
+    if stderr and _open:
+        return _open[-1]
     from rich.console import Console
 
     terminal = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
@@ -129,52 +142,65 @@ def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]])
     show(table)
 
 
-class Bars:
-    """Progress bars over the named stages of one job, on stderr; silent without a terminal."""
+class Reporter:
+    """What work tells how far it is, and sentences, which stand above the bar; nothing of it is seen when quiet."""
 
-    def __init__(self, progress: "Progress | None", *, quiet: bool = False) -> None:
-        self._progress, self._quiet = progress, quiet
-        self._tasks: dict[str, Any] = {}
+    def __init__(self, estimate: JobProgress, *, quiet: bool) -> None:
+        self._estimate, self._quiet = estimate, quiet
+
+    def expect(self, *stages: Stage, more: bool = False) -> None:
+        """Stages to come, in their order; ``more``: others will be added."""
+        self._estimate.expect(*stages, more=more)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` steps of a stage are over."""
-        if self._progress is None:
-            return
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
-        self._progress.update(self._tasks[stage], completed=done)
+        """Tell how far a stage is."""
+        self._estimate(stage, done, total)
+
+    def say(self, message: str) -> None:
+        """Print one line on stderr."""
+        if not self._quiet:
+            say(message)
 
     def warn(self, message: str) -> None:
         """Print one ``saint: warning:`` line as ``say`` does."""
         self.say(f"saint: warning: {message}")
 
-    def say(self, message: str) -> None:
-        """Print one line on stderr, above the bars, unless all is quiet."""
-        if self._progress is not None:
-            self._progress.console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
-        elif not self._quiet:
-            say(message)
-
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Bars]:
-    """Bars with time left while a job runs; nothing where stderr is not a terminal, or when quiet."""
-    console = _console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield Bars(None, quiet=quiet)
+def progress(*, quiet: bool) -> Iterator[Reporter]:
+    """One bar with the time left of the whole while a job runs; a line now and then where stderr is no terminal."""
+    if quiet:
+        yield Reporter(silent, quiet=True)
         return
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    estimate = ProgressEstimate()
+    reporter = Reporter(estimate, quiet=False)
+    with live() as update:
+        if update is None:
+            with _ticking(ProgressLines(estimate.state, lambda sentence: say(f"saint: {sentence}")).tick):
+                yield reporter
+        else:
+            update(lambda: bar(estimate.state()))
+            yield reporter
 
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bars:
-        yield Bars(bars)
+
+def bar(state: ProgressState) -> "RenderableType":
+    """One line: the stage, a bar, percent and time left of the whole."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    known = state.fraction is not None
+    counted = f"{state.stage} {state.done:,}" if state.done and not known else state.stage
+    line = Table.grid(padding=(0, 2), expand=True)
+    line.add_column(width=STAGE_WIDTH if len(counted) <= STAGE_WIDTH else LONG_STAGE_WIDTH, no_wrap=True)
+    line.add_column(ratio=1)
+    line.add_column(width=5, justify="right", no_wrap=True)
+    line.add_column(width=LEFT_WIDTH, no_wrap=True)
+    left = "" if state.seconds_left is None else f"about {duration(state.seconds_left)} left"
+    pulse = ProgressBar(total=1, completed=state.fraction or 0, pulse=not known)
+    percent = f"{state.percent} %" if known else ""
+    line.add_row(Text(counted), pulse, Text(percent), Text(left))
+    return line
 
 
 @contextmanager
@@ -199,13 +225,48 @@ def counter(label: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def live() -> "Iterator[Callable[[Callable[[], RenderableType]], None] | None]":
-    """A place on stderr that shows what a function makes, again and again; None where stderr is no terminal."""
+    """A place on stderr that shows what a function makes, again and again; None where stderr is no terminal.
+
+    Messages are printed above it as long as it is there.
+    """
     terminal = _console(stderr=True)
-    if not terminal.is_terminal:
+    if not sys.stderr.isatty() or terminal.is_dumb_terminal:
         yield None
         return
+    from rich.constrain import Constrain
     from rich.live import Live
 
     made: list[Callable[[], RenderableType]] = [lambda: ""]
-    with Live(console=terminal, get_renderable=lambda: made[0](), refresh_per_second=2, transient=True):
-        yield lambda make: made.__setitem__(0, make)
+
+    def shown() -> "RenderableType":  # a line as wide as the terminal would make some of them go on to the next
+        return Constrain(made[0](), terminal.width - 1)
+
+    with Live(console=terminal, get_renderable=shown, refresh_per_second=REFRESH_PER_S, transient=True):
+        _open.append(terminal)
+        try:
+            yield lambda make: made.__setitem__(0, make)
+        finally:
+            _open.remove(terminal)
+
+
+def size() -> tuple[int, int]:
+    """Columns and lines of the terminal that stderr is."""
+    return _console(stderr=True).size
+
+
+@contextmanager
+def _ticking(tick: Callable[[], None]) -> Iterator[None]:
+    """Call a function every second from a thread of its own."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(TICK_S):
+            tick()
+
+    thread = threading.Thread(target=run, name="saint-lines", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,7 +1,8 @@
 """How many CPU threads a job takes: the cores that this process may use, less those that are busy. No torch.
 
 Threads of one network wait for each other at every layer. One that shares its core with another program, also one of
-the lowest priority, holds up all the others: with one of two cores busy, two threads took 1.4 to 2.7 times as long as one.
+the lowest priority, holds up all the others: with one of two cores busy, two threads took 1.4 to 2.7 times as long as
+one.
 """
 
 import contextlib

@@ -18,6 +18,9 @@ from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene
 from saint_cli.spread import spread
 
+STAGES = ("sagittal slices", "coronal slices", "rising diagonals", "falling diagonals")
+"""What progress calls the directions."""
+
 TRIM_EVERY = 16
 """Parts after which memory is given back that lies free in between."""
 
@@ -38,30 +41,28 @@ def interpolate_directions(
     needed, shape = scene.needed.to(compute.device), (scene.network.shape[0], scene.network.shape[1])
     depth, count = scene.network.shape[2], len(plan.synthesised)
     views = planes.views(shape, scene.spacing_mm[:2], choices.directions)
-    names = ("sagittal", "coronal", "rising diagonal", "falling diagonal")
     wanted, allowed = (count, *shape), compute.residual_bytes
     results = tuple(residuals.zeros(wanted, compute.device, allowed, y_first=y_first) for y_first in (False, True))
     cut = tiling(compute, depth, ami.reach)
     places = [(scene.network.to(d), ami if d == compute.device else copy.deepcopy(ami).to(d)) for d in compute.devices]
-    for i, (view, name) in enumerate(zip(views, names, strict=False)):
+    for i, (view, name) in enumerate(zip(views, STAGES, strict=False)):
         spacing_mm = view.in_plane_mm, scene.spacing_mm[2]
         seats = [_Seat(n, a, _both(a, plan, spacing_mm, n.device, mirrored=choices.tta)) for n, a in places]
 
         def work(seat: _Seat, part: planes.Part, view: planes.View = view) -> Tensor:
             return seat.interpolate(view, part, count, compute) * (2 / choices.directions)
 
-        done = 0
-        for n, (part, residual) in enumerate(spread(seats, planes.parts(view, needed, cut), work)):
+        parts = list(planes.parts(view, needed, cut))
+        done, total = 0, sum(part.pixels for part in parts)
+        report(name, done, total)
+        for n, (part, residual) in enumerate(spread(seats, parts, work)):
             shown = residual.to(compute.device) * part.needed[:, None]  # (planes, S, rows)
             view.add(results[i % 2].values, shown, part.first, part.rows)
             results[i % 2].settle()
             if n % TRIM_EVERY == 0:
                 memory.trim()
-            if part.first + part.count > done:
-                done = part.first + part.count
-                report(name, done, view.planes)
-        if done < view.planes:  # the last planes show air
-            report(name, view.planes, view.planes)
+            done += part.pixels
+            report(name, done, total)
     return results[0], results[1]
 
 

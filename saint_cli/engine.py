@@ -13,8 +13,9 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +29,9 @@ from saint_cli.native_output import capture_stderr, first_error
 
 SEAT = "saint"
 """The Dask resource of which each worker of this machine has one and each task takes one, so that others queue."""
+
+TOPIC = "saint-progress"
+"""Where tasks tell how far they are; one for all runs, since a scheduler keeps some messages of each topic for good."""
 
 TURN = threading.Lock()
 """One task at a time in each process also where a cluster's workers run several."""
@@ -78,12 +82,20 @@ class Crew:
     note: str | None = None
 
 
+def _to_nobody(message: Any) -> None:
+    """Where a task has nobody to tell how far it is."""
+
+
 @dataclass(frozen=True)
 class Seat:
-    """Where a task runs: how many threads it has, and which GPU of the machine (None: none assigned)."""
+    """Where a task runs: how many threads it has, and which GPU of the machine (None: none assigned).
+
+    tell: sends a small message, of what JSON has, to whoever runs the tasks, who gets it as ``Told``; it may be lost.
+    """
 
     threads: int
     gpu: int | None = None
+    tell: Callable[[Any], None] = _to_nobody
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,14 @@ class Started(Generic[T]):
     """A task was handed to the cluster."""
 
     task: T
+
+
+@dataclass(frozen=True)
+class Told(Generic[T]):
+    """A task that runs sent a message."""
+
+    task: T
+    message: Any
 
 
 @dataclass(frozen=True)
@@ -186,9 +206,11 @@ class Fleet:
         self._client, self._crew = client, crew
         self._strikes = 1 + int(client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures))
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._told: deque[tuple[int, Any]] = deque()
         self._blamed: dict[str, _Try[Any]] = {}
         self._name, self._sent = f"saint-{uuid.uuid4().hex[:8]}", 0
         self._workers, self._counted, self._manned = 0, -POLL_S, time.monotonic()
+        client.subscribe_topic(TOPIC, self._hear)
 
     def workers(self) -> int:
         """How many worker processes there were at most ``POLL_S`` ago."""
@@ -201,8 +223,16 @@ class Fleet:
             self._manned = now if self._workers else self._manned
         return self._workers
 
-    def run(self, tasks: Iterable[T], work: Callable[[T, Seat], R]) -> Iterator[Started[T] | Ended[T, R]]:
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """A message arrived: whose task it is of, number of its submission, and what it told."""
+        name, number, message = event[1]
+        if name == self._name:
+            self._told.append((number, message))
+
+    def run(self, tasks: Iterable[T], work: Callable[[T, Seat], R]) -> Iterator[Started[T] | Told[T] | Ended[T, R]]:
         """``work(task, seat)`` for every task, some at a time; tells what starts and what ends, in the order it does.
+
+        What tasks tell meanwhile comes at most ``POLL_S`` late.
 
         ``work`` and tasks must pickle. An exception of ``work`` ends its task alone.
 
@@ -222,7 +252,9 @@ class Fleet:
                 going[self._submit(one, work)] = one
             if not going:
                 return
-            for future, result, error in self._wait():
+            ended = self._wait()
+            yield from self._messages(going.values())
+            for future, result, error in ended:
                 one = going.pop(future)
                 if not isinstance(error, KilledWorker):
                     self._count += 1
@@ -233,6 +265,16 @@ class Fleet:
                     yield Ended(one.task, error=DeadlyJobError(f"{one.deaths} workers died of it"))
                 else:
                     (again if one.deaths < DEATHS - 1 else alone).append(one)
+
+    def _messages(self, going: Iterable[_Try[T]]) -> Iterator[Told[T]]:
+        """What was told since the last time by tasks that are not over."""
+        latest = dict[int, Any]()
+        while self._told:
+            number, message = self._told.popleft()
+            latest[number] = message
+        for one in going if latest else ():
+            if one.number in latest:
+                yield Told(one.task, latest[one.number])
 
     def _blame(self, one: _Try[Any], worker: str) -> None:
         """Count a death against the first sent of those that were at the worker: it ran, and the others waited."""
@@ -252,7 +294,7 @@ class Fleet:
 
     def _submit(self, one: _Try[T], work: Callable[[T, Seat], Any]) -> "Future[Any]":
         one.number = self._sent = self._sent + 1
-        key, arguments = f"{self._name}-{one.number}", (work, one.task, self._crew.gpus)
+        key, arguments = f"{self._name}-{one.number}", (work, one.task, self._crew.gpus, (self._name, one.number))
         rules: dict[str, Any] = {"pure": False, "priority": -one.number}
         if self._crew.scheduler is None:
             rules["resources"] = {SEAT: 1}
@@ -299,8 +341,15 @@ def _next(again: deque[_Try[T]], fresh: Iterator[T]) -> _Try[T] | None:
         return None
 
 
-def _seated(work: Callable[[Any, Seat], Any], task: Any, gpus: int) -> Any:
-    """On the worker: its threads, and its share of the machine's GPUs."""
+def _seated(work: Callable[[Any, Seat], Any], task: Any, gpus: int, sender: tuple[str, int]) -> Any:
+    """On the worker: its threads, and its share of the machine's GPUs; sender: as whom to tell of it."""
     worker = get_worker()
     with TURN:
-        return work(task, Seat(worker.state.nthreads, int(worker.name) % gpus if gpus else None))
+        gpu = int(worker.name) % gpus if gpus else None
+        return work(task, Seat(worker.state.nthreads, gpu, partial(_tell, *sender)))
+
+
+def _tell(name: str, number: int, message: Any) -> None:
+    """On the worker, from within a task: send a message of submission ``number`` of the run ``name``."""
+    with suppress(Exception):  # whatever becomes of the message, the task goes on
+        get_worker().log_event(TOPIC, (name, number, message))

@@ -1,5 +1,7 @@
 """How well a model restores slices that were really acquired: degrade, upsample, compare by a named protocol."""
 
+import itertools
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,17 +12,25 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli import intensity, interpolate, padding
-from saint_cli.choices import Choices, Report, silent
+from saint_cli.choices import Choices
 from saint_cli.compute import Compute
 from saint_cli.errors import UsageError
-from saint_cli.geometry import through_plane_axis
+from saint_cli.geometry import grid_by_factor, through_plane_axis
 from saint_cli.io import read_volume
 from saint_cli.metrics import PAPER, Factor, Protocol
 from saint_cli.pipeline import STAGES, restore
+from saint_cli.progress import ProgressCallback, Stage, as_job_progress, silent
 from saint_cli.scores import Judge, Score, Trial, central, number, require_slices
 from saint_cli.uncertainty import Bin, reliability
 from saint_cli.volume import Volume
 from saint_cli.weights import SaintModel, load_model
+from saint_cli.workload import network_stages
+
+INTERPOLATORS, SCORING = "interpolators", "scoring"
+"""What progress calls the stages that are not the networks'."""
+
+SCORE_S = 2e-7
+"""Seconds that a result is assumed to take to be scored, for each voxel; measured as soon as one was."""
 
 DENSE_MM, DENSE_PIXELS = 2.5, 5.0
 """Slices farther apart than this, or than so many pixels, are themselves what saint is asked to interpolate."""
@@ -69,7 +79,7 @@ def evaluate_all(
     models: list[str],
     criteria: Criteria,
     compute: Compute,
-    report: Report = silent,
+    report: ProgressCallback = silent,
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> list[Outcome]:
     """``evaluate`` for every file and factor; only the first outcome keeps its pictures, for they are large.
@@ -81,33 +91,46 @@ def evaluate_all(
             files all are asked before anything is computed.
     """
     networks, outcomes = load_models(models), list[Outcome]()
-    for file in cases.files if len(cases.files) > 1 else ():
-        dense(file, cases)
-    for file, name in names(cases.files).items():
+    report = as_job_progress(report)
+    named, shapes = names(cases.files), dict[str, tuple[tuple[int, ...], int]]()
+    warnings = dict[str, tuple[str, ...]]()
+    for i, (file, name) in enumerate(named.items()):
+        report("reading", i, len(named))
         volume, axis = dense(file, cases)
-        warnings = thick_slices(volume, axis, cases.factors, name)
-        for sentence in warnings:
+        warnings[name] = thick_slices(volume, axis, cases.factors, name)
+        for sentence in warnings[name]:
             warn(sentence)
         volume = central(volume, axis, criteria.protocol.crop)
+        shapes[name] = volume.shape, axis
+    report.expect(*expected_stages(shapes, cases.factors, networks, criteria, compute))
+    for file, name in named.items():
+        if len(named) > 1:
+            volume, axis = dense(file, cases)
+            volume = central(volume, axis, criteria.protocol.crop)
         for factor in cases.factors:
             trial = Trial.of(volume, axis, factor, criteria.degradation, name)
-            named = _named(report, f"{name} x{number(factor):g}")
-            outcome = replace(evaluate(trial, networks, criteria, compute, named), warnings=warnings)
+            named_report = _named(report, _case(name, factor))
+            outcome = replace(evaluate(trial, networks, criteria, compute, named_report), warnings=warnings[name])
             outcomes.append(replace(outcome, trial=None, pictures={}) if outcomes else outcome)
     return outcomes
 
 
 def evaluate(
-    trial: Trial, networks: dict[str, SaintModel], criteria: Criteria, compute: Compute, report: Report = silent
+    trial: Trial,
+    networks: dict[str, SaintModel],
+    criteria: Criteria,
+    compute: Compute,
+    report: ProgressCallback = silent,
 ) -> Outcome:
     """Score every interpolator and every stage of every model on one trial."""
     judge = Judge(trial, criteria.protocol)
     outcome = Outcome(trial.volume, number(trial.factor), [], {}, trial, {})
+    report(INTERPOLATORS, 0, len(criteria.against))
     for i, name in enumerate(criteria.against):
         began = time.perf_counter()
         result = interpolate.METHODS[name](trial.acquired, trial.grid)
         outcome.scores.append(judge.score(name, result, seconds=time.perf_counter() - began))
-        report("interpolators", i + 1, len(criteria.against))
+        report(INTERPOLATORS, i + 1, len(criteria.against))
     outcome.pictures["cubic"] = interpolate.cubic(trial.acquired, trial.grid)
     for label, model in networks.items():
         _evaluate_model(label, model, (judge, outcome), criteria, compute, _named(report, label))
@@ -115,7 +138,12 @@ def evaluate(
 
 
 def _evaluate_model(
-    label: str, model: SaintModel, into: tuple[Judge, Outcome], criteria: Criteria, compute: Compute, report: Report
+    label: str,
+    model: SaintModel,
+    into: tuple[Judge, Outcome],
+    criteria: Criteria,
+    compute: Compute,
+    report: ProgressCallback,
 ) -> None:
     judge, outcome = into
     began = time.perf_counter()
@@ -126,7 +154,7 @@ def _evaluate_model(
         result = fused if name == "fused" else restoration.stage(name)
         took = seconds if name == "fused" else None
         outcome.scores.append(judge.score(name, result, model=label, seconds=took))
-        report("scoring", i + 1, len(STAGES))
+        report(SCORING, i + 1, len(STAGES))
     difference, error = judge.errors(fused, restoration.difference())
     calibrated = not (criteria.choices.tta or criteria.choices.match_noise)  # the calibration is of plain results
     outcome.reliability[label] = reliability(difference, error, model.calibration if calibrated else None)
@@ -199,5 +227,31 @@ def central_slices(volume: Volume, axis: int, count: int | None) -> Volume:
     return replace(volume, voxels=volume.voxels[tuple(keep)])
 
 
-def _named(report: Report, prefix: str) -> Report:
-    return lambda stage, done, total: report(f"{prefix} {stage}", done, total)
+def expected_stages(
+    shapes: dict[str, tuple[tuple[int, ...], int]],
+    factors: list[Factor],
+    networks: dict[str, SaintModel],
+    criteria: Criteria,
+    compute: Compute,
+) -> list[Stage]:
+    """What ``evaluate_all`` will tell of, in its order; shapes: of each volume, with its through-plane axis."""
+    stages = list[Stage]()
+    for (name, (shape, axis)), factor in itertools.product(shapes.items(), factors):
+        case, score_s = _case(name, factor), SCORE_S * math.prod(shape)
+        stages.append(Stage(f"{INTERPOLATORS}, {case}", score_s * len(criteria.against), SCORING))
+        acquired = 1 + (shape[axis] - 1) // Fraction(factor).numerator
+        sparse = tuple(acquired if a == axis else size for a, size in enumerate(shape))
+        grid = grid_by_factor(acquired, axis, math.ceil(factor))
+        for label, model in networks.items():
+            of_networks = network_stages(model, sparse, grid, compute, criteria.choices)
+            scoring = Stage(SCORING, score_s * len(STAGES), SCORING)
+            stages += [replace(s, name=f"{s.name}, {label}, {case}") for s in (*of_networks, scoring)]
+    return stages
+
+
+def _case(name: str, factor: Factor) -> str:
+    return f"{name} x{number(factor):g}"
+
+
+def _named(report: ProgressCallback, of: str) -> ProgressCallback:
+    return lambda stage, done, total: report(f"{stage}, {of}", done, total)

@@ -18,6 +18,7 @@ from saint_cli.fusion import strips
 from saint_cli.geometry import SliceGrid
 from saint_cli.nets.blocks import ResidualDenseNetwork
 from saint_cli.plan import SlicePlan
+from saint_cli.progress import duration
 from saint_cli.scene import outline
 from saint_cli.volume import Volume
 from saint_cli.weights import SaintModel, load_model
@@ -29,7 +30,7 @@ SURELY_SHORT = {"cpu": 2e11, "cuda": 6e13, "mps": 1.2e13}
 """Multiply-adds that take no minute on any machine of today; what has fewer is not measured."""
 
 ROUGH_PIXELS, PIXELS = 1_000, 8_000
-"""A first run warms the device up and is up to four times as slow by the pixel; the second is much nearer to a whole job's."""
+"""A first run warms the device up and is up to four times as slow by the pixel; the second is much nearer."""
 
 STRIP = 256
 """Pixels across the strips in which RFN's speed is measured."""
@@ -111,13 +112,6 @@ def network_seconds(model: SaintModel, pixels: Pixels, machine: Compute, depth: 
     model = model.to(machine.device)
     ami = pixels.ami * _pixel_s(model.ami.features, measured, depth, machine)
     return ami + (pixels.rfn * _pixel_s(model.rfn.features, 2 * measured, STRIP, machine) if pixels.rfn else 0.0)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, as exact as an estimate can be."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _multiply_adds(model: SaintModel, pixels: Pixels) -> float:

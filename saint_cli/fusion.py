@@ -17,6 +17,9 @@ from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene
 from saint_cli.spread import spread
 
+STAGE = "fusion"
+"""What progress calls it."""
+
 TRIM_EVERY = 8
 """Windows after which memory is given back that lies free in between."""
 
@@ -52,18 +55,21 @@ def fuse(
         return result[:, x, y]
 
     done = 0
+    report(STAGE, done, len(sagittal))
     for window in np.unique(plan.window):
         at = np.flatnonzero(plan.window == window)
-        for piece, result in spread(seats, _pieces(at, plan, needed, rfn, compute), work):
+        pieces = list(_pieces(at, plan, needed, rfn, compute))
+        for n, (piece, result) in enumerate(spread(seats, pieces, work), 1):
             fade = torch.from_numpy(plan.fade[piece.slices]).to(compute.device)[:, None, None]
             shown = fade * result.to(compute.device) * needed[piece.inner]
             fused.values[piece.slices, *piece.inner] = shown.half()
+            report(STAGE, done + n * len(at) // len(pieces), len(sagittal))
         for volume in (*estimates, fused):
             volume.settle()
         if window % TRIM_EVERY == 0:
             memory.trim()
         done += len(at)
-        report("fusion", done, len(sagittal))
+        report(STAGE, done, len(sagittal))
     return fused
 
 

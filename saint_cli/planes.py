@@ -134,6 +134,11 @@ class Part:
         """Where the rows lie in what is seen."""
         return slice(self.rows.start - self.seen.start, self.rows.stop - self.seen.start)
 
+    @property
+    def pixels(self) -> int:
+        """How many rows are seen, all planes together: what it takes to compute the part."""
+        return self.count * int(self.seen.stop - self.seen.start)
+
 
 @dataclass(frozen=True)
 class Tiling:

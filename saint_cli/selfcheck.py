@@ -22,6 +22,9 @@ FEWEST_SLICES = 5
 
 FACTOR = 2
 
+STAGE, STEPS = "self-check", 1000
+"""What progress calls it, and its steps per pass of the networks."""
+
 SHARE = 0.1
 """Part of the job's own work that the check may take; cut edges and the start of each pass come on top."""
 
@@ -155,8 +158,13 @@ def _predict(
 ) -> np.ndarray:
     """[X, Y, slices] as the networks restore them."""
 
+    passes = list[str]()
+
     def told(stage: str, done: int, total: int) -> None:
-        report(f"self-check {stage}", done, total)
+        if stage not in passes:
+            passes.append(stage)
+        steps = STEPS * passes.index(stage) + (STEPS * done // total if total else 0)
+        report(STAGE, steps, STEPS * (choices.directions + 1))
 
     return pipeline.restore(sparse, model, grid, compute, choices, told).stage("fused")
 

@@ -45,3 +45,11 @@ def overlapping(task: Path, seat: Seat) -> bool:
     time.sleep(0.05)
     mark.unlink()
     return False
+
+
+def telling(mark: Path, seat: Seat) -> str:
+    """Tell how far it is until the mark is there."""
+    while not mark.exists():
+        seat.tell(["half", 0.5])
+        time.sleep(0.05)
+    return mark.name

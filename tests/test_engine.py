@@ -11,7 +11,7 @@ import pytest
 import standin
 
 import saint_cli.engine
-from saint_cli.engine import AHEAD, Crew, Ended, Fleet, Started, open_fleet
+from saint_cli.engine import AHEAD, Crew, Ended, Fleet, Started, Told, open_fleet
 from saint_cli.errors import EngineError
 
 
@@ -21,7 +21,7 @@ def fleet() -> Iterator[Fleet]:
         yield opened
 
 
-def ended(events: Iterator[Started | Ended]) -> list[Ended]:
+def ended(events: Iterator[Started | Told | Ended]) -> list[Ended]:
     return [event for event in events if isinstance(event, Ended)]
 
 
@@ -38,6 +38,15 @@ def test_an_exception_ends_its_task_alone(fleet: Fleet) -> None:
     ends = {end.task: end for end in ended(fleet.run(range(4), standin.refuse_odd))}
     assert [ends[n].result for n in (0, 2)] == [0, 2]
     assert [str(ends[n].error) for n in (1, 3)] == ["1 is odd", "3 is odd"]
+
+
+def test_what_a_task_tells_while_it_runs_is_heard_before_it_ends(fleet: Fleet, tmp_path: Path) -> None:
+    heard = []
+    for event in fleet.run([tmp_path / "a", tmp_path / "b"], standin.telling):
+        if isinstance(event, Told):
+            heard.append((event.task.name, *event.message))
+            event.task.touch()  # only then does it end
+    assert set(heard) == {("a", "half", 0.5), ("b", "half", 0.5)}
 
 
 def test_tasks_are_taken_only_as_they_can_be_run(fleet: Fleet) -> None:

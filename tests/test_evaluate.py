@@ -26,6 +26,7 @@ from saint_cli.evaluate import (
 from saint_cli.geometry import grid_by_factor
 from saint_cli.metrics import ALL, Factor, Protocol, psnr_by_protocol
 from saint_cli.pipeline import STAGES
+from saint_cli.progress import Stage
 from saint_cli.scores import Score, Trial
 from saint_cli.uncertainty import Calibration
 from saint_cli.volume import Volume
@@ -161,22 +162,44 @@ def model(tmp_path: Path) -> str:
     return str(tmp_path / "m.safetensors")
 
 
+class Heard:
+    """What was expected, and the stages that were told of."""
+
+    def __init__(self) -> None:
+        self.expected, self.stages = list[Stage](), list[str]()
+
+    def expect(self, *stages: Stage, more: bool = False) -> None:
+        """Keep them."""
+        self.expected += stages
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Keep its name."""
+        self.stages.append(stage)
+
+
 def linear_psnr(outcome: Outcome) -> float:
     return by_method(outcome)["linear"].psnr_db
 
 
 def test_every_file_is_scored_at_every_factor_along_its_own_axis(files: list[Path], model: str) -> None:
-    heard = set()
-    outcomes = evaluate_all(Cases(files, [2, 4]), [model], Criteria(), CPU, lambda *a: heard.add(a[0].split(" x")[0]))
+    outcomes = evaluate_all(Cases(files, [2, 4]), [model], Criteria(), CPU)
     assert [(o.volume, o.factor) for o in outcomes] == [
         ("axial.nii.gz", 2),
         ("axial.nii.gz", 4),
         ("sagittal.nii.gz", 2),
         ("sagittal.nii.gz", 4),
     ]
-    assert heard == {"axial.nii.gz", "sagittal.nii.gz"}
     assert linear_psnr(outcomes[0]) > linear_psnr(outcomes[1]) + 3
     assert linear_psnr(outcomes[2]) > linear_psnr(outcomes[3]) + 3
+
+
+def test_every_stage_that_is_told_of_was_expected_in_its_order(files: list[Path], model: str) -> None:
+    heard = Heard()
+    evaluate_all(Cases(files, [2, Fraction(5, 2)]), [model], Criteria(), CPU, heard)
+    told = list(dict.fromkeys(heard.stages))
+    assert told == ["reading", *(stage.name for stage in heard.expected)]
+    assert "coronal slices, m, axial.nii.gz x2.5" in told
+    assert all(stage.seconds > 0 for stage in heard.expected)
 
 
 def test_only_the_first_outcome_keeps_its_volumes(files: list[Path], model: str) -> None:
@@ -202,10 +225,10 @@ def test_models_of_one_name_are_told_apart_by_their_paths(model: str, tmp_path: 
 
 
 def test_a_factor_beyond_the_slices_is_refused_before_anything_is_scored(files: list[Path], model: str) -> None:
-    heard: list[str] = []
+    heard = Heard()
     with pytest.raises(GeometryError, match="of 13 slices that leaves one; at least 14"):
-        evaluate_all(Cases(files, [2, 13]), [model], Criteria(), CPU, lambda *a: heard.append(a[0]))
-    assert heard == []
+        evaluate_all(Cases(files, [2, 13]), [model], Criteria(), CPU, heard)
+    assert set(heard.stages) == {"reading"}
 
 
 def test_what_is_not_ct_is_refused(tmp_path: Path, model: str) -> None:

@@ -16,8 +16,8 @@ NUMPY_SIDE = {"errors", "regularity", "geometry", "volume", "coding"}
 
 NETWORK_SIDE = {"compute", "planes", "nets", "weights"}
 
-WORDS = {"choices", "devices", "shipped"}
-"""What is known of the networks before torch is loaded."""
+WORDS = {"choices", "devices", "progress", "shipped"}
+"""What is known of the networks, and of how far they are, before torch is loaded."""
 
 SCORING_SIDE = {"noise", "scores", "uncertainty"}
 
@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "regularity": {"errors"},
     "geometry": {"errors", "regularity"},
     "coding": set(),
+    "progress": set(),
     "volume": {"errors", "geometry", "coding"},
     "intensity": NUMPY_SIDE,
     "fill": {*NUMPY_SIDE, "intensity"},
@@ -51,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {*NUMPY_SIDE, "intensity"},
     "noise": {"errors"},
     "uncertainty": {"errors"},
-    "choices": {"errors"},
+    "choices": {"errors", "progress"},
     "devices": {"errors"},
     "cores": {"errors"},
     "native_output": {"errors"},
@@ -99,6 +100,18 @@ ALLOWED: dict[str, set[str]] = {
         "padding",
         "uncertainty",
     },
+    "workload": {
+        *NUMPY_SIDE,
+        "choices",
+        "compute",
+        "directions",
+        "fusion",
+        "nets",
+        "plan",
+        "progress",
+        "selfcheck",
+        "weights",
+    },
     "footprint": {*NUMPY_SIDE, "compute", "memory", "nets", "planes", "weights"},
     "forecast": {
         *NUMPY_SIDE,
@@ -110,7 +123,7 @@ ALLOWED: dict[str, set[str]] = {
         "directions",
         "fusion",
     },
-    "evaluate": {*NUMPY_SIDE, *WORDS, *NETWORK_SIDE, *LEARNING_SIDE, *SCORING_SIDE},
+    "evaluate": {*NUMPY_SIDE, *WORDS, *NETWORK_SIDE, *LEARNING_SIDE, *SCORING_SIDE, "workload"},
     "training": {*NUMPY_SIDE, *WORDS, *NETWORK_SIDE, *LEARNING_SIDE, "version"},
     "jobs": {
         *NUMPY_SIDE,
@@ -129,6 +142,7 @@ ALLOWED: dict[str, set[str]] = {
         "pipeline",
         "quality",
         "version",
+        "workload",
     },
     "selfcheck": {
         *NUMPY_SIDE,
@@ -157,7 +171,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"errors", "native_output", "version"},
     "batch": {
         *NUMPY_SIDE,
-        "choices",
+        *WORDS,
         "compute",
         "cores",
         "engine",
@@ -165,13 +179,12 @@ ALLOWED: dict[str, set[str]] = {
         "jobs",
         "memory",
         "report",
-        "shipped",
         "version",
     },
     "images": {*NUMPY_SIDE, "fill", "io"},
     "api": {*NUMPY_SIDE, "io", "images", "pipeline", "jobs", "footprint", "choices"},
     "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "version"},
-    "console": {"errors"},
+    "console": {"errors", "progress"},
 }
 """What each room may import of the others besides itself; ``nets`` stands for all its modules, and so on.
 
@@ -191,6 +204,7 @@ TORCH_ROOMS = {
     "pipeline",
     "training",
     "evaluate",
+    "workload",
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -48,7 +48,7 @@ def test_a_job_writes_page_preview_and_thumbnail_and_the_same_result(job: Job) -
     assert "--factor 4" in text
     assert "3 of 7 slices" in text
     assert (done.page, done.preview) == (str(job.page), str(job.preview))
-    assert done.summary.endswith(f"page: {job.page}")
+    assert done.summary.endswith(f"page: {job.page}, preview: {job.preview}")
     written = sorted(p.name for p in job.target.parent.rglob("*"))
     assert written == ["out.nii", "page.html", "preview.png", "sub", "thumb.jpg"]
     plain = replace(job, target=job.target.with_name("plain.nii"), page=None, preview=None, thumbnail=None)

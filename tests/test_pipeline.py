@@ -288,16 +288,18 @@ def test_the_result_names_the_choices_that_made_it() -> None:
     assert dense.header.derivation.method == ("tta", "directions=4", "extrapolate")
 
 
-def test_every_direction_reports_all_its_planes() -> None:
+def test_every_direction_reports_all_its_pixels() -> None:
     heard: dict[str, list[tuple[int, int]]] = {}
     grid = grid_by_factor(5, 2, 3)
     machine = replace(CPU, batch_size=7)
     upsample(
         tiny.volume(), tiny.model(), grid, machine, Choices(4), lambda *a: heard.setdefault(a[0], []).append(a[1:])
     )
-    assert list(heard) == ["sagittal", "coronal", "rising diagonal", "falling diagonal", "fusion"]
-    assert [steps[-1] for steps in heard.values()] == [(20, 20), (18, 18), (37, 37), (37, 37), (8, 8)]
-    assert all(a[0] < b[0] for steps in heard.values() for a, b in pairwise(steps))
+    assert list(heard) == ["sagittal slices", "coronal slices", "rising diagonals", "falling diagonals", "fusion"]
+    pixels = 20 * 18, 20 * 18, 37 * 20, 37 * 20, 8
+    assert [steps[-1] for steps in heard.values()] == [(n, n) for n in pixels]
+    assert all(steps[0][0] == 0 for steps in heard.values())
+    assert all(a[0] <= b[0] for steps in heard.values() for a, b in pairwise(steps))
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 7])

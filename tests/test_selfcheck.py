@@ -122,6 +122,8 @@ def test_a_small_volume_is_checked_as_a_whole() -> None:
 
 
 def test_progress_is_told_by_its_own_name() -> None:
-    heard = set()
-    selfcheck.check(restored(tiny.volume((20, 18, 5))), CPU, (9, 9, 2), lambda stage, done, total: heard.add(stage))
-    assert heard == {"self-check sagittal", "self-check coronal", "self-check fusion"}
+    heard = list[tuple[str, int, int]]()
+    selfcheck.check(restored(tiny.volume((20, 18, 5))), CPU, (9, 9, 2), lambda *step: heard.append(step))
+    assert {stage for stage, _, _ in heard} == {selfcheck.STAGE}
+    assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
+    assert heard[-1][1:] == (3 * selfcheck.STEPS, 3 * selfcheck.STEPS)

@@ -40,6 +40,10 @@ UNKNOWN_VOXELS = 512 * 512 * 200
 """Output voxels of a scan whose header could not tell its size."""
 
 
+RECENT, FEW = 50, 3
+"""Jobs whose times count; while fewer of this run have ended, jobs that run and earlier runs count too."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What this process may use of its machine: cores that no other program uses (``cores``), free megabytes."""
@@ -57,39 +61,70 @@ class Machine:
 
 
 class Clock:
-    """Seconds that jobs will take: assumed at first, then scaled by what jobs of this folder took.
+    """Seconds that jobs will take: assumed at first, then scaled by what jobs took, of this run if it has some.
 
-    workers: how many there are; a cluster tells once it is connected.
+    workers: how many there are; a cluster tells once it is connected; is_measured: whether any job was learnt from.
     """
 
     def __init__(self, crew: Crew, records: Iterable[Record] = ()) -> None:
         self._crew = crew
         self.workers = crew.workers
+        self._earlier = [ratio for record in records if (ratio := self._ratio_of(record)) is not None]
         self._ratios: list[float] = []
-        for record in records:
-            self.learn(record)
+        self.is_measured = bool(self._earlier)
+        self._ratio = statistics.median(self._earlier[-RECENT:]) if self._earlier else 1.0
 
     def learn(self, record: Record) -> None:
-        """Take in how long a finished job took on this kind of device."""
+        """Take in how long a job of this run took."""
+        ratio = self._ratio_of(record)
+        if ratio is not None:
+            self._ratios.append(ratio)
+            self._ratio, self.is_measured = self._median(()), True
+
+    def presume(self, running: Iterable[tuple[Task, float]]) -> None:
+        """Take in how long jobs that run will have taken by what they tell themselves, until enough have ended."""
+        if len(self._ratios) < FEW:
+            told = [seconds / self.assumed(task) for task, seconds in running]
+            if told or self._ratios:
+                self._ratio, self.is_measured = self._median(told), True
+
+    def _median(self, told: Iterable[float]) -> float:
+        """Of this run's jobs; with those of earlier runs while there are few."""
+        own = [*self._ratios[-RECENT:], *told]
+        missing = max(0, FEW - len(own))
+        return float(statistics.median([*(self._earlier[-missing:] if missing else ()), *own]))
+
+    def _ratio_of(self, record: Record) -> float | None:
+        """How much longer than assumed a finished job took on this kind of device."""
         on_gpu = str(record.get("device")).startswith("cuda")
-        if record["status"] == DONE and record.get("seconds") and on_gpu == bool(self._crew.gpus):
-            threads = record.get("threads") or 1
-            assumed = self._assumed(record, threads, page=record.get("page") is not None)
-            self._ratios.append(record["seconds"] / assumed)
+        if record["status"] != DONE or not record.get("seconds") or on_gpu != bool(self._crew.gpus):
+            return None
+        assumed = self._assumed(record, record.get("threads") or 1, page=record.get("page") is not None)
+        return float(record["seconds"] / assumed)
+
+    def assumed(self, task: Task) -> float:
+        """Seconds of one job on one worker before anything was learnt."""
+        return self._assumed(task.entry, self._crew.threads, page=task.job.page is not None)
 
     def seconds(self, task: Task) -> float:
         """Predicted seconds of one job on one worker."""
-        ratio = statistics.median(self._ratios[-50:]) if self._ratios else 1.0
-        return self._assumed(task.entry, self._crew.threads, page=task.job.page is not None) * ratio
+        return self.assumed(task) * self._ratio
 
-    def left(self, tasks: Sequence[Task], spent: float = 0.0, *, warm: bool = False) -> float:
-        """Predicted seconds until all of the tasks have ended, ``spent`` seconds of work on them being done.
+    def left(self, tasks: Sequence[Task], running: Sequence[float] = (), *, warm: bool = False) -> float:
+        """Predicted seconds until all has ended: the tasks, and jobs that run and still need so many seconds each.
 
-        warm: the workers have ended jobs before.
+        warm: the workers have begun to compute.
         """
-        workers = max(1, min(self.workers, len(tasks)))
-        start = START_S * workers if tasks and not warm else 0.0
-        return max(0.0, start + sum(map(self.seconds, tasks)) - spent) / workers
+        return self.left_of(list(map(self.assumed, tasks)), running, warm=warm)
+
+    def left_of(self, assumed: Sequence[float], running: Sequence[float], *, warm: bool) -> float:
+        """The same of tasks whose ``assumed`` seconds are known."""
+        count = len(assumed) + len(running)
+        if not count:
+            return 0.0
+        longest = max([self._ratio * max(assumed, default=0.0), *running])
+        whole = self._ratio * sum(assumed) + sum(running)
+        return (0.0 if warm else START_S) + max(longest, whole / max(1, min(self.workers, count)))
 
     def _assumed(self, entry: Record, threads: int, *, page: bool) -> float:
         options, voxels = entry["options"], entry.get("voxels_after") or UNKNOWN_VOXELS

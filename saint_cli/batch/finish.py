@@ -9,6 +9,8 @@ from typing import Any
 from saint_cli.batch import pages
 from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import DONE, FAILED, SKIPPED, Plan
+from saint_cli.progress import counted as counted
+from saint_cli.progress import duration as duration
 
 SOME_FAILED = 8
 """Exit code of a batch in which a job failed, now or in an earlier run without success since."""
@@ -19,7 +21,10 @@ NOTHING = 2
 
 @dataclass(frozen=True)
 class Summary:
-    """Records of all scans that were found, in the order of their targets, and how many of them are of this run."""
+    """Records of all scans that were found, in the order of their targets, and how many of them are of this run.
+
+    kept: of earlier runs; already_done: those of them that are results.
+    """
 
     home: Path
     records: tuple[Record, ...]
@@ -28,6 +33,7 @@ class Summary:
     skipped: tuple[tuple[str, str], ...]
     ignored: dict[str, int]
     seconds: float
+    already_done: int = 0
     index: Path | None = None
     url: str | None = None
 
@@ -84,19 +90,20 @@ def finish(plan: Plan, records: Sequence[Record], seconds: float, *, listed: boo
     everything = sorted((*records, *plan.kept, *plan.refused), key=lambda record: record["target"])
     wanted = listed or pages.is_there(plan.home)
     index = pages.write(plan.home, everything) if everything and wanted else None
-    counts = len(records), len(plan.kept)
-    return Summary(plan.home, tuple(everything), *counts, tuple(plan.skipped), plan.ignored, seconds, index, plan.url)
+    return Summary(
+        plan.home,
+        tuple(everything),
+        ran=len(records),
+        kept=len(plan.kept),
+        skipped=tuple(plan.skipped),
+        ignored=plan.ignored,
+        seconds=seconds,
+        already_done=already_done(plan.kept),
+        index=index,
+        url=plan.url,
+    )
 
 
-def counted(count: int, noun: str) -> str:
-    """As in ``1 job`` and ``2 jobs``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, as exact as an estimate can be."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
+def already_done(kept: Sequence[Record]) -> int:
+    """How many records of earlier runs are of results."""
+    return sum(record["status"] == DONE for record in kept)

@@ -18,6 +18,9 @@ from saint_cli.jobs import Job
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 
+STARTING = "starting"
+"""The stage of a job whose worker still loads what it needs."""
+
 LASTING = (UnreadableError.__name__, GeometryError.__name__, DeadlyJobError.__name__)
 """Failures that the same input, options and version of saint lead to again; others may pass."""
 

@@ -1,6 +1,7 @@
 """One job on a worker: run it, and leave a receipt of what came of it."""
 
 import platform
+import sys
 import time
 import traceback
 from contextlib import suppress
@@ -12,11 +13,11 @@ from pathlib import Path
 import saint_cli
 from saint_cli.batch import ledger
 from saint_cli.batch.ledger import Record
-from saint_cli.batch.plan import DONE, SKIPPED, Task, failure, is_of, key_of
-from saint_cli.choices import silent
+from saint_cli.batch.plan import DONE, SKIPPED, STARTING, Task, failure, is_of, key_of
 from saint_cli.engine import Seat
 from saint_cli.errors import LabelMapError, OutputError, SaintError
 from saint_cli.jobs import Job, run_job
+from saint_cli.progress import ProgressEstimate, Stage
 
 VERSIONS = {
     "saint": saint_cli.__version__,
@@ -24,6 +25,10 @@ VERSIONS = {
     "numpy": version("numpy"),
     "python": platform.python_version(),
 }
+
+
+TELL_EVERY_S = 2.0
+"""Seconds between two messages of a worker about the job it runs; shorter jobs send none."""
 
 
 def work(task: Task, seat: Seat) -> Record:
@@ -37,7 +42,7 @@ def work(task: Task, seat: Seat) -> Record:
         ledger.write_receipt(task.home, {**task.entry, "status": "begun"})
     except OSError as error:
         return failure(task.entry, OutputError(f"{task.home}: cannot be written ({error.strerror or error})"))
-    _warm_up()
+    _warm_up(seat)
     _forget_peak_memory()
     began = time.perf_counter()
     record = _outcome(task, seat)
@@ -51,7 +56,7 @@ def work(task: Task, seat: Seat) -> Record:
 
 def _outcome(task: Task, seat: Seat) -> Record:
     try:
-        done = run_job(_seated(task.job, seat), silent)
+        done = run_job(_seated(task.job, seat), _Teller(seat))
     except LabelMapError as error:
         return failure(task.entry, error) | {"status": SKIPPED}
     except SaintError as error:
@@ -68,6 +73,27 @@ def _outcome(task: Task, seat: Seat) -> Record:
     return {**task.entry, **told, "key": key, "status": DONE, "error": None}
 
 
+class _Teller:
+    """The progress of a job, told to the batch now and then: stage, fraction and seconds left, seconds so far."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat, self._estimate = seat, ProgressEstimate()
+        self._began = self._last = time.monotonic()
+
+    def expect(self, *stages: Stage, more: bool = False) -> None:
+        """Stages to come."""
+        self._estimate.expect(*stages, more=more)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Tell how far a stage is."""
+        self._estimate(stage, done, total)
+        now = time.monotonic()
+        if now - self._last >= TELL_EVERY_S:
+            self._last = now
+            state = self._estimate.state()
+            self._seat.tell([state.stage, state.fraction, state.seconds_left, now - self._began])
+
+
 def _seated(job: Job, seat: Seat) -> Job:
     """The job with the threads of its worker, and its GPU where one was assigned and the user named none."""
     engine = job.engine
@@ -78,8 +104,10 @@ def _seated(job: Job, seat: Seat) -> Job:
     return replace(job, engine=engine)
 
 
-def _warm_up() -> None:
+def _warm_up(seat: Seat) -> None:
     """Import torch before the clock starts, so that a worker's first job tells as much of the others as any."""
+    if "torch" not in sys.modules:
+        seat.tell([STARTING, None, None, 0.0])
     from saint_cli import compute  # noqa: F401
 
 

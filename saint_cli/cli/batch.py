@@ -13,9 +13,10 @@ def batch(
     *,
     inputs: Annotated[list[str], Argument(metavar="IN...", help="Folders, files, patterns, URLs, .csv or .jsonl.")],
     out: Annotated[str, Argument(metavar="OUT_DIR", help="Folder of the results and of manifest.jsonl; or a URL.")],
-    books: Annotated[
-        Path | None, Option("--books", **options.LOCAL, help="Where OUT_DIR is a URL: folder of manifest and pages.")
+    state_dir: Annotated[
+        Path | None, Option("--state-dir", **options.LOCAL, help="If OUT_DIR is a URL: folder of manifest and pages.")
     ] = None,
+    books: Annotated[Path | None, Option("--books", **options.LOCAL, hidden=True)] = None,
     to: Annotated[
         str,
         Option(
@@ -76,7 +77,7 @@ def batch(
     quiet: options.Quiet = False,
     as_json: options.SummaryAsJson = False,
 ) -> None:
-    """Upsample every scan that is found, on all cores, GPUs or a cluster; a failure stops nothing."""
+    """Upsample every scan that is found, on all cores, GPUs or a cluster; one failed scan does not stop the others."""
     given = dict(locals())
     from saint_cli import console
     from saint_cli.batch import ledger, whole
@@ -91,7 +92,7 @@ def batch(
         return
     with batch_view.board(quiet=quiet or as_json) as (watch, told):
         summary = whole.carry_out(order, found, watch, told)
-    batch_view.tell(summary, quiet=quiet, as_json=as_json)
+    batch_view.tell(summary, order, quiet=quiet, as_json=as_json)
     raise typer.Exit(summary.exit_code)
 
 

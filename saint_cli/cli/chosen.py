@@ -125,7 +125,7 @@ def order_of(chosen: Mapping[str, Any]) -> "Order":
     words.at_least("--workers", chosen["workers"], 1)
     include = chosen["include"]
     kinds = frozenset(words.listed("--include", include, ("derived", "label")) if include is not None else ())
-    home, results = words.home_and_results(chosen["out"], chosen["books"])
+    home, results = words.home_and_results(chosen["out"], chosen["state_dir"] or chosen["books"])
     return Order(
         inputs=tuple(map(words.place, chosen["inputs"])),
         rules=Rules(template(chosen, allow_labels="label" in kinds), home, kinds, results),

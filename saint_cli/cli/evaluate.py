@@ -93,20 +93,20 @@ def evaluate(
     for name in models:
         shipped.check(name)
     seen = cores.Observation()
-    from saint_cli import compute, memory  # torch takes seconds, and so comes only now
-    from saint_cli.evaluate import Cases, Criteria, evaluate_all
-
-    cases = Cases(volumes, *chosen)
-    criteria = Criteria(
-        methods, PROTOCOLS[protocol], degrade, Choices(tta=tta, match_noise=match_noise, skip_air=not no_skip_air)
-    )
-    memory.keep_freed()
-    machine = compute.choose(device, precision)
-    models = list(dict.fromkeys(shipped.resolve(name, machine.device.type) for name in models))
     with console.progress(quiet=as_json) as report:
-        line = evaluate_view.announced(models, machine.devices, compute.take_threads(threads, seen))
-        opened = evaluate_view.opened(report, lambda: report.say(line))
-        outcomes = evaluate_all(cases, models, criteria, machine, opened, report.warn)
+        report("loading networks", 0, 1)
+        from saint_cli import compute, memory  # torch takes seconds, and so comes only now
+        from saint_cli.evaluate import Cases, Criteria, evaluate_all
+
+        cases = Cases(volumes, *chosen)
+        criteria = Criteria(
+            methods, PROTOCOLS[protocol], degrade, Choices(tta=tta, match_noise=match_noise, skip_air=not no_skip_air)
+        )
+        memory.keep_freed()
+        machine = compute.choose(device, precision)
+        models = list(dict.fromkeys(shipped.resolve(name, machine.device.type) for name in models))
+        line = evaluate_view.describe_machine(models, machine.devices, compute.take_threads(threads, seen))
+        outcomes = evaluate_all(cases, models, criteria, machine, evaluate_view.Announcement(report, line), report.warn)
     found = evaluate_view.document(outcomes, criteria)
     if json_file is not None:
         evaluate_view.write(found, json_file)

@@ -1,13 +1,12 @@
 """Scores as tables for people and as one document for scripts."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saint_cli import console
-from saint_cli.choices import Report
+from saint_cli.progress import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,7 @@ def show(outcomes: "Sequence[Outcome]", criteria: "Criteria", *, calibration: bo
             _show_reliability(label, bins)
 
 
-def announced(models: "Sequence[str]", devices: "Sequence[object]", threads: "Threads") -> str:
+def describe_machine(models: "Sequence[str]", devices: "Sequence[object]", threads: "Threads") -> str:
     """Which models run where; the same words as ``saint upsample`` has for them."""
     names = ", ".join(Path(model).name for model in models)
     place = ",".join(map(str, devices))
@@ -48,16 +47,22 @@ def announced(models: "Sequence[str]", devices: "Sequence[object]", threads: "Th
     return f"{'model' if len(models) == 1 else 'models'} {names} on {place}{note}"
 
 
-def opened(report: Report, say: Callable[[], None]) -> Report:
-    """The same report, which first says something at the first step: no sooner, for volumes may still be refused."""
-    left = [say]
+class Announcement:
+    """Progress of an evaluation, above which one line stands once it is known what to expect: all volumes are read."""
 
-    def step(stage: str, done: int, total: int) -> None:
-        while left:
-            left.pop()()
-        report(stage, done, total)
+    def __init__(self, report: console.Reporter, line: str) -> None:
+        self._report, self._line = report, line
 
-    return step
+    def expect(self, *stages: Stage, more: bool = False) -> None:
+        """Print the line, and hand the stages on."""
+        if self._line:
+            self._report.say(self._line)
+            self._line = ""
+        self._report.expect(*stages, more=more)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Hand it on."""
+        self._report(stage, done, total)
 
 
 def document(outcomes: "Sequence[Outcome]", criteria: "Criteria") -> dict[str, Any]:

@@ -89,7 +89,7 @@ Every scan below a folder, the tree mirrored, isotropic voxels:
 What would be done, and how long it would take:
   [green]saint batch STUDIES/ OUT/ --factor 4 --model fast --dry-run[/green]
 
-DICOM of DICOM; files by pattern; a table with options of its own per scan:
+New DICOM series, ready for PACS; files by pattern; a table of scans and options:
   [green]saint batch STUDIES/ OUT/ --to dicom[/green]
   [green]saint batch 'trial/**/ct_*.nii.gz' OUT/ --spacing 1[/green]
   [green]saint batch scans.csv OUT/[/green]
@@ -101,9 +101,9 @@ Columns of a table: source and, as wanted, name, factor, spacing, isotropic,
 axis, extrapolate, model, directions, tta, match_noise, regenerate, precision,
 series, volume, modality, slice_thickness, split_runs, merge.
 
-From and to an object store (docs/cluster.md); books are manifest and pages:
+From and to an object store (docs/cluster.md); STATE/ gets manifest and pages:
   [green]saint batch s3://bucket/studies OUT/[/green]
-  [green]saint batch s3://bucket/studies s3://bucket/iso --books BOOKS/[/green]
+  [green]saint batch s3://bucket/studies s3://bucket/iso --state-dir STATE/[/green]
 
 On a Dask cluster that runs already (docs/cluster.md):
   [green]saint batch STUDIES/ OUT/ --scheduler tcp://host:8786[/green]

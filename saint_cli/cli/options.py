@@ -109,7 +109,13 @@ Preview = Annotated[
     Path | None, Option("--preview", **LOCAL, help="Also write a picture (.png, .jpg), before beside after.")
 ]
 SliceThickness = Annotated[
-    str | None, Option("--slice-thickness", help="SliceThickness of DICOM output: acquired (default), or spacing.")
+    str | None,
+    Option(
+        "--slice-thickness",
+        metavar="NAME",
+        autocompletion=complete.words("acquired", "spacing"),
+        help="SliceThickness of DICOM output: acquired (default), or spacing.",
+    ),
 ]
 KeepSliceThickness = Annotated[bool | None, Option("--keep-slice-thickness", hidden=True)]  # before it was the default
 Quiet = Annotated[bool, Option("-q", "--quiet", help="Print nothing but errors.")]

@@ -15,7 +15,7 @@ PANELS = {
     ),
     "Machine": ("device", "precision", "batch_size", "threads", "max_memory", "workers", "scheduler", "bf16", "cache"),
     "Output": (
-        *("target", "out", "books", "to", "name_template", "uncertainty", "page", "preview", "figure", "json_file"),
+        *("target", "out", "state_dir", "to", "name_template", "uncertainty", "page", "preview", "figure", "json_file"),
         *("pages", "overwrite", "slice_thickness", "keep_slice_thickness"),
     ),
     "Run": ("dry_run", "retry_failed", "resume", "quiet", "as_json", "json", "help"),

@@ -10,7 +10,12 @@ from typer import Argument, Option
 from saint_cli.cli import examples, options
 
 if TYPE_CHECKING:
+    from saint_cli.progress import Stage
     from saint_cli.training.loop import Schedule
+    from saint_cli.training.run import Settings
+
+VOLUMES_S, SECONDS = 5.0, {"base": (11.0, 1.0), "fast": (0.4, 0.05)}
+"""Seconds that reading volumes is assumed to take, and by size a block of the RFN stage and a step."""
 
 
 def train(
@@ -31,10 +36,15 @@ def train(
     rfn_context: Annotated[bool, Option(help="RFN sees the acquired neighbours too.")] = True,
     rfn_dims: Annotated[int, Option("--rfn-dims", help="2, or 3 for the paper's 3-D variant.")] = 2,
     rfn_fewest: Annotated[
-        int | None, Option("--rfn-fewest", help="Slices per gap from which on RFN is used; that of --init, or 1.")
+        int | None,
+        Option(
+            "--rfn-fewest",
+            help="Use RFN only where at least this many slices are synthesised per gap "
+            "(default: as in --init, else 1).",
+        ),
     ] = None,
     validate_every: Annotated[int | None, Option("--validate-every", help="Steps between validations; 1,000.")] = None,
-    seed: Annotated[int, Option("--seed", help="Of patches and initial weights.")] = 0,
+    seed: Annotated[int, Option("--seed", help="Random seed.")] = 0,
     bf16: Annotated[bool | None, Option("--bf16", help="bfloat16 autocast, for processors that have it.")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -44,9 +54,8 @@ def train(
     ] = False,
 ) -> None:
     """Train AMI or RFN on dense volumes, made sparse by decimation (Eq. 1 of SAINT, CVPR 2020)."""
-    from saint_cli import compute, console, cores, memory
+    from saint_cli import console, cores
     from saint_cli.cli import words
-    from saint_cli.training.run import MODEL, Places, Settings, fewest_of, train
 
     words.one_of("--stage", stage, ("ami", "rfn"))
     words.one_of("--size", size, ("base", "fast"))
@@ -59,27 +68,46 @@ def train(
     words.at_least("--seed", seed, 0)
     if learning_rate is not None:
         words.positive("--lr", learning_rate)
-    memory.keep_freed()
-    machine = compute.take_threads(threads, cores.Observation())
-    told = {"steps": steps, "learning_rate": learning_rate, "validate_every": validate_every, "bf16": bf16}
-    schedule = _schedule(out, stage, {name: value for name, value in told.items() if value is not None}, resume=resume)
-    settings = Settings(
-        stage, size, schedule, seed, batch, blocks=blocks, context=rfn_context, dims=rfn_dims,
-        fewest=rfn_fewest or fewest_of(init), optimiser=optimiser, augment=augment,
-        init=init, teacher=teacher, device=device,
-    )  # fmt: skip
     leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
-    if leads and machine.note is not None:
-        console.say(machine.note)
+    seen = cores.Observation()
     with console.progress(quiet=not leads) as report:
+        report("loading", 0, 1)
+        from saint_cli import compute, memory  # torch takes seconds, and so comes only now
+        from saint_cli.training.run import MODEL, Places, Settings, fewest_of, train
+
+        memory.keep_freed()
+        if (note := compute.take_threads(threads, seen).note) is not None:
+            report.say(note)
+        told = {"steps": steps, "learning_rate": learning_rate, "validate_every": validate_every, "bf16": bf16}
+        told = {name: value for name, value in told.items() if value is not None}
+        schedule = _schedule(out, stage, told, resume=resume)
+        settings = Settings(
+            stage, size, schedule, seed, batch, blocks=blocks, context=rfn_context, dims=rfn_dims,
+            fewest=rfn_fewest or fewest_of(init), optimiser=optimiser, augment=augment,
+            init=init, teacher=teacher, device=device,
+        )  # fmt: skip
+        report.expect(*_stages(settings))
         for progress in train(settings, Places.of(data, val, out, cache), resume=resume, say=report):
-            report(f"{stage} steps", progress.step, schedule.steps)
+            report(_steps(stage), progress.step, schedule.steps)
             if progress.validation is not None:
                 figures = ", ".join(f"{name} {value:+.2f}" for name, value in progress.validation.items())
                 loss = "before training" if progress.loss is None else f"loss {progress.loss:.5f}"
                 console.say(f"step {progress.step}, {progress.seconds:.0f} s, {loss}: {figures}")
     if leads:
         console.say(f"weights: {out / MODEL}")
+
+
+def _steps(stage: str) -> str:
+    return f"{stage.upper()} steps"
+
+
+def _stages(settings: "Settings") -> "list[Stage]":
+    """What a run will tell of, in its order."""
+    from saint_cli.progress import Stage
+
+    block_s, step_s = SECONDS[settings.size]
+    blocks = [Stage("blocks", block_s * settings.blocks)] if settings.stage == "rfn" else []
+    return [Stage("volumes", VOLUMES_S), *blocks, Stage(_steps(settings.stage), step_s * settings.schedule.steps)]
 
 
 def _schedule(out: Path, stage: str, told: dict[str, Any], *, resume: bool) -> "Schedule":

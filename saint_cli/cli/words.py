@@ -14,18 +14,18 @@ def place(text: str) -> "Path | str":
     return urls.check(text) if urls.is_url(text) else Path(text)
 
 
-def home_and_results(out: str, books: Path | None) -> "tuple[Path, str | None]":
+def home_and_results(out: str, state_dir: Path | None) -> "tuple[Path, str | None]":
     """The folder that keeps the manifest, and the URL of the results if they go to one."""
     found = place(out)
     if isinstance(found, Path):
-        if books is not None:
-            raise UsageError(f"--books {books} goes with a URL as OUT_DIR; {out} keeps its own manifest")
+        if state_dir is not None:
+            raise UsageError(f"--state-dir {state_dir} goes with a URL as OUT_DIR; {out} keeps its own manifest")
         return found, None
-    if books is None:
+    if state_dir is None:
         raise UsageError(
-            f"{found}: manifest and pages need a folder here; name one, the same each time, by --books FOLDER"
+            f"{found}: manifest and pages need a folder here; name one, the same each time, by --state-dir FOLDER"
         )
-    return books, found.rstrip("/")
+    return state_dir, found.rstrip("/")
 
 
 def axis(word: str | None) -> int | None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saint_cli import io, shipped
-from saint_cli.choices import Choices, Report
+from saint_cli.choices import Choices
 from saint_cli.geometry import SliceGrid
 from saint_cli.io import urls
-from saint_cli.jobs import announcements, checks
+from saint_cli.jobs import announcements, checks, stages
 from saint_cli.jobs.announcements import Say
 from saint_cli.jobs.job import Done, Engine, Job
 from saint_cli.jobs.staged import staged
+from saint_cli.progress import JobProgress, ProgressCallback, Stage, as_job_progress
 from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ERROR_BYTES = 4
 """Of each voxel of the expected error, float32."""
 
 
-def run_job(job: Job, report: Report, say: Say = announcements.nothing) -> Done:
+def run_job(job: Job, report: ProgressCallback, say: Say = announcements.nothing) -> Done:
     """Read, upsample, write; everything that can be refused is refused before any voxel is computed.
 
     say: called with a sentence about model and machine, and one about the time of a job of more than a minute.
@@ -37,20 +38,27 @@ def run_job(job: Job, report: Report, say: Say = announcements.nothing) -> Done:
         SaintError: of the kind that fits; the target is then as it was before.
     """
     if job.origin is None and job.destination is None:
-        return _run_here(job, report, say)
-    began = time.perf_counter()
+        return _run_here(job, as_job_progress(report), say)
+    began, report = time.perf_counter(), as_job_progress(report)
+    report.expect(*stages.before_reading(fetches=job.origin is not None), more=True)
+    if job.origin is not None:
+        report(stages.FETCHING, 0, 1)
     with staged(job) as here:
-        done = _run_here(here, report, say)
+        upload = Stage(stages.UPLOADING, 0.0 if job.destination is None else stages.UPLOAD_S)
+        done = _run_here(here, report, say, upload)
+        report(stages.UPLOADING, 0, 1)
+    report(stages.UPLOADING, 1, 1)
     source = done.source if job.origin is None else job.origin.shown
     target = done.target if job.destination is None else urls.shown(job.destination)
     return replace(done, source=source, target=target, seconds=round(time.perf_counter() - began, 2))
 
 
-def _run_here(job: Job, report: Report, say: Say) -> Done:
-    """The same of files that lie on this machine."""
+def _run_here(job: Job, report: JobProgress, say: Say, *then: Stage) -> Done:
+    """The same of files that lie on this machine; ``then``: what the caller does afterwards."""
     began = time.perf_counter()
     checks.refuse_words(job)
-    report("reading", 0, 1)
+    report.expect(*stages.before_reading(fetches=False), more=True)
+    report(stages.READING, 0, 1)
     started = _starting(job.engine)
     volume = io.read_volume(
         job.source,
@@ -60,10 +68,11 @@ def _run_here(job: Job, report: Report, say: Say) -> Done:
         merge=job.merge,
         modality=job.modality,
     )
-    report("reading", 1, 1)
+    report(stages.READING, 1, 1)
     checks.refuse_labels(job, volume)
     grid = job.grid.on(volume)
     checks.refuse_scan(job, volume, grid)
+    report(stages.LOADING, 0, 1)
     model, engine = started()
     from saint_cli import compute, footprint, pipeline
 
@@ -76,8 +85,12 @@ def _run_here(job: Job, report: Report, say: Say) -> Done:
     compute.set_threads(engine.threads)  # once more, for OpenMP counts them per thread
     for sentence in announcements.before(asked, job, (volume, grid), model, engine):
         say(sentence)
+    report(stages.LOADING, 1, 1)
+    report.expect(*stages.after_loading(job, volume, grid, model, engine), *then)
     restoration = pipeline.restore(noted, model, grid, engine, job.choices, report)
+    report(stages.SLICES, 0, 1)
     result = restoration.result()
+    report(stages.SLICES, 1, 1)
     done = _done(job, (volume, result), grid, model, engine)
     done = replace(done, seconds=round(time.perf_counter() - began, 2))
     _write(job, done, restoration, result, engine, report)
@@ -85,7 +98,12 @@ def _run_here(job: Job, report: Report, say: Say) -> Done:
 
 
 def _write(
-    job: Job, done: Done, restoration: "pipeline.Restoration", result: Volume, engine: "compute.Compute", report: Report
+    job: Job,
+    done: Done,
+    restoration: "pipeline.Restoration",
+    result: Volume,
+    engine: "compute.Compute",
+    report: ProgressCallback,
 ) -> None:
     """Write all that is wanted, the result last, so that it only appears when all went well."""
     if any((job.page, job.preview, job.thumbnail)):
@@ -93,11 +111,11 @@ def _write(
 
         wanted = quality.Wanted(job.page, job.preview, job.thumbnail)
         quality.write(wanted, _about(job, done), restoration, result, engine, report)
-    report("writing", 0, 1)
+    report(stages.WRITING, 0, 1)
     if job.uncertainty is not None:
         io.write_volume(restoration.error(), job.uncertainty, overwrite=job.overwrite)
     io.write_volume(result, job.target, overwrite=job.overwrite, keep_slice_thickness=job.keep_slice_thickness)
-    report("writing", 1, 1)
+    report(stages.WRITING, 1, 1)
 
 
 def _starting(engine: Engine) -> "Callable[[], tuple[weights.SaintModel, compute.Compute]]":

@@ -155,7 +155,7 @@ def _draw_pictures(axes: "list[Axes]", comparison: Comparison, plane: Plane) -> 
 
 def _draw_differences(axes: "list[Axes]", comparison: Comparison, plane: Plane, largest: float) -> Any:
     """Fill the row below the pictures, words first; returns what the colour bar describes."""
-    note = f"{plane.name}\nwindow {WINDOW_HU[0]:.0f}...{WINDOW_HU[1]:.0f} HU\nPSNR: what is synthesised here"
+    note = f"{plane.name}\nwindow {WINDOW_HU[0]:.0f}...{WINDOW_HU[1]:.0f} HU\nPSNR of synthesised slices"
     axes[0].text(0.5, 0.5, note, ha="center", va="center", fontsize=8)
     axes[0].set_axis_off()
     for one, volume in zip(axes[1:], comparison.restored.values(), strict=True):

@@ -11,6 +11,9 @@ from saint_cli.report import render
 LARGEST_BYTES = 5_000_000
 """Size above which thumbnails that lie inside the list itself are left out, so that it still opens at once."""
 
+ARROW = "\N{NO-BREAK SPACE}→ "
+"""Between before and after, which stand below each other where there is little room."""
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -86,7 +89,7 @@ def totals(rows: Sequence[IndexRow]) -> tuple[tuple[str, str], ...]:
         ("Done", f"{len(rows) - failed - left_out:,}"),
         ("With warnings", f"{warned:,}"),
         ("Failed", f"{failed:,}"),
-        ("Left out", f"{left_out:,}"),
+        ("Skipped", f"{left_out:,}"),
         ("Computing time", f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02} min {int(seconds) % 60:02} s"),
     )
 
@@ -100,13 +103,13 @@ def _cells(row: IndexRow, *, inside: bool) -> Cells:
         name=row.name,
         link=None if row.page is None else link(row.page),
         thumbnail=None if _is_inside(row) and not inside else row.thumbnail and link(row.thumbnail),
-        voxels=" → ".join(shapes),
+        voxels=ARROW.join(shapes),
         voxel_count=None if row.shape_after is None else row.shape_after[0] * row.shape_after[1] * row.shape_after[2],
-        spacing=" → ".join(spacings),
+        spacing=ARROW.join(spacings),
         largest_mm="" if row.spacing_before_mm is None else f"{max(row.spacing_before_mm):.6g}",
         seconds="" if row.seconds is None else f"{row.seconds:.1f}",
         warnings=row.warnings,
-        failure=row.failure if row.left_out is None else f"left out: {row.left_out}",
+        failure=row.failure if row.left_out is None else f"skipped: {row.left_out}",
     )
 
 

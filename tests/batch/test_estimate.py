@@ -1,9 +1,10 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from saint_cli.batch.estimate import START_S, Clock, crew_for, memory_mb
+from saint_cli.batch.estimate import FEW, START_S, Clock, crew_for, memory_mb
 from saint_cli.batch.plan import Task
 from saint_cli.engine import Crew
 from saint_cli.jobs import Job
@@ -33,7 +34,32 @@ def test_what_jobs_took_corrects_what_others_are_thought_to_take() -> None:
 def test_workers_share_what_is_left() -> None:
     tasks = [task(50) for _ in range(8)]
     assert Clock(Crew(4)).left(tasks, warm=True) == pytest.approx(Clock(Crew(1)).left(tasks, warm=True) / 4)
-    assert Clock(Crew(1)).left(tasks, spent=1e9) == 0
+    assert Clock(Crew(4)).left([], [30.0, 10.0], warm=True) == 30.0
+    assert Clock(Crew(1)).left([], [30.0, 10.0], warm=True) == 40.0
+
+
+def told(one: Task, clock: Clock, times: float) -> dict[str, Any]:
+    """The record of a job that took so many times longer than assumed."""
+    return {**one.entry, "status": "done", "seconds": times * clock.assumed(one), "device": "cpu"}
+
+
+def test_this_run_counts_more_than_earlier_ones_as_soon_as_enough_jobs_have_ended() -> None:
+    one = task(20)
+    clock = Clock(Crew(1, 1), [told(one, Clock(Crew(1, 1)), 9.0)] * 60)
+    assert clock.seconds(one) == pytest.approx(9 * clock.assumed(one))
+    for _ in range(FEW):
+        clock.learn(told(one, clock, 2.0))
+    assert clock.seconds(one) == pytest.approx(2 * clock.assumed(one))
+
+
+def test_jobs_that_run_correct_the_others_before_any_has_ended() -> None:
+    one, clock = task(20), Clock(Crew(2, 1))
+    clock.presume([(one, 7 * clock.assumed(one))])
+    assert clock.seconds(one) == pytest.approx(7 * clock.assumed(one))
+    for _ in range(FEW):
+        clock.learn(told(one, clock, 2.0))
+    clock.presume([(one, 70 * clock.assumed(one))])
+    assert clock.seconds(one) == pytest.approx(2 * clock.assumed(one))
 
 
 def test_workers_that_have_yet_to_start_and_pages_take_longer() -> None:

@@ -33,7 +33,7 @@ def test_the_list_links_to_pages_that_are_there_and_tells_why_others_are_not(tmp
     assert "./a/one.html" in text
     assert "./thumbnails/a/one.jpg" in text
     assert "GeometryError: two.nii.gz: &lt;2&gt; slices" in text
-    assert "left out: three.nii.gz: &lt;2&gt; slices" in text
+    assert "skipped: three.nii.gz: &lt;2&gt; slices" in text
     assert "four.html" not in text
     assert "Doe" not in text
 

@@ -124,7 +124,7 @@ def test_a_scan_is_never_replaced_by_its_own_result(source_at_url: bool, target_
 def test_results_are_no_inputs_however_their_folder_is_named(results_at_url: bool, study: Path, tmp_path: Path) -> None:
     out, books = study / "out", tmp_path / "books"
     write_volume(fabricate.volume(), out / "old.nii.gz")
-    places = (study, out.as_uri(), "--books", books) if results_at_url else (study.as_uri(), out)
+    places = (study, out.as_uri(), "--state-dir", books) if results_at_url else (study.as_uri(), out)
     assert sorted(planned(*places)) == ["p0/ct.nii.gz", "p1/s1.nii.gz", "short.nii.gz"]
 
 
@@ -145,9 +145,9 @@ def test_one_scan_from_url_to_url_gives_what_it_gives_here(study: Path, tmp_path
     [
         (("info", "https://me:SECRET@localhost/x.nii"), 2, "no user, password or signature"),
         (("info", "nosuch://localhost/x.nii"), 2, "no protocol"),
-        (("batch", ".", "s3://bucket/out"), 2, "--books"),
-        (("batch", ".", "out", "--books", "books"), 2, "--books"),
-        (("batch", ".", "https://localhost/out", "--books", "books"), 2, "nothing can be written"),
+        (("batch", ".", "s3://bucket/out"), 2, "--state-dir"),
+        (("batch", ".", "out", "--state-dir", "books"), 2, "--state-dir"),
+        (("batch", ".", "https://localhost/out", "--state-dir", "books"), 2, "nothing can be written"),
         (("upsample", "x.nii", "-o", "https://localhost/out.nii"), 2, "nothing can be written"),
         (("upsample", "x.nii", "-o", "y.nii", "--report", "s3://bucket/x.html"), 2, "on this machine"),
         (("upsample", "file:///nosuch/x.nii", "-o", "y.nii"), 3, "no such file"),
@@ -213,7 +213,7 @@ def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path
 
     store = S3FileSystem()
     store.put(f"{study}/", "bucket/in/", recursive=True)
-    places = (f"{bucket}/in", f"{bucket}/out", "--books", tmp_path / "books")
+    places = (f"{bucket}/in", f"{bucket}/out", "--state-dir", tmp_path / "books")
     first = summary(*places)
     assert (first["done"], first["exit_code"], first["output"]) == (2, 8, f"{bucket}/out")
     (failed,) = first["failed"]
@@ -229,12 +229,12 @@ def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path
     assert planned(*places) == ["p0/ct.nii.gz", "p1/s1.nii.gz"]
     assert not (tmp_path / "books" / "report").exists()
     assert not [p for p in (tmp_path / "books").rglob("*.json*") if "SECRET" in p.read_text()]
-    foreign = run("batch", *places[:2], "--books", tmp_path / "other", *BATCH, "--dry-run")
+    foreign = run("batch", *places[:2], "--state-dir", tmp_path / "other", *BATCH, "--dry-run")
     assert "no job of this batch wrote it" in foreign.stderr
 
 
 def test_what_is_not_in_the_store_gets_one_line(tmp_path: Path, bucket: str) -> None:
     absent = run("upsample", f"{bucket}/none.nii", "-o", tmp_path / "x.nii")
     assert (absent.exit_code, "no such file" in absent.stderr) == (3, True)
-    nowhere = run("batch", tmp_path, "s3://none/out", "--books", tmp_path / "books")
+    nowhere = run("batch", tmp_path, "s3://none/out", "--state-dir", tmp_path / "books")
     assert (nowhere.exit_code, "no bucket none" in nowhere.stderr) == (5, True)

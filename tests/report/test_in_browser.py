@@ -217,6 +217,25 @@ def test_a_list_fits_the_window(listed: Any) -> None:
     assert listed.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.parametrize("width", [800, 1400])
+def test_long_names_and_failures_fit_narrow_windows_too(chromium: Any, tmp_path: Path, width: int) -> None:
+    name = "hospital_a/patient_000001/1.2.840.113619.2.55.3.604688119.969.1268071029.5"
+    shapes, spacings = ((512, 512, 60), (512, 512, 1415)), ((0.977, 0.977, 5.0), (0.977, 0.977, 0.977))
+    done = IndexRow(name, "p.html", "t.jpg", *shapes, *spacings, 13725.5, ("slices overlap by half a millimetre",))
+    failed = IndexRow(name, failure="GeometryError: slices are 5 mm apart but 10 mm between z = 28 and z = 38 mm")
+    Image.new("L", (160, 120), 200).save(tmp_path / "t.jpg")
+    write_index(tmp_path / "index.html", [done, failed])
+    before = chromium.get_window_size()
+    chromium.set_window_size(width, 900)
+    chromium.get((tmp_path / "index.html").as_uri())
+    css(chromium, "summary").click()
+    size = chromium.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    chromium.set_window_size(before["width"], before["height"])
+    assert size[0] <= size[1] <= width
+    assert browser.complaints(chromium) == []
+    assert all(url.startswith(tmp_path.as_uri()) for url in browser.requests(chromium))
+
+
 def test_what_is_typed_filters_the_list(listed: Any) -> None:
     keys(listed, "#filter", "geometryERROR")
     shown = [row.text for row in listed.find_elements("css selector", "tbody tr") if row.is_displayed()]

@@ -29,7 +29,7 @@ FAILED = IndexRow("broken", failure="GeometryError: 10 mm between z = 28 and 38"
 def test_rows_tell_what_came_of_each_scan() -> None:
     text = html([DONE, FAILED])
     assert '<a href="./chest.html">chest.nii.gz</a>' in text
-    assert "0.75\N{MULTIPLICATION SIGN}0.75\N{MULTIPLICATION SIGN}5 → 0.75" in text
+    assert "0.75\N{MULTIPLICATION SIGN}0.75\N{MULTIPLICATION SIGN}5\N{NO-BREAK SPACE}→ 0.75" in text
     assert "GeometryError: 10 mm between z = 28 and 38" in text
     assert "slices overlap" in text
 
@@ -41,7 +41,7 @@ def test_totals_count_each_scan_once() -> None:
         "Done": "2",
         "With warnings": "2",
         "Failed": "1",
-        "Left out": "0",
+        "Skipped": "0",
         "Computing time": "2 h 04 min 10 s",
     }
 
