@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from saint_cli import images, io
 from saint_cli.choices import Choices
-from saint_cli.errors import SaintError, UsageError
+from saint_cli.errors import LabelMapError, SaintError, UsageError
 from saint_cli.jobs import Engine, Grid
 from saint_cli.volume import Volume
 
@@ -65,7 +65,9 @@ def _argument(option: re.Match[str]) -> str:
 
 def _flags() -> set[str]:
     """The arguments of reading and writing that are true or false."""
-    parameters = [p for f in (io.read_volume, io.write_volume) for p in inspect.signature(f).parameters.values()]
+    parameters = [
+        p for f in (io.read_volume, io.write_volume, upsample) for p in inspect.signature(f).parameters.values()
+    ]
     return {one.name for one in parameters if isinstance(one.default, bool)}
 
 
@@ -78,6 +80,7 @@ def upsample(
     axis: int | None = None,
     voxel_spacing_mm: Sequence[float] | None = None,
     modality: str | None = None,
+    allow_labels: bool = False,
     engine: Engine = Engine(),  # noqa: B008  (frozen)
     choices: Choices = Choices(),  # noqa: B008  (frozen)
 ) -> Image:
@@ -91,6 +94,7 @@ def upsample(
     factor: whole, 2...16; or spacing_mm: wanted distance between slices. axis: through-plane voxel axis 0, 1 or 2,
     where it is not the one with the largest spacing. voxel_spacing_mm: (x, y, z) of a numpy array; for an affine of its
     own pass ``Volume(array, affine_lps)``. modality: "CT" or "MR", else what the image says or its values look like.
+    allow_labels: interpolate what looks like a label map as if it were an image, which invents labels.
     engine: the model, where and in how much memory it runs; choices: of the method, such as ``Choices(tta=True)``.
 
     What is odd about an image that is no Volume is told as a ``UserWarning``; a Volume tells it in its header.
@@ -98,11 +102,15 @@ def upsample(
     Raises:
         UsageError, GeometryError, WeightsError: as ``saint upsample`` reports them; UsageError also for arguments of
             another type, and for what is no image.
+        LabelMapError: a label map.
     """
     from saint_cli import footprint, pipeline
 
     scan = images.to_volume(volume, voxel_spacing_mm=voxel_spacing_mm, modality=modality)
     _check(engine, choices)
+    labels = 0 if allow_labels else io.count_labels(scan.voxels)
+    if labels or (scan.header.is_labels and not allow_labels):
+        raise LabelMapError(io.refusal(labels))
     grid = Grid(_whole("factor", factor), _number("spacing_mm", spacing_mm), _axis(axis)).on(scan)
     model, machine = engine.start()
     machine = footprint.fitted(machine, model, scan, grid, engine.max_memory)

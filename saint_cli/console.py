@@ -118,7 +118,9 @@ def silence_stdout() -> None:
 
 
 def _line(message: str, style: str | None = None) -> None:
-    _console(stderr=True).print(printable(message), style=style, markup=False, highlight=False, soft_wrap=True)
+    terminal = _console(stderr=True)
+    whole = bool(_open) or not terminal.is_terminal  # a log keeps lines whole; a terminal would cut amid a word
+    terminal.print(printable(message), style=style, markup=False, highlight=False, soft_wrap=whole)
 
 
 def _console(*, stderr: bool) -> "Console":
@@ -229,24 +231,38 @@ def live() -> "Iterator[Callable[[Callable[[], RenderableType]], None] | None]":
 
     Messages are printed above it as long as it is there.
     """
-    terminal = _console(stderr=True)
-    if not sys.stderr.isatty() or terminal.is_dumb_terminal:
+    if not sys.stderr.isatty() or _console(stderr=True).is_dumb_terminal:
         yield None
         return
     from rich.constrain import Constrain
     from rich.live import Live
 
     made: list[Callable[[], RenderableType]] = [lambda: ""]
+    with _own_terminal() as terminal:
 
-    def shown() -> "RenderableType":  # a line as wide as the terminal would make some of them go on to the next
-        return Constrain(made[0](), terminal.width - 1)
+        def draw() -> "RenderableType":  # a line as wide as the terminal would make some of them go on to the next
+            return Constrain(made[0](), terminal.width - 1)
 
-    with Live(console=terminal, get_renderable=shown, refresh_per_second=REFRESH_PER_S, transient=True):
-        _open.append(terminal)
-        try:
-            yield lambda make: made.__setitem__(0, make)
-        finally:
-            _open.remove(terminal)
+        with Live(console=terminal, get_renderable=draw, refresh_per_second=REFRESH_PER_S, transient=True):
+            _open.append(terminal)
+            try:
+                yield lambda make: made.__setitem__(0, make)
+            finally:
+                _open.remove(terminal)
+
+
+@contextmanager
+def _own_terminal() -> "Iterator[Console]":
+    """The terminal that stderr is, by a descriptor of its own: what is drawn is never taken for a decoder's output."""
+    from rich.console import Console
+
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):
+        yield _console(stderr=True)
+        return
+    with os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
+        yield Console(file=stream)
 
 
 def size() -> tuple[int, int]:

@@ -6,6 +6,7 @@ given up when its third worker died, and since tasks may wait at a worker that d
 """
 
 import logging
+import os
 import queue
 import threading
 import time
@@ -141,6 +142,7 @@ def open_fleet(crew: Crew) -> Iterator["Fleet"]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if crew.scheduler is None:
         with dask.config.set(QUIET), _local(crew) as cluster, Client(cluster, set_as_default=False) as client:
+            client.run(_release_stderr)
             yield Fleet(client, crew)
         return
     with _connected(crew.scheduler) as client:
@@ -158,7 +160,7 @@ def _start(crew: Crew) -> LocalCluster:
     failure: Exception | None = None
     with capture_stderr() as lines:  # workers that fail at their start write a traceback each
         try:
-            return LocalCluster(
+            cluster = LocalCluster(
                 n_workers=crew.workers,
                 threads_per_worker=crew.threads,
                 processes=True,
@@ -169,7 +171,18 @@ def _start(crew: Crew) -> LocalCluster:
             )
         except Exception as error:  # of many kinds: that of the system, of Dask, and of what a worker imports
             failure = error
-    raise EngineError(f"the worker processes do not start: {first_error(lines, failure)}")
+    if failure is not None:
+        raise EngineError(f"the worker processes do not start: {first_error(lines, failure)}")
+    return cluster
+
+
+def _release_stderr() -> None:
+    """On a worker: let go of the file that caught what was written at its start, which nobody reads any more."""
+    with suppress(OSError):
+        if os.fstat(2).st_nlink == 0:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
+            os.close(null)
 
 
 def _connected(scheduler: str) -> Client:

@@ -31,6 +31,7 @@ def fitted(
     read, plane = volume.voxels, tuple(n for axis, n in enumerate(volume.shape) if axis != grid.axis)
     written = read.size // grid.acquired * grid.count * (read.itemsize + extra)
     work = work_bytes(model, machine, plane, grid.acquired)
+    work += read.nbytes if volume.header.padding else 0  # the copy in which padding is hidden
     return replace(machine, residual_bytes=memory.residual_bytes(read.nbytes, read.size, written, work, allowed))
 
 

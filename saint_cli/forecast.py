@@ -1,7 +1,7 @@
 """How long a job will take, with its own model and with another: pixels counted, speed measured for a moment.
 
 The pixels are those that ``directions`` and ``fusion`` will send through the networks. Their speed is that of both
-networks on noise, just before, on the same device with the same threads.
+networks on an empty picture, just before, on the same device with the same threads.
 """
 
 import time
@@ -20,7 +20,7 @@ from saint_cli.nets.blocks import ResidualDenseNetwork
 from saint_cli.plan import SlicePlan
 from saint_cli.progress import duration
 from saint_cli.scene import outline
-from saint_cli.volume import Volume
+from saint_cli.volume import Header, Volume
 from saint_cli.weights import SaintModel, load_model
 
 WORTH_TELLING_S = 60.0
@@ -89,7 +89,7 @@ def count_pixels(volume: Volume, grid: SliceGrid, model: SaintModel, machine: Co
     """The pixels that the networks will see of a volume, halos and repetitions counted."""
     sparse, depth = np.moveaxis(volume.voxels, grid.axis, 2), grid.acquired
     ct = choices.skip_air and intensity.is_ct(volume)
-    box, body = outline(intensity.CT.to_network(sparse.max(axis=2))) if ct else ((planes.WHOLE, planes.WHOLE), None)
+    box, body = outline(_brightest(sparse, volume.header)) if ct else ((planes.WHOLE, planes.WHOLE), None)
     needed = torch.ones(sparse[box].shape[:2], dtype=torch.bool) if body is None else body
     spacing_mm = tuple(s for axis, s in enumerate(volume.spacing_mm) if axis != grid.axis)
     x, y = needed.shape
@@ -102,6 +102,15 @@ def count_pixels(volume: Volume, grid: SliceGrid, model: SaintModel, machine: Co
     seen = (outer for _, outer in strips(needed, machine.fusion_pixels, model.rfn.reach))
     strip = sum((a.stop - a.start) * (b.stop - b.start) for a, b in seen)
     return Pixels(rows * depth * (TTA if choices.tta else 1), strip * fused)
+
+
+def _brightest(sparse: np.ndarray, header: Header) -> np.ndarray:
+    """[X, Y] the highest network value of each column of CT [X, Y, acquired], padding left out."""
+    brightest = np.zeros(sparse.shape[:2], np.float32)
+    for k in range(sparse.shape[2]):
+        plane = np.where(header.is_padding(sparse[..., k]), intensity.CT.low, sparse[..., k])
+        np.maximum(brightest, intensity.CT.to_network(plane), out=brightest)
+    return brightest
 
 
 def network_seconds(model: SaintModel, pixels: Pixels, machine: Compute, depth: int, measured: int = PIXELS) -> float:

@@ -24,14 +24,15 @@ def hide(volume: Volume, axis: int) -> Volume:
     """
     if not volume.header.padding:
         return volume
-    padded = volume.header.is_padding(volume.voxels)
-    if not padded.any() or padded.all():
+    slabs = [volume.header.is_padding(slab).sum() for slab in volume.voxels.T]
+    if sum(slabs) in (0, volume.voxels.size):
         return volume
     least = np.percentile(intensity.measured_sample(volume), LEAST_PERCENTILE, method="lower")
     voxels = volume.voxels.copy(order="K")
-    filled, holes = np.moveaxis(voxels, axis, 2), np.moveaxis(padded, axis, 2)  # views [X, Y, slices]
-    columns = holes.any(axis=2)
-    filled[columns] = _filled(filled[columns], holes[columns], least)
+    for plane in np.moveaxis(voxels, axis, 2):  # views [Y, slices], so that little is held beside the copy
+        holes = volume.header.is_padding(plane)
+        columns = holes.any(axis=1)
+        plane[columns] = _filled(plane[columns], holes[columns], least)
     return replace(volume, voxels=voxels)
 
 

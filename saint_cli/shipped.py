@@ -72,7 +72,9 @@ def find(name_or_path: str) -> Path:
         found = False
     if not found:
         known = ", ".join(sorted(manifest())) or "none"
-        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known} (or auto)")
+        if name_or_path == AUTO:
+            raise WeightsError(f"'{AUTO}' stands for a model once the device is known; name one of: {known}")
+        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known} (or {AUTO})")
     return path
 
 

@@ -157,7 +157,7 @@ def test_an_array_of_simpleitk_needs_its_axes_turned_and_then_gives_the_same(eng
 def test_what_is_odd_about_an_image_is_a_warning_of_python(engine: Engine) -> None:
     odd = tiny.volume().voxels.astype(np.float32)
     odd[0, 0, 0] = np.nan
-    with pytest.warns(UserWarning, match="1 of 1800 voxels are NaN") as told:
+    with pytest.warns(UserWarning, match="1 of 1800 voxels is NaN") as told:
         saint_cli.upsample(odd, factor=2, voxel_spacing_mm=(1, 1, 5), engine=engine)
     assert [one.filename for one in told] == [__file__]
 

@@ -270,7 +270,7 @@ def test_values_that_are_not_finite_are_refused_before_any_file_is_scored(
         write_volume(replace(volume, voxels=voxels), path)
     scored: list[str] = []
     monkeypatch.setattr("saint_cli.evaluate.evaluate", lambda trial, *_: scored.append(trial.volume))
-    with pytest.raises(UsageError, match=r"broken\.nii: 1 voxels are NaN or infinite"):
+    with pytest.raises(UsageError, match=r"broken\.nii: 1 voxel is NaN or infinite"):
         evaluate_all(Cases(paths, [2]), [model], Criteria(), CPU)
     assert not scored
 

@@ -205,7 +205,7 @@ def test_odd_values_are_told() -> None:
     odd = voxels("float32")
     odd[0, 0, 0] = np.nan
     (sentence,) = images.to_volume(odd, voxel_spacing_mm=SPACING).header.warnings
-    assert "1 of 168 voxels are NaN" in sentence
+    assert "1 of 168 voxels is NaN" in sentence
 
 
 class Damaged:

@@ -11,7 +11,7 @@ import numpy as np
 from saint_cli import io
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
-from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.errors import GeometryError, LabelMapError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo, urls
 from saint_cli.io.entries import explain_unusable, identity
 from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, format_reason, is_archive
@@ -183,7 +183,9 @@ def count_skipped(told: Description, found: Findings) -> None:
 def sort_in(one: Scan, stack: StackInfo, rules: Rules, found: Findings) -> None:
     """Add a stack as a scan, or to what is left out with the reason."""
     if stack.secondary == io.LABEL_MAP and ("label" in rules.include or not one.job.refuse_labels):
-        stack = replace(stack, secondary="", problem=None, exit_code=0)
+        stack = replace(stack, secondary="")
+        if stack.exit_code == LabelMapError.exit_code:  # others, such as a file of several volumes, stay
+            stack = replace(stack, problem=None, exit_code=0)
     reason = _left_out(stack, one.job, rules)
     if reason:
         found.skipped.append((one.path, reason))

@@ -107,7 +107,7 @@ def standing(progress: "Progress", width: int, height: int) -> list[str]:
     jobs = progress.at_work()
     shown = jobs[: max(1, min(SHOWN, height - OTHER_LINES))]
     times = [_times(progress, job) for job in shown]
-    widest = max(TIMES_WIDTH, *map(len, times))
+    widest = max([TIMES_WIDTH, *map(len, times)])
     room = width - 2 * GAP - widest
     staged = room - GAP - STAGE_WIDTH >= NAME_WIDTH
     room -= GAP + STAGE_WIDTH if staged else 0

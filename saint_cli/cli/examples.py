@@ -18,7 +18,7 @@ With the error, in HU, that each voxel is expected to have:
 With a page of pictures and a self-check, to see whether it went well:
   [green]saint upsample chest.nii.gz -o iso.nii.gz --report iso.html[/green]
 
-A DICOM series of a DICOM series, for the archive:
+Write a new DICOM series, ready for PACS:
   [green]saint upsample FOLDER --factor 4 -o NEW_FOLDER/[/green]
 
 Acquired slices on the new grid (all of them with --factor) are copied bit
@@ -99,7 +99,7 @@ All results side by side, named by file or folder and eight digits of the scan:
 
 Columns of a table: source and, as wanted, name, factor, spacing, isotropic,
 axis, extrapolate, model, directions, tta, match_noise, regenerate, precision,
-series, volume, modality, slice_thickness, split_runs, merge.
+series, volume, modality, slice_thickness, split_runs, merge, allow_labels.
 
 From and to an object store (docs/cluster.md); STATE/ gets manifest and pages:
   [green]saint batch s3://bucket/studies OUT/[/green]

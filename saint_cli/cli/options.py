@@ -43,7 +43,7 @@ Extrapolate = Annotated[bool, Option("--extrapolate", help="Repeat the last slic
 # what to read
 Series = Annotated[str | None, Option("--series", metavar="SERIES", help="Which DICOM series: number or UID.")]
 ChosenVolume = Annotated[int | None, Option("--volume", metavar="N", help="Which volume of a 4-D scan, from 1.")]
-SplitRuns = Annotated[bool, Option("--split-runs", help="Of unevenly spaced DICOM slices: the longest even run.")]
+SplitRuns = Annotated[bool, Option("--split-runs", help="If slices are missing, use the longest evenly spaced part.")]
 Merge = Annotated[bool, Option("--merge", help="One scan of even DICOM slices whose UIDs or headers differ.")]
 AllowLabels = Annotated[bool, Option("--allow-labels", help="Interpolate a label map as if it were an image.")]
 Modality = Annotated[

@@ -44,12 +44,12 @@ def upsample(
 
     from saint_cli import console
     from saint_cli.cli import chosen, words
-    from saint_cli.jobs import run_job
+    from saint_cli.jobs import announcements, run_job
 
     job = chosen.between(chosen.job_of(given), words.place(source), words.place(target))
     job = replace(job, uncertainty=uncertainty, page=page, preview=preview)
     with console.progress(quiet=quiet or as_json) as report:
-        done = run_job(job, report, report.say)
+        done = run_job(job, report, announcements.nothing if quiet or as_json else report.say)
     if as_json:
         console.show_json(asdict(done))
     elif not quiet:

@@ -33,7 +33,7 @@ def axis(word: str | None) -> int | None:
     if word is None:
         return None
     if word.lower() not in ("x", "y", "z"):
-        raise UsageError(f"--axis {word} is none of x, y, z")
+        raise UsageError(f"--axis must be x, y or z, not {word}")
     return "xyz".index(word.lower())
 
 

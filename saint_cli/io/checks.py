@@ -30,7 +30,7 @@ def value_warnings(voxels: np.ndarray, header: Header = Header()) -> tuple[str, 
     if voxels.dtype.kind == "f":
         bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
         if bad:
-            found.append(f"{bad} of {voxels.size} voxels are NaN or infinite")
+            found.append(f"{bad} of {voxels.size} voxels {'is' if bad == 1 else 'are'} NaN or infinite")
     elif voxels.dtype.itemsize == 8 and max(-int(voxels.min()), int(voxels.max())) > EXACT_FLOAT32:
         found.append(f"{voxels.dtype} values beyond 2^24 lose their last digits when interpolated")
     labels = count_labels(voxels)

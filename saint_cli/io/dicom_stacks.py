@@ -57,7 +57,7 @@ def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[
     for group in join(_group(distinct), merge=merge):
         count = copies[group.members[0].stack_uids]
         larger = [f"other stacks may belong to this scan: {group.hint}"] if group.hint else []
-        notes = (*([f"{count} duplicated files ignored"] if count else []), *group.notes, *larger)
+        notes = (*([f"{count} duplicated {'file' if count == 1 else 'files'} ignored"] if count else []), *group.notes, *larger)
         for split in split_volumes(group.members, merge=merge):
             one = _build_split(split, notes)
             problem = one.problem or group.problem

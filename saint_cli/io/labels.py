@@ -31,7 +31,7 @@ ENOUGH_PAIRS = 100_000
 
 HINT = (
     "resample it to the grid of the upsampled scan by nearest neighbour, with SimpleITK (Resample, "
-    "sitkNearestNeighbor) or 3D Slicer; --allow-labels (batch: --include label) interpolates it nevertheless"
+    "sitkNearestNeighbor) or 3D Slicer; --allow-labels interpolates it nevertheless"
 )
 """What to do with a label map."""
 

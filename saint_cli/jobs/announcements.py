@@ -20,9 +20,17 @@ def nothing(sentence: str) -> None:
 
 
 def before(
-    asked: Engine, job: Job, scan: tuple[Volume, SliceGrid], model: "weights.SaintModel", machine: "compute.Compute"
+    asked: Engine,
+    job: Job,
+    scan: tuple[Volume, SliceGrid],
+    model: "weights.SaintModel",
+    machine: "compute.Compute",
+    *,
+    with_time: bool,
 ) -> Iterator[str]:
     """All sentences before the networks run; ``asked``: the engine as the user chose it, with ``auto`` for the model.
+
+    with_time: measure the networks' speed, which takes seconds, to tell how long the job will take.
 
     Raises:
         UsageError: no folder for temporary files can be written.
@@ -30,7 +38,7 @@ def before(
     if (elsewhere := memory.check_temporary_folder()) is not None:
         yield elsewhere
     yield of_machine(asked, model.name, machine)
-    if (expected := of_time(job, *scan, model, machine)) is not None:
+    if with_time and (expected := of_time(job, *scan, model, machine)) is not None:
         yield expected
 
 

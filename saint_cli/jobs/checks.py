@@ -105,5 +105,7 @@ def with_notes(volume: Volume, grid: SliceGrid, model: str) -> Volume:
     window, offset = grid.locate()
     beyond = int(((window == grid.acquired - 1) & (offset > 0)).sum())
     if beyond:
-        volume = volume.with_warning(f"the last {beyond} slices lie beyond the last acquired one and repeat it")
+        lies = "slice lies" if beyond == 1 else f"{beyond} slices lie"
+        them = "repeats" if beyond == 1 else "repeat"
+        volume = volume.with_warning(f"the last {lies} beyond the last acquired one and {them} it")
     return volume

@@ -189,7 +189,7 @@ class Done:
         ]
         memory = "" if self.peak_memory_mb is None else f", {self.peak_memory_mb / 1000:.1f} GB"
         acquired = self.shape_before["xyz".index(self.axis)]
-        kept = f"{self.acquired_kept} of {acquired} acquired slices kept as they are"
+        kept = f"{self.acquired_kept} of {acquired} acquired slices kept"
         beside = {"expected error in HU": self.uncertainty, "page": self.page, "preview": self.preview}
         files = "".join(f", {what}: {file}" for what, file in beside.items() if file is not None)
         how = f"along {self.axis}, {kept}, model {self.model} on {self.device}, {self.seconds:.1f} s{memory}"

@@ -83,7 +83,8 @@ def _run_here(job: Job, report: JobProgress, say: Say, *then: Stage) -> Done:
     checks.refuse_uncalibrated(job, volume, model)
     noted = checks.with_notes(volume, grid, job.engine.model)
     compute.set_threads(engine.threads)  # once more, for OpenMP counts them per thread
-    for sentence in announcements.before(asked, job, (volume, grid), model, engine):
+    heard = say is not announcements.nothing  # else no time is spent on a forecast
+    for sentence in announcements.before(asked, job, (volume, grid), model, engine, with_time=heard):
         say(sentence)
     report(stages.LOADING, 1, 1)
     report.expect(*stages.after_loading(job, volume, grid, model, engine), *then)
@@ -182,6 +183,7 @@ def _about(job: Job, done: Done) -> "About":
         "--no-skip-air": not choices.skip_air,
         "--split-runs": job.split_runs,
         "--merge": job.merge,
+        "--allow-labels": not job.refuse_labels,
         "--slice-thickness": None if job.keep_slice_thickness else "spacing",
     }
     told = {name: getattr(done, name) for name in ("model", "weights_sha256", "device", "precision", "seconds")}

@@ -89,8 +89,8 @@ def errors(restoration: Restoration, *, known: bool) -> ErrorMaps:
         return ErrorMaps(
             "Expected absolute error",
             "HU",
-            "Told from how far the sagittal and the coronal network disagree, by a calibration measured on dense CT; 0 "
-            "at acquired slices, which are copied. Where it is high can be trusted more than how high it is.",
+            "Estimated from the difference between the sagittal and the coronal network, calibrated on dense CT; 0 "
+            "at acquired slices, which are copied. Trust where errors are large more than their exact size.",
         )
     return ErrorMaps(
         f"Disagreement |I_sag {MINUS} I_cor|",
@@ -110,7 +110,7 @@ def check(found: SelfCheck, restoration: Restoration) -> tuple[str, tuple[tuple[
     note = (
         "A quality figure without ground truth: every second acquired slice was left out and predicted from the others "
         f"by the same networks, {found.slices} of {found.acquired} slices {where}. That is harder than the job itself, "
-        f"for known slices lie {2 * gap:.4g} mm apart here instead of {gap:.4g} mm. PSNR is told for a data range of "
+        f"for known slices lie {2 * gap:.4g} mm apart here instead of {gap:.4g} mm. PSNR uses a data range of "
         f"{' '.join([f'{found.data_range:.5g}', unit]).strip()}; cubic interpolation is aligned to slice centres. "
         f"Shown: slice {'xyz'[axis]} = {found.index}. The check took {duration(found.seconds)}."
     )

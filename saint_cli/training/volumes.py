@@ -21,6 +21,9 @@ THICKEST_MM = 5.0
 ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Files of a data folder that are volumes; what else lies there (.img, .raw, notes) belongs to one or is none."""
 
+CACHE_VERSION = 2
+"""Of the copies of volumes; 2: fill values are hidden."""
+
 LIST_ENDING = ".txt"
 FEWEST_VALUES = 32
 """A volume with fewer distinct values is a label map (KiTS keeps them beside the scans), and teaches nothing."""
@@ -179,4 +182,4 @@ def _fingerprint(path: Path) -> str:
         parts = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from None
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((CACHE_VERSION, parts)).encode()).hexdigest()[:16]

@@ -38,6 +38,11 @@ def test_a_line_for_each_job_and_none_too_wide(progress: Progress, width: int) -
     assert not [c for line in lines for c in line if not c.isprintable()]
 
 
+def test_between_jobs_only_the_head_stands(progress: Progress) -> None:
+    progress.running.clear()
+    assert len(standing(progress, 79, 24)) == 1
+
+
 def test_at_80_columns_a_line_tells_name_stage_and_times(progress: Progress) -> None:
     head, first, *_ = standing(progress, 79, 24)
     assert head.startswith("0 of 4 finished, 4 workers, about ")
