@@ -20,11 +20,18 @@ from saint_cli.volume import Range, Volume
 SAMPLES = 500_000
 """Voxels looked at; enough for a share of 0.1 % to be known to a twentieth of itself."""
 
-LEAST_SHARE, LEAST_VOXELS = 0.001, 32
+LEAST_SHARE, LEAST_VOXELS = 0.001, 8
 """Of the sample, voxels that share a value before it may be fill. Fewer move no percentile that anything depends on."""
+
+SPREAD, LEAST_SPREAD_OUT = 0.004, 1000.0
+"""Of a fill value, how far values that count as the same lie from each other: lossy compression and resampling leave
+-2000 +- 1. Neighbours among smaller values are levels of 8-bit images."""
 
 MOST_CONSTANTS = 2
 """Fill values looked for on either side: that of the scanner, and that of a program which resampled its image."""
+
+ODD_SHARE = 0.25
+"""Of the fill voxels, how many others may lie as far out as they do; a constant amid the others is none."""
 
 LEAST_KINDS = 16
 """Distinct values that the rest of the volume must have: a noise-free phantom or a label map has constants only."""
@@ -33,6 +40,14 @@ BODY, FAR = (10.0, 90.0), 0.5
 """Percentiles of the other voxels, and how many times the span between them a fill value that fills slices from their
 border lies outside. Wide enough that a thin rim, where an interpolation mixed fill and tissue, does not hide the
 gap."""
+
+FAR_HU = 200.0
+"""The same of CT below its window, in HU: no CT number lies there, and a scan of mostly air spans all of the window."""
+
+FAR_BACKGROUND = 4.0
+"""The same of other modalities where the least of the others are negative too: shifted or normalised to a mean of 0,
+a background of 0 is a negative constant, in MR up to 3.5 spans below the tissue. Where they are not, a value below -1
+is no background of theirs."""
 
 TAIL, ALONE = (0.05, 99.95), 4.0
 """The same for a fill value that does not touch the border. A tail beyond the last percentile is too small to be
@@ -46,11 +61,16 @@ BORDER_SHARE = 0.1
 """Of the border of those slices that hold the value. Metal and burnt-in marks lie inside; a scanned circle leaves
 most of the border to fill, and a turned slice at least a corner."""
 
+CORNER_SHARE = 0.75
+"""Of the corners of those slices, for a value above all others that holds no corner of the volume: implants, a hot
+bladder and bright fat may run from the first slice to the last, or reach a side of the image, and saturate; none fills
+corners."""
+
 MOST_PLANES = 64
 """Planes along each axis whose border is looked at."""
 
-LARGEST_CT = 32767.0
-"""No scanner's CT numbers go beyond 16 bits; up to them a constant inside the body is saturated metal."""
+LARGEST_MEASURED = 65535.0
+"""No scanner's values go beyond 16 bits; up to them a constant inside the body is saturated: metal, a hot bladder."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +104,22 @@ def find_fill(volume: Volume) -> list[Fill]:
     """The fill values of a volume besides the padding that its header knows of, lowest first."""
     sample = _sample(volume)
     kinds, counts = np.unique(sample, return_counts=True)
-    shared = kinds[counts >= max(LEAST_VOXELS, LEAST_SHARE * sample.size)]
+    many = counts >= max(LEAST_VOXELS, LEAST_SHARE * sample.size)
+    shared = _groups(kinds[many], counts[many])
     low_hu, high_hu = intensity.CT_WINDOW_HU
-    beyond = shared[(shared < low_hu) | (shared > high_hu)]
+    beyond = [one for one in shared if one.range[1] < low_hu or one.range[0] > high_hu]
     kind, found = volume.header.modality, list[_Constant]()
     if kind in (None, "CT"):
         found, rest = _constants(volume.voxels, sample, beyond, ct=True)
         if kind == "CT" or intensity.looks_hu(rest):
             return [_fill(volume.voxels, one) for one in found]
-    found, _ = _constants(volume.voxels, sample, shared[shared != 0], ct=False)
+    found, _ = _constants(volume.voxels, sample, [one for one in shared if one.value], ct=False)
     return [_fill(volume.voxels, one) for one in found]
 
 
 @dataclass(frozen=True)
 class _Constant:
-    """A value that many voxels share, and the range of its mixtures with what was measured."""
+    """A value that many voxels share, and the range of those that count as it."""
 
     value: float
     range: Range
@@ -114,21 +135,42 @@ def _sample(volume: Volume) -> np.ndarray:
     return np.sort(measured)
 
 
+def _groups(values: np.ndarray, counts: np.ndarray) -> list[_Constant]:
+    """Ascending values, those together that differ by no more than ``SPREAD``; of each group the most frequent."""
+    groups = list[_Constant]()
+    start = 0
+    while start < values.size:
+        low = float(values[start])
+        width = SPREAD * abs(low) if abs(low) >= LEAST_SPREAD_OUT else 0.0
+        stop = int(np.searchsorted(values, low + width, "right"))
+        value = float(values[start + int(np.argmax(counts[start:stop]))])
+        spread = SPREAD * abs(value) if stop - start > 1 else 0.0
+        groups.append(_Constant(value, (value - spread, value + spread)))
+        start = stop
+    return groups
+
+
 def _constants(
-    voxels: np.ndarray, sample: np.ndarray, shared: np.ndarray, *, ct: bool
+    voxels: np.ndarray, sample: np.ndarray, shared: list[_Constant], *, ct: bool
 ) -> tuple[list[_Constant], np.ndarray]:
     """As many of the ``shared`` values as are fill at either end of a sorted sample; and the sample without them."""
     for below, above in _numbers(len(shared)):
         lows, highs = shared[:below], shared[len(shared) - above :]
-        first = np.searchsorted(sample, lows[-1], "right") if below else 0
-        last = np.searchsorted(sample, highs[0]) if above else sample.size
+        first = np.searchsorted(sample, lows[-1].range[1], "right") if below else 0
+        last = np.searchsorted(sample, highs[0].range[0]) if above else sample.size
         rest = sample[first:last]
-        if np.count_nonzero(rest[1:] != rest[:-1]) + 1 < LEAST_KINDS:
+        odd, same = sample.size - rest.size, sum(_count(sample, one.range) for one in (*lows, *highs))
+        if odd - same > ODD_SHARE * same or np.count_nonzero(rest[1:] != rest[:-1]) + 1 < LEAST_KINDS:
             continue
-        found = [_judged(voxels, float(v), rest, below=v in lows, ct=ct) for v in (*lows, *highs)]
+        found = [_judged(voxels, one, rest, below=one in lows, ct=ct) for one in (*lows, *highs)]
         if None not in found:
             return [one for one in found if one is not None], rest
     return [], sample
+
+
+def _count(sample: np.ndarray, values: Range) -> int:
+    """How many of a sorted sample lie in a range."""
+    return int(np.searchsorted(sample, values[1], "right") - np.searchsorted(sample, values[0]))
 
 
 def _numbers(count: int) -> Iterator[tuple[int, int]]:
@@ -137,20 +179,32 @@ def _numbers(count: int) -> Iterator[tuple[int, int]]:
     yield from sorted(pairs, key=lambda pair: -sum(pair))
 
 
-def _judged(voxels: np.ndarray, value: float, rest: np.ndarray, *, below: bool, ct: bool) -> _Constant | None:
-    """A value as fill beside the ``rest`` of the sample, or None where it may have been measured."""
-    gap, span = _gap(value, rest, BODY, below=below)
-    tail_gap, tail_span = _gap(value, rest, TAIL, below=below)
-    alone = 0 < ALONE * tail_span <= tail_gap and not (ct and not below and value <= LARGEST_CT)
+def _judged(voxels: np.ndarray, one: _Constant, rest: np.ndarray, *, below: bool, ct: bool) -> _Constant | None:
+    """A value as fill beside the ``rest`` of the sample, its mixtures with it in its range; None where it may have been
+    measured.
+    """
+    gap, span = _gap(one.value, rest, BODY, below=below)
+    tail_gap, tail_span = _gap(one.value, rest, TAIL, below=below)
+    alone = 0 < ALONE * tail_span <= tail_gap and (below or one.value > LARGEST_MEASURED)
     if not alone:
-        if not 0 < FAR * span <= gap:
+        if not 0 < _least_gap(one.value, rest, span, below=below, ct=ct) <= gap:
             return None
-        if not (ct and below) and not _at_border(voxels, value):  # no CT number lies below the window
+        if not (ct and below) and not _at_border(voxels, one, corners=not below):  # no CT number is below the window
             return None
-    end = value
-    if gap >= ALONE * span:
-        end += RIM * gap if below else -RIM * gap
-    return _Constant(value, (min(value, end), max(value, end)))
+    low, high = one.range
+    if gap >= ALONE * span and below:
+        high = max(high, one.value + RIM * gap)
+    elif gap >= ALONE * span:
+        low = min(low, one.value - RIM * gap)
+    return _Constant(one.value, (low, high))
+
+
+def _least_gap(value: float, rest: np.ndarray, span: float, *, below: bool, ct: bool) -> float:
+    """How far outside the body's percentiles, which lie ``span`` apart, a value must lie that fills borders."""
+    if ct and below:
+        return min(FAR_HU, FAR * span)
+    is_background = below and not value < -1 < 0 <= rest[round(BODY[0] / 100 * (rest.size - 1))]
+    return (FAR_BACKGROUND if is_background else FAR) * span
 
 
 def _gap(value: float, rest: np.ndarray, percentiles: tuple[float, float], *, below: bool) -> tuple[float, float]:
@@ -159,20 +213,27 @@ def _gap(value: float, rest: np.ndarray, percentiles: tuple[float, float], *, be
     return (low - value if below else value - high), high - low
 
 
-def _at_border(voxels: np.ndarray, value: float) -> bool:
-    """Whether along some axis the slices that hold a value hold it along their border too."""
-    return any(_border_share(np.moveaxis(voxels, axis, 0), value) >= BORDER_SHARE for axis in range(3))
+def _at_border(voxels: np.ndarray, one: _Constant, *, corners: bool) -> bool:
+    """Whether along some axis the slices that hold a value hold it along their border too, and in ``corners``."""
+    ends = voxels[np.ix_(*((0, n - 1) for n in voxels.shape))]
+    corners = corners and not ((ends >= one.range[0]) & (ends <= one.range[1])).any()
+    for axis in range(3):
+        border, corner = _border_shares(np.moveaxis(voxels, axis, 0), one.range)
+        if border >= BORDER_SHARE and (corner >= CORNER_SHARE or not corners):
+            return True
+    return False
 
 
-def _border_share(planes: np.ndarray, value: float) -> float:
-    """Share of border voxels that have a value, of those planes [plane, ...] that hold it."""
-    held = length = 0
+def _border_shares(planes: np.ndarray, values: Range) -> tuple[float, float]:
+    """Shares of border and of corner voxels within ``values``, of those planes [plane, ...] that hold some."""
+    held = length = corners = count = 0
     for k in np.unique(np.linspace(0, len(planes) - 1, MOST_PLANES).round().astype(int)):
-        same = planes[k] == value
+        same = (planes[k] >= values[0]) & (planes[k] <= values[1])
         if same.any():
             border = np.concatenate([same[0], same[-1], same[1:-1, 0], same[1:-1, -1]])
             held, length = held + int(border.sum()), length + border.size
-    return held / max(1, length)
+            corners, count = corners + int(same[[0, 0, -1, -1], [0, -1, 0, -1]].sum()), count + 4
+    return held / max(1, length), corners / max(1, count)
 
 
 def _fill(voxels: np.ndarray, one: _Constant) -> Fill:

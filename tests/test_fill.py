@@ -239,3 +239,71 @@ def test_lost_intercepts_are_told_beside_fill(tmp_path: Path) -> None:
     told = read_volume(tmp_path / "scan.nii").header.warnings
     assert any("HU + 1024" in sentence for sentence in told)
     assert any("-32768" in sentence for sentence in told)
+
+
+THROUGH = np.hypot(X - 0.1, Y) < 0.2
+"""A rod or a bladder through all slices, 3 %."""
+
+SIDE = (X > 0.85) & (np.abs(Y) < 0.5)
+"""What reaches one side of all slices, but no corner, 4 %."""
+
+
+@pytest.mark.parametrize("where", [THROUGH, SIDE], ids=["inside", "at a side"])
+@pytest.mark.parametrize(
+    ("value", "dtype", "modality"),
+    [
+        *((v, "int16", m) for v in (4095, 8191, 16383, 30710, 32767) for m in ("CT", None)),
+        *((v, "int16", m) for v in (4095, 32767) for m in ("MR", "PT")),
+        (65535, "uint16", "PT"),
+        (255, "float32", "PT"),  # amid the others
+        (255, "float32", "MR"),
+    ],
+)
+def test_what_saturates_through_all_slices_is_no_fill(
+    value: float, dtype: str, modality: str | None, where: np.ndarray
+) -> None:
+    assert fill.find_fill(filled(value, modality, dtype, where)) == []
+
+
+def test_slices_in_the_middle_that_hold_nothing_are_fill() -> None:
+    voxels = body("CT", "int16")
+    voxels[:, :, 4:6] = 32767
+    (found,) = fill.find_fill(scan(voxels, "CT"))
+    assert found.value == 32767
+    assert found.share == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(-1.6, 1 / 250), (-32768, 1), (-2048, 1), (-128, 0.2)])
+def test_a_background_is_none_either_where_values_are_shifted_or_normalised(shift: float, scale: float) -> None:
+    brain = np.where(OUTSIDE[..., None], 0, 300 + body("MR"))
+    assert fill.find_fill(scan((brain * scale + shift).astype(np.float32), "MR")) == []
+
+
+@pytest.mark.parametrize("modality", ["CT", None])
+def test_fill_just_below_the_window_is_found_in_a_scan_of_much_air(modality: str | None) -> None:
+    voxels = body(modality, "int16")
+    voxels[OUTSIDE] = -1500
+    (found,) = fill.find_fill(scan(voxels, modality))
+    assert found.value == -1500
+
+
+@pytest.mark.parametrize(("value", "modality"), [(-2000, "CT"), (-3024, None), (-8192, "MR"), (32766, "CT")])
+def test_a_fill_value_that_varies_by_one_is_one_fill_value(value: int, modality: str | None) -> None:
+    voxels = body(modality, "int16")
+    voxels[OUTSIDE] = value + np.random.default_rng(0).integers(-1, 2, (int(OUTSIDE.sum()), SHAPE[2]))
+    known = fill.with_fill(scan(voxels, modality))
+    np.testing.assert_array_equal(known.header.is_padding(known.voxels)[..., 5], OUTSIDE)
+    assert len(known.header.warnings) == 1
+
+
+def test_tiny_scans_have_fill_too() -> None:
+    voxels = body("CT", "int16")[24:40, 24:40, :4]
+    corner = np.add.outer(np.arange(16), np.arange(16)) > 26
+    voxels[corner] = -32768
+    (found,) = fill.find_fill(scan(voxels, "CT"))
+    assert found.share == pytest.approx(corner.mean())
+
+
+def test_levels_of_an_inverted_8_bit_image_are_no_fill() -> None:
+    voxels = 255 - np.clip(body("MR") / 5, 0, 255).astype(np.uint8)
+    assert fill.find_fill(scan(voxels, "MR")) == []
