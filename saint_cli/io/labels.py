@@ -1,5 +1,6 @@
 """Label maps told from images by their values: labels are few, whole, and the same from voxel to voxel."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -20,8 +21,9 @@ levels up to 0.68, while labels of tissues have 0.95 and more, thin ribbons of c
 have 0.75 of the first, but 0.1 of the second."""
 
 SMOOTH_SAME_SHARE, STEP_SHARE = 0.92, 0.5
-"""Where at least ``STEP_SHARE`` of unequal labelled neighbours differ by 1, as in an image of 8 or 16 levels (up to
-0.81 equal), the least share that must be equal."""
+"""Where at least ``STEP_SHARE`` of unequal labelled neighbours differ by one step, as in an image of 8 or 16 levels (up
+to 0.81 equal), the least share that must be equal. A step is the greatest common divisor of all values: 1, or that of
+levels such as 0, 32, 64, ..."""
 
 BLOCK = 1 << 18
 """Voxels looked at together; an image is known as such by its first block that is not empty."""
@@ -79,7 +81,8 @@ class _Counter:
 
     def __init__(self) -> None:
         self._kinds: set[float] = set()
-        self._voxels = self._both = self._either = self._equal = self._steps = 0
+        self._turns: dict[int, int] = {}  # how many unequal neighbours differ by how much
+        self._voxels = self._both = self._either = self._equal = 0
 
     def take(self, block: np.ndarray) -> bool:
         """Count a run of voxels; False if they cannot be labels."""
@@ -97,7 +100,9 @@ class _Counter:
         self._either += int(np.count_nonzero(labelled[1:] | labelled[:-1]))
         self._equal += int(np.count_nonzero(both & ~new[1:]))
         turns = np.flatnonzero(both & new[1:])
-        self._steps += int(np.count_nonzero(np.abs(block[turns + 1].astype(float) - block[turns].astype(float)) == 1))
+        heights = np.abs(block[turns + 1].astype(float) - block[turns].astype(float))
+        for height, count in zip(*np.unique(heights, return_counts=True), strict=True):
+            self._turns[int(height)] = self._turns.get(int(height), 0) + int(count)
         hopeless = self._both > ENOUGH_PAIRS and self._equal < self._both / 2 and len(self._kinds) > 2
         return len(self._kinds) <= MOST_LABELS and not hopeless
 
@@ -108,7 +113,8 @@ class _Counter:
             return 0
         if len(self._kinds) == 2:
             return 2  # a mask
-        smooth = self._steps >= STEP_SHARE * (self._both - self._equal)
+        step = math.gcd(*(int(kind) for kind in self._kinds))
+        smooth = self._turns.get(step, 0) >= STEP_SHARE * (self._both - self._equal)
         least = SMOOTH_SAME_SHARE if smooth else SAME_SHARE
         same = self._equal >= least * self._both and self._equal >= TOUCH_SHARE * self._either
         return len(self._kinds) if same else 0

@@ -201,3 +201,12 @@ def test_real_images_in_few_levels_are_no_labels(name: str) -> None:
     for levels in (256, 64, 32, 16):
         coarse = np.clip(scan.voxels / top, 0, 1) * (levels - 1)
         assert count_labels(replace(scan, voxels=np.rint(coarse).astype(np.uint8)).voxels) == 0
+
+
+@pytest.mark.parametrize("levels", [8, 16])
+def test_an_image_of_few_levels_far_apart_is_none(levels: int) -> None:
+    x, y, z = np.meshgrid(*(np.linspace(0, 3, n) for n in (60, 50, 8)), indexing="ij")
+    smooth = (2 + np.sin(2 * x + z) + np.sin(3 * y)) / 4 + np.random.default_rng(0).normal(0, 0.02, x.shape)
+    quantised = np.clip(smooth * levels, 0, levels - 1).astype(np.uint8)
+    assert count_labels(quantised) == 0
+    assert count_labels(quantised * (256 // levels)) == 0
