@@ -1,6 +1,7 @@
 """Where the slices of a group lie along their normal, and which parts of it could be volumes."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,8 @@ PARALLEL = 1e-3
 
 SAME_SPACING = 1e-3
 """Largest relative difference of PixelSpacing between slices of one stack."""
+
+DAY_S = 86400.0
 
 Part = list[SliceHeader]
 
@@ -51,13 +54,35 @@ def seconds(one: SliceHeader, key: tuple[str, ...]) -> float | None:
     if key in TIME_KEYS and key != ("FrameReferenceTime",):
         text = text.partition("+")[0].partition("-")[0].replace(":", "")
         whole, _, fraction = text.partition(".")
-        clock = whole[8:] if "DateTime" in key[0] else whole
+        clock = whole[8:] if is_dated(key) else whole
         if not clock.isdecimal() or len(clock) not in (4, 6):
             return None
         hours, minutes, rest = int(clock[:2]), int(clock[2:4]), int(clock[4:] or 0)
-        days = int(whole[6:8]) if "DateTime" in key[0] else 0
-        return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + rest + float(f"0.{fraction or 0}")
+        days = _day(whole[:8]) if is_dated(key) else 0
+        return (
+            None
+            if days is None
+            else days * DAY_S + hours * 3600.0 + minutes * 60.0 + rest + float(f"0.{fraction or 0}")
+        )
     return value if isinstance(value, float) else None
+
+
+def _day(text: str) -> int | None:
+    """The number of a day, YYYYMMDD; None where there is no such day."""
+    try:
+        return datetime.strptime(text, "%Y%m%d").toordinal()
+    except ValueError:
+        return None
+
+
+def is_dated(key: tuple[str, ...]) -> bool:
+    """Whether the values of a key are times with dates."""
+    return "DateTime" in key[0]
+
+
+def is_clock(key: tuple[str, ...]) -> bool:
+    """Whether the values of a key are times of day, which start anew at midnight."""
+    return key in TIME_KEYS and not is_dated(key) and key != ("FrameReferenceTime",)
 
 
 def are_parallel(one: SliceHeader, other: SliceHeader) -> bool:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from saint_cli import regularity
-from saint_cli.io.dicom_layout import Layout, Part, seconds
+from saint_cli.io.dicom_layout import DAY_S, Layout, Part, is_clock, seconds
 from saint_cli.io.dicom_slice import SliceHeader
 
 MOST_PASSES = 64
@@ -23,11 +23,22 @@ def by_time(layout: Layout, key: tuple[str, ...], judge: Judge) -> list[Part] | 
     values = [seconds(one, key) for one in layout.slices]
     if any(value is None for value in values):
         return None
-    order = np.argsort(np.array(values, dtype=float), kind="stable")
-    times = np.array(values, dtype=float)[order]
+    moments = np.array(values, dtype=float)
+    if is_clock(key):
+        moments = _past_midnight(moments)
+    order = np.argsort(moments, kind="stable")
+    times = moments[order]
     slices = [layout.slices[i] for i in order]
     parts = _even_cuts(slices, times, len(layout.visits), judge)
     return parts or _chains(layout, slices, times, judge) or _cuts_at_pauses(slices, times, judge)
+
+
+def _past_midnight(clocks: np.ndarray) -> np.ndarray:
+    """Seconds that go on past midnight, (n,): the day begins after the longest time without a slice."""
+    ordered = np.unique(clocks)
+    pauses = np.diff(ordered, append=ordered[0] + DAY_S)
+    begin = ordered[(np.argmax(pauses) + 1) % len(ordered)]
+    return np.where(clocks < begin, clocks + DAY_S, clocks)
 
 
 def _even_cuts(slices: Part, times: np.ndarray, positions: int, judge: Judge) -> list[Part] | None:

@@ -356,3 +356,22 @@ def test_a_slice_that_nearly_repeats_another_is_named(tmp_path: Path) -> None:
     folder = fabricate.save([*scan_pass(LONG, FIRST), *scan_pass([20.4], SECOND)], tmp_path / "s")
     with pytest.raises(GeometryError, match=r"too close together: 0\.4 mm between 20 and 20\.4.*expected 5 mm"):
         read_volume(folder)
+
+
+@pytest.mark.parametrize("name", ["AcquisitionTime", "ContentTime", "AcquisitionDateTime"])
+@pytest.mark.parametrize("first_end", ["20200101", "20200131"])
+def test_passes_are_told_apart_across_midnight_and_the_end_of_a_month(
+    name: str, first_end: str, tmp_path: Path
+) -> None:
+    def at(start: int) -> Edit:
+        def edit(k: int, data: Dataset) -> None:
+            second = start + k  # from midnight
+            clock = f"2359{60 + second:02d}" if second < 0 else f"0000{second:02d}"
+            day = first_end if second < 0 else {"20200101": "20200102", "20200131": "20200201"}[first_end]
+            setattr(data, name, day + clock if name.endswith("DateTime") else clock)
+
+        return edit
+
+    series = without_numbers([*scan_pass(SAME, FIRST, at(-4)), *scan_pass(SAME, SECOND, at(12))])
+    folder = fabricate.save(series, tmp_path / "s", shuffle=2)
+    assert volumes(folder) == [values(FIRST, 8), values(SECOND, 8)]
