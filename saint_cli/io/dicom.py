@@ -11,7 +11,7 @@ from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageEr
 from saint_cli.io.dicom_bits import bit_note, settle_bits
 from saint_cli.io.dicom_choice import choose
 from saint_cli.io.dicom_headers import MOSAIC
-from saint_cli.io.dicom_pixels import read_slices, stored_dtype
+from saint_cli.io.dicom_pixels import HIGH_BITS, read_slices, stored_dtype
 from saint_cli.io.dicom_rescale import check_rescale
 from saint_cli.io.dicom_runs import hint, split_runs
 from saint_cli.io.dicom_scan import Scan, scan
@@ -95,14 +95,17 @@ def read(
         alone = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
         named = {reason: inventory.skipped[reason] for reason in inventory.named}
         beside = f" (skipped files: {shown_counts(named, inventory.named)})" if named else ""
-        raise type(stack.problem)(f"{path}: {stack.problem}{alone}{hint(stack)}{beside}")
+        larger = f"; other slices may belong to it: {stack.hint}" if stack.hint else ""
+        raise type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{hint(stack)}{beside}")
     assert stack.geometry is not None
     slices, bits = settle_bits(stack.slices)
     remarks: list[str] = []
     voxels, storage = _rescale(_stored(slices, remarks), slices)
-    if remarks:
-        more = f" (and {len(remarks) - 1} more files)" if len(remarks) > 1 else ""
-        bits = (*bits, f"the decoder found pixel data odd, look at the result: {remarks[0]}{more}")
+    cut = [remark for remark in remarks if remark.endswith(HIGH_BITS)]
+    remarks = [remark for remark in remarks if remark not in cut]
+    for found, told_of in ((cut, ""), (remarks, "the decoder found pixel data odd, look at the result: ")):
+        more = f" (and {len(found) - 1} more files)" if len(found) > 1 else ""
+        bits = (*bits, *(f"{told_of}{one}{more}" for one in found[:1]))
     if inventory.skipped:
         names = {reason: [Path(name).name for name in paths] for reason, paths in inventory.named.items()}
         told = (*told, f"skipped files: {shown_counts(inventory.skipped, names)}")  # pages show no folder

@@ -40,8 +40,7 @@ def settle_bits(slices: Sequence[SliceHeader]) -> tuple[tuple[SliceHeader, ...],
         has_low |= bool((words & ((1 << one.pixel.claimed_shift) - 1)).any())
         has_high |= not np.array_equal(place_bits(words, one.pixel), words)
     if has_low or not has_high:
-        told = ("bits above BitsStored are set in some pixels; they are ignored, as other readers do",)
-        return tuple(slices), told if has_high else ()
+        return tuple(slices), ()
     shift = next(iter(doubtful.values())).pixel.claimed_shift
     told = (f"the lowest {shift} bits of every pixel are zero and higher bits are set: read as left-justified",)
     return tuple(_shifted(one) if one.pixel.claimed_shift else one for one in slices), told

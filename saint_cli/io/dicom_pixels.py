@@ -28,6 +28,8 @@ PIXEL_ELEMENTS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "Nu
 ITEM = b"\xfe\xff\x00\xe0"
 """Tag of an item, with which encapsulated pixel data start; of 16-bit pixels it would be 65534 beside 57344."""
 
+HIGH_BITS = "bits above BitsStored are set in some pixels; they are ignored, as other readers do"
+
 SPEAKER = re.compile(r"^(ITK ERROR: )?\w+\(0x[0-9a-f]+\): |^sitk::ERROR: |^ *pydicom: ")
 """What a decoder's error starts with: who reports it."""
 
@@ -56,7 +58,10 @@ def read_frames(header: SliceHeader, remarks: list[str] | None = None) -> np.nda
     Raises:
         UnreadableError: the pixel data are truncated, corrupt, or of a syntax that no decoder here knows.
     """
-    return place_bits(read_words(header, remarks), header.pixel)
+    words = read_words(header, remarks)
+    if remarks is not None and has_high_bits(words, header.pixel):
+        remarks.append(f"{header.path.name}: {HIGH_BITS}")
+    return place_bits(words, header.pixel)
 
 
 def read_words(header: SliceHeader, remarks: list[str] | None = None) -> np.ndarray:
@@ -83,7 +88,8 @@ def _decoded(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> tup
     try:
         with capture_stderr() as lines:
             is_pydicom = syntax in NATIVE or syntax == uid.RLELossless
-            found = _decode_pydicom(data, syntax) if is_pydicom else _decode_gdcm(data, syntax, header.pixel)
+            decode = _decode_pydicom if is_pydicom else _decode_gdcm
+            found = decode(data, syntax, header.pixel)
         return found, lines
     except UnreadableError:
         raise
@@ -116,6 +122,18 @@ def _check_extent(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> None:
         raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {got}")
 
 
+def has_high_bits(words: np.ndarray, pixel: PixelFormat) -> bool:
+    """Whether bits above BitsStored hold something else than zeros or the sign."""
+    if pixel.shift or pixel.stored == pixel.allocated:
+        return False
+    kind = f"{pixel.allocated // 8}"
+    above = words.astype(f"u{kind}", copy=False) >> np.array(pixel.stored, dtype=f"u{kind}")
+    if not above.any():
+        return False
+    extended = place_bits(words, pixel).astype(f"u{kind}", copy=False)
+    return not (pixel.signed and np.array_equal(extended, words.astype(f"u{kind}", copy=False)))
+
+
 def place_bits(words: np.ndarray, pixel: PixelFormat) -> np.ndarray:
     """Stored values of words: other bits cleared, the sign extended (PS3.5 section 8.1.1)."""
     dtype = stored_dtype(pixel)
@@ -127,13 +145,14 @@ def place_bits(words: np.ndarray, pixel: PixelFormat) -> np.ndarray:
     return np.asarray(np.right_shift(lifted.view(dtype), dtype.type(unused)))
 
 
-def _decode_pydicom(data: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
+def _decode_pydicom(data: pydicom.Dataset, syntax: uid.UID, pixel: PixelFormat) -> np.ndarray:
     """Whole words, whatever BitsStored says: pydicom would clear the bits above it."""
     if not getattr(data, "file_meta", None):
         data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = syntax
     data.PhotometricInterpretation = "MONOCHROME2"
     data.BitsStored, data.HighBit = data.BitsAllocated, data.BitsAllocated - 1
+    data.SamplesPerPixel, data.PixelRepresentation = 1, int(pixel.signed)  # some files lack them
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.asarray(data.pixel_array)
