@@ -17,6 +17,9 @@ SAME_FRACTION = 0.02
 SAME_OF_GAP = 0.05
 """The same in typical gaps, for stacks whose slices are far finer than their pixels."""
 
+NO_DISTANCE_MM = 1e-6
+"""Slices nearer than this are at one position, however fine their pixels; rounding of printed positions is coarser."""
+
 CLOSE_FRACTION = 0.5
 """A gap below this part of the common one is a slice too many, not a slice that moved."""
 
@@ -57,8 +60,9 @@ def same_position_mm(along: np.ndarray, pixel: float) -> float:
     """Distance along the normal below which slices share one position; ``pixel`` is the smaller pixel spacing."""
     gaps = np.diff(np.sort(along))
     limit = SAME_FRACTION * pixel
-    if len(gaps) and gaps.max() < limit:
-        return min(limit, SAME_OF_GAP * float(np.median(gaps)))
+    apart = gaps[gaps > NO_DISTANCE_MM]
+    if len(apart) and gaps.max() < limit:
+        return min(limit, SAME_OF_GAP * float(np.median(apart)))
     return limit
 
 
@@ -114,7 +118,8 @@ def find_interleaved(along: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, 
     if len(along) < 2 * FEWEST:
         return None
     gaps, unit = np.diff(along), float(units.min())
-    for step in np.unique(np.concatenate([gaps, gaps[1:] + gaps[:-1]]).round(9)):
+    candidates = np.unique(np.concatenate([gaps, gaps[1:] + gaps[:-1]]).round(9))
+    for step in candidates[candidates > NO_DISTANCE_MM]:
         distance = (along - along[0]) / step
         limit = tolerance_mm(step, unit)
         first = np.abs(distance - np.rint(distance)) * step <= limit * np.maximum(1, np.rint(distance)).clip(max=2)
@@ -137,6 +142,10 @@ def require_regular(along: np.ndarray, units: np.ndarray, pixel: float) -> None:
     """
     gaps = np.diff(along)
     repeated = along[1:][gaps < same_position_mm(along, pixel)]
+    if len(repeated) == len(gaps) > 1:
+        raise GeometryError(
+            f"{len(along)} slices at one position ({along[0]:.6g} mm along the normal); nothing lies between them"
+        )
     if len(repeated):
         raise GeometryError(
             f"duplicated slices at {_listed(repeated)} mm along the normal, and their images differ; "

@@ -1,8 +1,11 @@
 """From loose slices to stacks: slices that belong together, in order, with one affine."""
 
+import filecmp
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -75,16 +78,28 @@ def _first_instance(slices: Sequence[SliceHeader]) -> tuple[int, str]:
 
 
 def _drop_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], Counter[tuple[str, ...]]]:
-    """The slices without second copies of one instance at one position, and the number of copies by series."""
-    kept: dict[tuple[object, ...], SliceHeader] = {}
+    """The slices without second copies of one file, and the number of copies by series.
+
+    One SOPInstanceUID proves nothing: files of several passes may share it, and copies may be coded differently.
+    """
+    same: dict[tuple[object, ...], list[SliceHeader]] = defaultdict(list)
     copies: Counter[tuple[str, ...]] = Counter()
+    contents = lru_cache(maxsize=None)(_are_alike)
     for one in slices:
-        key = (one.sop_instance, one.frame, one.series_uid, *one.position.round(6).tolist())
-        if key in kept:
+        kept = same[(one.sop_instance, one.frame, one.series_uid, *one.position.round(6).tolist())]
+        if any(contents(other.path, one.path) for other in kept):
             copies[one.stack_uids] += 1
         else:
-            kept[key] = one
-    return list(kept.values()), copies
+            kept.append(one)
+    return [one for kept in same.values() for one in kept], copies
+
+
+def _are_alike(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes; not where one cannot be read any more, which its reader will tell."""
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 def _group(slices: Sequence[SliceHeader]) -> list[list[SliceHeader]]:

@@ -375,3 +375,24 @@ def test_passes_are_told_apart_across_midnight_and_the_end_of_a_month(
     series = without_numbers([*scan_pass(SAME, FIRST, at(-4)), *scan_pass(SAME, SECOND, at(12))])
     folder = fabricate.save(series, tmp_path / "s", shuffle=2)
     assert volumes(folder) == [values(FIRST, 8), values(SECOND, 8)]
+
+
+@pytest.mark.parametrize("numbers", [without_numbers, list])
+def test_passes_that_share_their_instance_uids_are_never_mixed(
+    numbers: Callable[[list[Dataset]], list[Dataset]], tmp_path: Path
+) -> None:
+    first, second = scan_pass(SAME, FIRST), scan_pass(SAME, SECOND)
+    for one, other in zip(first, second, strict=True):
+        other.SOPInstanceUID = one.SOPInstanceUID
+    folder = fabricate.save(numbers([*first, *second]), tmp_path / "s", shuffle=2)
+    if numbers is list:
+        assert volumes(folder) == [values(FIRST, 8), values(SECOND, 8)]
+    else:
+        with pytest.raises(GeometryError, match="2 different images at each of 8 positions"):
+            read_volume(folder)
+
+
+def test_images_at_one_single_position_are_named_as_that(tmp_path: Path) -> None:
+    folder = fabricate.save(scan_pass([5.0] * 6, FIRST), tmp_path / "s")
+    with pytest.raises(GeometryError, match=r"6 slices at one position \(5 mm along the normal\)"):
+        read_volume(folder)
