@@ -50,6 +50,8 @@ KEY_GROUPS = {
     "InversionTime": ("MRModifierSequence", "InversionTimes"),
     "FlipAngle": ("MRTimingAndRelatedParametersSequence", "FlipAngle"),
     "RepetitionTime": ("MRTimingAndRelatedParametersSequence", "RepetitionTime"),
+    "StackID": ("FrameContentSequence", "StackID"),
+    "SliceThickness": ("PixelMeasuresSequence", "SliceThickness"),
     "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
     "AcquisitionDateTime": ("FrameContentSequence", "FrameAcquisitionDateTime"),
 }

@@ -7,7 +7,7 @@ import numpy as np
 
 from saint_cli import regularity
 from saint_cli.io.dicom_layout import DAY_S, Layout, Part, is_clock, seconds
-from saint_cli.io.dicom_slice import SliceHeader
+from saint_cli.io.dicom_slice import TIME_KEYS, SliceHeader
 
 MOST_PASSES = 64
 """Passes that are looked for by pauses between them."""
@@ -80,19 +80,25 @@ def _cuts_at_pauses(slices: Part, times: np.ndarray, judge: Judge) -> list[Part]
 
 
 def by_rank_in_time(layout: Layout, key: tuple[str, ...]) -> list[Part] | None:
-    """Volume k holds the k-th slice of every position; for times that are measured at each position anew."""
+    """Volume k holds the k-th slice of every position; for times that are measured at each position anew.
+
+    Of a time of day that is so where all slices of one position come before those of the next.
+    """
     count = int(layout.visits.max())
-    if layout.visits.min() != count:
+    moments = [seconds(one, key) for one in layout.slices]
+    if layout.visits.min() != count or any(moment is None for moment in moments):
         return None
-    parts: list[Part] = [[] for _ in range(count)]
-    for place in range(len(layout.visits)):
-        here = [(seconds(one, key), one) for one, at in zip(layout.slices, layout.place, strict=True) if at == place]
-        times = [time for time, _ in here if time is not None]
-        if len(set(times)) != count:
-            return None
-        for part, (_, one) in zip(parts, sorted(here, key=lambda pair: pair[0] or 0.0), strict=True):
-            part.append(one)
-    return parts
+    times = np.array(moments, dtype=float)
+    if is_clock(key):
+        times = _past_midnight(times)
+    order = np.lexsort((times, layout.place))  # position by position, each in time
+    ranked = times[order].reshape(-1, count)
+    if (np.diff(ranked, axis=1) <= 0).any():
+        return None
+    ends = ranked[np.argsort(ranked[:, 0])]
+    if key in TIME_KEYS and (ends[:-1, -1] >= ends[1:, 0]).any():
+        return None
+    return [[layout.slices[i] for i in order[k::count]] for k in range(count)]
 
 
 def by_number(layout: Layout, judge: Judge) -> list[Part] | None:

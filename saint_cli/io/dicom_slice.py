@@ -32,7 +32,14 @@ CONTRAST_KEYS = (
 )
 """Attributes that are the same in all slices of a volume, so that another value is another volume; the surest first."""
 
-ACQUISITION_KEYS = (("RepetitionTime",), ("TriggerTime",), ("NominalCardiacTriggerDelayTime",), ("AcquisitionNumber",))
+ACQUISITION_KEYS = (
+    ("StackID",),
+    ("RepetitionTime",),
+    ("TriggerTime",),
+    ("NominalCardiacTriggerDelayTime",),
+    ("AcquisitionNumber",),
+    ("SliceThickness",),
+)
 """Attributes that tell volumes apart where they cut a series into whole ones, but may differ within a volume too."""
 
 TIME_KEYS = (

@@ -70,7 +70,7 @@ def _split_repeated(layout: Layout) -> list[Split] | None:
             files = _by_file(layout.slices)
             if len(files) > 1 and are_volumes(files):
                 return _told(files, "file")
-            for key in RANK_KEYS:
+            for key in (*RANK_KEYS, *TIME_KEYS):
                 parts = by_rank_in_time(layout, key)
                 if parts and _keep_contrast(parts):
                     return _told(parts, key[0])
@@ -123,7 +123,7 @@ def _split_interleaved(layout: Layout) -> list[Split]:
     if len(layout.slices) < 2 * regularity.FEWEST:
         return whole
     is_ct, is_whole = layout.slices[0].modality == "CT", layout.is_regular(layout.slices)
-    trusted = (*CONTRAST_KEYS, ("AcquisitionNumber",)) if is_ct else CONTRAST_KEYS
+    trusted = (*CONTRAST_KEYS, ("SliceThickness",), *((("AcquisitionNumber",),) if is_ct else ()))
     for key in trusted:
         parts = _interleaved_by(layout, key)
         if parts:
@@ -203,8 +203,8 @@ def _bundle(slices: Part, name: Callable[[SliceHeader], object]) -> list[Part]:
 
 def _shown(key: tuple[str, ...], one: SliceHeader) -> str:
     """Attribute and value that tell a volume apart."""
-    value = one.value(key)[0]
-    return "" if key in UNSHOWN or value is None else f"{key[0]} {value}"
+    value = one.value(key)[-1]
+    return "" if key in UNSHOWN or value is None else f"{key[-1]} {value}"
 
 
 def _undecided(layout: Layout) -> GeometryError | None:

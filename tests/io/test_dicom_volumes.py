@@ -396,3 +396,35 @@ def test_images_at_one_single_position_are_named_as_that(tmp_path: Path) -> None
     folder = fabricate.save(scan_pass([5.0] * 6, FIRST), tmp_path / "s")
     with pytest.raises(GeometryError, match=r"6 slices at one position \(5 mm along the normal\)"):
         read_volume(folder)
+
+
+def test_time_points_measured_position_by_position_are_told_apart(tmp_path: Path) -> None:
+    series = []
+    for point in range(3):
+        series += scan_pass(SAME, 1000 * (point + 1), rising("ContentTime", 36000 + point, 3))
+    folder = fabricate.save(without_numbers(series), tmp_path / "s", shuffle=2)
+    assert volumes(folder) == [values(1000 * (point + 1), 8) for point in range(3)]
+
+
+@pytest.mark.parametrize("heights", [SAME, [2.5 + z for z in SAME]], ids=["same", "between"])
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_reconstructions_of_other_thickness_are_two_volumes(
+    modality: str, heights: list[float], tmp_path: Path
+) -> None:
+    series = [
+        *scan_pass(SAME, FIRST, put(SliceThickness="5"), modality=modality),
+        *scan_pass(heights, SECOND, put(SliceThickness="3"), modality=modality),
+    ]
+    found = describe(fabricate.save(without_numbers(series), tmp_path / "s", shuffle=2)).stacks
+    assert {(stack.split_by, stack.shape[2]) for stack in found} == {("SliceThickness 5", 8), ("SliceThickness 3", 8)}
+
+
+def test_enhanced_stacks_at_the_same_positions_are_told_apart_by_their_id(tmp_path: Path) -> None:
+    both = [*scan_pass(SAME, FIRST), *scan_pass(SAME, SECOND)]
+    order = np.random.default_rng(1).permutation(16)
+    image = fabricate.multiframe([both[i] for i in order])
+    for i, frame in zip(order, image.PerFrameFunctionalGroupsSequence, strict=True):
+        content = Dataset()
+        content.StackID = str(1 + i // 8)
+        frame.FrameContentSequence = [content]
+    assert volumes(fabricate.save([image], tmp_path / "s")) == [values(FIRST, 8), values(SECOND, 8)]
