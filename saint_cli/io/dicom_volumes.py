@@ -44,7 +44,7 @@ def split_volumes(group: Part, *, merge: bool = False) -> list[Split]:
     if found is not None:
         return found
     kept, dropped = _drop_identical(layout)
-    notes = (f"{dropped} slices ignored, identical to another at the same position",) if dropped else ()
+    notes = (f"{dropped} duplicated slices ignored, identical to another at the same position",) if dropped else ()
     layout = Layout(kept)
     if not layout.repeats:
         return [replace(one, notes=(*notes, *one.notes)) for one in _split_interleaved(layout)]
