@@ -200,7 +200,8 @@ def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
     for factor in cases.factors:
         require_slices(volume.shape[axis], factor, file.name)
     if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):
-        raise UsageError(f"{file}: {unknown} {'voxel is' if unknown == 1 else 'voxels are'} NaN or infinite; nothing can be compared with them")
+        are = "voxel is" if unknown == 1 else "voxels are"
+        raise UsageError(f"{file}: {unknown} {are} NaN or infinite; nothing can be compared with them")
     return volume, axis
 
 

@@ -53,9 +53,10 @@ TAIL, ALONE = (0.05, 99.95), 4.0
 """The same for a fill value that does not touch the border. A tail beyond the last percentile is too small to be
 vessels or metal of which the brightest are saturated: those continue into the saturated value without a gap."""
 
-RIM = 0.9
-"""Where the gap is more than ``ALONE``, values within this part of it are mixtures with the fill value, and fill
-too."""
+RIM, DISTANT = 0.9, 25.0
+"""Within this part of the gap values are mixtures with the fill value, and fill too: in CT those below the window,
+where the gap is more than ``ALONE``; elsewhere only where it is that many spans wide, so that no bright tail lies in
+it, and below 0 where the body is not."""
 
 BORDER_SHARE = 0.1
 """Of the border of those slices that hold the value. Metal and burnt-in marks lie inside; a scanned circle leaves
@@ -191,12 +192,20 @@ def _judged(voxels: np.ndarray, one: _Constant, rest: np.ndarray, *, below: bool
             return None
         if not (ct and below) and not _at_border(voxels, one, corners=not below):  # no CT number is below the window
             return None
+    return _Constant(one.value, _with_mixtures(one, gap, span, below=below, ct=ct))
+
+
+def _with_mixtures(one: _Constant, gap: float, span: float, *, below: bool, ct: bool) -> Range:
+    """The range of a fill value with its mixtures: only where nothing that was measured can lie in it."""
     low, high = one.range
-    if gap >= ALONE * span and below:
-        high = max(high, one.value + RIM * gap)
-    elif gap >= ALONE * span:
-        low = min(low, one.value - RIM * gap)
-    return _Constant(one.value, (low, high))
+    if ct and below and gap >= ALONE * span:
+        return low, max(high, min(one.value + RIM * gap, np.nextafter(intensity.CT_WINDOW_HU[0], -np.inf)))
+    if gap < DISTANT * span or not (below or one.value > LARGEST_MEASURED):
+        return low, high
+    if not below:
+        return min(low, one.value - RIM * gap), high
+    end = one.value + RIM * gap
+    return low, max(high, min(end, np.nextafter(0, -1)) if one.value + gap >= 0 else end)
 
 
 def _least_gap(value: float, rest: np.ndarray, span: float, *, below: bool, ct: bool) -> float:

@@ -307,3 +307,20 @@ def test_tiny_scans_have_fill_too() -> None:
 def test_levels_of_an_inverted_8_bit_image_are_no_fill() -> None:
     voxels = 255 - np.clip(body("MR") / 5, 0, 255).astype(np.uint8)
     assert fill.find_fill(scan(voxels, "MR")) == []
+
+
+@pytest.mark.parametrize("constant", [4095, 5000, 9999, 16383, 32767, -1, -1024, -2048])
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_bright_and_dark_tails_are_never_taken_for_mixtures_with_fill(constant: int, modality: str) -> None:
+    """A few voxels of bone or contrast far above, and of fat or air far below, what most of the body has."""
+    rng = np.random.default_rng(3)
+    base, tail = (40, (-200, 1900)) if modality == "CT" else (300, (30, 2500))
+    voxels = rng.normal(base, 12, (64, 64, 8)).round().astype(np.int16)
+    x, y = np.meshgrid(*(np.arange(64) - 31.5,) * 2, indexing="ij")
+    voxels[np.hypot(x - 8, y) < 4] = tail[1]
+    voxels[np.hypot(x + 8, y) < 3] = tail[0]
+    body = voxels.copy()
+    outside = np.hypot(x, y) > 31
+    voxels[outside] = constant
+    header = fill.with_fill(Volume(voxels, np.diag([1.0, 1, 5, 1]), Header(modality))).header
+    assert not header.is_padding(body[~outside]).any()

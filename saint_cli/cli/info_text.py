@@ -7,8 +7,8 @@ from saint_cli.io import StackInfo
 FINEST = 16
 """The largest factor."""
 
-LOST_MM = 0.02
-"""Distances below this are rounding."""
+LOST = 0.02
+"""Distances below this part of the new spacing are rounding."""
 
 SHOWN_GAP = 0.005
 """Gap or overlap of slices, as a fraction of their distance, below which it is rounding."""
@@ -121,8 +121,8 @@ def _lost(stack: StackInfo) -> list[str]:
     """How far before the last acquired slice the default result ends, where the spacings do not divide."""
     fields = (stack.shape, stack.spacing_mm, stack.isotropic_shape, stack.isotropic_spacing_mm)
     pairs = zip(*(field or () for field in fields), strict=True)
-    short = max((before - 1) * wide - (after - 1) * fine for before, wide, after, fine in pairs)
-    if short < LOST_MM:
+    short, spacing = max(((before - 1) * wide - (after - 1) * fine, fine) for before, wide, after, fine in pairs)
+    if short < LOST * spacing:
         return []
     factor = f"`--factor {stack.suggested_factor}`" if stack.suggested_factor else "any `--factor`"
     return [f"The result ends {short:.2g} mm before the last acquired slice; {factor} ends exactly on it"]

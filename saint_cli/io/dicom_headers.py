@@ -230,5 +230,11 @@ def slice_header(path: Path, data: pydicom.Dataset) -> SliceHeader:
         is_phase=is_phase(data, kinds),
         is_derived=kinds[:1] == ("DERIVED",),
         volume_keys=tuple(hashable(tuple(data.get(name) for name in key)) for key in VOLUME_KEYS),
-        notes=(note,) if note else (),
+        notes=tuple(filter(None, (note, _rescale_note(data)))),
     )
+
+
+def _rescale_note(data: pydicom.Dataset) -> str:
+    """What to tell of a CT slice without RescaleIntercept, which is mandatory there (PS3.3 C.8.2.1); "" of others."""
+    missing = str(data.get("Modality")) == "CT" and data.get("RescaleIntercept") in (None, "")
+    return "no RescaleIntercept: stored values are taken for HU" if missing else ""

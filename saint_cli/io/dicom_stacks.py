@@ -51,21 +51,27 @@ class Stack:
 
 
 def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[Stack]:
-    """Group slices into stacks, in the order of series number, UID, then first file; independent of file order.
+    """Group slices into stacks, in the order of series number, UID, first InstanceNumber, and of what tells them apart.
 
     With ``merge`` slices whose UIDs or ImageType differ are one stack wherever they are evenly spaced.
     """
     distinct, copies = _drop_copies(slices)
-    stacks = []
+    stacks: list[tuple[tuple[object, ...], Stack]] = []
     for group in join(_group(distinct), merge=merge):
         count = copies[group.members[0].stack_uids]
         larger = [f"other stacks may belong to this scan: {group.hint}"] if group.hint else []
-        notes = (*([f"{count} duplicated {'file' if count == 1 else 'files'} ignored"] if count else []), *group.notes, *larger)
-        for split in split_volumes(group.members, merge=merge):
+        notes = (
+            *([f"{count} duplicated {'file' if count == 1 else 'files'} ignored"] if count else []),
+            *group.notes,
+            *larger,
+        )
+        for rank, split in enumerate(split_volumes(group.members, merge=merge)):
             one = _build_split(split, notes)
             problem = one.problem or group.problem
-            stacks.append(replace(one, problem=problem, hint=group.hint, is_scattered=group.is_scattered))
-    return sorted(stacks, key=lambda s: (s.slices[0].series_number, s.series_uid, _first_instance(s.slices)))
+            one = replace(one, problem=problem, hint=group.hint, is_scattered=group.is_scattered)
+            place = one.slices[0].series_number, one.series_uid, _first_number(one.slices)
+            stacks.append(((*place, min(s.sop_instance for s in group.members), rank), one))
+    return [one for _, one in sorted(stacks, key=lambda pair: pair[0])]
 
 
 def _build_split(split: Split, notes: tuple[str, ...]) -> Stack:
@@ -73,8 +79,8 @@ def _build_split(split: Split, notes: tuple[str, ...]) -> Stack:
     return made if split.problem is None else replace(made, problem=split.problem)
 
 
-def _first_instance(slices: Sequence[SliceHeader]) -> tuple[int, str]:
-    return min((s.instance_number, s.sop_instance) for s in slices)
+def _first_number(slices: Sequence[SliceHeader]) -> int:
+    return min(s.instance_number for s in slices)
 
 
 def _drop_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], Counter[tuple[str, ...]]]:

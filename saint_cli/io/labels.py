@@ -11,6 +11,9 @@ MOST_LABELS = 512
 LOWEST = -1
 """The lowest label: -1 stands for unknown in some maps. Any lower value is an intensity."""
 
+FEW_LABELS = 4
+"""Up to so many whole values are labels wherever they lie: a mask, three tissues, scattered landmarks."""
+
 FEWEST_VOXELS = 4096
 """Below this many voxels, few distinct values say nothing."""
 
@@ -111,8 +114,8 @@ class _Counter:
         """Number of distinct values if all that was taken looks like labels, else 0."""
         if self._voxels < FEWEST_VOXELS or len(self._kinds) < 2:
             return 0
-        if len(self._kinds) == 2:
-            return 2  # a mask
+        if len(self._kinds) <= FEW_LABELS:
+            return len(self._kinds)
         step = math.gcd(*(int(kind) for kind in self._kinds))
         smooth = self._turns.get(step, 0) >= STEP_SHARE * (self._both - self._equal)
         least = SMOOTH_SAME_SHARE if smooth else SAME_SHARE

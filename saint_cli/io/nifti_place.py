@@ -9,8 +9,8 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError
 from saint_cli.io import units
 
-FORMS_AGREE_MM = 0.1
-"""Largest distance between a voxel placed by the sform and by the qform that is put down to rounding."""
+FORMS_AGREE = 0.1
+"""Largest distance between a voxel placed by the sform and by the qform that is put down to rounding, in voxels."""
 
 SPACING_AGREES = 0.01
 """Relative difference between pixdim and the affine's column norms that is put down to rounding."""
@@ -67,7 +67,8 @@ def _choose(forms: dict[str, np.ndarray | None], pixdim: np.ndarray, raw: Any) -
         warnings = []
         if "qform" in faults:
             warnings.append(f"the qform {faults['qform']}; the sform is used")
-        elif qform is not None and (gap := farthest_mm(sform, qform, raw["dim"][1:4])) > FORMS_AGREE_MM:
+        elif qform is not None and not agree(sform, qform, raw["dim"][1:4]):
+            gap = farthest_mm(sform, qform, raw["dim"][1:4])
             warnings.append(f"sform and qform place voxels up to {gap:.3g} mm apart; the sform is used")
         return sform, "sform", warnings
     if qform is not None and "qform" not in faults:
@@ -130,6 +131,12 @@ def _unit_warnings(code: int, spacing: np.ndarray) -> tuple[str, ...]:
     elif code in (1, 3):
         warnings.append(f"the header's unit is {'metre' if code == 1 else 'micrometre'}; converted to mm")
     return (*warnings, *units.spacing_warnings([float(s) for s in spacing]))
+
+
+def agree(affine: np.ndarray, other: np.ndarray, shape: np.ndarray) -> bool:
+    """Whether two 4x4 affines place a volume of ``shape`` voxels alike, judged by its smallest spacing."""
+    smallest = min(geometry.spacing_mm(affine))
+    return farthest_mm(affine, other, shape) <= FORMS_AGREE * smallest
 
 
 def farthest_mm(affine: np.ndarray, other: np.ndarray, shape: np.ndarray) -> float:

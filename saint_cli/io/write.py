@@ -97,7 +97,7 @@ def nifti_header(volume: Volume, storage: Storage) -> Any:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
-    from saint_cli.io.nifti_place import FORMS_AGREE_MM, farthest_mm
+    from saint_cli.io.nifti_place import agree
 
     kind = Nifti1Header if max(volume.shape) <= LONGEST_NIFTI1_AXIS else Nifti2Header
     header: Any = kind(endianness="<")  # type: ignore[no-untyped-call]
@@ -107,7 +107,7 @@ def nifti_header(volume: Volume, storage: Storage) -> Any:
     code = volume.header.space_code
     header.set_sform(affine_ras, code=code)
     header.set_qform(affine_ras, code=code, strip_shears=True)
-    if farthest_mm(affine_ras, header.get_qform(), np.array(volume.shape)) > FORMS_AGREE_MM:
+    if not agree(affine_ras, header.get_qform(), np.array(volume.shape)):
         header["qform_code"] = 0
     header["pixdim"][1:4] = geometry.spacing_mm(volume.affine_lps)
     header.set_xyzt_units("mm")
