@@ -10,10 +10,12 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 import psutil
+
+from saint_cli import control_groups
 
 WINDOW_S = 0.2
 """How long other programs are observed at least; the system counts in hundredths of a second."""
@@ -21,7 +23,6 @@ WINDOW_S = 0.2
 HOLDS_S = 30.0
 """How long a count holds for the next job of the same process."""
 
-OWN_CGROUPS, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 """Where Linux tells which control groups a process is in, and where these are mounted."""
 
 IDLE = ("idle", "iowait", "guest", "guest_nice")
@@ -112,20 +113,10 @@ def openmp_threads() -> int | None:
 
 
 def _quotas() -> Iterator[float]:
-    """Cores that each control group of the process allows, from its own to the root (versions 1 and 2)."""
-    try:
-        lines = OWN_CGROUPS.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        own = PurePosixPath("/", path).relative_to("/")
-        for group in (own, *own.parents):  # a container may see its own group as the root, and its path not at all
-            for root in (CGROUPS / "cpu", CGROUPS / "cpu,cpuacct") if controllers else (CGROUPS,):
-                with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
-                    yield _quota(root / group, 1 if controllers else 2)
+    """Cores that each control group of the process allows, from its own to the root."""
+    for group, version in control_groups.find_groups("cpu", ("cpu", "cpu,cpuacct")):
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+            yield _quota(group, version)
 
 
 def _quota(group: Path, version: int) -> float:

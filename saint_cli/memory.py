@@ -8,8 +8,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from saint_cli import control_groups
 from saint_cli.errors import UsageError
 
 GB = 1_000_000_000
@@ -37,12 +38,6 @@ KEPT_BLOCK_BYTES = 1 << 25
 KEPT_BYTES = 1 << 28
 """What may lie free at the end of the heap."""
 
-OWN_CGROUPS = Path("/proc/self/cgroup")
-"""Where Linux tells which control groups a process is in: ``0::/PATH``, or ``4:memory:/PATH`` of version 1."""
-
-CGROUPS = Path("/sys/fs/cgroup")
-"""Where control groups are mounted; those of version 1 that limit memory in ``memory``."""
-
 CGROUP_FILES = {
     2: ("memory.max", "memory.current", "inactive_file"),
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -61,19 +56,9 @@ def available_bytes() -> int | None:
 
 def _free_of_cgroups() -> Iterator[int]:
     """What each group that holds the process, from its own to the root, leaves of its limit."""
-    try:
-        lines = OWN_CGROUPS.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root, version = (CGROUPS / "memory", 1) if controllers else (CGROUPS, 2)
-        own = PurePosixPath("/", path).relative_to("/")
-        for group in (own, *own.parents):  # a container may see its own group as the root, and its path not at all
-            with contextlib.suppress(OSError, ValueError, StopIteration):  # "max" is no number, and no limit
-                yield _free_of(root / group, *CGROUP_FILES[version])
+    for group, version in control_groups.find_groups("memory", ("memory",)):
+        with contextlib.suppress(OSError, ValueError, StopIteration):  # "max" is no number, and no limit
+            yield _free_of(group, *CGROUP_FILES[version])
 
 
 def _free_of(group: Path, limit: str, used: str, cached: str) -> int:

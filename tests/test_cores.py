@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from saint_cli import cores
+from saint_cli import control_groups, cores
 
 Times = namedtuple("Times", "user nice system idle iowait")
 
@@ -15,8 +15,8 @@ def eight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine of eight cores without control groups; the folder in which a test may put some."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(cores, "_affinity", lambda: list(range(8)))
-    monkeypatch.setattr(cores, "OWN_CGROUPS", tmp_path / "own")
-    monkeypatch.setattr(cores, "CGROUPS", tmp_path)
+    monkeypatch.setattr(control_groups, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(control_groups, "MOUNT", tmp_path)
     monkeypatch.setattr(cores, "WINDOW_S", 0.0)
     monkeypatch.setattr(cores.Observation, "_last", None)
     return tmp_path

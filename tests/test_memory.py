@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from saint_cli import memory, residuals
+from saint_cli import control_groups, memory, residuals
 from saint_cli.cli import words
 from saint_cli.errors import UsageError
 
@@ -60,8 +60,8 @@ def cgroups(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     version = int(request.param)
     own = tmp_path / "cgroup"
     own.write_text({1: "9:cpu,cpuacct:/elsewhere\n4:hugetlb,memory:/job/step\n0::/\n", 2: "0::/job/step\n"}[version])
-    monkeypatch.setattr(memory, "OWN_CGROUPS", own)
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "fs")
+    monkeypatch.setattr(control_groups, "OWN_GROUPS", own)
+    monkeypatch.setattr(control_groups, "MOUNT", tmp_path / "fs")
     return (tmp_path / "fs" / "memory" if version == 1 else tmp_path / "fs"), version
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from saint_cli.batch import pages
 from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import DONE, FAILED, SKIPPED, Plan
-from saint_cli.progress import counted as counted
-from saint_cli.progress import duration as duration
 
 SOME_FAILED = 8
 """Exit code of a batch in which a job failed, now or in an earlier run without success since."""

@@ -17,6 +17,7 @@ from saint_cli.batch.plan import Plan, Shelf, Task, Wishes, is_same, make_plan
 from saint_cli.errors import UsageError
 from saint_cli.io import partial, remote
 from saint_cli.jobs import Engine
+from saint_cli.progress import counted, duration
 from saint_cli.report.plotting import prepare_matplotlib
 
 if TYPE_CHECKING:
@@ -178,19 +179,19 @@ def _tidy(progress: "Progress") -> None:
 
 def _announced(crew: "Crew", tasks: Sequence[Task], clock: "Clock") -> str:
     """How many jobs with which model, by whom, how long with it and with another, and what is not used."""
-    jobs = finish.counted(len(tasks), "job")
+    jobs = counted(len(tasks), "job")
     models = {task.entry["model"] for task in tasks}
     if crew.scheduler is not None:
         return f"{jobs} with {_models(models)} for the cluster at {crew.scheduler}"
     models = {shipped.resolve(model, crew.device) for model in models}
-    each = "a GPU each" if crew.gpus else f"{finish.counted(crew.threads, 'thread')} each"
+    each = "a GPU each" if crew.gpus else f"{counted(crew.threads, 'thread')} each"
     seconds = clock.left(tasks)
-    text = f"{jobs} with {_models(models)}, {finish.counted(crew.workers, 'worker')} with {each}"
-    text += f", about {finish.duration(seconds)}"
+    text = f"{jobs} with {_models(models)}, {counted(crew.workers, 'worker')} with {each}"
+    text += f", about {duration(seconds)}"
     others = {shipped.ON_CPU: shipped.ON_GPU, shipped.ON_GPU: shipped.ON_CPU}
     if seconds > LONG_S and len(models) == 1 and (other := others.get(*models)) is not None:
         would = clock.left([replace(task, entry=task.entry | {"model": other}) for task in tasks])
-        text += f"; {other} would take about {finish.duration(would)} (--model {other})"
+        text += f"; {other} would take about {duration(would)} (--model {other})"
     return text if crew.note is None else f"{text}; {crew.note}"
 
 

@@ -20,6 +20,11 @@ NO_UID = "none"
 
 SHOWN_REASONS = 3
 
+STATIC_KEYS = (
+    *("KVP", "Monoenergetic", "ConvolutionKernel", "FilterType", "Reconstruction", "SliceThickness", "ScanOptions"),
+)
+"""What tells apart reconstructions and energies of one moment, which nobody calls a 4-D image."""
+
 SHOWN_STACKS = 12
 """Stacks listed in the message that asks for a choice; more would hide the question."""
 
@@ -97,7 +102,8 @@ def _undecided(path: Path, stacks: Sequence[Stack], left: Sequence[Stack], count
             f"{path}: {count} of one series; choose one with --volume or --series: {listed(stacks)}; "
             f"they are {difference}"
         )
-    return GeometryError(f"{path}: 4-D image, {count}; choose one with --volume: {listed(stacks)}")
+    many = f"{count} at the same positions" if left[0].split_by.startswith(STATIC_KEYS) else f"4-D image, {count}"
+    return GeometryError(f"{path}: {many}; choose one with --volume: {listed(stacks)}")
 
 
 def _reasons(stacks: Sequence[Stack], left: Sequence[Stack]) -> str:

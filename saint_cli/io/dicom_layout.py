@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saint_cli import geometry, regularity
-from saint_cli.io.dicom_slice import ACQUISITION_KEYS, TIME_KEYS, SliceHeader
+from saint_cli.io.dicom_slice import TIME_KEYS, SliceHeader
 
 PARALLEL = 1e-3
 """Largest difference in a component of ImageOrientationPatient between slices of one stack (rounding in DS)."""
@@ -186,8 +186,3 @@ class Layout:
         if not self.is_even:
             return True
         return all(self.gap_of(part) > FINER * self.gap for part in parts)
-
-
-def differs_by_nature(key: tuple[str, ...]) -> bool:
-    """Whether an attribute may differ among the slices of one volume."""
-    return key in ACQUISITION_KEYS or key in TIME_KEYS
