@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from saint_cli import images, io
 from saint_cli.choices import Choices
-from saint_cli.errors import LabelMapError, SaintError, UsageError
+from saint_cli.errors import SaintError, UsageError
 from saint_cli.jobs import Engine, Grid
 from saint_cli.volume import Volume
 
@@ -108,9 +108,8 @@ def upsample(
 
     scan = images.to_volume(volume, voxel_spacing_mm=voxel_spacing_mm, modality=modality)
     _check(engine, choices)
-    labels = 0 if allow_labels else io.count_labels(scan.voxels)
-    if labels or (scan.header.is_labels and not allow_labels):
-        raise LabelMapError(io.refusal(labels))
+    if not allow_labels:
+        io.check_intensities(scan)
     grid = Grid(_whole("factor", factor), _number("spacing_mm", spacing_mm), _axis(axis)).on(scan)
     model, machine = engine.start()
     machine = footprint.fitted(machine, model, scan, grid, engine.max_memory)

@@ -24,8 +24,8 @@ def hide(volume: Volume, axis: int) -> Volume:
     """
     if not volume.header.padding:
         return volume
-    slabs = [volume.header.is_padding(slab).sum() for slab in volume.voxels.T]
-    if sum(slabs) in (0, volume.voxels.size):
+    padded = sum(int(volume.header.is_padding(part).sum()) for part in volume.voxels.T)
+    if padded in (0, volume.voxels.size):
         return volume
     least = np.percentile(intensity.measured_sample(volume), LEAST_PERCENTILE, method="lower")
     voxels = volume.voxels.copy(order="K")

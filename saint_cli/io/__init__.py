@@ -8,7 +8,7 @@
 from saint_cli.io.description import LABEL_MAP, Description, StackInfo
 from saint_cli.io.heads import describe_remote
 from saint_cli.io.inspect import describe
-from saint_cli.io.labels import count_labels, refusal
+from saint_cli.io.labels import check_intensities, count_labels
 from saint_cli.io.read import find_format, read_volume
 from saint_cli.io.targets import ENDINGS, Beside, check_outputs, check_result, check_writable, is_folder_target
 from saint_cli.io.write import write_volume
@@ -19,6 +19,7 @@ __all__ = [
     "Beside",
     "Description",
     "StackInfo",
+    "check_intensities",
     "check_outputs",
     "check_result",
     "check_writable",
@@ -28,6 +29,5 @@ __all__ = [
     "find_format",
     "is_folder_target",
     "read_volume",
-    "refusal",
     "write_volume",
 ]

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from saint_cli.errors import LabelMapError
+from saint_cli.volume import Volume
+
 MOST_LABELS = 512
 """Distinct values at most: whole-body and brain parcellations have 100 to 250."""
 
@@ -50,6 +53,17 @@ def remark(count: int) -> str:
 def refusal(count: int) -> str:
     """Why a label map is not upsampled, and what to do."""
     return f"{remark(count)}, which would invent labels; {HINT}"
+
+
+def check_intensities(volume: Volume, name: str = "") -> None:
+    """Refuse a label map, by its header or its values; ``name`` stands before the reason.
+
+    Raises:
+        LabelMapError: saying how many distinct values there are.
+    """
+    count = count_labels(volume.voxels)
+    if count or volume.header.is_labels:
+        raise LabelMapError(f"{name}: {refusal(count)}" if name else refusal(count))
 
 
 def count_labels(voxels: np.ndarray) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saint_cli import intensity, io, shipped
-from saint_cli.errors import LabelMapError, UsageError
+from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.jobs.job import Job
 from saint_cli.volume import Volume
@@ -56,17 +56,6 @@ def _refuse_uncalibrated_choices(job: Job) -> None:
             raise UsageError(f"--uncertainty was calibrated without {option}; leave one of them out")
     if job.grid.extrapolate:
         raise UsageError("--uncertainty knows nothing beyond the last acquired slice; leave out --extrapolate")
-
-
-def refuse_labels(job: Job, volume: Volume) -> None:
-    """Refuse a label map, by its header or its values, where the job does not allow it.
-
-    Raises:
-        LabelMapError: naming how many distinct values there are.
-    """
-    labels = io.count_labels(volume.voxels) if job.refuse_labels else 0
-    if labels or (job.refuse_labels and volume.header.is_labels):
-        raise LabelMapError(f"{job.source}: {io.refusal(labels)}")
 
 
 def refuse_scan(job: Job, volume: Volume, grid: SliceGrid) -> None:

@@ -69,7 +69,8 @@ def _run_here(job: Job, report: JobProgress, say: Say, *then: Stage) -> Done:
         modality=job.modality,
     )
     report(stages.READING, 1, 1)
-    checks.refuse_labels(job, volume)
+    if job.refuse_labels:
+        io.check_intensities(volume, str(job.source))
     grid = job.grid.on(volume)
     checks.refuse_scan(job, volume, grid)
     report(stages.LOADING, 0, 1)
