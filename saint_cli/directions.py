@@ -18,6 +18,9 @@ from saint_cli.residuals import Residuals
 from saint_cli.scene import Scene
 from saint_cli.spread import spread
 
+FLIPS = 4
+"""Passes of AMI with ``tta``: every slice, and its three mirror images."""
+
 STAGES = ("sagittal slices", "coronal slices", "rising diagonals", "falling diagonals")
 """What progress calls the directions."""
 
@@ -127,7 +130,7 @@ def _ensemble(ami: AMI, slices: Tensor, filters: tuple[Filters, Filters], count:
     total += _interpolate(ami, slices.flip(1, 2), plain, count, compute).flip(-1)
     total += _interpolate(ami, slices.flip(3), mirrored, count, compute)
     total += _interpolate(ami, slices.flip(1, 2, 3), mirrored, count, compute).flip(-1)
-    return total / 4
+    return total / FLIPS
 
 
 def _interpolate(ami: AMI, slices: Tensor, filters: Filters, count: int, compute: Compute) -> Tensor:

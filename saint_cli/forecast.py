@@ -13,7 +13,7 @@ import torch
 from saint_cli import intensity, planes, shipped
 from saint_cli.choices import Choices
 from saint_cli.compute import PIXELS_PER_BATCH, Compute
-from saint_cli.directions import tiling
+from saint_cli.directions import FLIPS, tiling
 from saint_cli.fusion import strips
 from saint_cli.geometry import SliceGrid
 from saint_cli.nets.blocks import ResidualDenseNetwork
@@ -40,9 +40,6 @@ REST = 1.05
 
 PAGE = 1.15
 """Times the work where a page is wanted too."""
-
-TTA = 4
-"""Flips that AMI sees with ``--tta``."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def count_pixels(volume: Volume, grid: SliceGrid, model: SaintModel, machine: Co
     fused = sum(len(offsets) for offsets in windows if np.count_nonzero(offsets) >= int(model.rfn.fewest))
     seen = (outer for _, outer in strips(needed, machine.fusion_pixels, model.rfn.reach))
     strip = sum((a.stop - a.start) * (b.stop - b.start) for a, b in seen)
-    return Pixels(rows * depth * (TTA if choices.tta else 1), strip * fused)
+    return Pixels(rows * depth * (FLIPS if choices.tta else 1), strip * fused)
 
 
 def _brightest(sparse: np.ndarray, header: Header) -> np.ndarray:

@@ -20,9 +20,6 @@ SPEED = {"cpu": 30e9, "cuda": 1.5e12, "mps": 0.5e12}
 FUSION_COST = 2.0
 """How much longer a multiply-add of RFN takes, whose layers are narrow."""
 
-FLIPS = 4
-"""Passes of AMI with ``tta``."""
-
 
 def network_stages(
     model: SaintModel, shape: tuple[int, ...], grid: SliceGrid, compute: Compute, choices: Choices
@@ -34,7 +31,7 @@ def network_stages(
         torch.get_num_threads() if compute.device.type == "cpu" else len(compute.devices)
     )
     filters = model.ami.features.size.width * 9 * len(plan.synthesised) / grid.acquired
-    ami = (multiply_adds(model.ami.features) + filters) * grid.acquired * (FLIPS if choices.tta else 1)
+    ami = (multiply_adds(model.ami.features) + filters) * grid.acquired * (directions.FLIPS if choices.tta else 1)
     rows = (x * y, x * y, x * (x + y - 1), x * (x + y - 1))[: choices.directions]
     stages = [
         Stage(name, ami * pixels / per_s, NETWORKS) for name, pixels in zip(directions.STAGES, rows, strict=False)
