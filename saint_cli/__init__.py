@@ -5,10 +5,12 @@
 Nothing heavy is imported until one of these names is used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = (
+    False  # that of ``typing``, whose import takes as long as all else that happens before the first line of code
+)
 if TYPE_CHECKING:
+    from typing import Any
+
     from saint_cli.api import read_volume, upsample, write_volume
     from saint_cli.choices import Choices
     from saint_cli.errors import SaintError
@@ -42,8 +44,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _HOMES:
+        from importlib import import_module
+
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,6 +1,24 @@
-"""``python -m saint_cli``: the same program as the ``saint`` command."""
+"""The ``saint`` command, and ``python -m saint_cli``: signals first, then all that takes time to import."""
 
-from saint_cli.cli import app
+from saint_cli import stop_signals
+
+
+def main() -> None:
+    """Run the command line of this process, and end it with the exit code."""
+    stop_signals.install()
+    from saint_cli import streams
+
+    streams.open_missing()
+    from saint_cli.cli import app
+
+    try:
+        app(prog_name="saint")
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    if not streams.flush() and code == 0:
+        code = 1
+    stop_signals.end(code)
+
 
 if __name__ == "__main__":
-    app(prog_name="saint")
+    main()

@@ -87,8 +87,9 @@ def upsample(
     """Interpolate slices with a trained model; isotropic where neither factor nor spacing is given.
 
     volume: a Volume, a numpy array [x, y, z], a nibabel image or a SimpleITK image, 3-D; the result is of the same
-    kind, and the input is not modified. Voxels keep their integer dtype; floats of any width come back as float32, and
-    so do the scaled integers of a nibabel image. Acquired slices come back bit-exact. A SimpleITK image is meant as it
+    kind, and the input is not modified. Voxels keep their integer dtype; floats, and the scaled integers of a nibabel
+    image, come back as float32 where that holds every one of them exactly, else as float64. Acquired slices come back
+    bit-exact. A SimpleITK image is meant as it
     is indexed, ``image[x, y, z]``; numpy arrays made of one are [z, y, x] and need ``array.transpose()``.
 
     factor: whole, 2...16; or spacing_mm: wanted distance between slices. axis: through-plane voxel axis 0, 1 or 2,
@@ -111,6 +112,7 @@ def upsample(
     if not allow_labels:
         io.check_intensities(scan)
     grid = Grid(_whole("factor", factor), _number("spacing_mm", spacing_mm), _axis(axis)).on(scan)
+    images.check_result(volume, scan, grid)
     model, machine = engine.start()
     machine = footprint.fitted(machine, model, scan, grid, engine.max_memory)
     result = pipeline.upsample(scan, model, grid, machine, choices)

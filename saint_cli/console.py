@@ -1,6 +1,5 @@
 """Everything saint prints: results on stdout, messages on stderr. No other module prints."""
 
-import io
 import json
 import os
 import re
@@ -8,13 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from saint_cli import streams
+from saint_cli.errors import OutputError
+from saint_cli.plain_text import printable, without_secrets
 from saint_cli.progress import JobProgress, ProgressEstimate, ProgressLines, ProgressState, Stage, duration, silent
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
+
+    from saint_cli.terminal import Terminal
 
 PIPED_WIDTH = 200
 """Columns of output that goes to no terminal: a table in a log is better wide than folded at 80."""
@@ -25,7 +29,7 @@ STAGE_WIDTH, LONG_STAGE_WIDTH, LEFT_WIDTH = 17, 40, 17
 REFRESH_PER_S, TICK_S = 4.0, 1.0
 """How often a bar is drawn anew, and how often a log is asked whether a line is due."""
 
-_open: "list[Console]" = []
+_open: "list[Terminal]" = []
 """The terminal in which something is drawn again and again, whose own hands alone may write above it."""
 
 
@@ -46,7 +50,8 @@ class Line(NamedTuple):
 
 def show(renderable: "RenderableType") -> None:
     """Print a result (table, text) on stdout."""
-    _console(stderr=False).print(renderable)
+    with _on_stdout():
+        _console(stderr=False).print(renderable)
 
 
 def show_lines(lines: Iterable[Line]) -> None:
@@ -55,11 +60,12 @@ def show_lines(lines: Iterable[Line]) -> None:
     from rich.text import Text
 
     console, narrow = _console(stderr=False), sys.stdout.isatty() or "COLUMNS" in os.environ
-    for lead, text, style in lines:
-        indent = " " * cell_len(lead)
-        room = max(LEAST_ROOM, console.width - len(indent))
-        for count, piece in enumerate(folded(printable(text), room) if narrow else [printable(text)]):
-            console.print(Text(f"{indent if count else lead}{piece}"), style=style, soft_wrap=True)
+    with _on_stdout():
+        for lead, text, style in lines:
+            indent = " " * cell_len(lead)
+            room = max(LEAST_ROOM, console.width - len(indent))
+            for count, piece in enumerate(folded(printable(text), room) if narrow else [printable(text)]):
+                console.print(Text(f"{indent if count else lead}{piece}"), style=style, soft_wrap=True)
 
 
 def folded(text: str, room: int) -> list[str]:
@@ -77,7 +83,9 @@ def folded(text: str, room: int) -> list[str]:
 
 def show_json(document: Any) -> None:
     """Print a result as JSON on stdout."""
-    sys.stdout.write(as_json(document))
+    with _on_stdout():
+        sys.stdout.write(as_json(document))
+        sys.stdout.flush()
 
 
 def as_json(document: Any) -> str:
@@ -100,36 +108,37 @@ def fail(message: str) -> None:
     _line(f"saint: {message}", style="red")
 
 
-def printable(text: str) -> str:
-    """The text on one line, with control and undecodable characters (file names may hold any) shown as ``?``."""
-    return "".join(c if c.isprintable() else " " if c in "\n\t" else "?" for c in text).strip()
+@contextmanager
+def _on_stdout() -> Iterator[None]:
+    """Print a result; that it could not be written is a failure like that of any other file.
 
-
-def tolerate_narrow_encodings() -> None:
-    """Replace what the terminal's encoding cannot show, rather than fail on it."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def silence_stdout() -> None:
-    """Send the rest of stdout nowhere, after its reader has gone (``saint info … | head``)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    Raises:
+        BrokenPipeError: the reader has gone.
+        OutputError: anything else, such as a full disk.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        streams.silence(sys.stdout)
+        raise OutputError(f"standard output cannot be written ({error.strerror or error})") from None
 
 
 def _line(message: str, style: str | None = None) -> None:
     terminal = _console(stderr=True)
     whole = bool(_open) or not terminal.is_terminal  # a log keeps lines whole; a terminal would cut amid a word
-    terminal.print(printable(message), style=style, markup=False, highlight=False, soft_wrap=whole)
+    with suppress(OSError):  # a message that nobody can read stops no work
+        terminal.print(printable(without_secrets(message)), style=style, soft_wrap=whole)
 
 
-def _console(*, stderr: bool) -> "Console":
+def _console(*, stderr: bool) -> "Terminal":
     if stderr and _open:
         return _open[-1]
-    from rich.console import Console
+    from saint_cli.terminal import Terminal
 
     terminal = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
-    return Console(stderr=stderr, width=None if terminal else PIPED_WIDTH)
+    return Terminal(stderr=stderr, width=None if terminal else PIPED_WIDTH)
 
 
 def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
@@ -212,11 +221,13 @@ def counter(label: str) -> Iterator[Callable[[int], None]]:
     if not terminal.is_terminal:
         yield lambda count: None
         return
-    begun, shown = time.monotonic(), terminal.status(label)
+    from rich.text import Text
+
+    begun, shown = time.monotonic(), terminal.status(Text(label))
 
     def show_count(count: int) -> None:
         if time.monotonic() - begun > PATIENCE_S:
-            shown.update(f"{label}: {count}")
+            shown.update(Text(f"{label}: {count}"))
             shown.start()
 
     try:
@@ -252,9 +263,9 @@ def live() -> "Iterator[Callable[[Callable[[], RenderableType]], None] | None]":
 
 
 @contextmanager
-def _own_terminal() -> "Iterator[Console]":
+def _own_terminal() -> "Iterator[Terminal]":
     """The terminal that stderr is, by a descriptor of its own: what is drawn is never taken for a decoder's output."""
-    from rich.console import Console
+    from saint_cli.terminal import Terminal
 
     try:
         descriptor = os.dup(sys.stderr.fileno())
@@ -262,7 +273,7 @@ def _own_terminal() -> "Iterator[Console]":
         yield _console(stderr=True)
         return
     with os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
-        yield Console(file=stream)
+        yield Terminal(stream)
 
 
 def size() -> tuple[int, int]:

@@ -27,6 +27,7 @@ from distributed.scheduler import KilledWorker
 import saint_cli
 from saint_cli.errors import DeadlyJobError, EngineError
 from saint_cli.native_output import capture_stderr, first_error
+from saint_cli.temporary import TemporaryFolder
 
 SEAT = "saint"
 """The Dask resource of which each worker of this machine has one and each task takes one, so that others queue."""
@@ -152,11 +153,15 @@ def open_fleet(crew: Crew) -> Iterator["Fleet"]:
 
 @contextmanager
 def _local(crew: Crew) -> Iterator[LocalCluster]:
-    with _start(crew) as cluster:
+    with (
+        TemporaryFolder() as folder,
+        dask.config.set({"temporary-directory": str(folder)}),
+        _start(crew, str(folder)) as cluster,
+    ):
         yield cluster
 
 
-def _start(crew: Crew) -> LocalCluster:
+def _start(crew: Crew, folder: str) -> LocalCluster:
     failure: Exception | None = None
     with capture_stderr() as lines:  # workers that fail at their start write a traceback each
         try:
@@ -166,6 +171,7 @@ def _start(crew: Crew) -> LocalCluster:
                 processes=True,
                 memory_limit=0,
                 resources={SEAT: 1},
+                local_directory=folder,
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )

@@ -1,5 +1,8 @@
 """Every failure that saint reports on purpose, each with the exit code that scripts may rely on."""
 
+import traceback
+from pathlib import Path
+
 
 class SaintError(Exception):
     """A failure with a one-line message for the user: what is wrong, where, the values, what to do next."""
@@ -23,6 +26,14 @@ class RemoteError(UnreadableError):
     """A URL that cannot be listed or read now; another time it may."""
 
 
+class DecoderUnavailableError(UnreadableError):
+    """Compressed pixels that could not be decoded now, for want of time, memory or a process; another time they may."""
+
+
+class SourceChangedError(UnreadableError):
+    """A source that changed while it was used; once it is complete another run may do."""
+
+
 class WeightsError(UnreadableError):
     """Weights that are missing, damaged, or not weights of a SAINT model."""
 
@@ -31,6 +42,10 @@ class GeometryError(SaintError):
     """Slices that do not form one regular, interpolable stack."""
 
     exit_code = 4
+
+
+class NonFiniteError(SaintError):
+    """A result that is NaN or infinite where its source is finite; it is never written."""
 
 
 class OutputError(SaintError):
@@ -57,3 +72,9 @@ class EngineError(SaintError):
 
 class DeadlyJobError(EngineError):
     """A job that every worker died of that tried it."""
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an exception arose: all that may be told of one whose text may quote a patient's file."""
+    places = traceback.extract_tb(error.__traceback__, limit=-1)
+    return f"{Path(places[-1].filename).name}:{places[-1].lineno}" if places else "a place unknown"

@@ -14,13 +14,14 @@ import numpy as np
 from saint_cli import intensity, interpolate, padding
 from saint_cli.choices import Choices
 from saint_cli.compute import Compute
-from saint_cli.errors import UsageError
+from saint_cli.errors import GeometryError, UsageError
 from saint_cli.geometry import grid_by_factor, through_plane_axis
 from saint_cli.io import read_volume
 from saint_cli.metrics import PAPER, Factor, Protocol
 from saint_cli.pipeline import STAGES, restore
 from saint_cli.progress import ProgressCallback, Stage, as_job_progress, silent
 from saint_cli.scores import Judge, Score, Trial, central, number, require_slices
+from saint_cli.spacings import check_spacing
 from saint_cli.uncertainty import Bin, reliability
 from saint_cli.volume import Volume
 from saint_cli.weights import SaintModel, load_model
@@ -31,6 +32,9 @@ INTERPOLATORS, SCORING = "interpolators", "scoring"
 
 SCORE_S = 2e-7
 """Seconds that a result is assumed to take to be scored, for each voxel; measured as soon as one was."""
+
+LARGEST_HU = 1e9
+"""Beyond what protocols compare, and small enough for interpolators not to overflow."""
 
 DENSE_MM, DENSE_PIXELS = 2.5, 5.0
 """Slices farther apart than this, or than so many pixels, are themselves what saint is asked to interpolate."""
@@ -186,9 +190,13 @@ def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
 
     Raises:
         UsageError: it is not CT, or holds values that are not finite, which nothing can be compared with.
-        GeometryError: too few slices for one of the factors.
+        GeometryError: too few slices for one of the factors, or a spacing that no scan has.
     """
     volume = read_volume(file)
+    try:
+        check_spacing(volume.affine_lps)
+    except GeometryError as error:
+        raise GeometryError(f"{file}: {error}") from None
     if not intensity.is_ct(volume):
         raise UsageError(f"{file}: not CT; the protocols compare HU")
     volume = replace(volume, header=replace(volume.header, modality="CT"))
@@ -202,6 +210,8 @@ def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
     if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):
         are = "voxel is" if unknown == 1 else "voxels are"
         raise UsageError(f"{file}: {unknown} {are} NaN or infinite; nothing can be compared with them")
+    if volume.voxels.dtype.kind == "f" and np.abs(volume.voxels).max() > LARGEST_HU:
+        volume = replace(volume, voxels=np.clip(volume.voxels, -LARGEST_HU, LARGEST_HU).astype(np.float32))
     return volume, axis
 
 

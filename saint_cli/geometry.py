@@ -76,7 +76,7 @@ def check_affine(affine_lps: np.ndarray) -> None:
         GeometryError: an entry is not finite or beyond ``FARTHEST_MM``, a spacing zero, or the axes in one plane.
     """
     if not np.isfinite(affine_lps).all():
-        raise GeometryError("the affine holds NaN or infinity, so the voxels have no position")
+        raise GeometryError("the affine holds NaN or infinity, so the voxels have no position; repair the header first")
     if np.abs(affine_lps).max() > FARTHEST_MM:
         raise GeometryError(f"the affine places voxels beyond {FARTHEST_MM:g} mm; repair the header first")
     spacing = spacing_mm(affine_lps)

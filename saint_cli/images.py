@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from saint_cli import fill, geometry
-from saint_cli.errors import GeometryError, UnreadableError, UsageError
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.geometry import SliceGrid
 from saint_cli.io.checks import value_warnings
+from saint_cli.io.scaling import narrow
 from saint_cli.volume import Header, Storage, Volume
 
 if TYPE_CHECKING:
@@ -91,6 +93,27 @@ def convert_like(image: Any, result: Volume) -> Any:
     return result
 
 
+def check_result(image: Any, volume: Volume, grid: SliceGrid) -> None:
+    """Find out whether the result of ``volume``, made of ``image``, could be an image of its kind: one is made, empty.
+
+    Raises:
+        UsageError: a place or a size that images of that library do not hold.
+    """
+    kind = _kind(image)
+    if kind not in ("nibabel", "SimpleITK"):
+        return
+    counts = tuple(grid.count if axis == grid.axis else n for axis, n in enumerate(volume.shape))
+    if kind == "SimpleITK":
+        counts = (2, 2, 2)  # its images own their voxels
+    empty = np.broadcast_to(volume.voxels.dtype.type(0), counts)
+    try:
+        convert_like(image, Volume(empty, grid.refine(volume.affine_lps), volume.header))
+    except SaintError:
+        raise
+    except Exception as error:  # whatever the library stumbles over
+        raise UsageError(f"{_named(image)}: its result would not be one ({type(error).__name__})") from None
+
+
 def _kind(image: Any) -> str:
     """``Volume``, ``numpy``, ``nibabel`` or ``SimpleITK``."""
     if isinstance(image, Volume):
@@ -114,7 +137,8 @@ def _named(image: Any) -> str:
 
 
 def _plain(voxels: np.ndarray, name: str) -> np.ndarray:
-    """[x, y, z] voxels as plain numbers in this machine's byte order: integers as they are, floats as float32.
+    """[x, y, z] voxels as plain numbers in this machine's byte order: integers as they are, floats as float32 where
+    that holds them exactly, else as float64.
 
     Raises:
         UsageError: voxels that are no plain numbers. GeometryError: not 3-D, or an axis of less than two voxels.
@@ -135,8 +159,7 @@ def _plain(voxels: np.ndarray, name: str) -> np.ndarray:
     if min(voxels.shape) < 2:
         raise GeometryError(f"{name}: {shape} voxels; at least 2 are needed along every axis")
     if voxels.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return voxels.astype(np.float32, copy=False)
+        return narrow(voxels)
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
 
 
@@ -191,13 +214,16 @@ def _is_nifti(image: Any) -> bool:
 def _as_nibabel(image: "nibabel.spatialimages.SpatialImage", result: Volume) -> "nibabel.spatialimages.SpatialImage":
     """The same class where it is one of NIfTI, else a NIfTI-1 image; header new, in mm, of the source's space."""
     from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti2 import Nifti2Image, Nifti2Pair
 
-    from saint_cli.io.write import nifti_header
+    from saint_cli.io.write import LONGEST_NIFTI1_AXIS, nifti_header
 
     kind: Any = type(image) if _is_nifti(image) else Nifti1Image
+    if max(result.shape) > LONGEST_NIFTI1_AXIS and not issubclass(kind, Nifti2Pair):
+        kind = Nifti2Image
     affine_ras = geometry.RAS_FROM_LPS @ result.affine_lps
     header = nifti_header(result, Storage(result.voxels.dtype))
-    made = kind(result.voxels, affine_ras)
+    made = kind(result.voxels, affine_ras, dtype=result.voxels.dtype)
     for name in NIFTI_FIELDS:
         made.header[name] = header[name]
     return cast("nibabel.spatialimages.SpatialImage", made)

@@ -1,13 +1,19 @@
 """Scanner values to the range that the networks see, and back, as one reversible object."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from saint_cli.errors import UsageError
 from saint_cli.volume import Volume
 
 CT_WINDOW_HU = (-1024.0, 3071.0)
 """What 12-bit CT can hold: air to dense bone and most metal. Beyond it only linear interpolation applies."""
+
+Method = Literal["linear", "lower"]
 
 HU_PER_UNIT = 1000.0
 """One unit of network range; air is 0, water about 1, so that zero padding looks like air."""
@@ -25,6 +31,15 @@ third, is taken for CT: other modalities have no such negative values."""
 
 SAMPLES = 2_000_000
 
+FLOAT32_SCALES = (1e-30, 1e30)
+"""Values whose scale lies beyond, or which are more than ``FLOAT32_OFFSETS`` times as large as they vary, are brought
+into network range in float64; all others in float32."""
+
+FLOAT32_OFFSETS = 2.0**16
+
+LARGE = 1e30
+"""Values beyond are divided by 4 before differences are taken of them, which might overflow."""
+
 
 @dataclass(frozen=True)
 class IntensityMap:
@@ -34,8 +49,18 @@ class IntensityMap:
     high: float
     scale: float
 
+    @property
+    def fits_float32(self) -> bool:
+        """Whether float32 is wide and exact enough to bring values into network range."""
+        low, high = FLOAT32_SCALES
+        largest = max(abs(self.low), abs(self.high))
+        return low < self.scale < high and largest <= FLOAT32_OFFSETS * (self.high - self.low)
+
     def to_network(self, values: np.ndarray) -> np.ndarray:
         """Scanner values of any shape to float32 network values, clipped to the window."""
+        if not self.fits_float32:
+            wide = np.clip(values.astype(np.float64), self.low, self.high)
+            return np.asarray((wide / 4 - self.low / 4) / self.scale * 4, np.float32)
         network: np.ndarray = np.clip(values, np.float32(self.low), np.float32(self.high)).astype(
             np.float32, copy=False
         )
@@ -63,7 +88,11 @@ def rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def map_for(volume: Volume) -> IntensityMap:
-    """The fixed HU window for CT, robust percentiles of the finite voxels for anything else."""
+    """The fixed HU window for CT, robust percentiles of the finite voxels for anything else.
+
+    Raises:
+        UsageError: values that span more than a float64 holds.
+    """
     return CT if is_ct(volume) else _percentile_map(volume)
 
 
@@ -76,18 +105,31 @@ def is_ct(volume: Volume) -> bool:
 
 def looks_hu(sample: np.ndarray) -> bool:
     """Whether measured values are probably HU."""
-    low, high = (float(v) for v in np.percentile(sample, ROBUST_PERCENTILES)) if sample.size else (0.0, 0.0)
+    low, high = percentiles(sample, ROBUST_PERCENTILES) if sample.size else (0.0, 0.0)
     return FAINTEST_HU < low < FAT_HU and high < BRIGHTEST_HU
 
 
 def _percentile_map(volume: Volume) -> IntensityMap:
     sample = measured_sample(volume)
-    low, high = (float(v) for v in np.percentile(sample, ROBUST_PERCENTILES))
-    top = float(sample.max())
+    low, high = percentiles(sample, ROBUST_PERCENTILES)
+    least, top = float(sample.min()), float(sample.max())
     if high <= low:  # nearly constant, such as a mask with a few bright voxels
-        low, high = float(sample.min()), max(top, float(sample.min()) + 1.0)
+        low, high = least, max(top, least + 1.0)
+    if high <= low:  # constant, and so large that it is its own successor
+        low, high = sorted((least / 2, least))
     scale = (high - low) / MR_UPPER_UNITS
+    if not 0 < scale < math.inf:
+        raise UsageError(
+            f"values from {least:g} to {top:g} span more than can be computed with; divide them by a constant first"
+        )
     return IntensityMap(low, min(max(top, high), low + BRIGHTEST_UNITS * scale), scale)
+
+
+def percentiles(sample: np.ndarray, shares: Sequence[float], method: Method = "linear") -> list[float]:
+    """``np.percentile`` of finite values, of which none are so large that differences of them overflow."""
+    if sample.dtype.kind == "f" and np.abs(sample).max(initial=0) > LARGE:
+        return [4 * float(v) for v in np.percentile(sample.astype(np.float64) / 4, shares, method=method)]
+    return [float(v) for v in np.percentile(sample, shares, method=method)]
 
 
 def measured_sample(volume: Volume) -> np.ndarray:

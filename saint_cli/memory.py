@@ -99,6 +99,21 @@ def residual_bytes(
     return max(0, min(limit, limit if free is None else free + held) - needed)
 
 
+def check_voxels(path: Path, size: int, allowed: int | None = None) -> None:
+    """Refuse voxels of ``size`` bytes before they are read; ``allowed``: ``--max-memory``, or None.
+
+    Raises:
+        UsageError: they take more than is allowed, or than is free.
+    """
+    if allowed is not None and allowed < size:
+        raise UsageError(
+            f"{path}: its voxels alone take {_gb(size)}, and {_gb(allowed)} of memory are allowed; allow more"
+        )
+    free = available_bytes()
+    if free is not None and free < size:
+        raise UsageError(f"{path}: its voxels alone take {_gb(size)}, and {_gb(free)} are free here")
+
+
 def keep_freed() -> None:
     """Have the C library keep what was freed for the next allocation, where it is glibc; elsewhere do nothing.
 

@@ -51,7 +51,7 @@ def capture_stderr() -> Iterator[list[str]]:
                 if sys.stderr is copy:
                     sys.stderr = before
                 os.dup2(real, STDERR)
-                lines += _lines(kept)
+                lines += last_lines(kept)
 
 
 def _stream(descriptor: int) -> io.TextIOWrapper:
@@ -74,7 +74,8 @@ def _is_stderr(stream: object) -> bool:
     return True
 
 
-def _lines(kept: IO[bytes]) -> list[str]:
+def last_lines(kept: IO[bytes]) -> list[str]:
+    """The lines, not empty, of the last ``LONGEST`` bytes of a file."""
     size = kept.seek(0, os.SEEK_END)
     kept.seek(max(0, size - LONGEST))
     text = kept.read(LONGEST).decode("utf-8", "replace")

@@ -27,7 +27,8 @@ def hide(volume: Volume, axis: int) -> Volume:
     padded = sum(int(volume.header.is_padding(part).sum()) for part in volume.voxels.T)
     if padded in (0, volume.voxels.size):
         return volume
-    least = np.percentile(intensity.measured_sample(volume), LEAST_PERCENTILE, method="lower")
+    (lowest,) = intensity.percentiles(intensity.measured_sample(volume), (LEAST_PERCENTILE,), "lower")
+    least = volume.voxels.dtype.type(lowest)
     voxels = volume.voxels.copy(order="K")
     for plane in np.moveaxis(voxels, axis, 2):  # views [Y, slices], so that little is held beside the copy
         holes = volume.header.is_padding(plane)
@@ -52,7 +53,12 @@ def restore(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, header: Head
 
 
 def between(sparse: np.ndarray, plan: SlicePlan, s: int, header: Header) -> np.ndarray:
-    """[X, Y] where synthesised slice ``s`` lies between two voxels of padding in ``sparse`` [X, Y, acquired]."""
+    """[X, Y] where synthesised slice ``s`` lies between two voxels of padding in ``sparse`` [X, Y, acquired].
+
+    A slice that lies at an acquired one (``--regenerate``) has the padding of that.
+    """
+    if plan.offset[s] == 0:
+        return header.is_padding(sparse[..., plan.window[s]])
     below, above = (header.is_padding(sparse[..., k]) for k in (plan.window[s], plan.above[s]))
     return np.asarray(below & above)
 

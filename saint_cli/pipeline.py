@@ -13,7 +13,7 @@ from saint_cli.choices import Choices, Report, silent
 from saint_cli.coding import Coding, choose
 from saint_cli.compute import Compute
 from saint_cli.directions import interpolate_directions
-from saint_cli.errors import UsageError
+from saint_cli.errors import NonFiniteError, UsageError
 from saint_cli.fusion import fuse
 from saint_cli.geometry import SliceGrid
 from saint_cli.padding import finite
@@ -80,13 +80,16 @@ class Restoration:
         return self._volume(self.stage("fused"), replace(self.source.header, derivation=made))
 
     def difference(self, part: tuple[slice, slice] = (planes.WHOLE, planes.WHOLE)) -> np.ndarray:
-        """[x, y, synthesised slices] |I_sag - I_cor| in scanner values, float32; 0 outside the body's box.
+        """[x, y, synthesised slices] |I_sag - I_cor| in scanner values, float32, or float64 where those are huge.
+
+        It is 0 outside the body's box.
 
         part: which x and y of the plane; no more than that of the residuals is read.
         """
         plane = (n for axis, n in enumerate(self.source.shape) if axis != self.grid.axis)
         shape = (len(range(n)[cut]) for n, cut in zip(plane, part, strict=True))
-        result = np.moveaxis(np.zeros((len(self.plan.synthesised), *shape), np.float32), 0, 2)
+        kind = np.float32 if self.scene.values.fits_float32 else np.float64
+        result = np.moveaxis(np.zeros((len(self.plan.synthesised), *shape), kind), 0, 2)
         for s, between in enumerate(self._differences(part)):
             result[..., s] = between
         return result
@@ -102,9 +105,11 @@ class Restoration:
             into.append(slice(start - wanted.start, max(start, stop) - wanted.start))
             seen.append(slice(start - box.start, max(start, stop) - box.start))
         sagittal, coronal = (e[:, *seen] for e in (self.estimates.sagittal, self.estimates.coronal))
+        values = self.scene.values
+        kind = np.float32 if values.fits_float32 else np.float64
         for one, other in zip(sagittal, coronal, strict=True):
-            between = np.zeros(shape, np.float32)
-            between[tuple(into)] = ((one.float() - other.float()).abs() * self.scene.values.scale).numpy()
+            between = np.zeros(shape, kind)
+            between[tuple(into)] = (one.float() - other.float()).abs().numpy() * kind(values.scale)
             yield between
 
     def error(self) -> Volume:
@@ -139,11 +144,11 @@ def restore(
 ) -> Restoration:
     """Interpolate a volume's slices along ``grid.axis`` by SAINT; the input is not modified.
 
-    Integer voxels come back in their dtype, rounded and clipped, floats as float32. Voxels that are not finite, or hold
+    Voxels come back in their dtype, integers rounded and clipped. Voxels that are not finite, or hold
     no measurement, are hidden from the networks and put back, also into the slices nearest to them.
 
     Raises:
-        UsageError: too little memory; noise to be matched in a volume that is not CT.
+        UsageError: too little memory; noise to be matched in a volume that is not CT; values that span too much.
     """
     plan, measured = SlicePlan.of(grid, regenerate=choices.regenerate), padding.hide(volume, grid.axis)
     scene = prepare(measured, grid, skip_air=choices.skip_air)
@@ -198,9 +203,12 @@ def assemble(sparse: np.ndarray, plan: SlicePlan, scene: Scene, residual: Tensor
     """[X, Y, acquired] scanner values and a residual (S, x, y) inside the scene's box to [X, Y, output slices].
 
     The linear part is taken from the unclipped scanner values, so that metal and padding pass through alone. Next to a
-    voxel that is not finite only the other neighbour counts.
+    voxel that is not finite only the other neighbour counts. No synthesised voxel lies outside its ``Bounds``.
+
+    Raises:
+        NonFiniteError: a residual, or what it makes of finite voxels, is NaN or infinite.
     """
-    dtype: np.dtype = sparse.dtype if sparse.dtype.kind in "iu" else np.dtype(np.float32)
+    dtype: np.dtype = sparse.dtype if sparse.dtype.kind in "iu" else np.result_type(sparse.dtype, np.float32)
     dense = np.moveaxis(np.empty((plan.count, *sparse.shape[:2]), dtype), 0, 2)
     for j, source in zip(plan.copied, plan.source, strict=True):
         dense[..., j] = sparse[..., source]
@@ -212,10 +220,25 @@ def assemble(sparse: np.ndarray, plan: SlicePlan, scene: Scene, residual: Tensor
         line: np.ndarray = filled[..., below] * (1 - t) + filled[..., above] * t
         around = bounds.between(int(below), int(above))
         line[scene.box] = _added(line[scene.box], residual[s].numpy(), scene.values, around)
+        _require_finite(line, residual[s], int(j))
+        made = intensity.rounded(line, dtype) if dtype.kind in "iu" else line.astype(dtype, copy=False)
+        if wide is np.float64:  # which rounds large values: a constant may come out as its neighbour
+            least, most = (pick(filled[..., below], filled[..., above]) for pick in (np.minimum, np.maximum))
+            least[scene.box], most[scene.box] = around
+            np.clip(made, least, most, out=made)
         if filled is not sparse:
-            line = _restored(line, sparse[..., below], sparse[..., above], filled[..., below], t)
-        dense[..., j] = intensity.rounded(line, dtype) if dtype.kind in "iu" else line
+            made = _restored(made, sparse[..., below], sparse[..., above], filled[..., below], t)
+        dense[..., j] = made
     return dense
+
+
+def _require_finite(made: np.ndarray, residual: Tensor, index: int) -> None:
+    """Refuse a synthesised slice, made of finite voxels and a residual, that is not finite."""
+    if not (residual.isfinite().all() and np.isfinite(made).all()):
+        raise NonFiniteError(
+            f"output slice {index} came out NaN or infinite; nothing was written. Try another model with -m, or "
+            "--precision fp32 on a GPU"
+        )
 
 
 def storable(dense: np.ndarray, plan: SlicePlan, codings: tuple[Coding, ...]) -> None:
@@ -238,8 +261,10 @@ def _added(
     outside the window the linear part alone.
     """
     inside = (line >= values.low) & (line <= values.high)
-    scaled = residual.astype(np.float32) * np.float32(values.scale)
-    bounded = np.clip(np.clip(line + scaled, *around), values.low, values.high)
+    wide = np.dtype(np.float32 if values.fits_float32 else np.float64)
+    with np.errstate(over="ignore"):  # the sum of two large numbers; it is clipped
+        moved = line + residual.astype(wide) * wide.type(values.scale)
+    bounded = np.clip(np.clip(moved, *around), values.low, values.high)
     return np.where(inside, bounded, line).astype(line.dtype)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from saint_cli import intensity, planes
 from saint_cli.geometry import SliceGrid
 from saint_cli.padding import finite
+from saint_cli.spacings import known_spacing
 from saint_cli.volume import Volume
 
 BODY_ABOVE = 0.3
@@ -25,7 +26,8 @@ class Scene:
     """The part of a volume that the networks see.
 
     network: (x, y, acquired) network range, cut to the body; box: where that lies in the plane;
-    spacing_mm along x, y and between acquired slices; values: how scanner values became network values;
+    spacing_mm along x, y and between acquired slices, as the networks are told; values: how scanner values became
+    network values;
     body: (x, y) bool, what of the box the networks are needed for, None for all of it.
     """
 
@@ -52,8 +54,7 @@ def prepare(volume: Volume, grid: SliceGrid, *, skip_air: bool = True) -> Scene:
     network = torch.empty(seen.shape)
     for x0 in range(0, len(seen), SLAB):  # no second copy of the volume is held
         network[x0 : x0 + SLAB] = torch.from_numpy(values.to_network(seen[x0 : x0 + SLAB]))
-    x, y = (s for axis, s in enumerate(volume.spacing_mm) if axis != grid.axis)
-    return Scene(network, box, (x, y, volume.spacing_mm[grid.axis]), values, body)
+    return Scene(network, box, known_spacing(volume.spacing_mm, grid.axis), values, body)
 
 
 def outline(brightest: np.ndarray) -> tuple[tuple[slice, slice], Tensor]:

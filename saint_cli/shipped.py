@@ -11,6 +11,9 @@ PACKAGED = Path(__file__).parent / "_weights"
 CHECKOUT = Path(__file__).parent.parent / "weights"
 MANIFEST = "manifest.json"
 
+MOST_BYTES, MOST_MANIFEST_BYTES = 1 << 28, 1 << 24
+"""A weights file and a manifest beyond are none: the paper's networks take 10 MB, the largest shipped ones 6 MB."""
+
 AUTO = "auto"
 """The word for the model that suits the device; weights in a file of this name are ``./auto``."""
 
@@ -33,10 +36,12 @@ def manifest(folder: Path | None = None) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
+        if path.stat().st_size > MOST_MANIFEST_BYTES:
+            raise ValueError(path.name)
         models: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"]
         if all(isinstance(entry[key], str) for entry in models.values() for key in ("file", "sha256")):
             return models
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
 
@@ -62,19 +67,21 @@ def find(name_or_path: str) -> Path:
     """The file of a shipped model by name, or of any weights by path.
 
     Raises:
-        WeightsError: there is none; the message names the shipped models.
+        WeightsError: there is none, and the message names the shipped models; or one that is too large for weights.
     """
     entry = manifest().get(name_or_path)
     path = Path(name_or_path) if entry is None else shipped_folder() / str(entry["file"])
     try:
-        found = path.is_file()
-    except OSError:  # a name that no file can have
-        found = False
-    if not found:
+        size = path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        size = None
+    if size is None:
         known = ", ".join(sorted(manifest())) or "none"
         if name_or_path == AUTO:
             raise WeightsError(f"'{AUTO}' stands for a model once the device is known; name one of: {known}")
         raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known} (or {AUTO})")
+    if size > MOST_BYTES:
+        raise WeightsError(f"{path} holds {size / 1e6:,.0f} MB, more than weights take; name another file")
     return path
 
 

@@ -14,6 +14,9 @@ FINE_SIGMA = 2.0
 MOST_DEVIATIONS = 2.5
 """Standard deviations of the noise beyond which detail is taken for a small structure, and cut."""
 
+LARGEST_HU = 1e9
+"""What is beyond is no HU, metal included, and has no noise to match."""
+
 MOST_GAIN = 3.0
 """Times the neighbours' noise at most, should their noise and the slice's own cancel out."""
 
@@ -31,15 +34,21 @@ def match_noise(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan) -> None:
         below, above, t = int(plan.window[s]), int(plan.above[s]), float(plan.offset[s])
         for near in (below, above):
             if near not in fine:
-                fine[near] = _fine(sparse[..., near].astype(np.float32))
+                fine[near] = _fine(_near_hu(sparse[..., near]))
         if t > 0:
-            plane = dense[..., j].astype(np.float32)
+            kind = dense.dtype if dense.dtype.kind == "f" else np.float64 if dense.dtype.itemsize > 2 else np.float32
+            plane = dense[..., j].astype(kind, copy=False)
             known = np.isfinite(plane)
-            change = _missing(np.where(known, plane, noise.AIR_HU), (fine[below], fine[above]), t)
+            change = _missing(_near_hu(np.where(known, plane, noise.AIR_HU)), (fine[below], fine[above]), t)
             noisy = np.where(known & (np.abs(change) > 0), plane + change, plane)
             dense[..., j] = intensity.rounded(noisy, dense.dtype) if dense.dtype.kind in "iu" else noisy
         for passed in [k for k in fine if k < below]:
             del fine[passed]
+
+
+def _near_hu(plane: np.ndarray) -> np.ndarray:
+    """A slice as float32, without values so large that gradients of them overflow; HU are never so large."""
+    return np.asarray(np.clip(plane, -LARGEST_HU, LARGEST_HU), dtype=np.float32)
 
 
 def _fine(plane: np.ndarray) -> tuple[np.ndarray, float]:

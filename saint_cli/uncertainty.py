@@ -63,7 +63,7 @@ class Calibration:
         try:
             knots = json.loads(text)
             return cls(tuple(map(float, knots["difference_hu"])), tuple(map(float, knots["error_hu"])))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise WeightsError("the calibration of the expected error is damaged") from None
 
 

@@ -31,21 +31,41 @@ class Storage:
 
 @dataclass(frozen=True)
 class SliceSource:
-    """Where one acquired DICOM slice lies: its file, and which frame of it (from 0)."""
+    """Where one acquired DICOM slice lies: its file, and which frame of it (from 0).
+
+    header_digest: of all that the file held before its pixels when it was read; stamp: size and times of the file then
+    (``io.file_stamps``). With them a writer knows whether the file is still the same; without them it cannot.
+    """
 
     path: Path
     frame: int
+    header_digest: str = ""
+    stamp: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class FolderListing:
+    """What a folder held when a DICOM series was read from it.
+
+    names: of all files below ``folder``, relative to it. series: the SeriesInstanceUIDs of the slices that were read.
+    """
+
+    folder: Path
+    names: frozenset[str]
+    series: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Origin:
     """The DICOM slices that a volume was read from, in the order of its z axis.
 
-    ``keeper`` is whatever must live as long as their files do (the unpacked folder of a zip file).
+    ``keeper`` is whatever must live as long as their files do (the unpacked folder of a zip file); ``listing`` what
+    the folder held that was searched, None where no folder was.
     """
 
     slices: tuple[SliceSource, ...]
     keeper: object = None
+    listing: FolderListing | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +115,9 @@ class Header:
     def is_padding(self, values: np.ndarray) -> np.ndarray:
         """Which scanner values lie in a range of padding."""
         found = np.zeros(values.shape, bool)
-        for low, high in self.padding:
-            found |= (values >= low) & (values <= high)
+        with np.errstate(over="ignore"):  # an end beyond the type of the values is infinity there
+            for low, high in self.padding:
+                found |= (values >= low) & (values <= high)
         return found
 
 
@@ -104,7 +125,8 @@ class Header:
 class Volume:
     """A 3-D scan.
 
-    voxels: ``[x, y, z]`` array of scanner values (HU for CT), an integer dtype or float32.
+    voxels: ``[x, y, z]`` array of scanner values (HU for CT), an integer dtype, float32, or float64 where float32
+    does not hold them.
     affine_lps: 4x4 float64, voxel index ``(i, j, k, 1)`` to LPS millimetres of that voxel's centre (DICOM, ITK).
     """
 

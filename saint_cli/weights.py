@@ -3,17 +3,19 @@
 import copy
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as parse
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from saint_cli import weights_header
 from saint_cli.errors import WeightsError
+from saint_cli.io.atomic import complete_or_absent
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
@@ -22,7 +24,9 @@ from saint_cli.uncertainty import Calibration
 
 DIGEST = "tensors_sha256"
 CALIBRATION = "expected_error"
-METADATA = "__metadata__"
+
+LARGEST_SIZE = {"width": 1024, "growth": 1024, "layers": 64, "blocks": 64}
+"""Of a trunk: many times the paper's 64, 32, 8 and 6; modules beyond would take seconds to build."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,13 @@ def _load(path: Path, _changed: int) -> SaintModel:
     expected = {entry["file"]: entry["sha256"] for entry in manifest(path.parent).values()}.get(path.name)
     if expected not in (None, sha256):
         raise WeightsError(f"{path} is damaged: its sha256 is {sha256[:12]}..., {MANIFEST} says {expected[:12]}...")
-    state, metadata = _tensors(path)
+    state, metadata = _tensors(data, path)
     if DIGEST in metadata and metadata[DIGEST] != _digest(state):
         raise WeightsError(f"{path} is damaged: its tensors differ from the checksum stored with them")
     ami, rfn = _networks(state, path)
+    broken = next((name for name, tensor in state.items() if not tensor.float().isfinite().all()), None)
+    if broken is not None:
+        raise WeightsError(f"{path} is damaged: {broken} holds NaN or infinity; copy or train it again")
     calibration = _calibration(metadata, path)
     return SaintModel(ami.eval(), rfn.eval(), path.stem.removeprefix("saint-"), sha256, calibration)
 
@@ -94,7 +101,7 @@ def calibrate_file(path: Path, calibration: Calibration) -> str:
     Raises:
         WeightsError: not a readable safetensors file.
     """
-    return _write(_tensors(path)[0], calibration, path)
+    return _write(_tensors(_bytes(path), path)[0], calibration, path)
 
 
 def _write(state: dict[str, Tensor], calibration: Calibration | None, path: Path) -> str:
@@ -102,9 +109,8 @@ def _write(state: dict[str, Tensor], calibration: Calibration | None, path: Path
     if calibration is not None:
         metadata[CALIBRATION] = calibration.to_json()
     data = _ordered(serialise(state, metadata))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with complete_or_absent(path) as file:
+        file.write(data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -112,7 +118,7 @@ def _ordered(data: bytes) -> bytes:
     """A safetensors file with the keys of its metadata, which come in random order, sorted."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    header[METADATA] = dict(sorted(header[METADATA].items()))
+    header[weights_header.METADATA] = dict(sorted(header[weights_header.METADATA].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight bytes
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
@@ -121,18 +127,31 @@ def _ordered(data: bytes) -> bytes:
 def networks_for(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
     """Both networks with sizes deduced from tensors named ``ami.*`` and ``rfn.*``, and filled with them.
 
+    Nothing is allocated before names and shapes are those of networks of these sizes.
+
     Raises:
         KeyError, IndexError, RuntimeError, ZeroDivisionError: the tensors are not those of the two networks.
     """
-    size = TrunkSize.of(state, "ami.features.")
-    ami = AMI(size.width, size.growth, size.layers, size.blocks)
     state = {"rfn.fewest": torch.tensor([1]), **state}  # which files of earlier networks do not hold
-    rfn = RFN(TrunkSize.of(state, "rfn.features."))
-    if rfn.features.size.inputs not in (PAIR, WITH_CONTEXT):
-        raise KeyError("rfn.features.first.weight")
-    for key, net in (("ami.", ami), ("rfn.", rfn)):
+    sizes = TrunkSize.of(state, "ami.features."), TrunkSize.of(state, "rfn.features.")
+    if sizes[1].inputs not in (PAIR, WITH_CONTEXT) or sizes[0].dims != 2 or sizes[1].dims not in (2, 3):
+        raise KeyError("first.weight")
+    if any(not 0 < getattr(size, name) <= most for size in sizes for name, most in LARGEST_SIZE.items()):
+        raise IndexError("sizes that no network has")
+    with torch.device("meta"):
+        empty = _networks_of(*sizes)
+    wanted = {f"{key}{name}": v.shape for key, net in empty.items() for name, v in net.state_dict().items()}
+    if wanted != {name: tensor.shape for name, tensor in state.items() if name.startswith(tuple(empty))}:
+        raise KeyError("names or shapes of tensors")
+    nets = _networks_of(*sizes)
+    for key, net in nets.items():
         net.load_state_dict({k.removeprefix(key): v.float() for k, v in state.items() if k.startswith(key)})
-    return ami, rfn
+    return nets["ami."], nets["rfn."]  # type: ignore[return-value]
+
+
+def _networks_of(ami: TrunkSize, rfn: TrunkSize) -> dict[str, AMI | RFN]:
+    """Untrained networks of these sizes, by the prefix of their tensors."""
+    return {"ami.": AMI(ami.width, ami.growth, ami.layers, ami.blocks), "rfn.": RFN(rfn)}
 
 
 def _bytes(path: Path) -> bytes:
@@ -142,11 +161,12 @@ def _bytes(path: Path) -> bytes:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _tensors(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file's ``data`` by name, and its metadata; no native code sees an unchecked header."""
     try:
-        with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+        metadata = weights_header.check(data)
+        return parse(data), metadata
+    except (WeightsError, SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file ({error})") from None
 
 

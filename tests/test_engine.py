@@ -30,6 +30,14 @@ def test_every_task_comes_back_once_with_its_result(fleet: Fleet) -> None:
     assert results == {task: 2 * task for task in range(50)}
 
 
+def test_temporary_files_of_workers_go_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with open_fleet(Crew()) as fleet:
+        assert [event.result for event in fleet.run([1], standin.double) if isinstance(event, Ended)] == [2]
+        assert len(list(tmp_path.iterdir())) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_tasks_is_no_work(fleet: Fleet) -> None:
     assert list(fleet.run([], standin.double)) == []
 

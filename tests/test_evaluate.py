@@ -286,3 +286,18 @@ def test_fill_is_neither_compared_nor_given_to_interpolators(fill: float, tmp_pa
     assert axis == 2
     assert np.abs(volume.voxels).max() < 2000
     np.testing.assert_array_equal(volume.voxels[8:], filled[8:])
+
+
+def test_values_beyond_any_hu_are_clipped_before_they_are_compared(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).normal(0, 300, (16, 16, 7))
+    voxels[:2], voxels[8, 8, 3] = -1000, 1e300
+    write_volume(Volume(voxels, np.eye(4)), tmp_path / "a.nrrd")
+    found, _ = dense(tmp_path / "a.nrrd", Cases([tmp_path / "a.nrrd"], [2], 2))
+    assert found.voxels.dtype == np.float32
+    assert found.voxels.max() <= 1e9
+
+
+def test_a_spacing_that_no_scan_has_is_refused_with_its_file(tmp_path: Path) -> None:
+    write_volume(Volume(np.zeros((4, 4, 5), np.int16), np.diag([700.0, 700, 5000, 1])), tmp_path / "a.nrrd")
+    with pytest.raises(GeometryError, match=r"a\.nrrd: spacing 700 x 700 x 5000 mm"):
+        dense(tmp_path / "a.nrrd", Cases([tmp_path / "a.nrrd"], [2], 2))

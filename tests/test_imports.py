@@ -12,7 +12,7 @@ import saint_cli
 
 PACKAGE = Path(saint_cli.__file__).parent
 
-NUMPY_SIDE = {"errors", "regularity", "geometry", "volume", "coding"}
+NUMPY_SIDE = {"errors", "regularity", "geometry", "spacings", "volume", "coding"}
 
 NETWORK_SIDE = {"compute", "planes", "nets", "weights"}
 
@@ -36,14 +36,19 @@ LEARNING_SIDE = {
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "files": {"errors"},
     "regularity": {"errors"},
     "geometry": {"errors", "regularity"},
+    "spacings": {"errors", "geometry", "regularity"},
     "coding": set(),
     "progress": set(),
     "volume": {"errors", "geometry", "coding"},
     "intensity": NUMPY_SIDE,
     "fill": {*NUMPY_SIDE, "intensity"},
-    "io": {*NUMPY_SIDE, "fill", "native_output", "version"},
+    "gdcm_worker": set(),
+    "owners": set(),
+    "temporary": {"owners"},
+    "io": {*NUMPY_SIDE, "files", "fill", "gdcm_worker", "memory", "native_output", "owners", "temporary", "version"},
     "interpolate": NUMPY_SIDE,
     "plan": NUMPY_SIDE,
     "bounds": {"errors"},
@@ -70,7 +75,8 @@ ALLOWED: dict[str, set[str]] = {
     "nets.ami": {"errors", "nets.blocks", "nets.fdm"},
     "nets.rfn": {"errors", "nets.blocks", "nets.fdm"},
     "nets": {"errors", "nets"},
-    "weights": {"errors", "nets", "shipped", "uncertainty", "version"},
+    "weights_header": {"errors"},
+    "weights": {"errors", "io", "nets", "shipped", "uncertainty", "version", "weights_header"},
     "texture": {*NUMPY_SIDE, "intensity", "noise", "padding", "plan"},
     "scene": {*NUMPY_SIDE, "planes", "intensity", "padding", "plan"},
     "directions": {
@@ -142,6 +148,7 @@ ALLOWED: dict[str, set[str]] = {
         "forecast",
         "pipeline",
         "quality",
+        "temporary",
         "version",
         "workload",
     },
@@ -169,23 +176,29 @@ ALLOWED: dict[str, set[str]] = {
         "report",
         "version",
     },
-    "engine": {"errors", "native_output", "version"},
+    "engine": {"errors", "native_output", "temporary", "version"},
     "batch": {
         *NUMPY_SIDE,
         *WORDS,
         "compute",
         "cores",
         "engine",
+        "files",
         "io",
         "jobs",
         "memory",
         "report",
+        "temporary",
         "version",
     },
     "images": {*NUMPY_SIDE, "fill", "io"},
     "api": {*NUMPY_SIDE, "io", "images", "pipeline", "jobs", "footprint", "choices"},
-    "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "version"},
-    "console": {"errors", "progress"},
+    "report": {*NUMPY_SIDE, "intensity", "io", "metrics", "evaluate", "plain_text", "temporary", "version"},
+    "plain_text": set(),
+    "terminal": {"plain_text"},
+    "streams": set(),
+    "console": {"errors", "plain_text", "progress", "streams", "terminal"},
+    "stop_signals": set(),
 }
 """What each room may import of the others besides itself; ``nets`` stands for all its modules, and so on.
 

@@ -1,6 +1,8 @@
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import fabricate
 import nibabel
 import numpy as np
 import pytest
@@ -63,6 +65,22 @@ def test_a_job_goes_from_file_to_file(tmp_path: Path, engine: Engine) -> None:
         threads=1,
     )
     assert done.peak_memory_mb > 10
+
+
+@pytest.mark.parametrize("name", ["preview", "page", "target"])
+def test_no_output_replaces_a_slice_of_the_scan(tmp_path: Path, name: str, engine: Engine) -> None:
+    folder = fabricate.save(fabricate.slices(), tmp_path / "series")
+    ending = {"preview": ".png", "page": ".html", "target": ".nii"}[name]
+    files = sorted(folder.iterdir())
+    files[2] = files[2].rename(folder / f"slice{ending}")
+    (tmp_path / "link").symlink_to(folder)
+    before = files[2].read_bytes()
+    job = replace(
+        Job(folder, tmp_path / "out.nii", Grid(2), engine, overwrite=True), **{name: tmp_path / "link" / files[2].name}
+    )
+    with pytest.raises(UsageError, match=rf"slice{ending} is the input's slice{ending}; name another file"):
+        run_job(job, silent)
+    assert files[2].read_bytes() == before
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -214,6 +232,37 @@ def test_a_target_is_as_before_when_the_work_fails(tmp_path: Path, engine: Engin
         run_job(job, stop)
     assert job.target.read_bytes() == b"precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ct.nii", "out.nii"]
+
+
+def test_a_disk_that_goes_away_during_the_run_is_told_and_no_other_is_filled(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    job = Job(save(ct(), tmp_path / "ct.nii"), tmp_path / "disk" / "new" / "out.nii", Grid(factor=2), engine)
+    found, restore = io.find_disk, pipeline.restore
+
+    def unmounted(*arguments: object) -> object:
+        monkeypatch.setattr(io, "find_disk", lambda path: found(path) + 1)
+        return restore(*arguments)
+
+    monkeypatch.setattr(pipeline, "restore", unmounted)
+    with pytest.raises(OutputError, match=r"out\.nii: the disk of its folder went away"):
+        run_job(job, silent)
+    assert not list((tmp_path / "disk").iterdir())
+
+
+def test_a_folder_that_is_removed_during_the_run_is_made_again(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    job = Job(save(ct(), tmp_path / "ct.nii"), tmp_path / "out" / "out.nii", Grid(factor=2), engine)
+    run_job(job, lambda stage, done, total: (tmp_path / "out").exists() and stage != "writing" and _remove(tmp_path))
+    assert job.target.is_file()
+
+
+def _remove(home: Path) -> None:
+    with suppress(OSError):
+        (home / "out").rmdir()
 
 
 def test_the_input_is_never_its_own_output(tmp_path: Path, engine: Engine) -> None:

@@ -139,7 +139,8 @@ def test_the_input_is_not_modified_however_it_lies_in_memory(dtype: str, view: s
 
 @pytest.mark.parametrize(
     ("given", "returned"),
-    [(d, d) for d in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32")] + [("float64", "float32")],
+    [(d, d) for d in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")]
+    + [("float16", "float32")],
 )
 def test_dtype_is_kept_and_synthesised_voxels_lie_near_the_line(given: str, returned: str) -> None:
     volume = tiny.volume(dtype=given)

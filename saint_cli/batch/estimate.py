@@ -1,5 +1,6 @@
 """How long jobs will take and how much memory, before they run; how many workers fit a machine."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,8 +8,8 @@ from dataclasses import dataclass
 import psutil
 
 from saint_cli import memory, shipped
-from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import DONE, Task
+from saint_cli.batch.records import Record
 from saint_cli.cores import Observation, Threads
 from saint_cli.engine import Crew
 
@@ -141,9 +142,17 @@ def memory_mb(task: Task) -> float:
     return EMPTY_MB + (task.voxels or UNKNOWN_VOXELS) * BYTES_PER_VOXEL / 1e6
 
 
+def _voxels_before(task: Task) -> int:
+    """Voxels of the scan, which take at least a byte each; 0 where unknown."""
+    return math.prod(task.entry.get("shape_before") or (0,))
+
+
 def crew_for(tasks: Sequence[Task], cores: int, free_mb: float, gpus: int = 0) -> Crew:
-    """Workers for this machine: one per GPU, else one per core as far as memory goes; the cores are shared out."""
-    largest = max(map(memory_mb, tasks), default=EMPTY_MB)
+    """Workers for this machine: one per GPU, else one per core as far as memory goes; the cores are shared out.
+
+    Scans whose voxels alone exceed the free memory do not count: they are refused before they are read.
+    """
+    largest = max((memory_mb(task) for task in tasks if _voxels_before(task) <= 1e6 * free_mb), default=EMPTY_MB)
     fitting = max(1, int(free_mb // largest))
     workers = max(1, min(gpus or cores, fitting, len(tasks)))
     return Crew(workers, max(1, cores // workers), gpus)

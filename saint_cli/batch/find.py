@@ -1,9 +1,10 @@
 """Which stacks lie in files and folders, from their headers alone."""
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,20 @@ import numpy as np
 from saint_cli import io
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
+from saint_cli.batch.tables import list_problems
+from saint_cli.batch.units import find_units
 from saint_cli.errors import GeometryError, LabelMapError, SaintError, UnreadableError, UsageError
 from saint_cli.io import Description, StackInfo, urls
-from saint_cli.io.entries import explain_unusable, identity
-from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, format_reason, is_archive
-from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS, Format, is_part_of_pair, read_head, sniff
+from saint_cli.io.entries import identity, is_file, is_link, real_path
+from saint_cli.io.exceptions import convert_exceptions
+from saint_cli.io.places import lies_in
+from saint_cli.io.skipped import ARCHIVE, format_reason
+from saint_cli.io.sniff import ENDINGS
 from saint_cli.jobs import Job
 from saint_cli.volume import Header, Volume
 
 Template = Callable[[Mapping[str, str]], Job]
 """Makes a job without source and target of the options in which a scan differs from the command line."""
-
-NO_IMAGE = "not an image"
-"""Why most files are passed over."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,23 @@ class Rules:
 
     def holds(self, source: str | Path) -> bool:
         """Whether a path or URL lies where results or books go, however the two are named."""
+        if not urls.is_url(str(source)) and lies_in(Path(source), self.out):
+            return True
         homes = [str(self.out)] if self.results is None else [str(self.out), self.results]
         return any(f"{urls.place(str(source))}/".startswith(f"{urls.place(home)}/") for home in homes)
+
+    def holds_entry(self, path: str, name: str) -> bool:
+        """Whether a folder that a walk meets below one that holds no results is theirs.
+
+        As ``holds``, which looks at every folder above, for those alone that can be.
+        """
+        could = name in self._names or is_link(path) or identity(path) == identity(self.out)
+        return could and self.holds(path)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        homes = [str(self.out)] if self.results is None else [str(self.out), self.results]
+        return frozenset(urls.place(home).rpartition("/")[2] for home in homes)
 
 
 def find(roots: Sequence[Root], rules: Rules, tell: Callable[[int], None]) -> Findings:
@@ -86,91 +103,59 @@ def find(roots: Sequence[Root], rules: Rules, tell: Callable[[int], None]) -> Fi
         UsageError: a root lies in the folder of results; options that do not fit.
     """
     found = Findings()
-    for root in roots:
+    for root, job in zip(roots, make_jobs(roots, rules), strict=True):
         if rules.holds(root.path):
             raise UsageError(f"{root.path} lies in the output folder {rules.out}; results are never inputs")
-        job = rules.template(root.options)
-        for unit in _units(root.path, rules, found.ignored):
-            _add(unit, replace(job, source=unit), root, rules, found)
-            tell(len(found.scans))
+        try:
+            with convert_exceptions(root.path):
+                for unit in find_units(root.path, rules.holds_entry, found.ignored):
+                    _add(unit, replace(job, source=unit), root, rules, found)
+                    tell(len(found.scans))
+        except SaintError as error:  # what each unit holds is a scan by itself; this is of the folder
+            found.scans.append(_broken(root.path, job, root, error))
     return found
 
 
-def _units(root: Path, rules: Rules, ignored: Counter[str]) -> Iterator[Path]:
-    """Files of other formats, and of DICOM the topmost folder that holds any (or a DICOMDIR) with all below it."""
-    if not root.is_dir():
-        yield root
-        return
-    owned: list[str] = []
-    seen: set[tuple[int, int]] = set()
-    problems: dict[str, list[str]] = defaultdict(list)  # of DICOM units, those who read their headers tell
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=lambda e: _note_closed(e, problems)):
-        key = identity(Path(folder))
-        if key is None or key in seen or rules.holds(folder):
-            folders.clear()
-            continue
-        seen.add(key)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        kinds = {name: _kind(Path(folder, name)) for name in sorted(names) if not name.startswith(".")}
-        dicom = any(folder.startswith(other) for other in owned)
-        if not dicom and "DICOM" in kinds.values():
-            dicom = True
-            owned.append(os.path.join(folder, ""))  # noqa: PTH118 - with a separator at its end
-            yield Path(folder)
-        for name, kind in kinds.items():
-            if kind == "file":
-                yield Path(folder, name)
-            elif kind in (NO_IMAGE, ARCHIVE):
-                ignored[kind] += 1
-            elif kind not in ("DICOM", "part") and not dicom:
-                problems[kind].append(Path(folder, name).relative_to(root).as_posix())
-    for reason, places in problems.items():
-        ignored[format_reason(reason, len(places), {reason: places[:NAMES_SHOWN]})] += len(places)
+def make_jobs(roots: Sequence[Root], rules: Rules) -> list[Job]:
+    """The job of each root by the options of its row, still without source and target.
 
-
-def _note_closed(error: OSError, problems: dict[str, list[str]]) -> None:
-    problems[f"folder that cannot be listed, {(error.strerror or 'error').lower()}"].append(Path(error.filename).name)
-
-
-def _kind(path: Path) -> str:
-    """``DICOM``, ``file`` for one to describe, ``part`` of another file, or why it is passed over.
-
-    A name that promises an image is one to describe, even if it cannot be opened, so that it counts as a failure.
+    Raises:
+        UsageError: options that do not fit; of a table with the first rows that have them, and how many do.
     """
-    name = path.name.lower()
-    reason, packed = explain_unusable(path), False
-    try:
-        form = Format.UNKNOWN if reason else sniff(path)
-        packed = not reason and is_archive(read_head(path))
-    except UnreadableError as error:
-        form, reason = Format.UNKNOWN, f"that {str(error).removeprefix(f'{path}: ')}"
-    if form is Format.DICOM or (reason and name.endswith(DICOM_ENDINGS)):
-        return "DICOM"
-    if form is Format.UNKNOWN and is_part_of_pair(path):
-        return "part"
-    if reason and not name.endswith(ENDINGS):
-        return reason
-    if name.endswith(ENDINGS) or form not in (Format.UNKNOWN, Format.ZIP):
-        return "file"
-    return ARCHIVE if packed else NO_IMAGE
+    jobs, problems = [], list[str]()
+    for root in roots:
+        try:
+            jobs.append(rules.template(root.options))
+        except UsageError as error:
+            if root.row is None:
+                raise
+            problems.append(f"{root.row}: {error}")
+    if problems:
+        raise UsageError(list_problems(problems))
+    return jobs
 
 
 def _add(unit: Path, job: Job, root: Root, rules: Rules, found: Findings) -> None:
     """The stacks of one unit, each as a scan or with the reason why it is left out."""
     name = _mirrored(unit, root)
     try:
-        told = io.describe(unit, split_runs=job.split_runs, merge=job.merge, only_dicom=True)
+        told = io.describe(
+            unit, split_runs=job.split_runs, merge=job.merge, only_dicom=True, outside_data=job.outside_data
+        )
     except UsageError as error:
         found.skipped.append((name, _without(unit, error)))
         return
     except SaintError as error:
-        broken = Scan(name, _tag(unit, root), job, (unit,), error=error)
-        found.scans.append(broken)
+        found.scans.append(_broken(unit, job, root, error))
         return
     count_skipped(told, found)
     for stack, files in zip(told.stacks, told.files, strict=True):
         if is_wanted(stack, job):
             sort_in(_placed(told, stack, files, job, root), stack, rules, found)
+
+
+def _broken(unit: Path, job: Job, root: Root, error: SaintError) -> Scan:
+    return Scan(_mirrored(unit, root), _tag(unit, root), replace(job, source=unit), (unit,), error=error)
 
 
 def count_skipped(told: Description, found: Findings) -> None:
@@ -186,11 +171,16 @@ def sort_in(one: Scan, stack: StackInfo, rules: Rules, found: Findings) -> None:
         stack = replace(stack, secondary="")
         if stack.exit_code == LabelMapError.exit_code:  # others, such as a file of several volumes, stay
             stack = replace(stack, problem=None, exit_code=0)
-    reason = _left_out(stack, one.job, rules)
+    try:
+        with convert_exceptions(one.source):
+            reason = _left_out(stack, one.job, rules)
+            judged = one if reason else _judged(one, stack)
+    except SaintError as error:  # of a geometry that no grid can be laid on
+        reason, judged = "", replace(one, error=error)
     if reason:
         found.skipped.append((one.path, reason))
     else:
-        found.scans.append(_judged(one, stack))
+        found.scans.append(judged)
 
 
 def is_wanted(stack: StackInfo, job: Job) -> bool:
@@ -266,8 +256,8 @@ def _mirrored(path: Path, root: Root) -> str:
     """Where a result goes: the path below the root without its ending; the root's own name where they are one."""
     if root.name is not None and path == root.path:
         return root.name
-    below = path.relative_to(root.path) if path != root.path else Path(path.resolve().name)
-    if path.is_file():
+    below = path.relative_to(root.path) if path != root.path else Path(real_path(path).name)
+    if is_file(path):
         below = below.with_name(without_ending(below.name))
     return (Path(root.name or root.prefix) / below).as_posix()
 
@@ -279,7 +269,7 @@ def without_ending(name: str) -> str:
 
 
 def _tag(path: Path, root: Root) -> str:
-    return (Path(root.path.resolve().name) / path.relative_to(root.path)).as_posix()
+    return (Path(real_path(root.path).name) / path.relative_to(root.path)).as_posix()
 
 
 def _without(path: Path, error: SaintError) -> str:

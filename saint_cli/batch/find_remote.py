@@ -12,11 +12,12 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import PurePosixPath
 
-from saint_cli.batch.find import Findings, Rules, Scan, count_skipped, is_wanted, sort_in, without_ending
+from saint_cli.batch.find import Findings, Rules, Scan, count_skipped, is_wanted, make_jobs, sort_in, without_ending
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.seen import Seen
 from saint_cli.errors import SaintError, UsageError
 from saint_cli.io import Description, StackInfo
+from saint_cli.io.exceptions import convert_exceptions
 from saint_cli.io.remote import ALONE_ENDINGS, Item, Origin
 from saint_cli.io.sniff import DICOM_ENDINGS, ENDINGS
 from saint_cli.io.targets import FILE_ENDING
@@ -32,11 +33,10 @@ def find_remote(roots: Sequence[Root], rules: Rules, found: Findings, tell: Call
         UsageError: a root lies where results go; options that do not fit.
     """
     seen = found.seen = Seen(rules.out)
-    for root in roots:
+    for root, job in zip(roots, make_jobs(roots, rules), strict=True):
         assert root.origin is not None
         if rules.holds(root.origin.shown):
             raise UsageError(f"{root.origin.shown} lies in the output {rules.results}; results are never inputs")
-        job = rules.template(root.options)
         if root.error is not None:
             found.scans.append(_broken(root.origin, job, root, root.error))
         for unit in _units(root.origin, rules, found.ignored):
@@ -114,7 +114,8 @@ def _add(unit: Origin, job: Job, root: Root, looked: tuple[Rules, Seen], found: 
     """The stacks of one unit, each as a scan or with the reason why it is left out."""
     rules, seen = looked
     try:
-        told = seen.describe(unit, split_runs=job.split_runs, merge=job.merge)
+        with convert_exceptions(unit.shown):
+            told = seen.describe(unit, split_runs=job.split_runs, merge=job.merge)
     except UsageError as error:
         found.skipped.append((_mirrored(unit, root), str(error).removeprefix(f"{unit.shown}: ")))
         return

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from saint_cli.batch import pages
-from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import DONE, FAILED, SKIPPED, Plan
+from saint_cli.batch.records import Record
 
 SOME_FAILED = 8
 """Exit code of a batch in which a job failed, now or in an earlier run without success since."""
@@ -21,7 +21,8 @@ NOTHING = 2
 class Summary:
     """Records of all scans that were found, in the order of their targets, and how many of them are of this run.
 
-    kept: of earlier runs; already_done: those of them that are results.
+    kept: of earlier runs; already_done: those of them that are results. damaged: a sentence on records that were set
+    aside.
     """
 
     home: Path
@@ -34,6 +35,7 @@ class Summary:
     already_done: int = 0
     index: Path | None = None
     url: str | None = None
+    damaged: str | None = None
 
     def of(self, status: str) -> list[Record]:
         """The records with this status."""
@@ -70,6 +72,7 @@ class Summary:
             "skipped": [{"name": r["name"], "reason": r["error"]["message"]} for r in self.of(SKIPPED)]
             + [{"name": name, "reason": reason} for name, reason in self.skipped],
             "ignored_files": self.ignored,
+            "damaged_records": self.damaged,
             "ran": self.ran,
             "kept": self.kept,
             "seconds": round(self.seconds, 1),

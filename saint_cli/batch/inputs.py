@@ -1,20 +1,18 @@
 """What the user named as input: files, folders, globs, and tables (CSV, JSONL) with options for each scan."""
 
-import csv
 import glob
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from saint_cli.batch.tables import list_problems, read_table
 from saint_cli.errors import RemoteError, UnreadableError, UsageError
 from saint_cli.io import remote, urls
+from saint_cli.io.entries import explain_absence, is_folder, is_there, real_path
 from saint_cli.io.remote import Origin
 
 TABLES = (".csv", ".jsonl")
-DELIMITERS = ",;\t"
-"""Spreadsheets write CSV with semicolons where the comma stands in numbers; the first row tells which it is."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Root:
     """A file or folder to look at; ``options`` of the command line that differ for it; ``name`` of its result.
 
     prefix: folder of the output tree under which its results go. origin: what lies there, if it is a URL; error: why
-    that cannot be told. Of a URL, ``path`` only stands for it where names are made.
+    that cannot be told. Of a URL, ``path`` only stands for it where names are made. row: where it stands in a table.
     """
 
     path: Path
@@ -31,13 +29,14 @@ class Root:
     prefix: str = ""
     origin: Origin | None = None
     error: RemoteError | None = None
+    row: str | None = field(default=None, compare=False)
 
     @property
     def is_folder(self) -> bool:
         """Whether there may be several scans below it."""
         if self.origin is not None:
             return self.error is None and not self.origin.is_file
-        return self.path.is_dir()
+        return is_folder(self.path)
 
 
 def roots(inputs: Sequence[Path | str]) -> list[Root]:
@@ -53,23 +52,30 @@ def roots(inputs: Sequence[Path | str]) -> list[Root]:
     folders = {root.path for root in found if root.is_folder and root.name is None}
     if len(folders) < 2:
         return found
-    return [replace(r, prefix=r.path.resolve().name) if r.path in folders else r for r in found]
+    return [replace(r, prefix=real_path(r.path).name) if r.path in folders else r for r in found]
 
 
 def _roots(given: Path | str) -> Iterator[Root]:
     if isinstance(given, str):
         yield from _at_url(given)
-    elif given.suffix.lower() in TABLES and given.is_file():
+    elif given.suffix.lower() in TABLES and is_there(given) and not is_folder(given):
         yield from _table(given)
-    elif given.exists():
+    elif is_there(given):
         yield Root(given)
     elif glob.has_magic(str(given)):
-        matches = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 - absolute patterns too
+        matches = _matches(str(given))
         if not matches:
             raise UsageError(f"{given}: nothing matches this pattern")
         yield from (Root(Path(match)) for match in matches)
     else:
-        raise UnreadableError(f"{given}: no such file or folder")
+        raise UnreadableError(f"{given}: {explain_absence(given)}")
+
+
+def _matches(pattern: str) -> list[str]:
+    try:
+        return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns too
+    except RecursionError:
+        raise UsageError(f"{pattern}: folders there are nested too deeply for a pattern; name the folder") from None
 
 
 def _at_url(given: str) -> list[Root]:
@@ -85,46 +91,22 @@ def _at_url(given: str) -> list[Root]:
 
 def _table(path: Path) -> Iterator[Root]:
     """Rows of a CSV or JSONL file; paths in it count from its own folder. Missing sources are found out later."""
-    for number, row in _rows(path):
-        options = {key.strip(): value for key, value in row.items() if value != ""}
-        source, name = options.pop("source", None), options.pop("name", None)
-        if source is None:
-            raise UsageError(f"{path}, row {number}: no 'source'; each row names one in a column of that name")
-        if name is not None and (Path(name).is_absolute() or ".." in Path(name).parts):
-            raise UsageError(f"{path}, row {number}: the name {name} leads out of the output folder")
+    problems = []
+    for where, options in read_table(path):
+        source, name = options.pop("source"), options.pop("name", None)
         if not urls.is_url(source):
-            yield Root(path.parent / source, options, name)
+            yield Root(path.parent / source, options, name, row=where)
             continue
         try:
-            yield Root(_of_url(source), options, name, origin=remote.look(urls.check(source)))
+            yield Root(_of_url(source), options, name, origin=remote.look(urls.check(source)), row=where)
         except RemoteError as error:
-            yield Root(_of_url(source), options, name, origin=remote.unseen(source), error=error)
+            yield Root(_of_url(source), options, name, origin=remote.unseen(source), error=error, row=where)
+        except UsageError as error:
+            problems.append(f"{where}: {error}")
+    if problems:
+        raise UsageError(list_problems(problems))
 
 
 def _of_url(url: str) -> Path:
     """What stands for a URL where names are made."""
     return Path("/", urls.shown(url).replace("://", "/"))
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableError(f"{path}: cannot be read as a table ({type(error).__name__})") from None
-    if path.suffix.lower() == ".csv":
-        delimiter = max(DELIMITERS, key=lines[0].count) if lines else ","
-        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter), 2):
-            if None in row or None in row.values():
-                raise UsageError(f"{path}, row {number}: not as many cells as the first row has columns")
-            yield number, row
-        return
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            document = json.loads(line)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise UsageError(f"{path}, line {number}: not a JSON object")
-        yield number, {key: "" if value is None else str(value) for key, value in document.items()}

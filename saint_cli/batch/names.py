@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from saint_cli.batch.find import Scan
 from saint_cli.errors import UsageError
+from saint_cli.io import places
 
 TEMPLATE = "{path}"
 
@@ -20,11 +21,14 @@ ENDINGS = {"nii.gz": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "dicom": ""}
 LONGEST_PART = 255
 """Bytes of one name on every usual file system."""
 
+LONGEST_PATH = 3000
+"""Bytes of a whole name, so that with the folder of results it stays below the 4,096 of Linux."""
+
 ADDED = len("-12345678.nii.gz")
 """Bytes that may follow a scan's name: digits, and the longest ending of a result, page or picture."""
 
-OWN = ("manifest.jsonl", "report")
-"""What else lies in the folder of results."""
+OWN = ("manifest.jsonl", "report", "index")
+"""What else lies in the folder of results, or among the pages in ``report``."""
 
 
 def targets(scans: Sequence[Scan], template: str, form: str) -> list[str]:
@@ -38,21 +42,28 @@ def targets(scans: Sequence[Scan], template: str, form: str) -> list[str]:
     plain = [_short(_filled(scan, template), scan) for scan in scans]
     if form == "dicom":  # a dot would look like the ending of a file
         plain = [str(PurePosixPath(name).with_name(PurePosixPath(name).name.replace(".", "_"))) for name in plain]
-    taken = Counter(name.casefold() for name in plain)
+    taken = Counter(map(places.plain, plain))
     if form == "dicom":
         taken.update({str(above) for name in set(taken) for above in PurePosixPath(name).parents})
     distinct = [
-        f"{name}-{_digits(scan)}" if taken[name.casefold()] > 1 or name in OWN else name
+        f"{name}-{_digits(scan)}" if taken[places.plain(name)] > 1 or places.plain(name) in OWN else name
         for scan, name in zip(scans, plain, strict=True)
     ]
     return [name + ENDINGS[form] for name in distinct]
 
 
 def _short(name: str, scan: Scan) -> str:
-    """The path with every part short enough for a file system, endings and digits included; cut ones get digits."""
+    """The path short enough for a file system, and every part, endings and digits included; cut ones get digits.
+
+    Of a path that is too long as a whole the innermost folders are left out.
+    """
     *folders, last = PurePosixPath(name).parts
     rooms = [*[LONGEST_PART] * len(folders), LONGEST_PART - ADDED]
     parts = [_cut(part, room, _digits(scan)) for part, room in zip((*folders, last), rooms, strict=True)]
+    if sum(len(os.fsencode(part)) + 1 for part in parts) > LONGEST_PATH:
+        parts[-1] = _cut(f"{parts[-1]}-{_digits(scan)}", rooms[-1], _digits(scan))
+    while sum(len(os.fsencode(part)) + 1 for part in parts) > LONGEST_PATH:
+        del parts[-2]
     return str(PurePosixPath(*parts))
 
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from saint_cli.batch.ledger import Record
 from saint_cli.batch.names import name_of
+from saint_cli.batch.records import Record
+from saint_cli.errors import OutputError
 from saint_cli.io import urls
+from saint_cli.io.entries import is_file
 from saint_cli.report.index_page import IndexRow, write_index
 
 FOLDER = "report"
@@ -25,7 +27,7 @@ def thumbnail_of(target: str) -> str:
 
 def is_there(home: Path) -> bool:
     """Whether there is a list of all scans."""
-    return (home / FOLDER / INDEX).is_file()
+    return is_file(home / FOLDER / INDEX)
 
 
 def write(home: Path, records: Sequence[Record]) -> Path:
@@ -35,19 +37,22 @@ def write(home: Path, records: Sequence[Record]) -> Path:
         OutputError: it cannot be written.
     """
     index = home / FOLDER / INDEX
-    index.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        index.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{index}: cannot be written ({error.strerror or error})") from None
     write_index(index, [_row(home, record) for record in records])
     return index
 
 
 def _row(home: Path, record: Record) -> IndexRow:
     folder = home / FOLDER
-    page, thumbnail = (name if (folder / name).is_file() else None for name in _files(record["target"]))
-    done, error = record["status"] == "done", record["error"]
+    page, thumbnail = (name if is_file(folder / name) else None for name in _files(record["target"]))
+    done, skipped = record["status"] == "done", record["status"] == "skipped"
     if record.get("page") is None:  # what lies there shows an earlier result
         page = thumbnail = None
-    reason = "" if error is None else _without_paths(error["message"], record["source"], home)
-    skipped = record["status"] == "skipped"
+    error = {"class": "", "message": ""} if done else record["error"]
+    reason = _without_paths(error["message"], record["source"], home)
     return IndexRow(
         name=record["name"],
         page=page if done else None,
@@ -57,7 +62,7 @@ def _row(home: Path, record: Record) -> IndexRow:
         spacing_before_mm=_three(record.get("spacing_before_mm")),
         spacing_after_mm=_three(record.get("spacing_after_mm")),
         seconds=record.get("seconds"),
-        warnings=tuple(_without_paths(w, record["source"], home) for w in record.get("warnings", ())),
+        warnings=tuple(_without_paths(w, record["source"], home) for w in record.get("warnings") or ()),
         failure=None if done or skipped else f"{error['class']}: {reason}",
         left_out=reason if skipped else None,
     )

@@ -11,9 +11,12 @@ from saint_cli import shipped
 from saint_cli.batch import pages
 from saint_cli.batch.digest import digest
 from saint_cli.batch.find import Findings, Scan
-from saint_cli.batch.ledger import Books, Record
+from saint_cli.batch.ledger import Books
 from saint_cli.batch.names import name_of
+from saint_cli.batch.records import Record
 from saint_cli.errors import DeadlyJobError, GeometryError, SaintError, UnreadableError, UsageError, WeightsError
+from saint_cli.io.entries import is_folder, is_there
+from saint_cli.io.places import Place, slot_of
 from saint_cli.jobs import Job
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
@@ -30,6 +33,7 @@ class Task:
     """One job to run, and what its record in the manifest says whatever comes of it.
 
     target: path of the result below ``home``. voxels: of the result, for estimates; 0 where unknown.
+    files: what was found to be read, on this machine.
     """
 
     home: Path
@@ -37,6 +41,7 @@ class Task:
     job: Job
     entry: Record
     voxels: int = 0
+    files: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Shelf:
 
     def has(self, target: str) -> bool:
         """Whether something is at a result's place."""
-        return (self.home / target).exists() if self.url is None else target in self.names
+        return is_there(self.home / target) if self.url is None else target in self.names
 
     def take(self, job: Job, target: str) -> Job:
         """The job with its result's place."""
@@ -93,12 +98,14 @@ class Shelf:
 def make_plan(shelf: Shelf, found: Findings, targets: Sequence[str], books: Books, wishes: Wishes) -> Plan:
     """Sort scans into what is to be run and what is settled."""
     home = shelf.home
+    places = _Places(shelf, found)
     hashes = {model: _hash(model) for model in {scan.job.engine.model for scan in found.scans}}
     plan = Plan(home, skipped=list(found.skipped), ignored=dict(found.ignored), url=shelf.url)
     for scan, target in zip(found.scans, targets, strict=True):
         entry = _entry(scan, target, hashes[scan.job.engine.model])
         record = books.latest.get(target)
-        error = scan.error or _unwritable(scan, target, shelf, ours=wishes.overwrite or target in books.written)
+        ours = wishes.overwrite or target in books.written
+        error = scan.error or _unwritable(scan, target, shelf, ours=ours) or places.take(target)
         if error is not None:
             plan.refused.append(failure(entry, error))
         elif record is not None and _holds(record, entry, shelf, wishes):
@@ -112,7 +119,8 @@ def make_plan(shelf: Shelf, found: Findings, targets: Sequence[str], books: Book
                 folder = (home / pages.FOLDER).absolute()
                 job = replace(job, page=folder / pages.page_of(target), thumbnail=folder / pages.thumbnail_of(target))
             voxels = int(entry["voxels_after"] or 0)
-            plan.tasks.append(Task(home.absolute(), target, job, entry, voxels))
+            files = tuple(file.absolute() for file in scan.files)
+            plan.tasks.append(Task(home.absolute(), target, job, entry, voxels, files))
     return plan
 
 
@@ -150,7 +158,7 @@ def _holds(record: Record, entry: Record, shelf: Shelf, wishes: Wishes) -> bool:
         return False
     if record["status"] == DONE:
         page = shelf.home / pages.FOLDER / pages.page_of(record["target"])
-        return shelf.has(record["target"]) and (page.exists() or not wishes.pages)
+        return shelf.has(record["target"]) and (is_there(page) or not wishes.pages)
     if wishes.retry_failed:
         return False
     if record["status"] == SKIPPED:
@@ -167,6 +175,32 @@ def _unwritable(scan: Scan, target: str, shelf: Shelf, *, ours: bool) -> SaintEr
         place = shelf.place(target)
         return UsageError(f"{place}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
     return None
+
+
+class _Places:
+    """The files that results of a run go to, under whatever names: none may be another's, or a file that is read."""
+
+    def __init__(self, shelf: Shelf, found: Findings) -> None:
+        self._shelf, self._taken = shelf, dict[Place, str]()
+        if self._is_new:  # no links can lead anywhere
+            return
+        for file in {file for scan in found.scans if len(scan.files) == 1 for file in scan.files}:
+            self._taken[slot_of(file)] = f"the input {file}"
+
+    @property
+    def _is_new(self) -> bool:
+        return self._shelf.url is not None or not self._shelf.home.is_dir()
+
+    def take(self, target: str) -> SaintError | None:
+        """Take the place of a result; the error where it is taken."""
+        if self._is_new:
+            return None
+        place = slot_of(self._shelf.home / target)
+        if place in self._taken:
+            path = self._shelf.place(target)
+            return UsageError(f"{path}: leads to {self._taken[place]}; remove the link, or choose another folder")
+        self._taken[place] = f"the result {target}"
+        return None
 
 
 @cache
@@ -193,7 +227,7 @@ def _from_anywhere(model: str) -> str:
 def _entry(scan: Scan, target: str, weights: str | None) -> Record:
     """What a record says of a job before it runs."""
     options = _options(scan.job)
-    fingerprint = _fingerprint(scan)
+    fingerprint = fingerprint_of(scan.job, scan.files)
     voxels = None if scan.shape is None else int(scan.shape[0] * scan.shape[1] * scan.shape[2] * scan.finer)
     entry = {
         "name": name_of(target),
@@ -216,25 +250,25 @@ def _options(job: Job) -> dict[str, Any]:
     """What changes the result: not where or with how many threads it is computed."""
     chosen = {**asdict(job.grid), **asdict(job.choices), "precision": job.engine.precision}
     names = ("series", "volume", "modality", "keep_slice_thickness", "refuse_labels", "split_runs")
-    merged = {"merge": True} if job.merge else {}
-    return chosen | {name: getattr(job, name) for name in names} | merged
+    seldom = {name: True for name in ("merge", "outside_data") if getattr(job, name)}  # keys of earlier versions hold
+    return chosen | {name: getattr(job, name) for name in names} | seldom
 
 
-def _fingerprint(scan: Scan) -> str:
+def fingerprint_of(job: Job, files: Sequence[Path]) -> str:
     """Names, sizes and times of change of the files that a result depends on; moving them all changes nothing.
 
     At a URL, sizes and times (or what else changes with the content) are as listed.
     """
-    origin = scan.job.origin
+    origin = job.origin
     if origin is not None:
         at = origin.main.rpartition("/")[0] if origin.is_file else origin.main
         return digest(sorted([i.name.removeprefix(f"{at}/"), i.size, i.stamp] for i in origin.items))
-    folder = scan.job.source if scan.job.source.is_dir() else scan.job.source.parent
+    folder = job.source if is_folder(job.source) else job.source.parent
     found = []
-    for file in scan.files:
+    for file in files:
         try:
             stat = file.stat()
-        except OSError:
+        except (OSError, ValueError):
             continue
         name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
         found.append([name, stat.st_size, stat.st_mtime_ns])

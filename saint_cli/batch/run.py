@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saint_cli.batch.estimate import Clock
-from saint_cli.batch.ledger import Ledger, Record
+from saint_cli.batch.ledger import Ledger
 from saint_cli.batch.plan import STARTING, Plan, Task, failure
+from saint_cli.batch.records import Record
 from saint_cli.batch.work import work
 from saint_cli.engine import Ended, Fleet, Started, Told
 from saint_cli.errors import DeadlyJobError, EngineError

@@ -6,16 +6,17 @@ Descriptions lie beside the manifest, one file for each file or DICOM folder; th
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import saint_cli
 from saint_cli import errors
 from saint_cli.batch.digest import digest
+from saint_cli.batch.json_types import has_type, parse_object
 from saint_cli.batch.ledger import HIDDEN
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.files import open_regular
 from saint_cli.io import Description, StackInfo, describe_remote
 from saint_cli.io.atomic import complete_or_absent
 from saint_cli.io.remote import Origin
@@ -24,6 +25,18 @@ FOLDER = "seen"
 
 LASTING = (None, UsageError.__name__, UnreadableError.__name__, GeometryError.__name__)
 """Errors that the same files lead to again; others may pass."""
+
+
+LARGEST = 1 << 26
+"""Bytes of the largest description."""
+
+TYPES: dict[str, Any] = {
+    "stacks": list[dict[str, Any]],
+    "files": list[list[str]],
+    "skipped": dict[str, int],
+    "named": dict[str, list[str]],
+}
+"""What a description that is no error holds."""
 
 
 class Seen:
@@ -43,8 +56,7 @@ class Seen:
         key = digest([saint_cli.__version__, split_runs, merge, origin.above, origin.main, items])[:32]
         known = self._known(key)
         if known is not None:
-            with suppress(KeyError, TypeError, AttributeError, ValueError):  # damaged, or of another saint
-                return _description(known, origin)
+            return _description(known, origin)
         document = _described(origin, split_runs=split_runs, merge=merge)
         if document.get("error") in LASTING:
             self._fresh[key] = document
@@ -62,11 +74,27 @@ class Seen:
                 file.write(json.dumps(document).encode("ascii"))
 
     def _known(self, key: str) -> dict[str, Any] | None:
+        if key in self._fresh:
+            return self._fresh[key]
         try:
-            found = self._fresh.get(key) or json.loads((self._folder / f"{key}.json").read_bytes())
-        except (OSError, ValueError):
+            with open_regular(self._folder / f"{key}.json") as file:
+                found = parse_object(file.read(LARGEST))
+        except (OSError, ValueError, UnreadableError):
             return None
-        return found if isinstance(found, dict) else None
+        return found if _is_sound(found) else None
+
+
+def _is_sound(document: dict[str, Any]) -> bool:
+    """Whether a document is one that this saint would write; not one that is damaged, or of another saint."""
+    if "error" in document:
+        return document["error"] in LASTING[1:] and isinstance(document.get("message"), str)
+    if not all(has_type(document.get(name), kind) for name, kind in TYPES.items()):
+        return False
+    stacks: list[dict[str, Any]] = document["stacks"]
+    fields = get_type_hints(StackInfo)
+    named = all(one.keys() == fields.keys() for one in stacks)
+    typed = named and all(has_type(one[name], kind) for one in stacks for name, kind in fields.items())
+    return typed and len(stacks) == len(document["files"])
 
 
 def _described(origin: Origin, *, split_runs: bool, merge: bool) -> dict[str, Any]:

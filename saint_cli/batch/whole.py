@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saint_cli import memory, shipped
+from saint_cli import memory, shipped, temporary
 from saint_cli.batch import finish, ledger, names
 from saint_cli.batch.find import Findings, Rules, find
 from saint_cli.batch.find_remote import find_remote
 from saint_cli.batch.inputs import roots
-from saint_cli.batch.ledger import Record
 from saint_cli.batch.plan import Plan, Shelf, Task, Wishes, is_same, make_plan
+from saint_cli.batch.records import Record
 from saint_cli.errors import UsageError
 from saint_cli.io import partial, remote
+from saint_cli.io.places import is_same_file
 from saint_cli.jobs import Engine
 from saint_cli.progress import counted, duration
 from saint_cli.report.plotting import prepare_matplotlib
@@ -67,6 +68,9 @@ def look(order: Order, tell: Callable[[int], None]) -> Findings:
         if order.form == "dicom":
             raise UsageError("--to dicom makes folders, and a folder cannot appear whole at a URL; name an OUT_DIR")
         remote.check_store(order.rules.results)
+    manifest = order.home / ledger.MANIFEST
+    if any(isinstance(given, Path) and given.exists() and is_same_file(given, manifest) for given in order.inputs):
+        raise UsageError(f"{manifest} is the manifest of the output folder and no table of scans; name the scans")
     named = roots(order.inputs)
     found = find([root for root in named if root.origin is None], order.rules, tell)
     find_remote([root for root in named if root.origin is not None], order.rules, found, tell)
@@ -125,7 +129,6 @@ def carry_out(
         EngineError: no cluster, or it went away.
     """
     began = time.monotonic()
-    remote.sweep()
     if not found.scans:
         return finish.finish(
             Plan(order.home, skipped=found.skipped, ignored=dict(found.ignored)), (), 0.0, listed=False
@@ -158,7 +161,8 @@ def carry_out(
                 if progress is not None and crew.scheduler is None:
                     _tidy(progress)
                 raise
-        return finish.finish(plan, records, time.monotonic() - began, listed=order.wishes.pages)
+        summary = finish.finish(plan, records, time.monotonic() - began, listed=order.wishes.pages)
+        return replace(summary, damaged=ledger.list_damaged(opened.damaged, "set aside"))
 
 
 def _tidy(progress: "Progress") -> None:
@@ -173,8 +177,8 @@ def _tidy(progress: "Progress") -> None:
             job.thumbnail,
         ):
             if path is not None:
-                partial.remove_stale(path.parent, path)
-    remote.sweep()
+                partial.remove_stale(path.parent)
+    temporary.sweep()
 
 
 def _announced(crew: "Crew", tasks: Sequence[Task], clock: "Clock") -> str:

@@ -3,7 +3,6 @@
 import platform
 import sys
 import time
-import traceback
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -11,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import saint_cli
+from saint_cli import temporary
 from saint_cli.batch import ledger
-from saint_cli.batch.ledger import Record
-from saint_cli.batch.plan import DONE, SKIPPED, STARTING, Task, failure, is_of, key_of
+from saint_cli.batch.plan import DONE, SKIPPED, STARTING, Task, failure, fingerprint_of, is_of, key_of
+from saint_cli.batch.records import Record
 from saint_cli.engine import Seat
-from saint_cli.errors import LabelMapError, OutputError, SaintError
+from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, place_of
 from saint_cli.jobs import Job, run_job
 from saint_cli.progress import ProgressEstimate, Stage
 
@@ -42,6 +42,7 @@ def work(task: Task, seat: Seat) -> Record:
         ledger.write_receipt(task.home, {**task.entry, "status": "begun"})
     except OSError as error:
         return failure(task.entry, OutputError(f"{task.home}: cannot be written ({error.strerror or error})"))
+    temporary.sweep()  # on a cluster, nothing else does on this machine
     _warm_up(seat)
     _forget_peak_memory()
     began = time.perf_counter()
@@ -56,6 +57,7 @@ def work(task: Task, seat: Seat) -> Record:
 
 def _outcome(task: Task, seat: Seat) -> Record:
     try:
+        _check_planned(task)
         done = run_job(_seated(task.job, seat), _Teller(seat))
     except LabelMapError as error:
         return failure(task.entry, error) | {"status": SKIPPED}
@@ -65,12 +67,26 @@ def _outcome(task: Task, seat: Seat) -> Record:
         return failure(task.entry, SaintError("not enough memory; try fewer --workers"))
     except OSError as error:
         return failure(task.entry, OutputError.of_system(error))
-    except Exception as error:  # a fault of saint: its text may quote the file, so only where it arose is told
-        return failure(task.entry, SaintError(f"{type(error).__name__} in {_place(error)}; please report this"))
+    except RecursionError:
+        return failure(task.entry, UnreadableError(f"{task.entry['source']}: nested too deeply to be worked on"))
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # a fault: its text may quote the file, so only where it arose is told
+        return failure(task.entry, SaintError(f"{type(error).__name__} in {place_of(error)}; please report this"))
     told = asdict(done)
     del told["source"], told["target"]
     key = key_of(task.entry, done.weights_sha256)  # those that auto chose on this machine
     return {**task.entry, **told, "key": key, "status": DONE, "error": None}
+
+
+def _check_planned(task: Task) -> None:
+    """Refuse a source that is no longer what the plan and the key of its result are of.
+
+    Raises:
+        SourceChangedError: it was written to since.
+    """
+    if task.job.origin is None and fingerprint_of(task.job, task.files) != task.entry["fingerprint"]:
+        raise SourceChangedError(f"{task.job.source}: changed since it was found; run the same command again")
 
 
 class _Teller:
@@ -115,8 +131,3 @@ def _forget_peak_memory() -> None:
     """Let the kernel measure the peak afresh, so that a job is not told another's."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-
-
-def _place(error: Exception) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name}:{last.lineno}"

@@ -4,13 +4,12 @@ A command's module imports only the standard library and typer at its top, and e
 so that ``saint --help`` stays instant.
 """
 
-import signal
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from saint_cli import console
+from saint_cli import console, stop_signals, streams
 from saint_cli.cli import failures
 from saint_cli.cli.batch import batch
 from saint_cli.cli.evaluate import evaluate
@@ -29,7 +28,7 @@ class SaintGroup(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         """Read the words before the subcommand, and keep all of them for :meth:`invoke`."""
-        console.tolerate_narrow_encodings()
+        streams.tolerate_narrow_encodings()
         words = tuple(args)
         with failures.told(words):
             context = super().make_context(info_name, args, *rest, **extra)
@@ -42,14 +41,11 @@ class SaintGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command line; ``typer.Exit`` carries the code out."""
-        signal.signal(signal.SIGTERM, _end)  # schedulers send it; half-written files are removed on the way out
-        with failures.told(ctx.meta[WORDS]):
+        from saint_cli import temporary
+
+        temporary.sweep()
+        with failures.told(ctx.meta[WORDS]), stop_signals.CommandRun():
             return super().invoke(ctx)
-
-
-def _end(number: int, frame: Any) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not cut the tidying short
-    raise SystemExit(128 + number)
 
 
 def _show_version(wanted: bool) -> None:

@@ -35,6 +35,7 @@ def batch(
     axis: options.Axis = None,
     split_runs: options.SplitRuns = False,
     merge: options.Merge = False,
+    outside_data: options.OutsideData = False,
     modality: options.Modality = "auto",
     model: options.Model = "auto",
     directions: options.Directions = 2,

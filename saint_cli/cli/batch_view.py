@@ -3,13 +3,17 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saint_cli import console
 from saint_cli.batch.finish import Summary, already_done
-from saint_cli.batch.ledger import Books, Record
+from saint_cli.batch.ledger import Books, list_damaged
 from saint_cli.batch.plan import DONE, FAILED, SKIPPED, STARTING, Plan
+from saint_cli.batch.records import Record
 from saint_cli.batch.whole import Order, hire
+from saint_cli.io import urls
+from saint_cli.plain_text import printable
 from saint_cli.progress import counted, duration
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ SHOWN = 16
 
 STAGE_WIDTH, TIMES_WIDTH, NAME_WIDTH, GAP = 22, 29, 12, 2
 """Columns of stage and percent, of times and of a name at least, and between them."""
+
+MOST_FAILURES = 100
+"""Scans that failed that are told one by one."""
 
 OTHER_LINES = 4
 """Lines of a terminal that stay free for messages."""
@@ -85,7 +92,9 @@ def _line(progress: "Progress", record: Record) -> str:
     place = f"[{len(progress.records)}/{len(progress.plan.tasks)}]"
     if record["status"] != DONE:
         return f"{place} {record['status']}: {record['name']}: {record['error']['message']}"
-    return f"{place} {record['name']} {record['seconds']:.1f} s{_left(progress) if progress.waiting else ''}"
+    seconds = record.get("seconds")  # a receipt of an earlier run may tell none
+    took = "" if seconds is None else f" {seconds:.1f} s"
+    return f"{place} {record['name']}{took}{_left(progress) if progress.waiting else ''}"
 
 
 def _left(progress: "Progress") -> str:
@@ -113,7 +122,7 @@ def standing(progress: "Progress", width: int, height: int) -> list[str]:
     room -= GAP + STAGE_WIDTH if staged else 0
     lines = [headline(progress)]
     for job, took in zip(shown, times, strict=True):
-        name = middle_cut(console.printable(str(job.task.entry["name"])), room)
+        name = middle_cut(printable(str(job.task.entry["name"])), room)
         stage = f"{_stage(job):<{STAGE_WIDTH + GAP}}" if staged else ""
         lines.append(f"{'':{GAP}}{name}{'':{GAP}}{stage}{took}")
     if len(jobs) > len(shown):
@@ -151,6 +160,9 @@ def _times(progress: "Progress", job: "Running") -> str:
 
 def show_plan(order: Order, plan: Plan, books: Books, *, as_json: bool) -> None:
     """What would be run, with the time it would take, and what would not."""
+    damaged = list_damaged(books.damaged, "to be set aside")
+    if damaged is not None:
+        console.warn(damaged)
     clock = crew = None
     if plan.tasks:
         crew, clock = hire(order, plan, books)
@@ -187,6 +199,8 @@ def _job(entry: Record, seconds: float) -> dict[str, Any]:
 
 def tell(summary: Summary, order: Order, *, quiet: bool, as_json: bool) -> None:
     """What came of a batch: as JSON, as the scans that failed alone, or in full."""
+    if summary.damaged is not None:
+        console.warn(summary.damaged)
     if as_json:
         console.show_json(summary.document())
         return
@@ -195,7 +209,11 @@ def tell(summary: Summary, order: Order, *, quiet: bool, as_json: bool) -> None:
     else:
         show_summary(summary)
     if not summary.records:
-        console.fail(f"no scan to upsample found in {', '.join(map(str, order.inputs))}")
+        console.fail(f"no scan to upsample found in {', '.join(map(_input, order.inputs))}")
+
+
+def _input(given: Path | str) -> str:
+    return urls.shown(given) if isinstance(given, str) else str(given)
 
 
 def show_summary(summary: Summary) -> None:
@@ -231,9 +249,11 @@ def _shape(shape: tuple[int, int, int] | None) -> str:
 
 
 def tell_failed(records: list[Record]) -> None:
-    """One line on stderr for each scan that failed."""
-    for record in records:
+    """One line on stderr for each scan that failed; of very many the first, and how many more there are."""
+    for record in records[:MOST_FAILURES]:
         console.fail(f"{record['name']}: {record['error']['message']} [{record['error']['class']}]")
+    if len(records) > MOST_FAILURES:
+        console.fail(f"{len(records) - MOST_FAILURES:,} more scans failed; --json lists all with the reasons")
 
 
 def _tell_left_out(skipped: list[tuple[str, str]], ignored: dict[str, int]) -> None:

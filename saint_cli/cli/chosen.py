@@ -20,6 +20,8 @@ KINDS: dict[str, type] = {
 }
 """What a row of a table may say of its scan, in the words of the options."""
 
+NOUNS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -65,6 +67,7 @@ def job_of(chosen: Mapping[str, Any]) -> "Job":
         split_runs=said("split_runs", False),
         merge=said("merge", False),
         refuse_labels=not said("allow_labels", False),
+        outside_data=said("outside_data", False),
     )
 
 
@@ -98,7 +101,7 @@ def differing(chosen: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, An
         try:
             own[name] = TRUTH[text.lower()] if KINDS[name] is bool else KINDS[name](text)
         except (KeyError, ValueError):
-            raise UsageError(f"'{text}' in column '{column}' is no {KINDS[name].__name__}") from None
+            raise UsageError(f'{column} "{text}" is not {NOUNS[KINDS[name]]}') from None
     base = {name: value for name, value in chosen.items() if not (name in GRID and set(GRID) & set(own))}
     return base | own
 

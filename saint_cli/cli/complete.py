@@ -3,10 +3,14 @@
 typer calls these with what has been typed so far; ``saint --install-completion`` sets the shell up.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ENDING = ".safetensors"
+
+PLAIN = re.compile(r"[\w .,+@%=~-]+")
+"""Names that are offered: shells evaluate what completion prints, and read signs of their own in it."""
 
 
 def words(*offered: str) -> Callable[[str], list[str]]:
@@ -55,4 +59,5 @@ def _weights_files(incomplete: str) -> list[str]:
     except (OSError, RuntimeError):  # RuntimeError: the home of a user whom nobody knows
         return []
     prefix = f"{folder}/" if "/" in incomplete else ""
-    return [prefix + name for name in found if name.startswith(start) and (start or not name.startswith("."))]
+    shown = [name for name in found if name.startswith(start) and (start or not name.startswith("."))]
+    return [prefix + name for name in shown if PLAIN.fullmatch(name.rstrip("/"))]

@@ -80,6 +80,7 @@ def evaluate(
     from saint_cli.choices import Choices
     from saint_cli.cli import evaluate_view, words
     from saint_cli.interpolate import METHODS
+    from saint_cli.io.places import check_distinct
     from saint_cli.metrics import PROTOCOLS
     from saint_cli.scores import DEGRADATIONS
 
@@ -89,6 +90,11 @@ def evaluate(
     words.one_of("--degrade", degrade, tuple(DEGRADATIONS))
     words.new_file("--figure", figure, ".png", overwrite=overwrite)
     words.new_file("--json-file", json_file, ".json", overwrite=overwrite)
+    written = [(f"{name} {path}", path) for name, path in (("--figure", figure), ("--json-file", json_file)) if path]
+    read = {"one of the volumes": volumes, "the weights file": [Path(name) for name in models]}
+    for what, paths in read.items():
+        for path in paths:
+            check_distinct(written, {what: path})
     devices.check(device, precision, threads=threads)
     for name in models:
         shipped.check(name)

@@ -84,16 +84,16 @@ def document(outcomes: "Sequence[Outcome]", criteria: "Criteria") -> dict[str, A
 
 
 def write(found: dict[str, Any], path: Path) -> None:
-    """Write the document as JSON; missing folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(console.as_json(found), encoding="utf-8")
+    """Write the document as JSON, whole or not at all; missing folders are made."""
+    from saint_cli.report import render
+
+    render.write_text(console.as_json(found), path)
 
 
 def draw(outcome: "Outcome", criteria: "Criteria", path: Path) -> None:
     """Draw the difference maps of one outcome; missing folders are made."""
     from saint_cli.report import difference_maps
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     difference_maps.draw(comparison(outcome, criteria), path)
 
 

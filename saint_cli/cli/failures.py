@@ -1,16 +1,15 @@
 """The one place where failures become one line on stderr, one JSON object for scripts, and an exit code."""
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
 
-from saint_cli import console
-from saint_cli.errors import OutputError, SaintError, UsageError
-
-INTERRUPTED = 130
-"""Exit code of a command stopped by Ctrl-C (128 + SIGINT), as shells report it."""
+from saint_cli import console, stop_signals, streams
+from saint_cli.errors import OutputError, SaintError, UsageError, place_of
+from saint_cli.plain_text import without_secrets
 
 MISUSE: Any = typer.BadParameter.__mro__[1]
 """What typer raises on a wrong command line: click's UsageError, which newer versions of typer carry inside."""
@@ -25,6 +24,8 @@ def told(arguments: Sequence[str]) -> Iterator[None]:
     as_json = "--json" in arguments
     try:
         yield
+    except (typer.Exit, typer.Abort):
+        raise
     except MISUSE as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # not a failure but a question; typer answers it
             raise
@@ -32,9 +33,9 @@ def told(arguments: Sequence[str]) -> Iterator[None]:
     except SaintError as error:
         _fail(error, error.exit_code, as_json=as_json)
     except KeyboardInterrupt:
-        _fail(KeyboardInterrupt("interrupted"), INTERRUPTED, as_json=as_json)
+        _fail(KeyboardInterrupt(stop_signals.MESSAGE), stop_signals.INTERRUPTED, as_json=as_json)
     except BrokenPipeError:
-        console.silence_stdout()
+        streams.silence(sys.stdout)
         raise typer.Exit(1) from None
     except ImportError as error:  # a library that is missing, or one of those that it needs itself
         _fail(SaintError(f"{error}; saint is not installed as it should be"), SaintError.exit_code, as_json=as_json)
@@ -43,12 +44,17 @@ def told(arguments: Sequence[str]) -> Iterator[None]:
     except MemoryError:
         sentence = "not enough memory for this volume; give the machine more, or a smaller region"
         _fail(MemoryError(sentence), SaintError.exit_code, as_json=as_json)
+    except Exception as error:  # a fault of saint: its text may quote a file, so only where it arose is told
+        fault = SaintError(f"{type(error).__name__} in {place_of(error)}; please report this")
+        _fail(fault, SaintError.exit_code, as_json=as_json)
 
 
 def _fail(error: BaseException, code: int, *, as_json: bool) -> None:
+    sentence = without_secrets(str(error))
     if as_json:
-        console.show_json({"error": str(error), "error_class": type(error).__name__, "exit_code": code})
-    console.fail(str(error))
+        with suppress(OSError, OutputError):  # the line is told all the same
+            console.show_json({"error": sentence, "error_class": type(error).__name__, "exit_code": code})
+    console.fail(sentence)
     raise typer.Exit(code) from None
 
 

@@ -21,6 +21,7 @@ def info(
         bool, typer.Option("--split-runs", help="List evenly spaced parts of uneven stacks.")
     ] = False,
     merge: options.Merge = False,
+    outside_data: options.OutsideData = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array on stdout.")] = False,
 ) -> None:
     """Show the volumes that files and folders hold: size, spacing, gaps, tilt, and what upsample would produce.
@@ -32,11 +33,13 @@ def info(
     from saint_cli.errors import SaintError
     from saint_cli.io import Description, describe, describe_remote, remote, urls
 
+    asked = {"phi": phi, "split_runs": split_runs, "merge": merge}
+
     def look(path: str) -> Description:
         if urls.is_url(path):
-            return describe_remote(remote.look(urls.check(path)), phi=phi, split_runs=split_runs, merge=merge)
+            return describe_remote(remote.look(urls.check(path)), **asked)
         with console.counter("files read") as on_progress:
-            return describe(Path(path), phi=phi, split_runs=split_runs, merge=merge, on_progress=on_progress)
+            return describe(Path(path), on_progress=on_progress, outside_data=outside_data, **asked)
 
     found: list[tuple[str, Description | SaintError]] = []
     for path in paths:

@@ -45,6 +45,9 @@ Series = Annotated[str | None, Option("--series", metavar="SERIES", help="Which 
 ChosenVolume = Annotated[int | None, Option("--volume", metavar="N", help="Which volume of a 4-D scan, from 1.")]
 SplitRuns = Annotated[bool, Option("--split-runs", help="If slices are missing, use the longest evenly spaced part.")]
 Merge = Annotated[bool, Option("--merge", help="One scan of even DICOM slices whose UIDs or headers differ.")]
+OutsideData = Annotated[
+    bool, Option("--outside-data", help="Let a .mhd or .nhdr header read voxels from outside its folder.")
+]
 AllowLabels = Annotated[bool, Option("--allow-labels", help="Interpolate a label map as if it were an image.")]
 Modality = Annotated[
     str,

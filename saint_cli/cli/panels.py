@@ -6,7 +6,7 @@ from typer.core import TyperCommand
 
 PANELS = {
     "Grid": ("factor", "spacing", "isotropic", "axis", "extrapolate"),
-    "Input": ("series", "volume", "split_runs", "merge", "modality", "allow_labels", "include"),
+    "Input": ("series", "volume", "split_runs", "merge", "modality", "outside_data", "allow_labels", "include"),
     "Model and method": ("model", "directions", "tta", "match_noise", "regenerate", "no_skip_air"),
     "Comparison": ("against", "protocol", "degrade", "slices", "calibration"),
     "Training": (

@@ -15,6 +15,7 @@ def upsample(
     volume: options.ChosenVolume = None,
     split_runs: options.SplitRuns = False,
     merge: options.Merge = False,
+    outside_data: options.OutsideData = False,
     modality: options.Modality = "auto",
     allow_labels: options.AllowLabels = False,
     model: options.Model = "auto",

@@ -95,11 +95,11 @@ def new_file(option: str, path: Path | None, ending: str, *, overwrite: bool) ->
     if path.suffix.lower() != ending:
         raise UsageError(f"{option} {path} does not end in {ending}")
     folder = path.absolute().parent
-    while not folder.exists():  # missing folders are made when the file is written
+    while not folder.exists() and not folder.is_symlink():  # missing folders are made when the file is written
         folder = folder.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{option} {path}: no file of this name can be written in {folder}")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{option} {path}: exists already; choose another name or pass --overwrite")
 
 

@@ -5,12 +5,21 @@
 ``describe_remote`` those of files at URLs, which :mod:`~saint_cli.io.remote` lists, fetches and uploads.
 """
 
+from saint_cli.io.atomic import together
 from saint_cli.io.description import LABEL_MAP, Description, StackInfo
 from saint_cli.io.heads import describe_remote
 from saint_cli.io.inspect import describe
 from saint_cli.io.labels import check_intensities, count_labels
-from saint_cli.io.read import find_format, read_volume
-from saint_cli.io.targets import ENDINGS, Beside, check_outputs, check_result, check_writable, is_folder_target
+from saint_cli.io.read import check_complete, find_format, read_volume
+from saint_cli.io.targets import (
+    ENDINGS,
+    Beside,
+    check_outputs,
+    check_result,
+    check_writable,
+    find_disk,
+    is_folder_target,
+)
 from saint_cli.io.write import write_volume
 
 __all__ = [
@@ -19,6 +28,7 @@ __all__ = [
     "Beside",
     "Description",
     "StackInfo",
+    "check_complete",
     "check_intensities",
     "check_outputs",
     "check_result",
@@ -26,8 +36,10 @@ __all__ = [
     "count_labels",
     "describe",
     "describe_remote",
+    "find_disk",
     "find_format",
     "is_folder_target",
     "read_volume",
+    "together",
     "write_volume",
 ]

@@ -17,22 +17,22 @@ head to legs had at least 0.04, 0.18 and 0.77; of the third, no MR scan had more
 
 SAMPLES = 500_000
 
-EXACT_FLOAT32 = 2**24
-"""Whole numbers up to this are exact in float32, the type in which voxels are interpolated."""
+EXACT_FLOAT64 = 2**53
+"""Whole numbers up to this are exact in float64, the type in which large ones are interpolated."""
 
 FEW_VOXELS = 4096
 """Below this many voxels, few distinct values say nothing."""
 
 
 def value_warnings(voxels: np.ndarray, header: Header = Header()) -> tuple[str, ...]:  # noqa: B008  (frozen)
-    """Sentences about odd values, [x, y, z]: not finite, too large for float32, or by their looks labels, HU + 1024."""
+    """Sentences about odd values, [x, y, z]: not finite, too large for float64, or by their looks labels, HU + 1024."""
     found = []
     if voxels.dtype.kind == "f":
         bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
         if bad:
             found.append(f"{bad} of {voxels.size} voxels {'is' if bad == 1 else 'are'} NaN or infinite")
-    elif voxels.dtype.itemsize == 8 and max(-int(voxels.min()), int(voxels.max())) > EXACT_FLOAT32:
-        found.append(f"{voxels.dtype} values beyond 2^24 lose their last digits when interpolated")
+    elif voxels.dtype.itemsize == 8 and max(-int(voxels.min()), int(voxels.max())) > EXACT_FLOAT64:
+        found.append(f"{voxels.dtype} values beyond 2^53 lose their last digits in synthesised slices")
     labels = count_labels(voxels)
     if labels or header.is_labels:
         found.append(remark(labels))

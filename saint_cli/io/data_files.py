@@ -1,6 +1,5 @@
-"""Files that a detached header names: found beside it, and only ever regular files."""
+"""Files that a detached header names: found in its folder or below, and only ever regular files."""
 
-import os
 import re
 import stat
 from pathlib import Path
@@ -13,47 +12,79 @@ NUMBERED = re.compile(r"(?P<name>.*%[0 +-]{0,3}\d{0,3}[du].*?)(?P<range>(?:\s+[+
 
 CONVERSION = re.compile(r"%[0 +-]{0,3}\d{0,3}[du]")
 
-MOST_FILES = 1 << 16
+MOST_FILES = 1 << 14
 
 LONGEST_PATTERN = 4096
 """As long as a path may be."""
 
 
-def find(header: Path, name: str) -> Path:
+def find(header: Path, name: str, *, outside: bool = False) -> Path:
     """The data file ``name`` of a header, with or without the blanks around it.
 
+    outside: whether it may lie elsewhere than in the header's folder or below it.
+
     Raises:
-        UnreadableError: missing, or not a regular file.
+        UnreadableError: missing, not a regular file, or outside without leave.
     """
+    if not outside and not _leads_below(name.strip()):
+        raise _outside(header, name)
     for spelling in dict.fromkeys((name, name.lstrip(), name.strip())):
         path = header.parent / spelling
         try:
             mode = path.stat().st_mode
         except (OSError, ValueError):
             continue
+        check_place(header, path, outside=outside)
         if stat.S_ISREG(mode):
             return path
         if spelling:
             raise UnreadableError(f"{header}: its data file {spelling} is not a regular file")
+    raise UnreadableError(f"{header}: its data file {_told(name)} is missing; put it beside the header")
+
+
+def check_place(header: Path, path: Path, *, outside: bool = False) -> None:
+    """Refuse a file that a link leads to outside the folder of ``header``, unless it may be there.
+
+    Raises:
+        UnreadableError: it is outside.
+    """
+    homes = (header.parent.resolve(), header.resolve().parent)  # of a header that is a link, both
+    if not outside and not any(path.resolve().is_relative_to(home) for home in homes):
+        raise _outside(header, str(path.relative_to(header.parent)))
+
+
+def _leads_below(name: str) -> bool:
+    """Whether a name leads nowhere but below the folder in which it is looked up, links apart."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _outside(header: Path, name: str) -> UnreadableError:
+    return UnreadableError(
+        f"{header}: its data file {_told(name)} lies outside the header's folder; put it beside the header (of "
+        "git-annex and DataLad: unlock it), or, if you trust the header, pass --outside-data to upsample, info or batch"
+    )
+
+
+def _told(name: str) -> str:
     name = name.strip()
-    told = name if name.isprintable() and len(name) <= 255 else shown(name)
-    raise UnreadableError(f"{header}: its data file {told} is missing; put it beside the header")
+    return name if name.isprintable() and len(name) <= 255 else shown(name)
 
 
 def exists(header: Path, name: str) -> bool:
-    """Whether there is a regular file of this very name."""
+    """Whether there is a regular file of this very name, in the header's folder or below it."""
     try:
-        return (header.parent / name.strip()).is_file()
+        return _leads_below(name.strip()) and (header.parent / name.strip()).is_file()
     except (OSError, ValueError):
         return False
 
 
-def find_all(header: Path, names: list[str]) -> tuple[Path, ...]:
+def find_all(header: Path, names: list[str], *, outside: bool = False) -> tuple[Path, ...]:
     """The data files of a list, empty lines passed over; errors as for ``find``."""
     kept = [name for name in names if name.strip()]
     if not kept or len(kept) > MOST_FILES:
         raise UnreadableError(f"{header}: its list of data files has {len(kept)} lines; it is damaged")
-    return tuple(find(header, name) for name in kept)
+    return tuple(find(header, name, outside=outside) for name in kept)
 
 
 def numbered(header: Path, pattern: str, last: int | None = None) -> tuple[list[str], int] | None:
@@ -74,10 +105,3 @@ def numbered(header: Path, pattern: str, last: int | None = None) -> tuple[list[
         raise UnreadableError(f"{header}: its pattern of data files {shown(pattern)} stands for no files")
     numbers = (low + step * index for index in range(count))
     return [CONVERSION.sub(lambda hit, n=n: hit[0] % n, found["name"], count=1) for n in numbers], axes
-
-
-def warnings(header: Path, files: tuple[Path, ...]) -> tuple[str, ...]:
-    """A sentence if voxels are read from beside the header's folder."""
-    folder = os.path.abspath(header.parent)  # noqa: PTH100 - as written: links, as of DataLad, lead anywhere
-    outside = [f for f in files if os.path.commonpath([folder, os.path.abspath(f)]) != folder]  # noqa: PTH100
-    return (f"the voxels are read from {outside[0]}, outside the header's folder",) if outside else ()

@@ -1,5 +1,6 @@
 """DICOM series as volumes: choose a stack, decode its slices, rescale them."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,18 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.io import limits
 from saint_cli.io.dicom_bits import bit_note, settle_bits
 from saint_cli.io.dicom_choice import choose
+from saint_cli.io.dicom_decoder import Decoder
 from saint_cli.io.dicom_headers import MOSAIC
 from saint_cli.io.dicom_pixels import HIGH_BITS, read_slices, stored_dtype
 from saint_cli.io.dicom_rescale import check_rescale
 from saint_cli.io.dicom_runs import hint, split_runs
 from saint_cli.io.dicom_scan import Scan, scan
 from saint_cli.io.dicom_slice import SliceHeader
+from saint_cli.io.dicom_sources import make_origin
 from saint_cli.io.dicom_stacks import Stack, build_stacks
-from saint_cli.io.scaling import unscale
+from saint_cli.io.limits import ReadLimits
+from saint_cli.io.scaling import dtype_of_scaled, unscale
 from saint_cli.io.skipped import shown_counts
-from saint_cli.volume import Header, Origin, Range, SliceSource, Storage, Volume
+from saint_cli.volume import Header, Range, Storage, Volume
 
 
 @dataclass(frozen=True)
@@ -78,19 +83,27 @@ def list_stacks(
 
 
 def read(
-    path: Path, series: str | None = None, volume: int | None = None, *, in_runs: bool = False, merge: bool = False
+    path: Path,
+    series: str | None = None,
+    volume: int | None = None,
+    allowed: ReadLimits = limits.DEFAULT,
+    *,
+    in_runs: bool = False,
+    merge: bool = False,
 ) -> Volume:
     """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom_choice.choose`.
 
     With ``in_runs`` an irregular stack is read as its longest regular run, or as the one that ``volume`` counts.
 
     Raises:
-        UsageError: no CT or MR slices, several stacks and no ``series``, or no stack of that name.
+        UsageError: no CT or MR slices, several stacks and no ``series``, no stack of that name, or too little memory.
         UnreadableError: damaged files or pixel data.
         GeometryError: missing, duplicated or unevenly spaced slices, or a single one; 4-D and no ``volume``.
     """
     inventory = list_stacks(path, in_runs=in_runs, merge=merge)
     stack, told = choose(path, inventory.stacks, series, volume)
+    if isinstance(stack.problem, UnreadableError):
+        raise stack.problem
     if stack.problem is not None:
         alone = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
         named = {reason: inventory.skipped[reason] for reason in inventory.named}
@@ -98,9 +111,13 @@ def read(
         larger = f"; other slices may belong to it: {stack.hint}" if stack.hint else ""
         raise type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{hint(stack)}{beside}")
     assert stack.geometry is not None
-    slices, bits = settle_bits(stack.slices)
+    pixel = max(stored_dtype(one.pixel).itemsize for one in stack.slices)
+    limits.check_memory(path, pixel * math.prod(stack.slices[0].shape) * len(stack.slices), allowed)
     remarks: list[str] = []
-    voxels, storage = _rescale(_stored(slices, remarks), slices)
+    with Decoder() as decoder:
+        slices, bits = settle_bits(stack.slices, decoder)
+        stored = _stored(slices, decoder, remarks)
+    voxels, storage = _rescale(stored, slices)
     cut = [remark for remark in remarks if remark.endswith(HIGH_BITS)]
     remarks = [remark for remark in remarks if remark not in cut]
     for found, told_of in ((cut, ""), (remarks, "the decoder found pixel data odd, look at the result: ")):
@@ -111,11 +128,12 @@ def read(
         told = (*told, f"skipped files: {shown_counts(inventory.skipped, names)}")  # pages show no folder
     warnings = (*stack.warnings, *bits, *told, *check_rescale(voxels, slices))
     modality = slices[0].modality or None
-    origin = Origin(tuple(SliceSource(one.path, one.frame) for one in slices), inventory.keeper)
+    origin = make_origin(slices, inventory.scan)
     codings = tuple(one.coding for one in slices)
     if len(set(codings)) == 1:
         codings = codings[:1]
-    header = Header(modality, "DICOM", storage, 1, warnings, _padding(slices), origin, codings=codings)
+    padding = _padding(slices, voxels.dtype)
+    header = Header(modality, "DICOM", storage, 1, warnings, padding, origin, codings=codings)
     return Volume(voxels, stack.geometry.affine_lps, header)
 
 
@@ -144,12 +162,17 @@ def nothing_found(path: Path, found: Scan) -> SaintError:
     return UsageError(f"{path}: nothing to interpolate: no CT, MR or PET slices (skipped: {told}){hint}")
 
 
-def _stored(slices: Sequence[SliceHeader], remarks: list[str]) -> np.ndarray:
-    """Stored values [x, y, z] of slices in order, in the smallest type that holds those of every slice."""
+def _stored(slices: Sequence[SliceHeader], decoder: Decoder, remarks: list[str]) -> np.ndarray:
+    """Stored values [x, y, z] of slices in order, in the smallest type that holds those of every slice.
+
+    Memory is taken when the first slice has shown that its pixels are there.
+    """
     rows, columns = slices[0].shape
     dtype = np.result_type(*{stored_dtype(s.pixel) for s in slices})
-    stored = np.empty((columns, rows, len(slices)), dtype=dtype, order="F")
-    for index, plane in read_slices(slices, remarks):
+    stored = np.empty((0, 0, 0), dtype)
+    for index, plane in read_slices(slices, decoder, remarks):
+        if not stored.size:
+            stored = np.empty((columns, rows, len(slices)), dtype=dtype, order="F")
         stored[:, :, index] = plane.T  # [row, column] -> [x, y]
     return stored
 
@@ -160,7 +183,8 @@ def _rescale(stored: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[np.ndar
     if any(slope == 0 for slope, _ in scalings):
         raise UnreadableError(f"{slices[0].path}: RescaleSlope is 0, so every value would be the same")
     if len(scalings) > 1:
-        values = np.empty(stored.shape, dtype=np.float32, order="F")
+        kinds = {dtype_of_scaled(stored[:, :, k], one.slope, one.intercept) for k, one in enumerate(slices)}
+        values = np.empty(stored.shape, dtype=np.result_type(*kinds), order="F")
         for k, one in enumerate(slices):
             values[:, :, k] = stored[:, :, k].astype(np.float64) * one.slope + one.intercept
         return values, Storage(values.dtype)
@@ -170,12 +194,13 @@ def _rescale(stored: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[np.ndar
     return unscale(stored, Storage(stored.dtype, slope, intercept))
 
 
-def _padding(slices: Sequence[SliceHeader]) -> tuple[Range, ...]:
-    """The ranges of scanner values that padding has in any slice; one that a slice names holds for all."""
+def _padding(slices: Sequence[SliceHeader], dtype: np.dtype) -> tuple[Range, ...]:
+    """The ranges of scanner values, of ``dtype``, that padding has in any slice: what one names holds for all."""
+    kind = dtype.type if dtype.kind == "f" else np.float32
     ranges = set[Range]()
     for one in slices:
         if one.padding is not None:
-            ends = sorted(np.float32(v * one.slope + one.intercept) for v in one.padding)
+            ends = sorted(kind(v * one.slope + one.intercept) for v in one.padding)
             ranges.add((float(ends[0]), float(ends[1])))
     return tuple(sorted(ranges))
 

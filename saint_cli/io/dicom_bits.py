@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli.errors import UnreadableError
+from saint_cli.errors import SourceChangedError
+from saint_cli.io.dicom_decoder import Decoder
 from saint_cli.io.dicom_headers import read_dataset
 from saint_cli.io.dicom_pixels import place_bits, read_words, stored_dtype
 from saint_cli.io.dicom_slice import SliceHeader
@@ -21,7 +22,7 @@ def bit_note(pixel: PixelFormat) -> str:
     return f"{told}, unless all pixels are left-justified" if pixel.claimed_shift else told
 
 
-def settle_bits(slices: Sequence[SliceHeader]) -> tuple[tuple[SliceHeader, ...], tuple[str, ...]]:
+def settle_bits(slices: Sequence[SliceHeader], decoder: Decoder) -> tuple[tuple[SliceHeader, ...], tuple[str, ...]]:
     """The headers with the place of their stored values as the pixels show it, and what to tell of it.
 
     GDCM, pydicom and dcm2niix read from bit 0 whatever HighBit says, which is right for the many files in which it is
@@ -36,7 +37,7 @@ def settle_bits(slices: Sequence[SliceHeader]) -> tuple[tuple[SliceHeader, ...],
         return tuple(slices), ()
     has_low, has_high = False, False
     for one in doubtful.values():
-        words = read_words(one).astype(stored_dtype(one.pixel), copy=False)
+        words = read_words(one, decoder).astype(stored_dtype(one.pixel), copy=False)
         has_low |= bool((words & ((1 << one.pixel.claimed_shift) - 1)).any())
         has_high |= not np.array_equal(place_bits(words, one.pixel), words)
     if has_low or not has_high:
@@ -55,4 +56,4 @@ def _padding(path: Path, pixel: PixelFormat) -> tuple[int, int] | None:
     try:
         return padding_range(read_dataset(path)[0], pixel)
     except Skipped as reason:
-        raise UnreadableError(f"{path}: changed since it was read ({reason})") from None
+        raise SourceChangedError(f"{path}: changed since it was read ({reason})") from None

@@ -53,5 +53,8 @@ def class_name(sop_class: str | None) -> str:
     """The name of a SOP class as files are counted by it."""
     if not sop_class:
         return "no SOP class"
-    name = uid.UID(str(sop_class)).name
+    named = uid.UID(str(sop_class))
+    if not named.is_valid:  # whatever it is, it is not for showing
+        return "unknown SOP class"
+    name = named.name
     return "DICOMDIR" if name.startswith("Media Storage Directory") else name.removesuffix(" Storage")

@@ -9,8 +9,8 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 
 from saint_cli.errors import UnreadableError
+from saint_cli.io.dicom_file import read_header
 from saint_cli.io.dicom_values import many
-from saint_cli.io.packed import open_unpacked
 
 KIND = "DICOMDIR"
 """What a DICOMDIR is counted as."""
@@ -19,6 +19,10 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 
 ACTIVE = 0xFFFF
 """RecordInUseFlag of a record that counts."""
+
+
+LONGEST_PART = 32
+"""Characters of a folder or file in a name that is told; file IDs have 8, and lax writers a few more."""
 
 
 def read_references(path: Path) -> list[tuple[str, Path | None]]:
@@ -34,8 +38,7 @@ def read_references(path: Path) -> list[tuple[str, Path | None]]:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", "End of file")  # a list that ends early would hide a part of the study
         try:
-            with open_unpacked(path) as file:
-                data = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+            data, _ = read_header(path, ["DirectoryRecordSequence"])
             _check_length(data)
             records = data.get("DirectoryRecordSequence") or []
             listed = [parts for record in records if (parts := _parts(record))]
@@ -44,7 +47,7 @@ def read_references(path: Path) -> list[tuple[str, Path | None]]:
                 f"{path}: the DICOMDIR is damaged; give its folder ({type(error).__name__})"
             ) from None
     contents = lru_cache(maxsize=None)(_contents)
-    return [("/".join(parts), _find(path.absolute().parent, parts, contents)) for parts in listed]
+    return [(_name(parts), _find(path.absolute().parent, parts, contents)) for parts in listed]
 
 
 def _check_length(data: pydicom.Dataset) -> None:
@@ -60,6 +63,12 @@ def _parts(record: pydicom.Dataset) -> list[str]:
         return []
     joined = "/".join(str(part).strip(" \0") for part in many(record.get("ReferencedFileID")))
     return [part for part in joined.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _name(parts: list[str]) -> str:
+    """A listed name as it may be told: what is no file ID (PS3.10 section 8.2) may have swallowed other elements."""
+    name = "/".join(parts)
+    return name if name.isprintable() and all(len(part) <= LONGEST_PART for part in parts) else "a damaged name"
 
 
 def _find(folder: Path, parts: list[str], contents: Any) -> Path | None:

@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pydicom
-from pydicom import config, uid
+from pydicom import config
 
-from saint_cli.errors import UnreadableError
+from saint_cli.errors import SourceChangedError, UnreadableError
+from saint_cli.files import NO_FILE, open_regular
 from saint_cli.io.dicom_class import IMAGE_CLASSES, MULTIFRAME_CLASSES, class_name, complete_class
+from saint_cli.io.dicom_file import AFTER_HEADER, parse_sequences, read_header, read_with_pixels
 from saint_cli.io.dicom_multiframe import frame_headers
 from saint_cli.io.dicom_slice import VOLUME_KEYS, SliceHeader
-from saint_cli.io.dicom_syntax import explain_unsupported, transfer_syntax
+from saint_cli.io.dicom_streams import explain_excess
+from saint_cli.io.dicom_syntax import NATIVE, explain_unsupported, transfer_syntax
 from saint_cli.io.dicom_values import (
     Damaged,
     Incomplete,
@@ -31,8 +34,10 @@ from saint_cli.io.dicom_values import (
     spacing_pair,
     stack_uids,
     vector,
+    whole,
 )
-from saint_cli.io.packed import Packing, open_unpacked, packing
+from saint_cli.io.file_stamps import take_stamp
+from saint_cli.io.packed import Packing, packing
 from saint_cli.io.sniff import Format, sniff
 from saint_cli.volume import SliceSource
 
@@ -43,8 +48,6 @@ MOSAIC = "Siemens mosaic"
 
 NOT_DICOM = "not DICOM"
 """Reason under which files of other kinds are counted."""
-
-BLOCK = 1 << 20
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 
@@ -78,13 +81,19 @@ def read_headers(path: Path) -> list[SliceHeader]:
         Skipped: not a slice of a CT, MR or PET volume.
     """
     try:
+        stamp = take_stamp(path)
         if sniff(path) is not Format.DICOM:
             raise Skipped(NOT_DICOM)
         data, has_pixels = read_dataset(path)
     except UnreadableError:
         raise Damaged(_unopened(path) or "unreadable DICOM") from None
+    except Skipped:
+        raise
+    except Exception as error:  # such as want of memory for what it claims to unpack to
+        raise Damaged(f"that cannot be read ({type(error).__name__})") from None
     try:
-        return _image_slices(path, data, has_pixels=has_pixels)
+        found = _image_slices(path, data, has_pixels=has_pixels)
+        return [replace(one, stamp=stamp) for one in found]
     except Skipped:
         raise
     except Exception:  # nested elements are parsed on first use; see read_dataset
@@ -94,8 +103,10 @@ def read_headers(path: Path) -> list[SliceHeader]:
 def _unopened(path: Path) -> str:
     """Why a file cannot even be opened; "" if it can."""
     try:
-        with path.open("rb"):
+        with open_regular(path):
             return ""
+    except UnreadableError:
+        return f"that is a {NO_FILE}"
     except FileNotFoundError:
         return "gone since the folder was listed"
     except OSError as error:
@@ -112,7 +123,10 @@ def _image_slices(path: Path, data: pydicom.Dataset, *, has_pixels: bool) -> lis
         raise Damaged(f"in {reason}")
     if not has_pixels or not data.get("Rows") or not data.get("Columns"):
         raise Incomplete("no pixel data")
+    if min(int(data.Rows), int(data.Columns)) < 2:  # as in every other format
+        raise Incomplete("a single row or column of pixels")
     _check_kind(data)
+    _check_claim(path, data)
     if sop_class in MULTIFRAME_CLASSES:
         found = frame_headers(path, data)
     elif int(data.get("NumberOfFrames") or 1) != 1:
@@ -134,11 +148,21 @@ def _check_kind(data: pydicom.Dataset) -> None:
         raise Damaged("with a Modality LUT, not supported")
 
 
+def _check_claim(path: Path, data: pydicom.Dataset) -> None:
+    """Refuse compressed pixels that are more than the whole file could unpack to."""
+    shape, frames = (int(data.Rows), int(data.Columns)), whole(data.get("NumberOfFrames")) or 1
+    itemsize = (whole(data.get("BitsAllocated")) or 8) // 8
+    if transfer_syntax(data) in NATIVE or not explain_excess(shape, frames, itemsize, 0):
+        return
+    if explain_excess(shape, frames, itemsize, path.stat().st_size * packing(path).most_ratio):
+        raise Damaged("whose header claims more pixels than its compressed data can hold")
+
+
 def reread(sources: Sequence[SliceSource]) -> list[SliceHeader]:
     """The headers of slices that were read before, in the same order.
 
     Raises:
-        UnreadableError: a file is gone, or no longer holds the slice.
+        SourceChangedError: a file is gone, or no longer holds the slice.
     """
     files: dict[Path, dict[int, SliceHeader]] = {}
     for source in sources:
@@ -146,14 +170,16 @@ def reread(sources: Sequence[SliceSource]) -> list[SliceHeader]:
             try:
                 files[source.path] = {one.frame: one for one in read_headers(source.path)}
             except Skipped as reason:
-                raise UnreadableError(f"{source.path}: changed since it was read ({reason})") from None
+                raise SourceChangedError(f"{source.path}: changed since it was read ({reason}); run again") from None
         if source.frame not in files[source.path]:
-            raise UnreadableError(f"{source.path}: changed since it was read (frame {source.frame + 1} is gone)")
+            raise SourceChangedError(
+                f"{source.path}: changed since it was read (frame {source.frame + 1} is gone); run again"
+            )
     return [files[source.path][source.frame] for source in sources]
 
 
 def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, bool]:
-    """The elements ``TAGS`` of a file, or all of them with ``pixels``, and whether pixel data follow.
+    """The elements ``TAGS`` of a file, or with ``pixels`` those that decoding takes, and whether pixel data follow.
 
     Raises:
         Damaged: an element that matters cannot be parsed, or the pixels are floating-point numbers.
@@ -162,16 +188,12 @@ def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with open_unpacked(path) as file:
-                if pixels:
-                    data = pydicom.dcmread(file, force=True)
-                    while file.read(BLOCK):  # to the checksum of a packed file
-                        pass
-                    return data, True
-                data = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(TAGS))
-                following = file.read(9)  # the tag of pixel data, their length, and at least one byte
+            if pixels:
+                return read_with_pixels(path), True
+            data, following = read_header(path, TAGS)
+            parse_sequences(data, path.stat().st_size)
             _parse(data)
-        except Skipped:
+        except (Skipped, UnreadableError):
             raise
         except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
             if isinstance(error, EOFError | zlib.error | lzma.LZMAError) and packing(path) is not Packing.NONE:
@@ -179,7 +201,7 @@ def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, 
             raise UnreadableError(f"{path}: not readable as DICOM ({type(error).__name__})") from None
     if following[:4] in FLOATING:
         raise Damaged("with floating-point pixel data, not supported")
-    return data, len(following) > 8 or transfer_syntax(data) == uid.DeflatedExplicitVRLittleEndian
+    return data, len(following) == AFTER_HEADER
 
 
 def _parse(data: pydicom.Dataset) -> None:

@@ -1,29 +1,28 @@
-"""Pixels of one DICOM slice as stored values: pydicom for native and RLE data, GDCM for every compressed syntax."""
+"""Pixels of one DICOM slice as stored values: pydicom for native and RLE data, GDCM for every other compressed syntax.
 
-import os
+Only Python code sees the file here; GDCM decodes in a process of its own (``dicom_decoder``).
+"""
+
 import re
-import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
-from pydicom import uid
+from pydicom import encaps, uid
 from pydicom.dataset import FileMetaDataset
 
-from saint_cli.errors import UnreadableError
+from saint_cli.errors import DecoderUnavailableError, SourceChangedError, UnreadableError
+from saint_cli.io.decoder_process import DecoderStartError
+from saint_cli.io.dicom_decoder import Decoder, DecoderError
 from saint_cli.io.dicom_headers import read_dataset
 from saint_cli.io.dicom_slice import SliceHeader
+from saint_cli.io.dicom_streams import StreamError, check_frame, explain_excess, split_frames
 from saint_cli.io.dicom_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
-from saint_cli.io.dicom_values import PixelFormat, Skipped
-from saint_cli.native_output import capture_stderr
-
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
-
-PIXEL_ELEMENTS = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "NumberOfFrames")
+from saint_cli.io.dicom_values import PixelFormat, Skipped, whole
 
 ITEM = b"\xfe\xff\x00\xe0"
 """Tag of an item, with which encapsulated pixel data start; of 16-bit pixels it would be 65534 beside 57344."""
@@ -39,18 +38,20 @@ def stored_dtype(pixel: PixelFormat) -> np.dtype:
     return np.dtype(f"{'i' if pixel.signed else 'u'}{pixel.allocated // 8}")
 
 
-def read_slices(headers: Sequence[SliceHeader], remarks: list[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+def read_slices(
+    headers: Sequence[SliceHeader], decoder: Decoder, remarks: list[str] | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
     """Index and stored values [row, column] of each slice, every file decoded once; as :func:`read_frames`."""
     by_file: dict[Path, list[int]] = defaultdict(list)
     for index, header in enumerate(headers):
         by_file[header.path].append(index)
     for indices in by_file.values():
-        frames = read_frames(headers[indices[0]], remarks)
+        frames = read_frames(headers[indices[0]], decoder, remarks)
         for index in indices:
             yield index, frames[headers[index].frame]
 
 
-def read_frames(header: SliceHeader, remarks: list[str] | None = None) -> np.ndarray:
+def read_frames(header: SliceHeader, decoder: Decoder, remarks: list[str] | None = None) -> np.ndarray:
     """Stored values of every frame of a slice's file, [frame, row, column], masked and sign-extended to BitsStored.
 
     ``remarks`` takes what a decoder found odd but went on from, with the name of the file.
@@ -58,20 +59,20 @@ def read_frames(header: SliceHeader, remarks: list[str] | None = None) -> np.nda
     Raises:
         UnreadableError: the pixel data are truncated, corrupt, or of a syntax that no decoder here knows.
     """
-    words = read_words(header, remarks)
+    words = read_words(header, decoder, remarks)
     if remarks is not None and has_high_bits(words, header.pixel):
         remarks.append(f"{header.path.name}: {HIGH_BITS}")
     return place_bits(words, header.pixel)
 
 
-def read_words(header: SliceHeader, remarks: list[str] | None = None) -> np.ndarray:
+def read_words(header: SliceHeader, decoder: Decoder, remarks: list[str] | None = None) -> np.ndarray:
     """The words that hold the stored values, [frame, row, column], as the file has them; errors as ``read_frames``."""
     try:
         data, _ = read_dataset(header.path, pixels=True)
     except Skipped as reason:
-        raise UnreadableError(f"{header.path}: changed since it was read ({reason})") from None
+        raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
     syntax = transfer_syntax(data)
-    raw, lines = _decoded(header, data, syntax)
+    raw, lines = _decode_all(header, data, syntax, decoder)
     if lines and remarks is not None:
         remarks.append(f"{header.path.name}: {lines[-1][:160]}")
     frames = raw.reshape(-1, *raw.shape[-2:])  # [frame, row, column]
@@ -82,35 +83,54 @@ def read_words(header: SliceHeader, remarks: list[str] | None = None) -> np.ndar
     return frames
 
 
-def _decoded(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> tuple[np.ndarray, list[str]]:
-    """The pixels, and what the decoder wrote about them; the one door to all decoders."""
-    _check_extent(header.path, data, syntax)
+def _decode_all(
+    header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID, decoder: Decoder
+) -> tuple[np.ndarray, list[str]]:
+    """The pixels of every frame, and what the decoder wrote about them; the one door to all decoders."""
+    lines: list[str] = []
     try:
-        with capture_stderr() as lines:
-            is_pydicom = syntax in NATIVE or syntax == uid.RLELossless
-            decode = _decode_pydicom if is_pydicom else _decode_gdcm
-            found = decode(data, syntax, header.pixel)
-        return found, lines
-    except UnreadableError:
+        frames = _find_frames(header, data, syntax)
+        if syntax in NATIVE:
+            return _decode_pydicom(data, syntax, header), lines
+        if syntax == uid.RLELossless:
+            return np.stack([_decode_pydicom(data, syntax, header, one) for one in frames]), lines
+        return _decode_gdcm(frames, syntax, header, decoder, lines), lines
+    except (UnreadableError, MemoryError):
         raise
-    except Exception as error:  # decoders raise whatever a damaged stream leads them to
+    except DecoderStartError as error:
+        raise DecoderUnavailableError(
+            f"{header.path}: the process that decodes {syntax_name(syntax)} cannot be started or given files ({error})"
+        ) from None
+    except Exception as error:  # pydicom and decoders raise whatever a damaged stream leads them to
+        if isinstance(error, DecoderError) and error.may_pass:
+            raise DecoderUnavailableError(
+                f"{header.path}: pixel data ({syntax_name(syntax)}) could not be decoded ({error}); try again, or "
+                "export the file again"
+            ) from None
+        lines += error.lines if isinstance(error, DecoderError) else []
         told = [line for text in (*lines, str(error)) if (line := text.strip())]
         reason = SPEAKER.sub("", (told[:-1] or told or [type(error).__name__])[-1].splitlines()[-1])
         raise UnreadableError(
-            f"{header.path}: pixel data ({syntax_name(syntax)}) are truncated or corrupt ({reason[:160]})"
+            f"{header.path}: pixel data ({syntax_name(syntax)}) are truncated or corrupt ({reason[:160]}); "
+            "export the file again"
         ) from None
 
 
-def _check_extent(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> None:
-    """Refuse pixels that are not what the transfer syntax says, or too few."""
+def _find_frames(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> list[bytes]:
+    """The compressed frames, none of native pixels; refuses pixels that are not what the transfer syntax says, or few.
+
+    Raises:
+        UnreadableError, StreamError: saying what is wrong.
+    """
+    path, pixel = header.path, header.pixel
     reason = explain_unsupported(syntax)
     if reason:
         raise UnreadableError(f"{path}: {reason}")
     if "PixelData" not in data:
         raise UnreadableError(f"{path}: no pixel data")
     stored = data.PixelData or b""
-    pixels = int(data.Rows) * int(data.Columns) * int(data.get("NumberOfFrames") or 1)
-    need, got = pixels * int(data.BitsAllocated) // 8, len(stored)
+    count = whole(data.get("NumberOfFrames")) or 1
+    need, got = header.shape[0] * header.shape[1] * count * pixel.allocated // 8, len(stored)
     is_native = syntax in NATIVE
     is_packed = data["PixelData"].is_undefined_length or (stored.startswith(ITEM) and (got < need or not is_native))
     if is_packed == is_native:
@@ -118,8 +138,17 @@ def _check_extent(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> None:
             f"{path}: pixel data are {'' if is_packed else 'not '}encapsulated, but the transfer syntax is "
             f"{syntax_name(syntax)}; export the file again"
         )
-    if is_native and got < need:
-        raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {got}")
+    if is_native:
+        if got < need:
+            raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {got}")
+        return []
+    excess = explain_excess(header.shape, count, pixel.allocated // 8, got)
+    if excess:
+        raise StreamError(excess)
+    frames = split_frames(stored, count)
+    for frame in frames:
+        check_frame(frame, syntax, header.shape, pixel.allocated)
+    return frames
 
 
 def has_high_bits(words: np.ndarray, pixel: PixelFormat) -> bool:
@@ -145,49 +174,52 @@ def place_bits(words: np.ndarray, pixel: PixelFormat) -> np.ndarray:
     return np.asarray(np.right_shift(lifted.view(dtype), dtype.type(unused)))
 
 
-def _decode_pydicom(data: pydicom.Dataset, syntax: uid.UID, pixel: PixelFormat) -> np.ndarray:
-    """Whole words, whatever BitsStored says: pydicom would clear the bits above it."""
+def _decode_pydicom(
+    data: pydicom.Dataset, syntax: uid.UID, header: SliceHeader, frame: bytes | None = None
+) -> np.ndarray:
+    """Whole words, whatever BitsStored says: pydicom would clear the bits above it. Of one RLE frame, or all native."""
     if not getattr(data, "file_meta", None):
         data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = syntax
     data.PhotometricInterpretation = "MONOCHROME2"
     data.BitsStored, data.HighBit = data.BitsAllocated, data.BitsAllocated - 1
-    data.SamplesPerPixel, data.PixelRepresentation = 1, int(pixel.signed)  # some files lack them
+    data.SamplesPerPixel, data.PixelRepresentation = 1, int(header.pixel.signed)  # some files lack them
+    if frame is not None:
+        data.PixelData, data.NumberOfFrames = encaps.encapsulate([frame]), 1
+        data["PixelData"].is_undefined_length = True
+    data.pixel_array_options(decoding_plugin="pydicom")  # no other that happens to be installed: they are native code
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.asarray(data.pixel_array)
 
 
-def _decode_gdcm(data: pydicom.Dataset, syntax: uid.UID, pixel: PixelFormat) -> np.ndarray:
-    """Decode a copy that holds the pixels alone: nothing is left that GDCM would rescale, invert or overlay."""
+def _decode_gdcm(
+    frames: Sequence[bytes], syntax: uid.UID, header: SliceHeader, decoder: Decoder, lines: list[str]
+) -> np.ndarray:
+    """Words [frame, row, column]; ``lines`` takes what GDCM wrote about them."""
+    planes = []
+    for frame in frames:
+        words, more = decoder.decode(file_of_frame(frame, syntax, header), header.shape)
+        lines += more
+        planes.append(words)
+    return planes[0][None] if len(planes) == 1 else np.stack(planes)
+
+
+def file_of_frame(frame: bytes, syntax: uid.UID, header: SliceHeader) -> bytes:
+    """A DICOM file of one frame and nothing else: nothing is left that GDCM would rescale, invert or overlay."""
     bare = pydicom.Dataset()
-    for name in PIXEL_ELEMENTS:
-        if name in data:
-            bare[name] = data[name]
-    bare.BitsStored = pixel.stored + pixel.claimed_shift
+    bare.Rows, bare.Columns = header.shape
+    bare.BitsAllocated, bare.PixelRepresentation = header.pixel.allocated, int(header.pixel.signed)
+    bare.BitsStored = header.pixel.stored + header.pixel.claimed_shift
     bare.HighBit = bare.BitsStored - 1
-    bare.SamplesPerPixel = 1
+    bare.SamplesPerPixel, bare.NumberOfFrames = 1, 1
     bare.PhotometricInterpretation = "MONOCHROME2"
     bare.SOPClassUID = uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     bare.SOPInstanceUID = uid.generate_uid()
-    bare.PixelData = data.PixelData
+    bare.PixelData = encaps.encapsulate([frame])
     bare["PixelData"].is_undefined_length = True
     bare.file_meta = FileMetaDataset()
     bare.file_meta.TransferSyntaxUID = syntax
-    with tempfile.TemporaryDirectory(prefix="saint-", dir=_folder_for_gdcm()) as folder:
-        copy = Path(folder, "pixels.dcm")
-        bare.save_as(copy, enforce_file_format=True)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(copy))
-        return sitk.GetArrayFromImage(reader.Execute())
-
-
-def _folder_for_gdcm() -> str | None:
-    """Where to put a copy for GDCM, which ends the process over a path that is not UTF-8; None for the usual place."""
-    usual = tempfile.gettempdir()
-    try:
-        usual.encode()
-    except UnicodeEncodeError:
-        return next((folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK)), usual)
-    return None
+    file = BytesIO()
+    bare.save_as(file, enforce_file_format=True)
+    return file.getvalue()

@@ -1,21 +1,22 @@
 """Which files of a folder, a zip file or a DICOMDIR are slices, and which are skipped for what reason."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
+from saint_cli.files import NO_FILE
 from saint_cli.io import dicom_directory
 from saint_cli.io.dicom_headers import NOT_DICOM, read_headers
 from saint_cli.io.dicom_slice import SliceHeader
 from saint_cli.io.dicom_values import Skipped
-from saint_cli.io.entries import NO_FILE, explain_unusable, identity
+from saint_cli.io.entries import explain_absence, explain_unusable, is_folder, is_there, walk_folders
 from saint_cli.io.partial import is_ours
 from saint_cli.io.skipped import ARCHIVE, NAMES_SHOWN, is_archive
 from saint_cli.io.sniff import Format, read_head, sniff
-from saint_cli.io.unzip import TemporaryFolder, unpacked
+from saint_cli.io.unzip import unpacked
+from saint_cli.temporary import TemporaryFolder
 
 NOT_LISTED = "listed in DICOMDIR but missing"
 
@@ -26,7 +27,8 @@ class Scan:
 
     skipped: how many other files for which reason. named: the first of them for each reason that is a problem, as
     paths below the folder. damaged: the reasons for which files are skipped that should be slices.
-    others: the files that are not DICOM, archives apart. keeper: what keeps the files of a zip where they are.
+    others: the files that are not DICOM, archives apart. folder: what was searched, if it was a folder; names: of all
+    files below it. keeper: what keeps the files of a zip where they are.
     on_progress: called with the number of files read, which is ``count``.
     """
 
@@ -35,6 +37,8 @@ class Scan:
     named: dict[str, list[str]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
     others: list[Path] = field(default_factory=list)
+    folder: Path | None = None
+    names: list[str] = field(default_factory=list)
     keeper: object = None
     on_progress: Callable[[int], None] = lambda count: None
     count: int = 0
@@ -56,10 +60,11 @@ def scan(path: Path, on_progress: Callable[[int], None] = lambda count: None) ->
     Raises:
         UnreadableError: ``path`` is missing or cannot be listed.
     """
-    if not path.exists():
-        raise UnreadableError(f"{path}: no such file or folder")
+    if not is_there(path):
+        raise UnreadableError(f"{path}: {explain_absence(path)}")
     found = Scan(on_progress=on_progress)
-    if path.is_dir():
+    if is_folder(path):
+        found.folder = path
         _add_folder(path, found)
     elif sniff(path) is Format.ZIP:
         folder = unpacked(path)
@@ -87,8 +92,9 @@ def _add_directory(path: Path, found: Scan) -> None:
 
 def _add_folder(folder: Path, found: Scan, packed: TemporaryFolder | None = None) -> None:
     """Every file below a folder, named as it is there or as it was called in its zip file."""
-    for file, reason in _files(folder):
+    for file, reason in list_files(folder):
         name = file.relative_to(folder).as_posix()
+        found.names.append(name)
         name = name if packed is None else packed.names.get(name, name)
         if reason:
             found.skip(reason, name)
@@ -97,22 +103,15 @@ def _add_folder(folder: Path, found: Scan, packed: TemporaryFolder | None = None
             _add(file, found, name)
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+def list_files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Every entry below a folder in sorted order, links followed, no folder entered twice; with why it is no file.
 
     Raises:
         UnreadableError: the folder itself cannot be listed.
     """
-    seen = set()
     closed: list[OSError] = []
-    for root, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
-        key = identity(Path(root))
-        if key is None or key in seen:
-            folders.clear()
-            continue
-        seen.add(key)
-        folders[:] = sorted(name for name in folders if not is_ours(name))  # of a series that is being written
-        yield from ((Path(root, name), explain_unusable(Path(root, name))) for name in sorted(names))
+    for root, names in walk_folders(folder, lambda path, name: not is_ours(name), closed.append):
+        yield from ((Path(root, name), explain_unusable(Path(root, name))) for name in names)
     for error in closed:
         if Path(error.filename) == folder:
             raise UnreadableError(f"{folder}: cannot be listed ({error.strerror})") from None

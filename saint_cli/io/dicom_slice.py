@@ -64,6 +64,7 @@ class SliceHeader:
     padding: lowest and highest stored value that means nothing was measured (PixelPaddingValue); None if none is told.
     volume_keys: values of ``VOLUME_KEYS``, in their order; None where absent.
     notes: what was odd about the header and how it is read.
+    stamp: of the file before its header was read (``io.file_stamps``).
     """
 
     path: Path
@@ -90,6 +91,7 @@ class SliceHeader:
     is_phase: bool = False
     is_derived: bool = False
     notes: tuple[str, ...] = ()
+    stamp: tuple[int, int, int] | None = None
 
     @property
     def has_instance_uid(self) -> bool:

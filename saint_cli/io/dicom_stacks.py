@@ -16,6 +16,7 @@ from saint_cli.io.dicom_fragments import identity, join
 from saint_cli.io.dicom_layout import are_parallel, value_of
 from saint_cli.io.dicom_slice import CONTRAST_KEYS, SliceHeader
 from saint_cli.io.dicom_volumes import UNSHOWN, Split, split_volumes
+from saint_cli.io.exceptions import convert_exceptions
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,22 @@ def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[
             *group.notes,
             *larger,
         )
-        for rank, split in enumerate(split_volumes(group.members, merge=merge)):
+        for rank, split in enumerate(_split(group.members, merge=merge)):
             one = _build_split(split, notes)
             problem = one.problem or group.problem
             one = replace(one, problem=problem, hint=group.hint, is_scattered=group.is_scattered)
             place = one.slices[0].series_number, one.series_uid, _first_number(one.slices)
             stacks.append(((*place, min(s.sop_instance for s in group.members), rank), one))
     return [one for _, one in sorted(stacks, key=lambda pair: pair[0])]
+
+
+def _split(members: list[SliceHeader], *, merge: bool) -> list[Split]:
+    """The volumes of a group; all of it with the problem where files of it cannot be compared, as others are none."""
+    try:
+        with convert_exceptions(members[0].path):
+            return split_volumes(members, merge=merge)
+    except SaintError as error:
+        return [Split(members, problem=error)]
 
 
 def _build_split(split: Split, notes: tuple[str, ...]) -> Stack:

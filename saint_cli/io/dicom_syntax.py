@@ -42,7 +42,9 @@ def transfer_syntax(data: pydicom.Dataset) -> uid.UID:
 
 
 def syntax_name(syntax: uid.UID) -> str:
-    """The name of a transfer syntax up to its first parenthesis, or its UID."""
+    """The name of a transfer syntax up to its first parenthesis, or its UID; what is no UID is not repeated."""
+    if not syntax.is_valid:  # a length that lies makes it swallow whatever follows, patient text too
+        return "(not a UID)"
     return (NAMES.get(syntax) or syntax.name).partition(" (")[0]
 
 

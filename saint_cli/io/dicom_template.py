@@ -7,22 +7,24 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import pydicom
 from pydicom import uid
 from pydicom.datadict import dictionary_VR, keyword_for_tag
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from saint_cli.errors import UnreadableError
+from saint_cli.io import dicom_file
 from saint_cli.io.dicom_class import MULTIFRAME_CLASSES, complete_class
 from saint_cli.io.dicom_classic import flattened
-from saint_cli.io.packed import open_unpacked
 from saint_cli.volume import SliceSource
 
 TEXT = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}
 """Value representations whose bytes are copied undecoded, so that no character set can garble them (PS3.5 6.1.2.3)."""
+
+STRINGS = TEXT | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
+"""Value representations of characters; all others hold numbers, bytes or items."""
 
 DROPPED_GROUPS = {0x0002, 0x0004, 0x4FFE, 0x5200, 0x5400, 0x7FE0, 0xFFFA, 0xFFFC}
 """File meta, media directory, MACs, functional groups, waveforms, pixels, digital signatures, trailing padding."""
@@ -70,8 +72,7 @@ class PersonBytes(bytes):
 
 def read_header(path: Path) -> Dataset:
     """Every element of a file before its pixels, parsed on first use; for :func:`load_template`."""
-    with open_unpacked(path) as file:
-        data = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+    data, _ = dicom_file.read_header(path)
     complete_class(data)
     return data
 
@@ -116,18 +117,41 @@ def _is_dropped(tag: BaseTag) -> bool:
 
 
 def _element(data: Dataset, tag: BaseTag) -> DataElement | None:
-    """The element as it will be written; None where it is damaged, and so could not be written."""
+    """The element as it will be written, of the value representation that the standard gives it; None where it is
+    damaged, and so could not be written.
+    """
     raw = data.get_item(tag)
+    vr = _standard_vr(tag, raw.VR)
+    is_odd = vr != raw.VR
+    if isinstance(raw, RawDataElement):
+        raw = raw._replace(VR=vr)
     if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) and (vr := _text_vr(raw)):
         value = PersonBytes(raw.value) if vr == "PN" else raw.value
         return DataElement(tag, vr, value, already_converted=True)
     try:
-        element = data[tag]
+        if not is_odd:
+            element = data[tag]
+        elif isinstance(raw, RawDataElement):
+            element = convert_raw_data_element(raw)
+        else:
+            element = DataElement(tag, str(vr), raw.value)
     except Exception:  # as in load_template
         return None
     if element.VR != "SQ":
         return element
     return DataElement(tag, "SQ", Sequence([_cleaned(item) for item in element.value]))
+
+
+def _standard_vr(tag: BaseTag, stored: str | None) -> str | None:
+    """The value representation of an element by the dictionary where that has one for it, else the ``stored`` one.
+
+    A file may name another one, for which no value that is set here would be valid.
+    """
+    try:
+        vr = dictionary_VR(tag)
+    except KeyError:
+        return stored
+    return vr if stored not in (None, "UN") and len(vr) == 2 else stored
 
 
 def _text_vr(raw: RawDataElement) -> str | None:

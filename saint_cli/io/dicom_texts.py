@@ -4,10 +4,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import pydicom
-
+from saint_cli.io.dicom_file import read_header
 from saint_cli.io.dicom_values import many
-from saint_cli.io.packed import open_unpacked
 
 PATIENT_TAGS = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyDescription"),
@@ -33,8 +31,7 @@ def _texts(path: Path, names: Sequence[str]) -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with open_unpacked(path) as file:
-                data = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=[*names])
+            data, _ = read_header(path, names)
             return {name: "\\".join(map(str, many(data[name].value))) for name in names if data.get(name)}
         except Exception:  # damage makes pydicom raise whatever its parser stumbles over
             return {}

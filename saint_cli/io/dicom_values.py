@@ -126,13 +126,13 @@ def vector(values: Any, count: int, name: str) -> np.ndarray:
     """(count,) float64 of the multi-valued element called ``name``.
 
     Raises:
-        Damaged: another number of values, or one that is not finite.
+        Damaged: another number of values, or one that is not finite or beyond what places voxels.
     """
     try:
         found = np.array([float(v) for v in many(values)])
     except (TypeError, ValueError):
         raise Damaged(f"with damaged {name}") from None
-    if found.shape != (count,) or not np.isfinite(found).all():
+    if found.shape != (count,) or not (np.abs(found) <= geometry.FARTHEST_MM).all():
         raise Damaged(f"with damaged {name}")
     return found
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from saint_cli import regularity
-from saint_cli.errors import GeometryError, SaintError
+from saint_cli.errors import GeometryError, SaintError, UnreadableError
+from saint_cli.io.dicom_decoder import Decoder
 from saint_cli.io.dicom_layout import Layout, Part, value_of
 from saint_cli.io.dicom_order import by_number, by_rank_in_time, by_time
 from saint_cli.io.dicom_pixels import read_slices
@@ -43,7 +44,10 @@ def split_volumes(group: Part, *, merge: bool = False) -> list[Split]:
     found = _split_repeated(layout)
     if found is not None:
         return found
-    kept, dropped = _drop_identical(layout)
+    try:
+        kept, dropped = _drop_identical(layout)
+    except UnreadableError as error:
+        return [Split(group, problem=error)]
     notes = (f"{dropped} duplicated slices ignored, identical to another at the same position",) if dropped else ()
     layout = Layout(kept)
     if not layout.repeats:
@@ -227,15 +231,16 @@ def _drop_identical(layout: Layout) -> tuple[Part, int]:
     for one, number in zip(layout.slices, layout.place.tolist(), strict=True):
         here[number].append(one)
     kept: Part = []
-    for members in here.values():
-        members.sort(key=lambda s: s.order)
-        kept.extend(_distinct(members) if len(members) > 1 else members)
+    with Decoder() as decoder:
+        for members in here.values():
+            members.sort(key=lambda s: s.order)
+            kept.extend(_distinct(members, decoder) if len(members) > 1 else members)
     return kept, len(layout.slices) - len(kept)
 
 
-def _distinct(members: Sequence[SliceHeader]) -> Part:
+def _distinct(members: Sequence[SliceHeader], decoder: Decoder) -> Part:
     found: dict[object, SliceHeader] = {}
-    for index, stored in read_slices(members):
+    for index, stored in read_slices(members, decoder):
         one = members[index]
         found.setdefault((stored.tobytes(), one.slope, one.intercept), one)
     return list(found.values())

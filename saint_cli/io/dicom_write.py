@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from pydicom import dcmwrite, uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 import saint_cli
 from saint_cli.coding import choose
@@ -20,12 +24,15 @@ from saint_cli.geometry import SliceGrid
 from saint_cli.io.atomic import complete_or_absent_folder
 from saint_cli.io.dicom_bits import settle_bits
 from saint_cli.io.dicom_classic import CLASSIC
+from saint_cli.io.dicom_decoder import Decoder
 from saint_cli.io.dicom_derived import DerivedSeries, decimals, derive
 from saint_cli.io.dicom_headers import PADDING, reread
 from saint_cli.io.dicom_pixels import read_frames
 from saint_cli.io.dicom_slice import SliceHeader
+from saint_cli.io.dicom_sources import changed, check_complete, check_unchanged
 from saint_cli.io.dicom_template import load_template, read_header
 from saint_cli.io.dicom_values import many
+from saint_cli.io.places import lies_in
 from saint_cli.volume import Derivation, SliceSource, Volume
 
 IMPLEMENTATION = f"SAINT_{saint_cli.__version__}"[:16]
@@ -43,22 +50,26 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
 
     Raises:
         UsageError: the volume was not read from DICOM, or its slices are not those of the source.
-        UnreadableError: the source's files are gone or changed.
+        SourceChangedError: the source's files are gone or changed, or more slices of the series came.
         OutputError: the folder exists and is not empty, holds source files, or cannot be written.
     """
     check_source(volume, folder)
     assert volume.header.origin is not None
-    acquired, _ = settle_bits(reread(volume.header.origin.slices))
+    check_complete(volume)
+    touched = check_unchanged(volume.header.origin.slices)
+    with Decoder() as decoder:
+        acquired, _ = settle_bits(reread(volume.header.origin.slices), decoder)
     if volume.header.derivation is None:
         grid = SliceGrid(2, len(acquired), 1.0, len(acquired))
         derivation = Derivation(grid, "none", "")
     else:
         derivation = volume.header.derivation
     series = DerivedSeries(volume, derivation, acquired, keep_slice_thickness, datetime.now(UTC).astimezone())
-    files = _Files()
-    with complete_or_absent_folder(folder, overwrite=overwrite) as partial:
+    with Decoder() as decoder, complete_or_absent_folder(folder, overwrite=overwrite) as partial:
+        files = _Files(decoder, touched)
         for index in range(volume.shape[2]):
             _write_slice(series, files, index, partial / f"IM{index + 1:05d}.dcm")
+        check_unchanged(volume.header.origin.slices)
 
 
 def check_source(volume: Volume, folder: Path, grid: SliceGrid | None = None) -> None:
@@ -81,8 +92,8 @@ def check_source(volume: Volume, folder: Path, grid: SliceGrid | None = None) ->
             "a file ending in .nii.gz"
         )
     paths = {source.path for source in origin.slices}
-    homes = {home for path in paths for home in (path.parent.resolve(), path.resolve().parent)}
-    if any(home in (folder.resolve(), *folder.resolve().parents) for home in homes):
+    homes = {home for path in paths for home in (path.parent, Path(os.path.realpath(path)).parent)}
+    if any(lies_in(folder, home) for home in homes):
         raise OutputError(f"{folder}: holds the source files or lies among them; name a folder elsewhere")
     data = load_template(origin.slices[0])
     _check_class(data, folder)
@@ -91,6 +102,27 @@ def check_source(volume: Volume, folder: Path, grid: SliceGrid | None = None) ->
             f"{folder}: slices of {volume.shape[0]}x{volume.shape[1]} voxels cannot be written as DICOM, those of the "
             f"source have {data.Columns}x{data.Rows}; name a file ending in .nii.gz"
         )
+
+
+def check_headers(volume: Volume, folder: Path, grid: SliceGrid) -> None:
+    """Encode an acquired and a synthesised slice of a volume on ``grid``, without their pixels, and write neither.
+
+    Raises:
+        OutputError: the headers of the source are such that no slice could be written.
+        UnreadableError: the source's files are gone or changed.
+    """
+    assert volume.header.origin is not None
+    first = SliceGrid(2, 2, grid.step, 2)
+    empty = np.broadcast_to(volume.voxels.dtype.type(0), (*volume.shape[:2], first.count))
+    virtual = Volume(empty, grid.refine(volume.affine_lps), volume.header)
+    stored = np.zeros((volume.shape[1], volume.shape[0]), np.int64)
+    with Decoder() as decoder:
+        acquired, _ = settle_bits(reread(volume.header.origin.slices[:2]), decoder)
+        series = DerivedSeries(virtual, Derivation(first, "none", ""), acquired, True, datetime.now(UTC).astimezone())
+        files = _Files(decoder)
+        for index in range(first.count):
+            with _told_as_output_error(folder / f"IM{index + 1:05d}.dcm"):
+                _encode(_derived(series, files, index, (acquired[0], stored), kept=index == 0))
 
 
 def _check_class(data: Dataset, folder: Path) -> None:
@@ -106,9 +138,13 @@ def _check_class(data: Dataset, folder: Path) -> None:
 
 
 class _Files:
-    """The source's files as they are needed, each read once as long as neighbouring slices need it."""
+    """The source's files as they are needed, each read once as long as neighbouring slices need it.
 
-    def __init__(self) -> None:
+    touched: those that were written to since the volume was read, though their headers are the same.
+    """
+
+    def __init__(self, decoder: Decoder, touched: frozenset[Path] = frozenset()) -> None:
+        self._decoder, self.touched = decoder, touched
         read = lru_cache(maxsize=2)(read_header)
         self.template = lru_cache(maxsize=2)(lambda path, frame: load_template(SliceSource(path, frame), read))
         self._path: Path | None = None
@@ -117,7 +153,7 @@ class _Files:
     def stored(self, source: SliceHeader) -> np.ndarray:
         """Stored values [row, column] of an acquired slice."""
         if self._frames is None or source.path != self._path:
-            self._path, self._frames = source.path, read_frames(source)
+            self._path, self._frames = source.path, read_frames(source, self._decoder)
         return np.asarray(self._frames[source.frame])
 
 
@@ -129,14 +165,22 @@ def _write_slice(series: DerivedSeries, files: _Files, index: int, path: Path) -
     if stored is None:
         source = _coded_like(series, index, values)
         stored = source.coding.encode(values)
-    data = _copied(files.template(template.path, template.frame))
     with _told_as_output_error(path):
-        derive(data, series, index, kept=kept)
-        _put_pixels(data, stored, source)
-        named = template if kept else _naming_padding(series, index, source)
-        if named is not template:
-            _take_padding(data, files.template(named.path, named.frame))
-        _save(data, path)
+        _save(_derived(series, files, index, (source, stored), kept=kept), path)
+
+
+def _derived(
+    series: DerivedSeries, files: _Files, index: int, pixels: tuple[SliceHeader, np.ndarray], *, kept: bool
+) -> Dataset:
+    """The data set of an output slice; pixels: the slice whose coding they have, and stored values [row, column]."""
+    template = series.acquired[series.nearest(index)]
+    data = _copied(files.template(template.path, template.frame))
+    derive(data, series, index, kept=kept)
+    _put_pixels(data, pixels[1], pixels[0])
+    named = template if kept else _naming_padding(series, index, pixels[0])
+    if named is not template:
+        _take_padding(data, files.template(named.path, named.frame))
+    return data
 
 
 @contextmanager
@@ -144,9 +188,11 @@ def _told_as_output_error(path: Path) -> Iterator[None]:
     """Whatever odd values of the source make the code or the writer stumble is told in one line."""
     try:
         yield
-    except (OSError, MemoryError, SaintError):
+    except (MemoryError, SaintError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # pydicom raises OSError over odd values too
+            raise
         raise OutputError(f"{path.parent}: slice {path.name} cannot be encoded ({type(error).__name__})") from None
 
 
@@ -158,7 +204,11 @@ def _acquired_values(series: DerivedSeries, files: _Files, index: int, values: n
     stored = files.stored(source)
     with np.errstate(over="ignore"):
         acquired = (stored.astype(np.float64) * source.slope + source.intercept).astype(values.dtype)
-    return stored if np.array_equal(acquired, values) else None
+    if np.array_equal(acquired, values):
+        return stored
+    if source.path in files.touched:
+        raise changed(source.path)
+    return None  # the volume was changed on purpose
 
 
 def _coded_like(series: DerivedSeries, index: int, values: np.ndarray) -> SliceHeader:
@@ -204,16 +254,49 @@ def _take_padding(data: Dataset, other: Dataset) -> None:
 
 
 def _save(data: Dataset, path: Path) -> None:
+    encoded = _encoded(data)
+    with path.open("xb") as file:
+        file.write(encoded)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _encoded(data: Dataset) -> bytes:
+    """The bytes of a file. Elements of the source that cannot be written are left out, as those that cannot be read."""
+    try:
+        return _encode(data)
+    except Exception:  # odd values make pydicom raise whatever its writer stumbles over
+        for element in list(data):
+            if not _is_writable(element):
+                del data[element.tag]
+        return _encode(data)
+
+
+def _is_writable(element: DataElement) -> bool:
+    one = Dataset()
+    one.add(element)
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            write_dataset(buffer, one)
+    except Exception:  # as in _encoded
+        return False
+    return True
+
+
+def _encode(data: Dataset) -> bytes:
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     data.file_meta.ImplementationVersionName = IMPLEMENTATION
-    with warnings.catch_warnings(), path.open("xb") as file:
+    buffer = BytesIO()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dcmwrite(file, data, enforce_file_format=True)
-        file.flush()
-        os.fsync(file.fileno())
+        dcmwrite(buffer, data, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _copied(template: Dataset) -> Dataset:

@@ -8,9 +8,11 @@ from pathlib import Path
 from saint_cli.errors import SaintError
 from saint_cli.io import remote
 from saint_cli.io.description import Description, StackInfo
+from saint_cli.io.exceptions import convert_exceptions
 from saint_cli.io.inspect import describe
 from saint_cli.io.remote import Item, Origin
 from saint_cli.io.sniff import Format, sniff
+from saint_cli.temporary import TemporaryFolder
 
 HEADS = (1 << 16, 1 << 20)
 """Bytes that are read of each file at first, then of those whose header is longer; the longest are read whole."""
@@ -34,7 +36,7 @@ def describe_remote(
         UsageError, UnreadableError: as ``describe``.
         RemoteError: it cannot be read.
     """
-    with remote.scratch() as folder, naming(folder, origin):
+    with convert_exceptions(origin.shown), TemporaryFolder() as folder, naming(folder, origin):
         _lay(origin, folder)
         told = describe(
             folder / origin.main, phi=phi, split_runs=split_runs, merge=merge, only_dicom=only_dicom, values=False

@@ -121,10 +121,13 @@ def _decoded(raw: bytes) -> str:
 
 
 class Fields:
-    """Fields of a text header by their names in lower case, and their values as numbers; errors name file and field."""
+    """Fields of a text header by their names in lower case, and their values as numbers; errors name file and field.
 
-    def __init__(self, path: Path, form: Format, values: dict[str, str]) -> None:
-        self.path, self.form, self.values = path, form, values
+    outside_data: whether the data files that they name may lie outside the header's folder.
+    """
+
+    def __init__(self, path: Path, form: Format, values: dict[str, str], *, outside_data: bool = False) -> None:
+        self.path, self.form, self.values, self.outside_data = path, form, values, outside_data
 
     def __contains__(self, name: str) -> bool:
         return name in self.values

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from saint_cli import geometry
-from saint_cli.errors import SaintError
+from saint_cli import geometry, spacings
+from saint_cli.errors import GeometryError, SaintError
 from saint_cli.io.checks import tilt_note
 
 AXES = "xyz"
@@ -22,8 +22,14 @@ def suggest_factor(spacing_mm: tuple[float, float, float], axis: int) -> int:
 
 
 def isotropic_fields(shape: tuple[int, int, int], affine_lps: np.ndarray, axis: int | None = None) -> dict[str, Any]:
-    """The fields of ``StackInfo`` about the default grid; none where upsampling would ask for a wish."""
+    """The fields of ``StackInfo`` about the default grid; none where upsampling would ask for a wish, and the problem
+    where it would refuse the spacing.
+    """
     spacing = geometry.spacing_mm(affine_lps)
+    try:
+        spacings.check_spacing(affine_lps)
+    except GeometryError as error:
+        return {"problem": str(error), "exit_code": error.exit_code}
     try:
         axis = geometry.through_plane_axis(spacing) if axis is None else axis
         target = min(s for i, s in enumerate(spacing) if i != axis)

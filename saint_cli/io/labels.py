@@ -34,6 +34,9 @@ levels such as 0, 32, 64, ..."""
 BLOCK = 1 << 18
 """Voxels looked at together; an image is known as such by its first block that is not empty."""
 
+MOST_VOXELS = 1 << 26
+"""Voxels looked at before all are read: 256 slices of 512 x 512 are enough to know labels by."""
+
 ENOUGH_PAIRS = 100_000
 """Pairs of labelled neighbours after which an image is told from labels for good, should less than half be equal."""
 
@@ -71,10 +74,15 @@ def count_labels(voxels: np.ndarray) -> int:
     return count_in(voxels[:, :, k].ravel(order="F") for k in range(voxels.shape[2]))
 
 
-def count_in(blocks: Iterable[np.ndarray]) -> int:
-    """The same of scanner values that come in the order of x, as many at a time as they like; it stops early."""
+def count_in(blocks: Iterable[np.ndarray], most: int | None = None) -> int:
+    """The same of scanner values that come in the order of x, as many at a time as they like; it stops early.
+
+    most: voxels that are looked at.
+    """
     counter = _Counter()
     for block in blocks:
+        if most is not None and counter.voxels >= most:
+            break
         for start in range(0, block.size, BLOCK):
             if not counter.take(block[start : start + BLOCK]):
                 return 0
@@ -99,7 +107,7 @@ class _Counter:
     def __init__(self) -> None:
         self._kinds: set[float] = set()
         self._turns: dict[int, int] = {}  # how many unequal neighbours differ by how much
-        self._voxels = self._both = self._either = self._equal = 0
+        self.voxels = self._both = self._either = self._equal = 0
 
     def take(self, block: np.ndarray) -> bool:
         """Count a run of voxels; False if they cannot be labels."""
@@ -112,7 +120,7 @@ class _Counter:
         self._kinds.update(kinds.tolist())
         labelled = block != 0
         both = labelled[1:] & labelled[:-1]
-        self._voxels += block.size
+        self.voxels += block.size
         self._both += int(np.count_nonzero(both))
         self._either += int(np.count_nonzero(labelled[1:] | labelled[:-1]))
         self._equal += int(np.count_nonzero(both & ~new[1:]))
@@ -126,7 +134,7 @@ class _Counter:
     @property
     def labels(self) -> int:
         """Number of distinct values if all that was taken looks like labels, else 0."""
-        if self._voxels < FEWEST_VOXELS or len(self._kinds) < 2:
+        if self.voxels < FEWEST_VOXELS or len(self._kinds) < 2:
             return 0
         if len(self._kinds) <= FEW_LABELS:
             return len(self._kinds)

@@ -33,7 +33,7 @@ MOST_DIMENSIONS = 10
 """MetaIO's limit."""
 
 
-def read_meta_header(path: Path, *, any_volumes: bool = False) -> ImageHeader:
+def read_meta_header(path: Path, *, any_volumes: bool = False, outside_data: bool = False) -> ImageHeader:
     """Read and check a MetaImage header; with ``any_volumes`` that of several volumes too.
 
     Raises:
@@ -41,7 +41,7 @@ def read_meta_header(path: Path, *, any_volumes: bool = False) -> ImageHeader:
         GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
     """
     lines, start = read_lines(path, "elementdatafile")
-    fields = _fields(path, lines)
+    fields = _fields(path, lines, outside_data=outside_data)
     count = fields.dimension("ndims")
     if count > MOST_DIMENSIONS:
         raise fields.damaged("ndims")
@@ -54,19 +54,19 @@ def read_meta_header(path: Path, *, any_volumes: bool = False) -> ImageHeader:
     shape, volumes = require_volumes(without_last_ones(sizes), path, any_volumes=any_volumes)
     affine, warnings = _place(fields, count)
     payload = _payload(fields, sizes, start)
-    told = (*warnings, *_intensity_warnings(fields), *data_files.warnings(path, payload.files))
+    told = (*warnings, *_intensity_warnings(fields))
     is_labels = any(name.startswith("segment0_") for name in fields.values)
     return ImageHeader(Format.META, shape, affine, payload, told, is_labels, volumes)
 
 
-def _fields(path: Path, lines: list[str]) -> Fields:
+def _fields(path: Path, lines: list[str], *, outside_data: bool) -> Fields:
     values: dict[str, str] = {}
     for line in lines:
         name, separator, value = ([*re.split(r"([=:])", line, maxsplit=1), "", ""])[:3]
         if separator:
             key = name.strip(" \t\ufeff").lower()
             values[key] = value.removeprefix(" ") if key == "elementdatafile" else value.strip()
-    return Fields(path, Format.META, values)
+    return Fields(path, Format.META, values, outside_data=outside_data)
 
 
 def _place(fields: Fields, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -146,17 +146,17 @@ def _files(fields: Fields, name: str, sizes: tuple[int, ...], start: int) -> tup
     if name.strip().upper() == "LOCAL":
         return (fields.path,)
     if data_files.exists(fields.path, name):
-        return (data_files.find(fields.path, name),)
+        return (data_files.find(fields.path, name, outside=fields.outside_data),)
     if name.split()[0].startswith("LIST"):
         return _listed(fields, name, sizes, start)
     pattern = data_files.numbered(fields.path, name, sizes[-1])
     if pattern is None:
-        return (data_files.find(fields.path, name),)
+        return (data_files.find(fields.path, name, outside=fields.outside_data),)
     names, _ = pattern
     if len(names) < sizes[-1]:
         found = f"{len(names)} data files for {sizes[-1]} slices"
         raise UnreadableError(f"{fields.path}: the pattern stands for {found}; correct its range")
-    return data_files.find_all(fields.path, names[: sizes[-1]])
+    return data_files.find_all(fields.path, names[: sizes[-1]], outside=fields.outside_data)
 
 
 def _listed(fields: Fields, name: str, sizes: tuple[int, ...], start: int) -> tuple[Path, ...]:
@@ -168,7 +168,7 @@ def _listed(fields: Fields, name: str, sizes: tuple[int, ...], start: int) -> tu
     if len(names) < count or not count:
         found = f"{len(names)} data files for {count} parts"
         raise UnreadableError(f"{fields.path}: the list has {found}; files are missing from it")
-    return data_files.find_all(fields.path, names[:count])
+    return data_files.find_all(fields.path, names[:count], outside=fields.outside_data)
 
 
 def _is_true(fields: Fields, name: str) -> bool:

@@ -12,13 +12,13 @@ from nibabel.spatialimages import HeaderDataError
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
-from saint_cli.io import sniff
+from saint_cli.io import data_files, sniff
 from saint_cli.io.checks import require_3d
 from saint_cli.io.nifti_place import place
 from saint_cli.volume import Storage
 
-LARGEST_OFFSET = 1 << 31
-"""Header extensions beyond 2 GiB do not occur; an offset above, or NaN, is damage."""
+LARGEST_OFFSET = 1 << 28
+"""Header extensions beyond 256 MiB do not occur; an offset above, or NaN, is damage."""
 
 LABELS = 1002
 """NIFTI_INTENT_LABEL."""
@@ -46,8 +46,10 @@ class NiftiHeader:
     volumes: int = 1
 
 
-def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
+def read_header(path: Path, volume: int | None = None, *, outside_data: bool = False) -> NiftiHeader:
     """Read and check the header of a NIfTI volume without its voxels; ``volume`` chooses, from 1, of a 4-D file.
+
+    outside_data: whether the other file of a pair may be a link to one outside the folder.
 
     Raises:
         UsageError: no such volume.
@@ -55,6 +57,8 @@ def read_header(path: Path, volume: int | None = None) -> NiftiHeader:
         GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
     """
     head_path, data = _files(path)
+    for other in {head_path, data} - {path}:
+        data_files.check_place(path, other, outside=outside_data)
     head = sniff.read_head(head_path)
     raw, version = _parse(head, path)
     single = head[4:8] == b"n+2\0" if version == 2 else head[344:348] == b"n+1\0"
@@ -144,6 +148,8 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
 def _storage(raw: Any, dtype: np.dtype, path: Path) -> Storage:
     """Stored type and scaling; a slope of 0 or NaN means none, as the NIfTI-1 standard says."""
     try:
+        if np.isinf(raw["scl_slope"]):  # which nibabel takes for none
+            raise HeaderDataError
         slope, intercept = raw.get_slope_inter()
     except HeaderDataError:
         raise UnreadableError(f"{path}: scl_slope or scl_inter is not finite; repair the header first") from None

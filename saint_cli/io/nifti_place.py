@@ -55,8 +55,13 @@ def place(raw: Any) -> tuple[np.ndarray, int, tuple[str, ...]]:
     code = int(raw[f"{name}_code"]) if name else 0
     if code > LARGEST_CODE:
         warnings.append(f"{name}_code {code} is unknown; written as {UNKNOWN_SPACE} (aligned)")
-        code = UNKNOWN_SPACE
+        code = known_code(code)
     return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *_unit_warnings(unit, spacing))
+
+
+def known_code(code: int) -> int:
+    """A form code that NIfTI defines: the code itself, or ``UNKNOWN_SPACE``."""
+    return code if 0 < code <= LARGEST_CODE else UNKNOWN_SPACE
 
 
 def _choose(forms: dict[str, np.ndarray | None], pixdim: np.ndarray, raw: Any) -> tuple[np.ndarray, str, list[str]]:

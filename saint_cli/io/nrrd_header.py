@@ -61,17 +61,20 @@ ENCODINGS = {"raw": Encoding.RAW, "txt": Encoding.TEXT, "text": Encoding.TEXT, "
 DOMAIN_KINDS = ("domain", "space", "time", "???", "none")
 """Kinds of axes along which voxels lie; along any other lie several values of one voxel."""
 
+MOST_LINES = 1 << 16
+"""Lines that may be skipped before the voxels."""
+
 COLOURS = ("rgb-color", "hsv-color", "xyz-color", "rgba-color", "3-color", "4-color", "vector")
 
 
-def read_nrrd_header(path: Path, *, any_volumes: bool = False) -> ImageHeader:
+def read_nrrd_header(path: Path, *, any_volumes: bool = False, outside_data: bool = False) -> ImageHeader:
     """Read and check a NRRD header; with ``any_volumes`` that of several volumes too, along an axis or a list.
 
     Raises:
         UnreadableError: damaged, of blocks, in an unknown encoding, of colours, or a data file is missing.
         GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
     """
-    fields, behind, start, is_labels = _read_fields(path)
+    fields, behind, start, is_labels = _read_fields(path, outside_data=outside_data)
     count = fields.dimension("dimension")
     sizes = fields.sizes("sizes", count)
     if len(fields.text("sizes").split()) > count:
@@ -81,11 +84,10 @@ def read_nrrd_header(path: Path, *, any_volumes: bool = False) -> ImageHeader:
     shape, volumes = require_volumes(extent, path, any_volumes=any_volumes)
     affine, warnings = place(fields, domain, sizes)
     payload = _payload(fields, sizes, behind, start)
-    told = (*warnings, *data_files.warnings(path, payload.files))
-    return ImageHeader(Format.NRRD, shape, affine, payload, told, is_labels, volumes)
+    return ImageHeader(Format.NRRD, shape, affine, payload, warnings, is_labels, volumes)
 
 
-def _read_fields(path: Path) -> tuple[Fields, list[str], int, bool]:
+def _read_fields(path: Path, *, outside_data: bool) -> tuple[Fields, list[str], int, bool]:
     """Fields, the lines behind the header, where it ends, and whether a key of it is one of 3D Slicer's segments."""
     lines, start = read_lines(path, "")
     if not lines or not VERSION.fullmatch(lines[0].strip()):
@@ -109,7 +111,7 @@ def _read_fields(path: Path) -> tuple[Fields, list[str], int, bool]:
         if name == "data file" and value.split()[:1] == ["LIST"]:
             behind = [*lines[number + 1 :], *read_behind(path, start)]
             break
-    return Fields(path, Format.NRRD, values), behind, start, is_labels
+    return Fields(path, Format.NRRD, values, outside_data=outside_data), behind, start, is_labels
 
 
 def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, any_volumes: bool) -> tuple[list[int], int]:
@@ -150,7 +152,7 @@ def _payload(fields: Fields, sizes: tuple[int, ...], behind: list[str], start: i
         found = f"{len(files)} data files for {' x '.join(map(str, sizes))} voxels"
         raise UnreadableError(f"{fields.path}: {found}; the header is damaged or files are missing from its list")
     line_skip = fields.integers("line skip", 1, default="0")[0]
-    if line_skip < 0:
+    if not 0 <= line_skip <= MOST_LINES:
         raise fields.damaged("line skip")
     byte_skip = fields.integers("byte skip", 1, default="0")[0]
     if byte_skip < 0 and encoding in (Encoding.TEXT, Encoding.HEX):
@@ -166,12 +168,14 @@ def _files(fields: Fields, sizes: tuple[int, ...], behind: list[str]) -> tuple[t
     words = name.split()
     if words[:1] == ["LIST"] and len(words) < 3:
         axes = int(words[1]) if words[1:] and words[1].isascii() and words[1].isdigit() and len(words[1]) < 3 else 0
-        return data_files.find_all(fields.path, behind), _part(fields, axes, sizes)
+        return data_files.find_all(fields.path, behind, outside=fields.outside_data), _part(fields, axes, sizes)
     if not data_files.exists(fields.path, name):
         pattern = data_files.numbered(fields.path, name)
         if pattern is not None:
-            return data_files.find_all(fields.path, pattern[0]), _part(fields, pattern[1], sizes)
-    return (data_files.find(fields.path, name),), 0
+            return data_files.find_all(fields.path, pattern[0], outside=fields.outside_data), _part(
+                fields, pattern[1], sizes
+            )
+    return (data_files.find(fields.path, name, outside=fields.outside_data),), 0
 
 
 def _part(fields: Fields, axes: int, sizes: tuple[int, ...]) -> int:

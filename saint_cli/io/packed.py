@@ -8,12 +8,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from saint_cli.errors import UnreadableError
+from saint_cli.files import open_regular
 
 BLOCK = 1 << 20
-"""Packed bytes read at a time, and unpacked bytes held beside them at most sixteen times that."""
+"""Bytes read at a time; unpacked bytes held beside them are at most sixteen times that."""
+
+PIECE = 1 << 14
+"""Packed bytes given to a library at a time: it copies what it leaves over, as often as there are members."""
+
+RECENT = 1 << 16
+"""Unpacked bytes kept, so that parsers may go back a little without unpacking from the start again."""
+
+XZ_MEMORY = 300_000_000
+"""What a dictionary of xz may take; ``xz -9`` takes 65 MB, and a header may claim 4 GB."""
+
+MOST_ZEROS = 1 << 24
+"""Zeros behind a stream that are passed over: tapes and block devices fill their last block."""
+
+MOST_BEHIND = 1 << 27
+"""Bytes behind the voxels that a packed file may hold: beyond them it is refused, not unpacked for ever."""
+
+
+MOST_EMPTY = 1 << 12
+"""Members in a row that hold nothing: files of blocks have one at their end, and a million of them take minutes."""
 
 
 class Packing(Enum):
@@ -27,6 +47,12 @@ class Packing(Enum):
     GZIP = (b"\x1f\x8b", 1032)
     BZIP2 = (b"BZh", 20_000)
     XZ = (b"\xfd7zXZ\x00", 7100)
+    DEFLATE = (b"", 1032)
+
+    @property
+    def mark(self) -> bytes:
+        """The first bytes; empty where nothing tells."""
+        return self.value[0]
 
     @property
     def most_ratio(self) -> int:
@@ -36,33 +62,47 @@ class Packing(Enum):
 
 def packing_of(head: bytes) -> Packing:
     """How a file with these first bytes is packed as a whole."""
-    return next((p for p in Packing if p is not Packing.NONE and head.startswith(p.value[0])), Packing.NONE)
+    return next((p for p in Packing if p.mark and head.startswith(p.mark)), Packing.NONE)
 
 
 def packing(path: Path) -> Packing:
-    """How a file is packed as a whole, by its first bytes."""
-    with path.open("rb") as file:
+    """How a file is packed as a whole, by its first bytes; raises as :func:`open_unpacked`."""
+    with open_regular(path) as file:
         return packing_of(file.read(8))
 
 
 @contextmanager
-def open_unpacked(path: Path) -> Iterator[BinaryIO]:
-    """A file as what it unpacks to; reading raises as :func:`naming_damage` tells."""
-    with path.open("rb") as file:
+def open_unpacked(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
+    """A file as what it unpacks to; reading raises as :func:`naming_damage` tells.
+
+    most: bytes that may be unpacked, counted again where a reader goes back far; of files that are not packed, any.
+
+    Raises:
+        UnreadableError: a pipe, socket or device.
+        OSError: it cannot be opened.
+    """
+    with open_regular(path) as file:
         kind = packing_of(file.read(8))
         file.seek(0)
-        yield unpack(file, kind)
+        yield unpack(file, kind, most)
 
 
-def unpack(file: BinaryIO, kind: Packing) -> BinaryIO:
+def unpack(file: BinaryIO, kind: Packing, most: int | None = None) -> BinaryIO:
     """What is packed from the present place of ``file`` on; gzip includes zlib, whose marks differ."""
-    if kind is Packing.GZIP:
-        return cast(BinaryIO, io.BufferedReader(Inflated(file)))
-    if kind is Packing.BZIP2:
-        return cast(BinaryIO, bz2.BZ2File(file))
-    if kind is Packing.XZ:
-        return cast(BinaryIO, lzma.LZMAFile(cast(IO[bytes], file)))
-    return file
+    return file if kind is Packing.NONE else cast(BinaryIO, io.BufferedReader(Unpacked(file, kind, most)))
+
+
+def finish(file: BinaryIO, path: Path, expected: int = 0) -> None:
+    """Read a packed file to its end, so that its checksums are tested; ``expected`` bytes are known to be left.
+
+    Raises:
+        UnreadableError: far more follow.
+    """
+    left = expected + MOST_BEHIND
+    while got := len(file.read(BLOCK)):
+        left -= got
+        if left < 0:
+            raise UnreadableError(f"{path}: goes on for over {MOST_BEHIND >> 20} MB behind its voxels; it is damaged")
 
 
 @contextmanager
@@ -83,16 +123,22 @@ def naming_damage(path: Path) -> Iterator[None]:
         raise UnreadableError(f"{path}: cannot be read ({reason})") from None
 
 
-class Inflated(io.RawIOBase):
-    """What gzip or zlib data unpack to. Members in a row are one stream; what else lies behind is not looked at.
+class Unpacked(io.RawIOBase):
+    """What packed data unpack to. Members in a row are one stream; what else lies behind is not looked at.
 
-    Going back unpacks from the start again, as the standard library's readers do.
+    Going back by more than ``RECENT`` bytes unpacks from the start again, as the standard library's readers do.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._packed = file, b""
-        self._start, self._position = (file.tell() if file.seekable() else 0), 0
-        self._member: Any = _member()
+    def __init__(self, file: BinaryIO, kind: Packing = Packing.GZIP, most: int | None = None) -> None:
+        self._file, self._kind, self._most, self._done = file, kind, most, 0
+        self._empty = 0  # members in a row
+        self._start = file.tell() if file.seekable() else 0
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._packed, self._recent = b"", b""
+        self._end = self._behind = 0  # bytes unpacked from the start on; how far the reader is behind them
+        self._member = _member(self._kind)
 
     @property
     def name(self) -> str:
@@ -104,21 +150,23 @@ class Inflated(io.RawIOBase):
         return self._file.seekable()
 
     def tell(self) -> int:
-        """Bytes unpacked so far."""
-        return self._position
+        """The byte of what is unpacked that is read next."""
+        return self._end - self._behind
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a byte of what is unpacked, at most to its end; raises as :meth:`readinto` does."""
         if whence == io.SEEK_END:
             while self.read(BLOCK):
                 pass
-        target = offset + (0 if whence == io.SEEK_SET else self._position)
-        if target < self._position:
+        target = offset + (0 if whence == io.SEEK_SET else self.tell())
+        if self._end - len(self._recent) <= target <= self._end:
+            self._behind = self._end - target
+        elif target < self._end:
             self._file.seek(self._start)
-            self._packed, self._position, self._member = b"", 0, _member()
-        while self._position < target and self.read(min(BLOCK, target - self._position)):
+            self._rewind()
+        while self.tell() < target and self.read(min(BLOCK, target - self.tell())):
             pass
-        return self._position
+        return self.tell()
 
     def readable(self) -> bool:
         """Always."""
@@ -129,35 +177,67 @@ class Inflated(io.RawIOBase):
 
         Raises:
             EOFError: the stream ends before its checksum.
-            zlib.error: damage.
+            zlib.error, lzma.LZMAError, OSError: damage.
+            UnreadableError: more was unpacked than may be.
         """
         view = memoryview(buffer).cast("B")
-        while len(view):
+        if self._behind:
+            unpacked = self._recent[-self._behind :][: len(view)]
+            self._behind -= len(unpacked)
+        else:
+            unpacked = self._next(min(len(view), 16 * BLOCK)) if len(view) else b""
+            self._keep(unpacked)
+        view[: len(unpacked)] = unpacked
+        return len(unpacked)
+
+    def _keep(self, unpacked: bytes) -> None:
+        """Count what was unpacked, and remember its end."""
+        self._end += len(unpacked)
+        self._done += len(unpacked)
+        self._empty = 0
+        if self._most is not None and self._done > self._most:
+            raise UnreadableError(f"{self.name}: unpacks to more than {self._most >> 20} MB; it is damaged")
+        self._recent = (unpacked if len(unpacked) > RECENT else self._recent + unpacked)[-RECENT:]
+
+    def _next(self, most: int) -> bytes:
+        """The next bytes, at most so many; none at the end."""
+        while True:
             if self._member.eof and not self._has_next():
-                return 0
-            packed = self._packed or self._file.read(BLOCK)
-            unpacked = self._member.decompress(packed, min(len(view), 16 * BLOCK))
-            self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+                return b""
+            is_hungry = getattr(self._member, "needs_input", True)
+            packed = self._packed or (self._file.read(PIECE) if is_hungry else b"")
+            unpacked: bytes = self._member.decompress(packed, most)
+            left = self._member.unused_data if self._member.eof else getattr(self._member, "unconsumed_tail", b"")
+            self._packed = left
             if unpacked:
-                view[: len(unpacked)] = unpacked
-                self._position += len(unpacked)
-                return len(unpacked)
+                return unpacked
             if not packed and not self._member.eof:
                 raise EOFError
-        return 0
 
     def _has_next(self) -> bool:
-        """Whether another gzip member follows, perhaps after zeros, as tapes and block devices leave them."""
-        while not self._packed.strip(b"\0") and (more := self._file.read(BLOCK)):
-            self._packed = more
-        self._packed = self._packed.lstrip(b"\0")
-        if len(self._packed) < 2:
-            self._packed += self._file.read(BLOCK)
-        if not self._packed.startswith(Packing.GZIP.value[0]):
+        """Whether another member follows, perhaps after zeros, as tapes and block devices leave them."""
+        if not self._kind.mark:
             return False
-        self._member = _member()
+        zeros = 0
+        while not self._packed.strip(b"\0") and zeros <= MOST_ZEROS and (more := self._file.read(PIECE)):
+            self._packed = more
+            zeros += len(more)
+        self._packed = self._packed.lstrip(b"\0")
+        if len(self._packed) < len(self._kind.mark):
+            self._packed += self._file.read(PIECE)
+        if not self._packed.startswith(self._kind.mark):
+            return False
+        self._member = _member(self._kind)
+        self._empty += 1
+        if self._empty > MOST_EMPTY:
+            raise UnreadableError(f"{self.name}: over {MOST_EMPTY} packed members in a row are empty; it is damaged")
         return True
 
 
-def _member() -> Any:
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+def _member(kind: Packing) -> Any:
+    """What unpacks one member; the readers of bzip2 and xz in the standard library cannot be held to any bound."""
+    if kind is Packing.BZIP2:
+        return bz2.BZ2Decompressor()
+    if kind is Packing.XZ:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+    return zlib.decompressobj(wbits=-zlib.MAX_WBITS if kind is Packing.DEFLATE else zlib.MAX_WBITS | 32)

@@ -10,12 +10,16 @@ from typing import BinaryIO
 import numpy as np
 
 from saint_cli.errors import UnreadableError
+from saint_cli.files import open_regular
+from saint_cli.io import limits
 from saint_cli.io.image_header import Encoding, ImageHeader, Payload
 from saint_cli.io.labels import joined
-from saint_cli.io.packed import BLOCK, naming_damage, unpack
+from saint_cli.io.limits import ReadLimits
+from saint_cli.io.packed import BLOCK, MOST_BEHIND, finish, naming_damage, unpack
+from saint_cli.io.text_voxels import read_numbers
 
-TEXT_BLOCK = 1 << 20
-"""Bytes of text that are turned into numbers at a time."""
+MOST_SKIPPED = 1 << 30
+"""Bytes of packed data before the voxels, which have to be unpacked to be passed over."""
 
 
 def check_length(header: ImageHeader) -> None:
@@ -29,27 +33,48 @@ def check_length(header: ImageHeader) -> None:
     need = {Encoding.TEXT: 2 * count - 1, Encoding.HEX: 2 * count * payload.dtype.itemsize}.get(
         payload.encoding, count * payload.dtype.itemsize
     )
-    for path in payload.files:
-        try:
-            size = path.stat().st_size
-        except OSError as error:
-            raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
+    whole = need + payload.start + (payload.byte_skip if payload.byte_skip >= 0 else -1 - payload.byte_skip)
+    for path, size in zip(payload.files, _file_sizes(payload), strict=True):
         if payload.is_packed:
-            if need > size * payload.inner.most_ratio * payload.outer.most_ratio:
-                raise UnreadableError(f"{path}: the header claims {need} bytes, more than its {size} can unpack to")
-            continue
-        whole = need + payload.start + (payload.byte_skip if payload.byte_skip >= 0 else -1 - payload.byte_skip)
-        if whole > size:
+            skipped = max(payload.start, payload.byte_skip)
+            if skipped > MOST_SKIPPED:
+                raise UnreadableError(f"{path}: the header skips {skipped} bytes of packed data; it is damaged")
+            if whole > size * payload.inner.most_ratio * payload.outer.most_ratio:
+                raise UnreadableError(f"{path}: the header claims {whole} bytes, more than its {size} can unpack to")
+        elif whole > size:
             raise UnreadableError(f"{path}: file is truncated: expected {whole} bytes, got {size}; copy it again")
 
 
-def read_voxels(header: ImageHeader) -> np.ndarray:
+def _file_sizes(payload: Payload) -> list[int]:
+    sizes = []
+    for path in payload.files:
+        try:
+            sizes.append(path.stat().st_size)
+        except OSError as error:
+            raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
+    return sizes
+
+
+def stored_size(header: ImageHeader) -> int:
+    """Bytes of the voxels of one volume as they are held in memory."""
+    return math.prod(header.shape) * header.payload.dtype.itemsize
+
+
+def packed_size(header: ImageHeader) -> int | None:
+    """Bytes of packed files, a file that is listed several times counted as often; None of what is not packed."""
+    return sum(_file_sizes(header.payload)) if header.payload.is_packed else None
+
+
+def read_voxels(header: ImageHeader, allowed: ReadLimits = limits.DEFAULT) -> np.ndarray:
     """Stored values [x, y, z], in this machine's byte order; packed data are read to their checksums.
 
     Raises:
         UnreadableError: truncated or corrupt.
+        UsageError: too little memory for them.
     """
     check_length(header)
+    limits.check_packed(header.payload.files[0], stored_size(header), packed_size(header))
+    limits.check_memory(header.payload.files[0], stored_size(header), allowed)
     payload, count = header.payload, math.prod(header.shape)
     stored = np.empty(count, dtype=payload.dtype)
     part = count // len(payload.files)
@@ -67,53 +92,75 @@ def stream_voxels(header: ImageHeader) -> Iterator[np.ndarray]:
         UnreadableError: truncated or corrupt, as far as it is read.
     """
     payload = header.payload
-    if payload.byte_skip < 0 or payload.encoding in (Encoding.TEXT, Encoding.HEX):
-        yield read_voxels(header).ravel(order="F")
-        return
+    part = math.prod(header.shape) // len(payload.files)
     for path in payload.files:
-        with naming_damage(path), _open(path, payload) as file:
-            _skip(file, payload.byte_skip)
-            blocks = iter(partial(file.read, BLOCK), b"")
-            yield from joined(blocks, payload.dtype, math.prod(header.shape) // len(payload.files))
+        with naming_damage(path), _open_voxels(path, payload, part * payload.dtype.itemsize) as file:
+            if payload.encoding in (Encoding.TEXT, Encoding.HEX):
+                yield from read_numbers(path, file, payload, part)
+            else:
+                yield from joined(iter(partial(file.read, BLOCK), b""), payload.dtype, part)
 
 
 def _read_part(path: Path, payload: Payload, target: np.ndarray) -> None:
-    skip = payload.byte_skip
-    if skip < 0:
-        behind = -1 - skip
-        skip = _length(path, payload) - target.nbytes - behind
-        if skip < 0:
-            raise UnreadableError(f"{path}: file is truncated: {-skip} bytes of voxels are missing; copy it again")
-    with naming_damage(path), _open(path, payload) as file:
-        _skip(file, skip)
+    with naming_damage(path), _open_voxels(path, payload, target.nbytes) as file:
         if payload.encoding in (Encoding.TEXT, Encoding.HEX):
-            _read_text(path, file, payload.encoding, target)
+            done = 0
+            for values in read_numbers(path, file, payload, len(target)):
+                target[done : done + len(values)] = values
+                done += len(values)
             return
         got = _fill(memoryview(target.view("u1").data), file)
-        while payload.is_packed and file.read(BLOCK):  # to the checksum
-            pass
+        if payload.is_packed:
+            finish(file, path)
     if got < target.nbytes:
         raise UnreadableError(f"{path}: file is truncated: expected {target.nbytes} bytes of voxels, got {got}")
 
 
 @contextmanager
+def _open_voxels(path: Path, payload: Payload, size: int) -> Iterator[BinaryIO]:
+    """What the voxels unpack to, from the first of their ``size`` bytes on; raises as :func:`_read_part`."""
+    skip = payload.byte_skip
+    if skip < 0:
+        behind = -1 - skip
+        skip = _length(path, payload, size + behind + MOST_BEHIND) - size - behind
+        if skip < 0:
+            raise UnreadableError(f"{path}: file is truncated: {-skip} bytes of voxels are missing; copy it again")
+    with _open(path, payload) as file:
+        file.seek(skip, 1)
+        yield file
+
+
+@contextmanager
 def _open(path: Path, payload: Payload) -> Iterator[BinaryIO]:
     """What the voxels unpack to, from the first byte behind the header and the lines to pass over."""
-    with path.open("rb") as packed:
+    with open_regular(path) as packed:
         file = unpack(packed, payload.outer)
-        _skip(file, payload.start)
+        file.seek(payload.start)
+        left = MOST_BEHIND
         for _ in range(payload.line_skip):
-            if not _skip_line(file):
+            length = _skip_line(file, left)
+            left -= length
+            if not left:
+                raise UnreadableError(f"{path}: the lines to skip take over {MOST_BEHIND >> 20} MB; it is damaged")
+            if not length:
                 break
         yield unpack(file, payload.inner)
 
 
-def _length(path: Path, payload: Payload) -> int:
-    """Bytes of voxels and what lies before and behind them, after unpacking."""
+def _length(path: Path, payload: Payload, most: int) -> int:
+    """Bytes of voxels and what lies before and behind them, after unpacking.
+
+    Raises:
+        UnreadableError: a packed file holds more than ``most``.
+    """
     with naming_damage(path), _open(path, payload) as file:
+        if not payload.is_packed:
+            return -file.tell() + file.seek(0, 2)
         count = 0
         while block := file.read(BLOCK):
             count += len(block)
+            if count > most:
+                raise UnreadableError(f"{path}: unpacks to over {most} bytes, far more than its voxels; it is damaged")
         return count
 
 
@@ -124,65 +171,11 @@ def _fill(target: memoryview, file: BinaryIO) -> int:
     return done
 
 
-def _skip(file: BinaryIO, count: int) -> None:
-    while count > 0 and (got := len(file.read(min(count, BLOCK)))):
-        count -= got
-
-
-def _skip_line(file: BinaryIO) -> bool:
-    while line := file.readline(BLOCK):
+def _skip_line(file: BinaryIO, most: int) -> int:
+    """Go behind the next line, or ``most`` bytes of it; how many bytes that was."""
+    done = 0
+    while done < most and (line := file.readline(min(BLOCK, most - done))):
+        done += len(line)
         if line.endswith(b"\n"):
-            return True
-    return False
-
-
-def _read_text(path: Path, file: BinaryIO, encoding: Encoding, target: np.ndarray) -> None:
-    """Numbers in decimal, or bytes in hexadecimal, until the target is full."""
-    done, rest = 0, b""
-    view = target if encoding is Encoding.TEXT else target.view("u1")
-    while done < len(view) and (block := file.read(TEXT_BLOCK)):
-        text, rest = _whole(rest + block, encoding)
-        values = _values(path, text, encoding, view.dtype)[: len(view) - done]
-        view[done : done + len(values)] = values
-        done += len(values)
-    if done < len(view) and rest:
-        values = _values(path, rest, encoding, view.dtype)[: len(view) - done]
-        view[done : done + len(values)] = values
-        done += len(values)
-    if done < len(view):
-        word = "numbers" if encoding is Encoding.TEXT else "bytes"
-        raise UnreadableError(f"{path}: file is truncated: expected {len(view)} {word} of voxels, got {done}")
-
-
-def _whole(text: bytes, encoding: Encoding) -> tuple[bytes, bytes]:
-    """Text up to the last word or byte that is certainly whole, and the rest."""
-    if encoding is Encoding.HEX:
-        digits = b"".join(text.split())
-        even = len(digits) // 2 * 2
-        return digits[:even], digits[even:]
-    end = max(text.rfind(mark) for mark in (b" ", b"\n", b"\t", b"\r", b","))
-    if end < 0 and len(text) > TEXT_BLOCK:
-        end = len(text) - 1  # no number is so long; it is refused as a word
-    return text[: end + 1], text[end + 1 :]
-
-
-def _values(path: Path, text: bytes, encoding: Encoding, dtype: np.dtype) -> np.ndarray:
-    try:
-        if encoding is Encoding.HEX:
-            return np.frombuffer(bytes.fromhex(text.decode("ascii")), dtype=np.uint8)
-        words = text.replace(b",", b" ").split()
-        if dtype.kind == "f":
-            return np.array(words, dtype=np.float64).astype(dtype)
-        return np.array([_whole_number(word) for word in words], dtype=dtype)
-    except (ValueError, OverflowError):
-        raise UnreadableError(f"{path}: the voxels are not text of numbers that fit {dtype.name}; damaged") from None
-
-
-def _whole_number(word: bytes) -> int:
-    """A whole number, which writers of text may give a decimal point."""
-    if word.lstrip(b"+-").isdigit() and len(word) < 32:
-        return int(word)
-    number = float(word)
-    if not number.is_integer():
-        raise ValueError(word)
-    return int(number)
+            break
+    return done

@@ -1,10 +1,10 @@
 """Files at URLs: found by listing, fetched whole, uploaded whole."""
 
+import posixpath
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,13 @@ from saint_cli.io import partial
 from saint_cli.io.sniff import ENDINGS
 from saint_cli.io.stores import is_object_store, opened, told
 from saint_cli.io.targets import ENDINGS as OUT_ENDINGS
-from saint_cli.io.urls import is_web, shown
+from saint_cli.io.urls import as_sent, has_query, is_web, shown
 
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "Last-Modified", "updated", "mtime")
 """What listings call that which changes with the content."""
 
 PAUSES_S = (1.0, 5.0)
 """How long to wait before an upload that failed is tried again."""
-
-STAGE = Path("staged")
-"""What temporary folders are named after."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,11 @@ def unseen(url: str) -> Origin:
 def _found(system: Any, path: str, url: str) -> Mapping[str, Mapping[str, Any]]:
     """What lies at a path, by path. What looks like a file is not listed: a web server would send all of it."""
     name = shown(url).lower()
+    if has_query(url) and not name.endswith(ALONE_ENDINGS):
+        raise UsageError(
+            f"{shown(url)}: a URL with a query names one file that needs no other ({', '.join(ALONE_ENDINGS)}); for "
+            "folders, give the token in a configuration file (docs/cluster.md)"
+        )
     if name.endswith(ENDINGS):
         info = system.info(path)
         if info.get("type") != "directory":
@@ -133,11 +135,14 @@ def _beside(system: Any, path: str) -> dict[str, Mapping[str, Any]]:
 def _item(system: Any, key: str, info: Mapping[str, Any], above: str, url: str) -> Item:
     if info.get("size") is None:
         info = {**info, **system.info(key)}
-    stamp = " ".join(str(info[name]) for name in STAMPS if info.get(name) is not None)
-    name = (shown(url) if key == url else key)[len(above) :].lstrip("/")
+    name = (shown(url) if key in (url, as_sent(url)) else key)[len(above) :].lstrip("/")
     if is_web(url):
         name = "" if "?" in name else unquote(name)  # index pages link to themselves in other orders
-    return Item(name, key, info.get("size"), stamp)
+    return Item(name, key, info.get("size"), _stamp(info))
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    return " ".join(str(info[name]) for name in STAMPS if info.get(name) is not None)
 
 
 def _is_sound(name: str) -> bool:
@@ -155,7 +160,7 @@ def fetch(origin: Origin, folder: Path) -> Path:
     need, free = sum(item.size or 0 for item in origin.items), shutil.disk_usage(folder).free
     if need > free:
         raise OutputError(
-            f"{origin.shown}: takes {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free in {folder.parent}; "
+            f"{origin.shown}: takes {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free in {tempfile.gettempdir()}; "
             "name another folder in TMPDIR"
         )
     places = [folder / item.name for item in origin.items]
@@ -168,7 +173,28 @@ def fetch(origin: Origin, folder: Path) -> Path:
         size = place.stat().st_size
         if item.size not in (None, size):
             raise RemoteError(f"{origin.shown}: {item.name} changed while it was read ({item.size} bytes, then {size})")
+    _check_stamps(origin)
     return folder / origin.main
+
+
+def _check_stamps(origin: Origin) -> None:
+    """Refuse files that are no longer what was listed; below a web server's index that would take a request each.
+
+    Raises:
+        RemoteError: one was replaced since.
+    """
+    stamps = {item.path: item for item in origin.items if item.stamp}
+    with told(origin.shown, "read"):
+        system, path = opened(origin.given)
+        if not stamps or (is_web(origin.given) and path not in stamps):
+            return
+        if path in stamps:
+            now = {path: system.info(path)}
+        else:
+            now = system.find(posixpath.commonpath([posixpath.dirname(key) for key in stamps]), detail=True)
+    for key, item in stamps.items():
+        if (key in now or path not in stamps) and _stamp(now.get(key, {})) != item.stamp:
+            raise RemoteError(f"{origin.shown}: {item.name} changed since it was listed; run the same command again")
 
 
 def heads(origin: Origin, items: Sequence[Item], size: int) -> list[bytes]:
@@ -276,20 +302,3 @@ def _put(local: Path, system: Any, path: str) -> None:
         if system.exists(hidden):
             system.rm_file(hidden)
         raise
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A private folder among the temporary files; those of processes of this machine that were killed go first."""
-    sweep()
-    folder = Path(tempfile.gettempdir()) / partial.name_for(STAGE)
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep() -> None:
-    """Remove the temporary folders of processes of this machine that are gone."""
-    partial.remove_stale(Path(tempfile.gettempdir()), STAGE)

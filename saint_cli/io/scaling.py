@@ -6,27 +6,66 @@ import numpy as np
 
 from saint_cli.volume import Storage
 
+EXACT_STEPS = 2**23
+"""Slopes that a scanner value may count at most for float32 to tell which stored integer it stands for: its relative
+error is up to 2^-24, and half a step is the limit."""
+
+FLOAT32_MOST, FLOAT32_LEAST_STEP = 3e38, 2.0**-148
+"""Beyond the first a float32 overflows; slopes below the second are no multiples of its smallest number."""
+
 
 def unscale(stored: np.ndarray, storage: Storage) -> tuple[np.ndarray, Storage]:
     """Scanner values of ``stored`` (native byte order), and how to store such values again.
 
-    Integers without scaling keep their dtype; everything else becomes float32.
+    Integers without scaling keep their dtype. Everything else becomes float32 where that is enough to store it again,
+    bit for bit, and float64 where it is not.
     """
-    if stored.dtype.kind == "f":
-        values = stored if storage.is_identity else scaled(stored, storage.slope, storage.intercept)
-        with np.errstate(over="ignore"):
-            return values.astype(np.float32, copy=False), Storage(np.dtype(np.float32))
     if storage.is_identity:
-        return stored, Storage(stored.dtype)
-    return scaled(stored, storage.slope, storage.intercept), Storage(stored.dtype, storage.slope, storage.intercept)
+        values = stored if stored.dtype.kind != "f" else narrow(stored)
+        return values, Storage(values.dtype)
+    values = scaled(stored, storage)
+    if stored.dtype.kind == "f":
+        values = narrow(values)
+        return values, Storage(values.dtype)
+    return values, Storage(stored.dtype, storage.slope, storage.intercept)
 
 
-def scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """float32 ``stored * slope + intercept``, computed in float64 slice by slice along the last axis."""
-    values = np.empty(stored.shape, dtype=np.float32, order="F")
-    for k in range(stored.shape[-1]):
-        values[..., k] = stored[..., k].astype(np.float64) * slope + intercept
+def narrow(values: np.ndarray) -> np.ndarray:
+    """Floats as float32 where it holds every one of them exactly, else as float64; itself where it is that."""
+    if values.dtype.itemsize <= 4:
+        return values.astype(np.float32, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        slowest = int(np.argmax(np.abs(values.strides)))
+        for plane in np.moveaxis(values, slowest, 0):  # most arrays that do not fit are known by their first slice
+            if not np.array_equal(plane.astype(np.float32), plane, equal_nan=True):
+                return values.astype(np.float64, copy=False)
+        return values.astype(np.float32)
+
+
+def scaled(stored: np.ndarray, storage: Storage) -> np.ndarray:
+    """``stored * slope + intercept``, computed in float64 slice by slice along the last axis.
+
+    float32 where the stored integers can be told from it, and where that holds what floats become; else float64.
+    """
+    slope, intercept = storage.slope, storage.intercept
+    values = np.empty(stored.shape, dtype=dtype_of_scaled(stored, slope, intercept), order="F")
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(stored.shape[-1]):
+            values[..., k] = stored[..., k].astype(np.float64) * slope + intercept
     return values
+
+
+def dtype_of_scaled(stored: np.ndarray, slope: float, intercept: float) -> type[np.floating]:
+    """The type of scanner values from which ``stored`` can be told again, as :func:`scaled` has it."""
+    if stored.dtype.kind == "f" and stored.dtype.itemsize > 4:
+        return np.float64
+    values = stored if stored.dtype.kind != "f" else stored[np.isfinite(stored)]
+    ends = (float(values.min()), float(values.max())) if values.size else (0.0,)
+    most = max(abs(end * slope + intercept) for end in ends)
+    if stored.dtype.kind == "f":
+        return np.float64 if most > FLOAT32_MOST else np.float32
+    exact = most < min(EXACT_STEPS * abs(slope), FLOAT32_MOST) and abs(slope) >= FLOAT32_LEAST_STEP
+    return np.float32 if exact else np.float64
 
 
 def encode(values: np.ndarray, storage: Storage) -> np.ndarray:
@@ -52,10 +91,8 @@ def _clip(stored: np.ndarray, limits: Any) -> np.ndarray:
 def output_storage(values: np.ndarray, source: Storage | None) -> Storage:
     """How to store ``values`` in a format that has scaling (NIfTI).
 
-    Integer voxels are stored as they are; float voxels the way the source stored integers, else as float32.
+    Integer voxels are stored as they are; float voxels the way the source stored integers, else as they are.
     """
-    if values.dtype.kind != "f":
-        return Storage(values.dtype)
-    if source is not None and source.dtype.kind in "iu":
+    if values.dtype.kind == "f" and source is not None and source.dtype.kind in "iu":
         return source
-    return Storage(np.dtype(np.float32))
+    return Storage(values.dtype)

@@ -11,6 +11,9 @@ ARCHIVE_MARKS = ((0, b"PK\x03\x04"), (257, b"ustar"), (0, b"7z\xbc\xaf\x27\x1c")
 NAMES_SHOWN = 3
 """Files named for one reason; the others are counted."""
 
+LONGEST_NAME = 160
+"""Characters of a name that are shown."""
+
 
 def is_archive(head: bytes) -> bool:
     """Whether a file with these first bytes, unpacked if it is gzip, is an archive of files."""
@@ -29,4 +32,9 @@ def format_reason(reason: str, count: int, named: Mapping[str, Sequence[str]]) -
     if not names:
         return reason
     more = f" and {count - len(names)} more" if count > len(names) else ""
-    return f"{reason} ({', '.join(names)}{more})"
+    return f"{reason} ({', '.join(map(short_name, names))}{more})"
+
+
+def short_name(name: str) -> str:
+    """The name, its middle left out if it is very long, as those of folders nested without end are."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"

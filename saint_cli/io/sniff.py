@@ -66,14 +66,14 @@ def read_head(path: Path) -> bytes:
         UnreadableError: the file is missing, is not a file, or cannot be opened.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise UnreadableError(f"{path}: not a file")
         with packed.open_unpacked(path) as file:
             return file.read(HEAD_BYTES)
     except (EOFError, zlib.error, lzma.LZMAError):
         return b""
     except FileNotFoundError:
         raise UnreadableError(f"{path}: no such file or folder") from None
+    except IsADirectoryError:
+        raise UnreadableError(f"{path}: not a file") from None
     except OSError as error:
         if error.errno is None:  # damage, as the bzip2 library tells it
             return b""

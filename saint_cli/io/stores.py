@@ -5,17 +5,20 @@ is told, for their sentences may quote keys.
 """
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from saint_cli.errors import OutputError, RemoteError, UsageError
-from saint_cli.io.urls import WEB, is_web, shown
+from saint_cli.io.urls import WEB, as_sent, has_query, is_web, shown
 
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2")
 """Protocols in whose stores an object appears when its upload is complete, and renaming would copy it."""
 
 EXTRA = "pip install 'saint-cli[remote]' brings those of s3, http and https; docs/cluster.md names others"
+
+DENIED = "access denied; are credentials set in the environment or a configuration file (docs/cluster.md)?"
 
 SILENCE_S = 60.0
 """How long a web server may send nothing."""
@@ -28,10 +31,14 @@ def opened(url: str) -> tuple[Any, str]:
         UsageError: no such protocol, or its package is missing.
     """
     protocol = url.split("://", 1)[0]
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would quote the URL of what failed unheard
     try:
         from fsspec.core import url_to_fs
 
-        system, path = url_to_fs(url, **_patience(url))
+        if has_query(url):  # else the library would write it anew
+            system, path = url_to_fs(as_sent(url), encoded=True, **_patience(url))
+        else:
+            system, path = url_to_fs(url, **_patience(url))
     except ImportError:
         raise UsageError(f"{shown(url)}: for {protocol}:// a package is missing; {EXTRA}") from None
     except ValueError as error:
@@ -71,7 +78,9 @@ def told(url: str, done: str) -> Iterator[None]:
         yield
     except (UsageError, OutputError, RemoteError, MemoryError):
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if _is_denied(error.__cause__):  # so fsspec tells it of a web server
+            raise RemoteError(f"{shown(url)}: {DENIED}") from None
         raise RemoteError(f"{shown(url)}: no such file, folder or bucket") from None
     except Exception as error:  # every file system has errors of its own
         if getattr(error, "errno", None) == errno.ENOSPC:
@@ -79,9 +88,12 @@ def told(url: str, done: str) -> Iterator[None]:
                 f"{shown(url)}: the disk is full; TMPDIR names the folder for scans on their way"
             ) from None
         kind, status = type(error).__name__, getattr(error, "status", None)
-        if isinstance(error, PermissionError) or "Credential" in kind or "Auth" in kind or status in (401, 403):
-            raise RemoteError(
-                f"{shown(url)}: access denied ({kind}); are credentials set in the environment or a configuration file?"
-            ) from None
+        if isinstance(error, PermissionError) or "Credential" in kind or "Auth" in kind or _is_denied(error):
+            raise RemoteError(f"{shown(url)}: {DENIED}") from None
         what = kind if status is None else f"{kind}, status {status}"
         raise RemoteError(f"{shown(url)}: cannot be {done} ({what})") from None
+
+
+def _is_denied(error: BaseException | None) -> bool:
+    """Whether a web server asks for who wants to know."""
+    return getattr(error, "status", None) in (401, 403)

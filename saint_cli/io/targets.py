@@ -3,13 +3,18 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from saint_cli.errors import OutputError, UsageError
+from saint_cli.files import NO_FILE
 from saint_cli.geometry import SliceGrid
+from saint_cli.io import partial
 from saint_cli.io.atomic import content, is_fixed
+from saint_cli.io.places import check_distinct, is_same_file, lies_in
 from saint_cli.io.sniff import Format, sniff
 from saint_cli.volume import Volume
 
@@ -48,6 +53,8 @@ def is_folder_target(path: Path) -> bool:
 def check_writable(path: Path, *, overwrite: bool = False) -> None:
     """Find out from the path alone whether a volume could be written there.
 
+    A link counts as what exists, wherever it leads; ``overwrite`` replaces the link, and never what it leads to.
+
     Raises:
         UsageError: an ending that names no format.
         OutputError: ``path`` exists and ``overwrite`` is False, it holds what saint did not write, or its folder
@@ -58,8 +65,8 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
             _check_replaceable(path, overwrite=overwrite)
         elif path.is_dir():
             raise OutputError(f"{path}: is a folder; name a file to write")
-        elif path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+        else:
+            _check_free(path, overwrite=overwrite)
         _check_folder(path)
     except OSError as error:  # a name that is too long for the file system, among others
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
@@ -74,27 +81,37 @@ class Beside:
     endings: tuple[str, ...] = ENDINGS
 
 
-def check_outputs(source: Path, target: Path, beside: Sequence[Beside], *, overwrite: bool = False) -> None:
-    """Refuse a result or files beside it that cannot be written, or that are the input or each other.
+def check_outputs(
+    source: Path,
+    target: Path,
+    beside: Sequence[Beside],
+    *,
+    overwrite: bool = False,
+    inputs: Mapping[str, Path] | None = None,
+) -> None:
+    """Refuse a result or files beside it that cannot be written, or that are the input or each other by any name.
+
+    inputs: what else is read, by what it is. What runs that were killed left beside the outputs is removed first.
 
     Raises:
         UsageError: an ending that fits no format, a file inside the output's folder, or one name for two files.
         OutputError: as ``check_writable``.
     """
-    if target.exists() and target.resolve() == source.resolve():
+    for folder in {path.absolute().parent for path in (target, *(file.path for file in beside))} | {target}:
+        partial.remove_stale(folder)
+    if is_same_file(target, source):
         raise UsageError(f"{target} is the input itself; write the result beside it")
-    if target.is_dir() and target.resolve() in source.resolve().parents:
+    if target.is_dir() and lies_in(source, target):
         raise UsageError(f"{target} is the folder that the input lies in; write the result elsewhere")
     check_writable(target, overwrite=overwrite)
-    taken = {source.resolve(): "the input itself", target.resolve(): "the output itself"}
     for file in beside:
-        path, named = file.path.resolve(), f"{file.option} {file.path}"
         _check_beside(file, overwrite=overwrite)
-        if target.resolve() in path.parents:
-            raise UsageError(f"{named} lies inside the output folder; name a file beside it")
-        if path in taken:
-            raise UsageError(f"{named} is {taken[path]}; name another file")
-        taken[path] = f"also what {file.option} names"
+        if lies_in(file.path, target) and not is_same_file(file.path, target):
+            raise UsageError(f"{file.option} {file.path} lies inside the output folder; name a file beside it")
+    read = {**(inputs or {}), "the input itself": source}
+    check_distinct([(str(target), target)], read)
+    read["the output itself"] = target
+    check_distinct([(f"{file.option} {file.path}", file.path) for file in beside], read)
 
 
 def _check_beside(file: Beside, *, overwrite: bool) -> None:
@@ -107,9 +124,18 @@ def _check_beside(file: Beside, *, overwrite: bool) -> None:
         raise UsageError(f"{file.option} {file.path}: the name must end in {' or '.join(file.endings)}")
     if file.path.is_dir():
         raise OutputError(f"{file.path}: is a folder; name a file to write")
-    if file.path.exists() and not overwrite:
-        raise OutputError(f"{file.path}: exists already; choose another name or pass --overwrite")
+    _check_free(file.path, overwrite=overwrite)
     _check_folder(file.path)
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse the name of a file that exists, and with ``overwrite`` that of what is no file."""
+    if not os.path.lexists(path):  # a link that leads nowhere exists
+        return
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is a {NO_FILE}; name a file to write")
+    if not overwrite:
+        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
 
 
 def _check_folder(path: Path) -> None:
@@ -118,21 +144,43 @@ def _check_folder(path: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"{path}: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: no permission to write in {folder}")
+        is_fixed = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+        raise OutputError(f"{path}: {'read-only file system' if is_fixed else 'no permission to write in'} {folder}")
+
+
+def find_disk(path: Path) -> int:
+    """The number of the disk that a result at this path is written to.
+
+    Raises:
+        OutputError: its folder cannot be looked at any more.
+    """
+    folder = _standing(path)
+    try:
+        return folder.stat().st_dev
+    except OSError as error:
+        raise OutputError(f"{path}: {folder} cannot be reached ({error.strerror or error})") from None
 
 
 def check_result(volume: Volume, grid: SliceGrid, path: Path) -> None:
-    """Find out whether ``volume`` on ``grid`` could be written to ``path``.
+    """Find out whether ``volume`` on ``grid`` could be written to ``path``: headers are encoded, and thrown away.
 
     Raises:
-        UsageError: DICOM is wanted, but the source is not DICOM, or its slices would not be kept.
-        OutputError: too little space, or a DICOM folder that holds source files.
+        UsageError: DICOM is wanted, but the source is not DICOM, or its slices would not be kept; a format that does
+            not hold the voxels' type or place.
+        OutputError: too little space, a DICOM folder that holds source files, or headers that cannot be encoded.
     """
     folder = is_folder_target(path)
     if folder:
-        from saint_cli.io.dicom_write import check_source
+        from saint_cli.io.dicom_write import check_headers, check_source
 
         check_source(volume, path, grid)
+        check_headers(volume, path, grid)
+    else:
+        from saint_cli.io.write import encode_header
+
+        counts = tuple(grid.count if axis == grid.axis else n for axis, n in enumerate(volume.shape))
+        empty = np.broadcast_to(volume.voxels.dtype.type(0), counts)
+        encode_header(Volume(empty, grid.refine(volume.affine_lps), volume.header), path)
     need = volume.voxels.nbytes * grid.count // grid.acquired
     if folder:
         need += HEADER_BYTES * grid.count
@@ -140,7 +188,11 @@ def check_result(volume: Volume, grid: SliceGrid, path: Path) -> None:
         need = int(need * PACKED_SHARE)
     free = shutil.disk_usage(_standing(path)).free
     if free < need:
-        raise OutputError(f"{path}: about {need / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
+        raise OutputError(f"{path}: about {_size(need)} are needed, {_size(free)} are free; choose another folder")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
 def _check_replaceable(path: Path, *, overwrite: bool) -> None:
@@ -182,6 +234,6 @@ def _standing(path: Path) -> Path:
     if is_fixed(path):
         return path
     folder = path.absolute().parent
-    while not folder.exists():
+    while not folder.exists() and not folder.is_symlink():  # no folder can be made where a link leads nowhere
         folder = folder.parent
     return folder

@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from saint_cli.errors import UsageError
+from saint_cli.io.entries import real_path
 
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
@@ -22,8 +24,11 @@ def is_url(text: str) -> bool:
 SECRET = re.compile(r"[^/@]*:(?!\d+(/|$))[^@]*@")
 """A user with a password, which may hold slashes, before an @; a port is no password."""
 
-SIGNED = re.compile(r"\?.*\bsig(nature)?=", re.IGNORECASE)
+SIGNED = re.compile(r"[?&][^=&]*(sig|token|secret|passw|pwd|key|credential|auth)[^=&]*=", re.IGNORECASE)
 """A query that signs the address, for stores that take one there."""
+
+SENT = "%/:?#[]@!$&'()*+,;=~"
+"""What stands in a URL beside letters, digits, ``-._`` and what is encoded."""
 
 
 def check(url: str) -> str:
@@ -62,12 +67,22 @@ def place(text: str) -> str:
     """What all names of a file have in common: its whole path on this machine, else the URL as it may be told."""
     protocol, _, path = text.partition("://") if is_url(text) else ("file", "", text)
     protocol = SAME.get(protocol.lower(), protocol.lower())
-    return str(Path(path).resolve()) if protocol == "file" else shown(f"{protocol}://{path}")
+    return str(real_path(Path(path))) if protocol == "file" else shown(f"{protocol}://{path}")
 
 
 def is_pattern(url: str) -> bool:
     """Whether the URL stands for all that match it."""
-    return any(sign in url for sign in "*[") or ("?" in url and not is_web(url))
+    return any(sign in url.partition("?")[0] for sign in "*[") or ("?" in url and not is_web(url))
+
+
+def has_query(url: str) -> bool:
+    """Whether a web server is asked by more than a path; the rest may be a signature of this file alone."""
+    return is_web(url) and "?" in url
+
+
+def as_sent(url: str) -> str:
+    """The URL with what no URL may hold encoded, and everything else as it is: a signature signs every sign of it."""
+    return quote(url, safe=SENT)
 
 
 def is_web(url: str) -> bool:

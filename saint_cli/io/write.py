@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,13 +55,15 @@ def write_volume(
 
     Raises:
         UsageError: another ending, or DICOM wanted of a volume from elsewhere.
-        UnreadableError: the DICOM files that the volume was read from are gone or changed.
+        SourceChangedError: the DICOM files that the volume was read from are gone, changed or no longer all.
         OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
     path = Path(path)
     if not isinstance(volume, Volume):
         raise UsageError(f"{path}: a {type(volume).__name__} is no Volume; save it with the library it comes from")
     check_writable(path, overwrite=overwrite)
+    geometry.check_affine(volume.affine_lps)
+    volume = _storable(volume, path)
     if is_folder_target(path):
         from saint_cli.io.dicom_write import write_series
 
@@ -68,18 +71,45 @@ def write_volume(
         return
     write = next(write for ending, write in WRITERS.items() if path.name.lower().endswith(ending))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with complete_or_absent(path) as file:
             write(volume, file)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
+def encode_header(volume: Volume, path: Path) -> bytes:
+    """The header of the file that ``write_volume`` would write; of the voxels only shape and type count.
+
+    Raises:
+        UsageError: voxels of a type, or in a place, that the format does not hold.
+    """
+    encode = next(head for ending, head in HEADERS.items() if path.name.lower().endswith(ending))
+    try:
+        return encode(_storable(volume, path))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _storable(volume: Volume, path: Path) -> Volume:
+    """The volume with voxels of a type that every format has.
+
+    Raises:
+        UsageError: no plain numbers.
+    """
+    dtype = volume.voxels.dtype
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise UsageError(f"{path}: voxels of type {dtype} are not plain numbers; pass integers, float32 or float64")
+    return replace(volume, voxels=volume.voxels.astype(np.float32)) if dtype == np.float16 else volume
+
+
+def _nifti_head(volume: Volume) -> bytes:
+    block: bytes = nifti_header(volume, output_storage(volume.voxels, volume.header.storage)).binaryblock
+    return block + bytes(4)  # four zero bytes: no extensions follow
+
+
 def _write_nifti(volume: Volume, file: BinaryIO) -> None:
-    storage = output_storage(volume.voxels, volume.header.storage)
-    header = nifti_header(volume, storage)
-    file.write(header.binaryblock + bytes(4))  # four zero bytes: no extensions follow
-    _write_voxels(volume.voxels, storage, file)
+    file.write(_nifti_head(volume))
+    _write_voxels(volume.voxels, output_storage(volume.voxels, volume.header.storage), file)
 
 
 def _write_nifti_gz(volume: Volume, file: BinaryIO) -> None:
@@ -93,21 +123,34 @@ def _gzip(file: BinaryIO) -> Any:
 
 
 def nifti_header(volume: Volume, storage: Storage) -> Any:
-    """The NIfTI header of a volume: sform exact; qform the same place, or absent where the axes are sheared."""
+    """The NIfTI header of a volume: sform exact; qform the same place, or absent where it cannot hold that.
+
+    It is that of NIfTI-1, or of NIfTI-2 where an axis or the scaling needs it.
+
+    Raises:
+        UsageError: a place that float32 does not hold.
+    """
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
+    from nibabel.spatialimages import HeaderDataError
 
-    from saint_cli.io.nifti_place import agree
+    from saint_cli.io.nifti_place import agree, known_code
 
-    kind = Nifti1Header if max(volume.shape) <= LONGEST_NIFTI1_AXIS else Nifti2Header
+    kind = Nifti1Header if max(volume.shape) <= LONGEST_NIFTI1_AXIS and _fits_float32(storage) else Nifti2Header
     header: Any = kind(endianness="<")  # type: ignore[no-untyped-call]
     header.set_data_dtype(storage.dtype.newbyteorder("="))
     header.set_data_shape(volume.shape)
-    affine_ras = geometry.RAS_FROM_LPS @ volume.affine_lps
-    code = volume.header.space_code
+    affine_ras, shape = geometry.RAS_FROM_LPS @ volume.affine_lps, np.array(volume.shape)
+    code = known_code(volume.header.space_code)
     header.set_sform(affine_ras, code=code)
-    header.set_qform(affine_ras, code=code, strip_shears=True)
-    if not agree(affine_ras, header.get_qform(), np.array(volume.shape)):
+    if not agree(affine_ras, header.get_sform(), shape):
+        raise UsageError("NIfTI cannot hold this place, so far away or so small, exactly; name a file ending in .nrrd")
+    try:
+        header.set_qform(affine_ras, code=code, strip_shears=True)
+        holds = agree(affine_ras, header.get_qform(), shape)
+    except (HeaderDataError, ValueError, np.linalg.LinAlgError):
+        holds = False
+    if not holds:
         header["qform_code"] = 0
     header["pixdim"][1:4] = geometry.spacing_mm(volume.affine_lps)
     header.set_xyzt_units("mm")
@@ -115,6 +158,16 @@ def nifti_header(volume: Volume, storage: Storage) -> Any:
     header["vox_offset"] = 352 if kind is Nifti1Header else 544
     header["descrip"] = _described(volume).encode()
     return header
+
+
+def _fits_float32(storage: Storage) -> bool:
+    """Whether slope and intercept as float32, as NIfTI-1 has them, move no value by half a step."""
+    if storage.is_identity or storage.dtype.kind not in "iu":
+        return storage.is_identity
+    with np.errstate(over="ignore"):
+        slope, intercept = (abs(float(np.float32(v)) - v) for v in (storage.slope, storage.intercept))
+    limits = np.iinfo(storage.dtype)
+    return slope * max(-int(limits.min), int(limits.max)) + intercept < abs(storage.slope) / 2
 
 
 def _described(volume: Volume) -> str:
@@ -130,7 +183,7 @@ def _described(volume: Volume) -> str:
     return " ".join(told)
 
 
-def _write_nrrd(volume: Volume, file: BinaryIO) -> None:
+def _nrrd_head(volume: Volume) -> bytes:
     dtype = volume.voxels.dtype
     columns = " ".join(_vector(volume.affine_lps[:3, axis]) for axis in range(3))
     lines = [
@@ -145,12 +198,16 @@ def _write_nrrd(volume: Volume, file: BinaryIO) -> None:
         "encoding: gzip",
         f"space origin: {_vector(volume.affine_lps[:3, 3])}",
     ]
-    file.write(("\n".join(lines) + "\n\n").encode("ascii"))
+    return ("\n".join(lines) + "\n\n").encode("ascii")
+
+
+def _write_nrrd(volume: Volume, file: BinaryIO) -> None:
+    file.write(_nrrd_head(volume))
     with _gzip(file) as packed:
-        _write_voxels(volume.voxels, Storage(dtype), packed)
+        _write_voxels(volume.voxels, Storage(volume.voxels.dtype), packed)
 
 
-def _write_meta(volume: Volume, file: BinaryIO) -> None:
+def _meta_head(volume: Volume) -> bytes:
     dtype, spacing = volume.voxels.dtype, np.array(volume.spacing_mm)
     directions = (volume.affine_lps[:3, :3] / spacing).T  # MetaImage lists the direction of x first
     lines = [
@@ -167,8 +224,12 @@ def _write_meta(volume: Volume, file: BinaryIO) -> None:
         f"ElementType = {META_TYPES[dtype.str[1:]]}",
         "ElementDataFile = LOCAL",
     ]
-    file.write(("\n".join(lines) + "\n").encode("ascii"))
-    _write_voxels(volume.voxels, Storage(dtype), file)
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def _write_meta(volume: Volume, file: BinaryIO) -> None:
+    file.write(_meta_head(volume))
+    _write_voxels(volume.voxels, Storage(volume.voxels.dtype), file)
 
 
 def _write_voxels(voxels: np.ndarray, storage: Storage, file: BinaryIO) -> None:
@@ -193,3 +254,11 @@ WRITERS: dict[str, Callable[[Volume, BinaryIO], None]] = {
     ".mha": _write_meta,
 }
 """Writer of each file ending."""
+
+HEADERS: dict[str, Callable[[Volume], bytes]] = {
+    ".nii": _nifti_head,
+    ".nii.gz": _nifti_head,
+    ".nrrd": _nrrd_head,
+    ".mha": _meta_head,
+}
+"""What it begins with."""

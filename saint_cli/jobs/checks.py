@@ -1,13 +1,15 @@
 """What is refused before anything is computed, and what is only remarked on."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saint_cli import intensity, io, shipped
-from saint_cli.errors import UsageError
+from saint_cli import intensity, io, shipped, spacings
+from saint_cli.errors import OutputError, UsageError
 from saint_cli.geometry import SliceGrid
+from saint_cli.io.places import check_distinct
 from saint_cli.jobs.job import Job
 from saint_cli.volume import Volume
 
@@ -26,10 +28,30 @@ def refuse_words(job: Job) -> None:
         WeightsError: no such model.
         UnreadableError: a source that is missing or of no known format.
     """
-    io.check_outputs(job.source, job.target, _beside(job), overwrite=job.overwrite)
+    model = job.engine.model
+    read = {} if model == shipped.AUTO or model in shipped.manifest() else {"the weights file": Path(model)}
+    io.check_outputs(job.source, job.target, _beside(job), overwrite=job.overwrite, inputs=read)
     io.find_format(job.source)
     _refuse_uncalibrated_choices(job)
     job.engine.check()
+
+
+class DiskCheck:
+    """The disks that a job's files go to, so that one that went away meanwhile is told, and no other filled instead."""
+
+    def __init__(self, job: Job) -> None:
+        paths = [job.target, *(file.path for file in _beside(job))]
+        self._disks = {path: io.find_disk(path) for path in paths}
+
+    def check(self) -> None:
+        """Find out whether they are still there.
+
+        Raises:
+            OutputError: a folder lies on another disk now, as where one was unmounted.
+        """
+        for path, disk in self._disks.items():
+            if io.find_disk(path) != disk:
+                raise OutputError(f"{path}: the disk of its folder went away during the run; mount it and run again")
 
 
 def _beside(job: Job) -> list[io.Beside]:
@@ -62,8 +84,13 @@ def refuse_scan(job: Job, volume: Volume, grid: SliceGrid) -> None:
     """What can be refused once the scan is known.
 
     Raises:
-        UsageError, OutputError: a result that its format, or the disk, cannot hold.
+        UsageError, OutputError: a result that its format, or the disk, cannot hold, or one that is a slice of the scan.
+        SourceChangedError: more slices of the series came while it was read.
     """
+    if volume.header.origin is not None:
+        files = [(str(job.target), job.target), *((f"{file.option} {file.path}", file.path) for file in _beside(job))]
+        check_distinct(files, {f"the input's {one.path.name}": one.path for one in volume.header.origin.slices})
+    io.check_complete(volume)
     io.check_result(volume, grid, job.target)
     if job.uncertainty is not None:
         wide = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
@@ -91,6 +118,12 @@ def with_notes(volume: Volume, grid: SliceGrid, model: str) -> Volume:
     if not intensity.is_ct(volume):
         seen = "; the shipped weights have only seen CT" if model in shipped.manifest() else ""
         volume = volume.with_warning(f"not CT: intensities were normalised by percentiles{seen}")
+    told = spacings.known_spacing(volume.spacing_mm, grid.axis)
+    if told[2] < volume.spacing_mm[grid.axis]:
+        shown = " x ".join(f"{s:.4g}" for s in volume.spacing_mm)
+        volume = volume.with_warning(
+            f"spacing {shown} mm is beyond what the networks know: they were told of slices {told[2]:.4g} mm apart"
+        )
     window, offset = grid.locate()
     beyond = int(((window == grid.acquired - 1) & (offset > 0)).sum())
     if beyond:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saint_cli import devices, geometry, shipped
+from saint_cli import devices, geometry, shipped, spacings
 from saint_cli.choices import Choices
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid
@@ -41,14 +41,18 @@ class Grid:
             raise UsageError("--factor and --spacing both say how fine to interpolate; give one")
         if self.factor is not None:
             geometry.check_factor(self.factor)
+        if self.spacing_mm is not None and not 0 < self.spacing_mm < math.inf:
+            raise UsageError(f"--spacing {self.spacing_mm} is not a positive distance in mm")
 
     def on(self, volume: Volume) -> SliceGrid:
         """The slice grid of one volume.
 
         Raises:
             UsageError: the wanted spacing is not finer than the volume's, or more than 16 times finer.
-            GeometryError: no axis is clearly through-plane and none is named; fewer than two slices.
+            GeometryError: no axis is clearly through-plane and none is named; fewer than two slices; a spacing that
+                no scan has.
         """
+        spacings.check_spacing(volume.affine_lps)
         chosen = self.factor is not None or self.spacing_mm is not None
         axis = self.axis
         if axis is None and volume.header.source_format == "DICOM":
@@ -128,6 +132,7 @@ class Job:
     uncertainty: a second file, for the expected absolute error of every output voxel, HU;
     keep_slice_thickness: DICOM output has the source's SliceThickness, not the new distance where that is smaller;
     refuse_labels: a label map is an error, not a warning.
+    outside_data: a detached header may name data files outside its folder.
     page, preview, thumbnail: files for the quality-control page (.html) and for pictures of the result (.png, .jpg).
     origin: what to fetch from a URL, in place of ``source``; destination: URL of the result, in place of ``target``.
     """
@@ -146,6 +151,7 @@ class Job:
     split_runs: bool = False
     merge: bool = False
     refuse_labels: bool = True
+    outside_data: bool = False
     page: Path | None = None
     preview: Path | None = None
     thumbnail: Path | None = None

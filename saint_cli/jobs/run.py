@@ -57,6 +57,7 @@ def _run_here(job: Job, report: JobProgress, say: Say, *then: Stage) -> Done:
     """The same of files that lie on this machine; ``then``: what the caller does afterwards."""
     began = time.perf_counter()
     checks.refuse_words(job)
+    disks = checks.DiskCheck(job)
     report.expect(*stages.before_reading(fetches=False), more=True)
     report(stages.READING, 0, 1)
     started = _starting(job.engine)
@@ -67,6 +68,8 @@ def _run_here(job: Job, report: JobProgress, say: Say, *then: Stage) -> Done:
         split_runs=job.split_runs,
         merge=job.merge,
         modality=job.modality,
+        outside_data=job.outside_data,
+        max_memory=job.engine.max_memory,
     )
     report(stages.READING, 1, 1)
     if job.refuse_labels:
@@ -95,6 +98,7 @@ def _run_here(job: Job, report: JobProgress, say: Say, *then: Stage) -> Done:
     report(stages.SLICES, 1, 1)
     done = _done(job, (volume, result), grid, model, engine)
     done = replace(done, seconds=round(time.perf_counter() - began, 2))
+    disks.check()
     _write(job, done, restoration, result, engine, report)
     return replace(done, seconds=round(time.perf_counter() - began, 2), peak_memory_mb=_peak_memory_mb())
 
@@ -107,7 +111,20 @@ def _write(
     engine: "compute.Compute",
     report: ProgressCallback,
 ) -> None:
-    """Write all that is wanted, the result last, so that it only appears when all went well."""
+    """Write all that is wanted; it appears when all of it is complete, the result last."""
+    with io.together():
+        _write_all(job, done, restoration, result, engine, report)
+        io.check_complete(result)
+
+
+def _write_all(
+    job: Job,
+    done: Done,
+    restoration: "pipeline.Restoration",
+    result: Volume,
+    engine: "compute.Compute",
+    report: ProgressCallback,
+) -> None:
     if any((job.page, job.preview, job.thumbnail)):
         from saint_cli import quality
 
@@ -185,6 +202,7 @@ def _about(job: Job, done: Done) -> "About":
         "--split-runs": job.split_runs,
         "--merge": job.merge,
         "--allow-labels": not job.refuse_labels,
+        "--outside-data": job.outside_data,
         "--slice-thickness": None if job.keep_slice_thickness else "spacing",
     }
     told = {name: getattr(done, name) for name in ("model", "weights_sha256", "device", "precision", "seconds")}

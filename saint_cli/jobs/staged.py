@@ -1,12 +1,14 @@
 """Jobs whose scan lies at a URL, or whose result belongs to one: fetched before, uploaded after."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.io import heads, remote, urls
+from saint_cli.io import atomic, heads, remote, urls
 from saint_cli.jobs.job import Job
+from saint_cli.temporary import TemporaryFolder
 
 
 @contextmanager
@@ -21,9 +23,9 @@ def staged(job: Job) -> Iterator[Job]:
     _refuse_own_source(job)
     if job.destination is not None:
         remote.check_free(job.destination, overwrite=job.overwrite)
-    elif job.target.is_file() and not job.overwrite:
+    elif os.path.lexists(job.target) and not job.target.is_dir() and not job.overwrite:
         raise OutputError(f"{job.target} exists; choose another name or pass --overwrite")
-    with remote.scratch() as folder:
+    with TemporaryFolder() as folder, atomic.together():
         scan, result = folder / "scan", folder / "result"
         here = replace(job, origin=None, destination=None)
         if job.destination is not None:
@@ -36,7 +38,8 @@ def staged(job: Job) -> Iterator[Job]:
                 here = replace(here, source=remote.fetch(job.origin, scan))
             yield here
         if job.destination is not None:
-            remote.upload(here.target, job.destination)
+            atomic.take_name(here.target)
+            remote.upload(here.target, job.destination)  # pages and pictures wait for it
 
 
 def _refuse_own_source(job: Job) -> None:

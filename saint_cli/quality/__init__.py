@@ -1,6 +1,7 @@
 """The quality-control page and pictures of one restored scan: what ``report`` draws is gathered here."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,8 @@ def write(
 def look_at(restoration: Restoration, result: Volume) -> Look:
     """Planes through the middle of the body, before and after, with what is known of their error; and the bone."""
     ct = intensity.is_ct(restoration.source)
-    before, after = (Upright.of(v.voxels, v.affine_lps, v.header) for v in (restoration.source, result))
+    source, result = (drawable(volume) for volume in (restoration.source, result))
+    before, after = (Upright.of(v.voxels, v.affine_lps, v.header) for v in (source, result))
     windows = windows_for(result, ct=ct)
     middle = anatomy.middle(after, TISSUE_HU if ct else (windows[0].low + windows[0].high) / 2)
     through = before.axis(restoration.grid.axis)
@@ -84,6 +86,16 @@ def look_at(restoration: Restoration, result: Volume) -> Look:
         surface = bone.render(pair) or f"Hardly any voxel above {bone.BONE_HU:g} HU is seen from the front."
     planes = tuple(cuts.cut(pair, fixed, middle[fixed]) for fixed in pair.planes())
     return Look(pair, planes, windows, surface, _source_voxel(restoration, after, middle))
+
+
+def drawable(volume: Volume) -> Volume:
+    """The volume with values that float32 pictures and figures can hold: what is beyond ``intensity.LARGE`` is that."""
+    voxels, most = volume.voxels, intensity.LARGE
+    if voxels.dtype.kind != "f" or not (np.abs(voxels) > most).any():
+        return volume
+    padding = tuple((max(-most, min(low, most)), max(-most, min(high, most))) for low, high in volume.header.padding)
+    clipped = np.clip(voxels, -most, most).astype(np.float32)
+    return replace(volume, voxels=clipped, header=replace(volume.header, padding=padding))
 
 
 def _source_voxel(restoration: Restoration, after: Upright, at: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -120,7 +132,7 @@ def error_planes(
             continue
         own = after.source_index(fixed, at[fixed])
         x, y = (slice(own, own + 1) if a == source_axis else slice(None) for a in in_plane)
-        values = restoration.difference((x, y))[..., between]
+        values = np.minimum(restoration.difference((x, y))[..., between], intensity.LARGE)
         dense = np.zeros((*values.shape[:2], plan.count), np.float32)
         dense[..., plan.synthesised[between]] = values if calibration is None else calibration.expected_error(values)
         found[fixed] = Upright.of(np.moveaxis(dense, 2, axis), result.affine_lps).voxels.take(0, fixed)
@@ -130,7 +142,15 @@ def error_planes(
 def checked(restoration: Restoration, look: Look, compute: Compute, report: Report) -> selfcheck.SelfCheck | str:
     """The self-check, or why there is none."""
     reason = selfcheck.why_not(restoration.source, restoration.grid.axis)
-    return reason if reason is not None else selfcheck.check(restoration, compute, look.centre, report)
+    low, high = intensity.FLOAT32_SCALES
+    if reason is None and not low < restoration.scene.values.scale < high:
+        reason = "its values are too large, or too near to each other, for figures"
+    if reason is not None:
+        return reason
+    found = selfcheck.check(replace(restoration, measured=drawable(restoration.measured)), compute, look.centre, report)
+    if not (math.isfinite(found.psnr_db) and math.isfinite(found.cubic_db)):
+        return "the slices that were left out came back exactly, so there is no error to tell"
+    return found
 
 
 def page_of(

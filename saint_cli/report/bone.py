@@ -11,6 +11,9 @@ from saint_cli.report.cuts import Pair
 BONE_HU = 220.0
 """Surface of what is drawn: cancellous bone and up."""
 
+LARGEST_HU = 1e9
+"""What is beyond is no HU, and squares of it might overflow."""
+
 AIR_HU, METAL_HU = -1000.0, 3000.0
 """What stands for voxels that are padding or not finite."""
 
@@ -80,7 +83,8 @@ def _plane(upright: Upright, k: int) -> np.ndarray:
     stored = upright.voxels[:, :, k]
     plane = stored.astype(np.float32)
     plane[upright.header.is_padding(stored)] = AIR_HU
-    return np.nan_to_num(plane, copy=False, nan=AIR_HU, posinf=METAL_HU, neginf=AIR_HU)
+    plane = np.nan_to_num(plane, copy=False, nan=AIR_HU, posinf=METAL_HU, neginf=AIR_HU)
+    return np.clip(plane, -LARGEST_HU, LARGEST_HU, out=plane)
 
 
 def _shaded(rows: Rows, pair: Pair) -> np.ndarray:

@@ -1,14 +1,16 @@
 """Truth, restorations and where they differ, side by side, in the manner of the paper's Figs. 6 and 7."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saint_cli.errors import OutputError
 from saint_cli.metrics import Protocol, psnr
-from saint_cli.report.plotting import prepare_matplotlib
+from saint_cli.plain_text import printable
+from saint_cli.report import render
+from saint_cli.report.plotting import plain_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +57,11 @@ def draw(comparison: Comparison, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    prepare_matplotlib()
+    with plain_words():
+        _draw(comparison, path)
+
+
+def _draw(comparison: Comparison, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,11 +82,10 @@ def draw(comparison: Comparison, path: Path) -> None:
             _draw_pictures(axes, comparison, planes[row // 2])
     bar = figure.add_axes((1 - 0.9 * BAR_INCHES / width, 0.15, 0.15 / width, 0.7))
     figure.colorbar(shown, cax=bar, label="|difference from truth|, HU", extend="max")
-    figure.text(0.5, 1 - 0.5 * TITLE / height, comparison.title, ha="center", va="center", fontsize=10)
-    try:
-        figure.savefig(path, dpi=130)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    figure.text(0.5, 1 - 0.5 * TITLE / height, printable(comparison.title), ha="center", va="center", fontsize=10)
+    file = BytesIO()
+    figure.savefig(file, dpi=130, format="png")
+    render.write_bytes(file.getvalue(), path)
 
 
 def _planes(comparison: Comparison) -> list[Plane]:
@@ -149,7 +154,8 @@ def _draw_pictures(axes: "list[Axes]", comparison: Comparison, plane: Plane) -> 
     for i, (label, volume) in enumerate({"truth": comparison.truth, **comparison.restored}.items()):
         picture = _picture(volume, comparison.affine_lps, plane)
         axes[i].imshow(picture, cmap="gray", vmin=low, vmax=high, **_look(comparison, plane))
-        axes[i].set_title(label if i == 0 else f"{label}  {_psnr(comparison, volume, plane):.2f} dB", fontsize=9, pad=4)
+        score = f"  {_psnr(comparison, volume, plane):.2f} dB" if i else ""
+        axes[i].set_title(f"{printable(label)}{score}", fontsize=9, pad=4)
         axes[i].set_axis_off()
 
 

@@ -1,5 +1,6 @@
 """The list of many scans: one row each, sortable, with a link to the scan's page and the reasons of failures."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ LARGEST_BYTES = 5_000_000
 
 ARROW = "\N{NO-BREAK SPACE}→ "
 """Between before and after, which stand below each other where there is little room."""
+
+SOURCES = {False: "'self' file:", True: "data:"}
+"""Of thumbnails beside the list, and inside it. On a web server the list's own place is enough; to files, none is."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -69,12 +73,14 @@ def write_index(path: Path, rows: Sequence[IndexRow]) -> None:
 
 def html(rows: Sequence[IndexRow], *, inside: bool = True) -> str:
     """The list as text; ``inside`` keeps thumbnails that are data URIs."""
-    return render.text(
-        "index.html",
+    held = {_is_inside(row) for row in rows if row.thumbnail is not None and (inside or not _is_inside(row))}
+    return render.page(
+        "index",
+        sources=" ".join(SOURCES[one] for one in sorted(held)) or "'none'",
         version=saint_cli.__version__,
         rows=[_cells(row, inside=inside) for row in rows],
         totals=totals(rows),
-        pictures=any(row.thumbnail is not None and (inside or not _is_inside(row)) for row in rows),
+        pictures=bool(held),
     )
 
 
@@ -117,7 +123,7 @@ def link(target: str) -> str:
     """A relative path as a link that no browser takes for a scheme or a query; data URIs of pictures stay."""
     if target.startswith("data:image/"):
         return target
-    quoted = quote(target.encode("utf-8", "surrogateescape"), safe="/")
+    quoted = quote(os.fsencode(target), safe="/")
     return quoted if quoted.startswith(("./", "../")) else f"./{quoted}"
 
 

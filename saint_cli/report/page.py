@@ -1,5 +1,6 @@
 """One scan's page: what a radiologist needs to trust a result or not, in one file that needs nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,11 @@ class Wipe:
     height: int
     pairs: tuple[tuple[str, str], ...]
 
+    @property
+    def shape(self) -> str:
+        """The class of figures of this size."""
+        return f"p{self.width}x{self.height}"
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -95,6 +101,20 @@ class Shown:
     uri: str
     width: int
     height: int
+
+    @property
+    def shape(self) -> str:
+        """The class of figures of this size."""
+        return f"p{self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The self-check with its pictures; top: of the colours of the errors."""
+
+    view: CheckView
+    shown: tuple[Shown, ...]
+    top: str
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -118,17 +138,31 @@ def html(page: Page) -> str:
 
 def _html(page: Page, quality: int) -> str:
     top = encode.rounded_top(*(cut.extra for cut in page.cuts if cut.extra is not None))
-    return render.text(
-        "page.html",
+    wipes = [_wipe(cut, page.windows, quality) for cut in page.cuts]
+    bone = None if isinstance(page.bone, str) else _bone(page.bone, quality)
+    maps = [_map(cut, top, quality) for cut in page.cuts if cut.extra is not None]
+    check = None if isinstance(page.check, str) else _check(page.check, page.windows[0], quality)
+    figures: list[Wipe | Shown] = [*wipes, *maps]
+    figures += [] if bone is None else [bone]
+    figures += [] if check is None else check.shown
+    return render.page(
+        "page",
+        sources="data:",
+        rules=_rules(figures),
         page=page,
-        wipes=[_wipe(cut, page.windows, quality) for cut in page.cuts],
-        bone=None if isinstance(page.bone, str) else _bone(page.bone, quality),
+        wipes=wipes,
+        bone=bone,
         bone_hu=f"{BONE_HU:g}",
-        maps=[_map(cut, top, quality) for cut in page.cuts if cut.extra is not None],
+        maps=maps,
         top=f"{top:g}",
-        gradient=encode.gradient(),
-        check=None if isinstance(page.check, str) else _check(page.check, page.windows[0], quality),
+        check=check,
     )
+
+
+def _rules(figures: Sequence[Wipe | Shown]) -> str:
+    """The proportions of the figures, and the colours of the bars, as CSS: the policy allows no style at an element."""
+    sizes = {f.shape: f".{f.shape} {{ --w: {f.width}; --h: {f.height}; }}\n" for f in figures}
+    return f".bar i {{ background: {encode.gradient()}; }}\n{''.join(sizes.values())}"
 
 
 def _wipe(cut: Cut, windows: tuple[Window, ...], quality: int) -> Wipe:
@@ -151,7 +185,7 @@ def _map(cut: Cut, top: float, quality: int) -> Shown:
     return Shown(cut.name.capitalize(), uri, cut.extra.shape[1], cut.extra.shape[0])
 
 
-def _check(view: CheckView, window: Window, quality: int) -> dict[str, object]:
+def _check(view: CheckView, window: Window, quality: int) -> Checked:
     """Three grey pictures and two maps of absolute errors, all of one slice."""
     differences = [np.abs(view.truth - result) for result in (view.predicted, view.cubic)]
     top = encode.rounded_top(*differences)
@@ -160,4 +194,4 @@ def _check(view: CheckView, window: Window, quality: int) -> dict[str, object]:
     shown = [Shown(title, encode.data_uri(window.grey(p), quality), columns, rows) for title, p in greys]
     for title, difference in zip(("Error of SAINT", "Error of cubic"), differences, strict=True):
         shown.append(Shown(title, encode.data_uri(encode.coloured(difference, top), quality), columns, rows))
-    return {"view": view, "shown": shown, "top": f"{top:g}", "window": window}
+    return Checked(view, tuple(shown), f"{top:g}")

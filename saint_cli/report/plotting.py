@@ -4,9 +4,13 @@ import atexit
 import logging
 import os
 import sys
-import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+from saint_cli.temporary import TemporaryFolder
 
 OWN_FOLDER, CACHES = "MPLCONFIGDIR", "XDG_CACHE_HOME"
 """Where matplotlib keeps settings and lists of fonts; where fontconfig, which it asks for fonts, keeps its own."""
@@ -32,6 +36,17 @@ def prepare_matplotlib() -> None:
         os.environ[CACHES] = _private_folder()
 
 
+@contextmanager
+def plain_words() -> Iterator[None]:
+    """While a figure is made and written: no ``$`` in a name is mathematics, and nothing is said of missing letters."""
+    prepare_matplotlib()
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False, "text.usetex": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
 def _is_writable(folder: Path) -> bool:
     """Whether a folder is there, or can be made, and can be written; not so for one below a home that nobody knows."""
     try:
@@ -46,6 +61,6 @@ def _is_writable(folder: Path) -> bool:
 @cache
 def _private_folder() -> str:
     """A new folder for temporary files, removed when the process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="saint-matplotlib-", ignore_cleanup_errors=True)
-    atexit.register(folder.cleanup)  # which also keeps it until then
-    return folder.name
+    folder = TemporaryFolder()
+    atexit.register(folder.remove)  # which also keeps it until then
+    return str(folder.path)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saint_cli.plain_text import printable
 from saint_cli.report import render
 from saint_cli.report.anatomy import edges
 from saint_cli.report.cuts import Cut
@@ -75,8 +76,8 @@ def _strip(words: list[str]) -> np.ndarray:
     image = Image.new("RGB", (2 * COLUMN_PIXELS + 3 * GAP, LINE), PAPER)
     font = ImageFont.load_default(15)
     for column, text in enumerate(words):
-        printable = text.replace("\N{MINUS SIGN}", "-").encode("latin-1", "replace").decode("latin-1")
-        ImageDraw.Draw(image).text((GAP + column * (COLUMN_PIXELS + GAP), 5), printable, INK, font)
+        words_of_font = printable(text).replace("\N{MINUS SIGN}", "-").encode("latin-1", "replace").decode("latin-1")
+        ImageDraw.Draw(image).text((GAP + column * (COLUMN_PIXELS + GAP), 5), words_of_font, INK, font)
     return np.asarray(image)
 
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from saint_cli.volume import Volume
 
+LARGE_NUMBER = 1e7
+"""From which on numbers are shown with an exponent."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -19,6 +22,8 @@ class Window:
     @property
     def range(self) -> str:
         """The values in words."""
+        if max(abs(self.low), abs(self.high)) >= LARGE_NUMBER:
+            return f"{self.low:.4g} to {self.high:.4g} {self.unit}".strip().replace("-", "\N{MINUS SIGN}")
         digits = 0 if abs(self.high - self.low) >= 20 else 3
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.low:.{digits}f} to {self.high:.{digits}f}{unit}".replace("-", "−")  # noqa: RUF001  (a minus)
@@ -26,7 +31,10 @@ class Window:
     def grey(self, picture: np.ndarray) -> np.ndarray:
         """Scanner values of any shape as uint8, black to white; what is not a number is black."""
         values = np.nan_to_num(picture.astype(np.float32), nan=self.low, posinf=self.high, neginf=self.low)
-        share = (np.clip(values, self.low, self.high) - self.low) / (self.high - self.low)
+        low, high = np.float32(self.low), np.float32(self.high)
+        if not high > low:  # a constant, or values that float32 cannot tell apart
+            return np.zeros(values.shape, np.uint8)
+        share = (np.clip(values, low, high) - low) / (high - low)
         level: np.ndarray = np.rint(share * 255).astype(np.uint8)
         return level
 

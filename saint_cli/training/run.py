@@ -14,6 +14,7 @@ from torch import nn
 from saint_cli import __version__, compute, weights
 from saint_cli.choices import Report
 from saint_cli.errors import UnreadableError, UsageError, WeightsError
+from saint_cli.io.places import check_distinct, is_same_file
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
@@ -115,7 +116,11 @@ def train(settings: Settings, places: Places, *, resume: bool, say: Report) -> I
         raise UsageError(f"{folder} holds no checkpoint to resume from; leave out --resume")
     if begun:
         _require_same(settings, folder / SETTINGS)
-    if places.train.resolve() == places.val.resolve():
+    if settings.stage == "ami" and not resume:
+        read = {"what --init names": settings.init, "what --teacher names": settings.teacher}
+        written = places.out / MODEL
+        check_distinct([(str(written), written)], {what: Path(name) for what, name in read.items() if name})
+    if is_same_file(places.train, places.val):
         raise UsageError(f"{places.val} is what is trained on; validate on volumes that are not")
     with parallel.join(settings.device) as ranks:
         yield from _Run(settings, places, ranks).steps(resume, say)
@@ -299,20 +304,25 @@ def _require_same(settings: Settings, path: Path) -> None:
 def _kept(path: Path) -> dict[str, Any]:
     """The settings of an earlier start."""
     try:
-        kept: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise UnreadableError(f"{path} is missing or damaged; the run cannot be resumed") from None
+        kept = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        kept = None
+    if not isinstance(kept, dict):
+        raise UnreadableError(f"{path} is missing or damaged; the run cannot be resumed")
     return kept
 
 
 def _require_same_data(path: Path, about: dict[str, Any]) -> None:
     """Refuse to resume with other volumes or weights than a run was begun with; volumes may have moved."""
-    before, now = json.loads(path.read_text()), json.loads(json.dumps(about))
+    before, now = _kept(path), json.loads(json.dumps(about))
     for part in ("train", "val"):
-        shapes = [[(v["shape"], v["spacing_mm"]) for v in which[part]] for which in (before, now)]
+        try:
+            shapes = [[(v["shape"], v["spacing_mm"]) for v in which[part]] for which in (before, now)]
+        except (KeyError, TypeError):
+            raise UnreadableError(f"{path} is damaged; the run cannot be resumed") from None
         if shapes[0] != shapes[1]:
             raise UsageError(f"the run was begun with other {part} volumes ({path} lists them); resume it with those")
-    if before["weights_sha256"] != now["weights_sha256"]:
+    if before.get("weights_sha256") != now["weights_sha256"]:
         raise UsageError("the run was begun with other --init or --teacher weights; resume it with those")
 
 

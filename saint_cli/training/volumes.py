@@ -13,6 +13,8 @@ from saint_cli import intensity, padding
 from saint_cli.choices import Report, silent
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io import read_volume
+from saint_cli.io.entries import identity, is_file, is_folder, is_link, is_there, walk_folders
+from saint_cli.io.text_files import read_text, split_lines
 
 FEWEST_SLICES = 60
 THICKEST_MM = 5.0
@@ -25,6 +27,9 @@ CACHE_VERSION = 2
 """Of the copies of volumes; 2: fill values are hidden."""
 
 LIST_ENDING = ".txt"
+SHOWN = 3
+"""Missing files of a list that are named."""
+
 FEWEST_VALUES = 32
 """A volume with fewer distinct values is a label map (KiTS keeps them beside the scans), and teaches nothing."""
 
@@ -116,31 +121,39 @@ def require_apart(train: list[DenseVolume], val: list[DenseVolume]) -> None:
 
 
 def _listed(source: Path) -> Iterator[Path]:
-    try:
-        lines = source.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableError(f"{source} is not a readable list of volumes ({error})") from None
-    for line in lines:
-        if line.strip() and not line.startswith("#"):
-            yield source.parent / line.strip()
+    lines = [(n, line.strip()) for n, line in enumerate(split_lines(read_text(source)), 1) if not line.startswith("#")]
+    found = [(number, source.parent / line) for number, line in lines if line]
+    missing = [f"line {number}: {path}" for number, path in found if not is_there(path)]
+    if missing:
+        shown = "; ".join(missing[:SHOWN]) + (f"; and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else "")
+        raise UnreadableError(f"{source}: {len(missing):,} of {len(found):,} paths lead to no file or folder ({shown})")
+    yield from (path for _, path in found)
 
 
 def _found(folder: Path) -> Iterator[Path]:
-    if folder.is_file():
+    if is_file(folder):
         raise UsageError(f"{folder} is a file; give a folder of volumes, or a .txt list with one path a line")
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UnreadableError(f"{folder}: no such folder")
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from _found(path) if _holds_volumes(path) else [path]
-        elif path.name.lower().endswith(ENDINGS):
+    waiting, seen = [folder], set()
+    while waiting:
+        path = waiting.pop()
+        if not is_folder(path) or not (path == folder or _holds_volumes(path)):
             yield path
+        elif (key := identity(path)) not in seen:  # a link may lead back
+            seen.add(key)
+            inside = (p for p in sorted(path.iterdir(), reverse=True) if not p.name.startswith("."))
+            waiting += [p for p in inside if is_folder(p) or p.name.lower().endswith(ENDINGS)]
 
 
 def _holds_volumes(folder: Path) -> bool:
-    return any(p.name.lower().endswith(ENDINGS) for p in folder.rglob("*") if not p.name.startswith("."))
+    return any(p.name.lower().endswith(ENDINGS) for p in _files(folder) if not p.name.startswith("."))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, links to folders not followed, however deep."""
+    for place, names in walk_folders(folder, lambda path, name: not is_link(path), lambda error: None):
+        yield from (Path(place, name) for name in names)
 
 
 def _read(path: Path) -> DenseVolume | None:
@@ -169,16 +182,19 @@ def _mapped(path: Path, cache: Path) -> DenseVolume | None:
         about = {"source": str(path), "spacing_mm": volume.spacing_mm, "values": asdict(volume.values)}
         partial.write_text(json.dumps(about))
         partial.replace(facts)
-    about = json.loads(facts.read_text())
-    x, y, z = about["spacing_mm"]
-    values = intensity.IntensityMap(**about["values"])
-    return DenseVolume(path.name, np.load(voxels, mmap_mode="r"), (x, y, z), values, str(path))
+    try:
+        about = json.loads(facts.read_text())
+        x, y, z = about["spacing_mm"]
+        values = intensity.IntensityMap(**about["values"])
+        return DenseVolume(path.name, np.load(voxels, mmap_mode="r"), (x, y, z), values, str(path))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise UnreadableError(f"{voxels} or {facts.name} beside it is damaged; delete both, and run again") from None
 
 
 def _fingerprint(path: Path) -> str:
     """Of a file's place, size and time of change, or of those of all files of a folder."""
     try:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        files = [path] if path.is_file() else sorted(p for p in _files(path) if p.is_file())
         parts = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from None

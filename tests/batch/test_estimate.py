@@ -90,6 +90,11 @@ def test_workers_fit_cores_memory_and_gpus(jobs: int, cores: int, jobs_in_memory
     assert crew_for(tasks, cores, memory_mb(tasks[0]) * (jobs_in_memory + 0.5), gpus) == wanted
 
 
+def test_a_scan_that_cannot_be_held_leaves_the_others_their_workers() -> None:
+    claim = replace(task(50_000), entry={**task(50_000).entry, "shape_before": (65535, 65535, 11)})
+    assert crew_for([task(50)] * 3 + [claim], 4, 4 * memory_mb(task(50))) == Crew(4, 1)
+
+
 @pytest.mark.parametrize(("device", "model"), [("cpu", "fast"), ("cuda", "base"), ("mps", "base")])
 def test_auto_takes_as_long_as_the_model_that_suits_the_device(device: str, model: str) -> None:
     clock = Clock(Crew(1, 1, device=device))

@@ -1,6 +1,7 @@
 import gzip
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from saint_cli import io
 from saint_cli.batch.find import Findings, Rules, find
 from saint_cli.batch.inputs import Root, roots
+from saint_cli.cli.chosen import differing, job_of
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io import write_volume
+from saint_cli.io.exceptions import convert_exceptions
 from saint_cli.jobs import Grid, Job, run_job
 
 FACTOR_2 = Job(Path(), Path(), Grid(factor=2))
@@ -120,6 +124,15 @@ def test_results_are_never_inputs(tmp_path: Path) -> None:
         found_in(tmp_path, tmp_path / "out" / "b.nii")
 
 
+def test_results_are_never_inputs_by_other_names_either(tmp_path: Path) -> None:
+    write_volume(fabricate.volume(), tmp_path / "a.nii")
+    write_volume(fabricate.volume(), tmp_path / "out" / "b.nii")
+    (tmp_path / "link").symlink_to("out")
+    assert paths(found_in(tmp_path)) == ["a"]
+    with pytest.raises(UsageError, match="output folder"):
+        found_in(tmp_path, tmp_path / "link" / ".." / "out")
+
+
 def test_both_files_of_a_pair_are_one_scan_and_both_count(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Pair(np.zeros((8, 8, 4), np.int16), np.diag([1, 1, 5, 1])), tmp_path / "pair.img")
     (scan,) = found_in(tmp_path).scans
@@ -211,3 +224,88 @@ def test_gzipped_slices_are_one_scan(tmp_path: Path) -> None:
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
     assert paths(found_in(tmp_path / "in")) == ["in"]
+
+
+def test_what_one_input_raises_is_its_failure_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.nii", "b.nii", "c/d.nii"):
+        write_volume(fabricate.volume(), tmp_path / name)
+    fabricate.save(fabricate.slices(), tmp_path / "s")
+    plain = io.describe
+
+    def describe(path: Path, **options: bool) -> io.Description:
+        if path.name == "b.nii":
+            with convert_exceptions(path):
+                raise RecursionError
+        return plain(path, **options)
+
+    monkeypatch.setattr(io, "describe", describe)
+    found = found_in(tmp_path)
+    assert paths(found) == ["a", "c/d", "s"]
+    assert {scan.path: type(scan.error) for scan in found.scans if scan.error is not None} == {"b": UnreadableError}
+
+
+def test_names_too_long_for_any_file_in_a_header_are_a_failure_of_that_header(tmp_path: Path) -> None:
+    header = "ObjectType = Image\nNDims = 3\nDimSize = 8 9 5\nElementType = MET_SHORT\nElementDataFile = "
+    (tmp_path / "bad.mhd").write_text(f"{header}{'a' * 300}\n")
+    write_volume(fabricate.volume(), tmp_path / "good.nii")
+    found = found_in(tmp_path)
+    assert paths(found) == ["good"]
+    assert [scan.path for scan in found.scans if scan.error is not None] == ["bad"]
+
+
+def test_one_hostile_file_of_a_series_costs_no_scan_and_is_counted(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(), tmp_path / "s")
+    sound = (folder / "0000.dcm").read_bytes()
+    sequence = b"\x00\x52\x29\x92SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    (folder / "nested.dcm").write_bytes(sound[: sound.index(b"\x08\x00\x16\x00")] + sequence * 5000)
+    (folder / "circle.dcm").symlink_to("circle.dcm")
+    os.mkfifo(folder / "pipe.dcm")
+    found = found_in(tmp_path)
+    assert paths(found) == ["s"]
+    assert sum(found.ignored.values()) == 3
+    assert all(name in str(found.ignored) for name in ("nested.dcm", "circle.dcm", "pipe.dcm"))
+
+
+def test_what_a_row_of_a_table_cannot_have_is_told_with_the_first_rows_and_their_count(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("source,factor\nok.nii,2\n" + "a.nii,two\n" * 50)
+
+    def template(row: Mapping[str, str]) -> Job:
+        return job_of(differing({}, row))
+
+    with pytest.raises(UsageError) as caught:
+        find(roots([tmp_path / "t.csv"]), Rules(template, tmp_path / "out"), lambda count: None)
+    assert str(caught.value).startswith("50 rows cannot be used: ")
+    assert 't.csv, row 3: factor "two" is not a whole number' in str(caught.value)
+    assert str(caught.value).endswith("and 47 more")
+
+
+@pytest.mark.parametrize("name", ["~/a.nii", "x" * 300 + ".nii", "no/such.nii", "y/" * 3000])
+def test_a_row_that_names_no_file_is_a_failure_of_that_row(tmp_path: Path, name: str) -> None:
+    write_volume(fabricate.volume(), tmp_path / "good.nii")
+    (tmp_path / "t.csv").write_text(f"source\n{name}\ngood.nii\n")
+    found = find(roots([tmp_path / "t.csv"]), Rules(lambda row: FACTOR_2, tmp_path / "out"), lambda count: None)
+    assert [type(scan.error) for scan in found.scans] == [UnreadableError, type(None)]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure_where_it_was_named_and_else_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_volume(fabricate.volume(), tmp_path / "good.nii")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(folder: str) -> object:
+        if folder.endswith("closed"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may list every folder
+    found = found_in(tmp_path)
+    assert (paths(found), dict(found.ignored)) == (
+        ["good"],
+        {"folder that cannot be listed, permission denied (closed)": 1},
+    )
+    (scan,) = found_in(tmp_path / "closed").scans
+    assert "cannot be listed (Permission denied)" in str(scan.error)

@@ -1,6 +1,7 @@
 """A tree at a URL is found as the same tree is found here."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import fabricate
 import pytest
 
+from saint_cli.batch import seen
 from saint_cli.batch.find import Findings, Rules
 from saint_cli.batch.ledger import Books
 from saint_cli.batch.names import targets
@@ -157,3 +159,40 @@ def test_even_runs_are_found_where_asked_for(tmp_path: Path) -> None:
     here, there = (found(tmp_path / "out", place, job=job) for place in (tmp_path / "in", (tmp_path / "in").as_uri()))
     assert len(here.scans) == 2
     assert told(there) == told(here)
+
+
+NESTED = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda text: b"",
+        lambda text: text[:-20],
+        lambda text: NESTED,
+        lambda text: b"[1]",
+        lambda text: b'{"error": "SystemExit", "message": "x"}',
+        lambda text: b'{"error": null, "message": "x"}',
+        lambda text: text.replace(b'"shape": [', b'"shape": ["a", '),
+        lambda text: text.replace(b'"number": 1', b'"number": "1"'),
+        lambda text: text.replace(b'"label"', b'"other"'),
+        lambda text: text.replace(b'"files": [', b'"files": [5, '),
+    ],
+    ids=["empty", "torn", "nested", "list", "error", "no error", "shape", "number", "field", "files"],
+)
+def test_a_damaged_description_of_an_earlier_run_is_made_again(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bend: Callable[[bytes], bytes]
+) -> None:
+    home = tmp_path / "state"
+    first = found(home, f"file://{tree / 'p0'}")
+    assert first.seen is not None
+    first.seen.keep()
+    calls = list[Any]()
+    plain = seen.describe_remote
+    monkeypatch.setattr(seen, "describe_remote", lambda *given, **more: calls.append(given) or plain(*given, **more))
+    assert found(home, f"file://{tree / 'p0'}").scans == first.scans
+    assert not calls
+    (kept,) = home.rglob("*.json")
+    kept.write_bytes(bend(kept.read_bytes()))
+    assert found(home, f"file://{tree / 'p0'}").scans == first.scans
+    assert len(calls) == 1

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_a_table_as_other_spreadsheets_write_it_is_read_alike(tmp_path: Path, de
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
+        ("t.csv", "source,source\na.nii,b.nii\n", "two columns are called 'source'"),
+        ("t.csv", "source,match-noise,match_noise\na.nii,1,0\n", "two columns are called"),
+        ("t.csv", f"source\n{'x' * 200_000}\n", "row 2: cannot be read as CSV"),
+        ("t.csv", 'source,name\n"a.nii,b\nc.nii,d\n', "a quote that does not end"),
+        ("t.csv", "source,name\na.nii,.saint/lock\n", "keeps its state"),
+        ("t.csv", "source,name\na.nii,/b\n", "leads out"),
+        ("t.csv", "source,name\na.nii,.\n", "leads out"),
+        ("t.jsonl", '{"source": "a.nii"}\n{"source": "b.ni', "line 2: not a JSON object"),
+        ("t.jsonl", "[" * 100_000, "line 1: not a JSON object"),
+        ("t.jsonl", '{"source": "a.nii", "factor": ' + "9" * 1_000_000 + "}", "line 1: not a JSON object"),
+        ("t.jsonl", '{"source": "a.nii", "source": "b.nii"}', "each name once"),
+        ("t.jsonl", '{"source": 5}', "'source' must be text"),
+        ("t.jsonl", '{"source": ["a.nii"]}', "'source' must be text"),
+        ("t.jsonl", '{"source": null}', "no 'source'"),
+        ("t.jsonl", '{"source": "a.nii", "name": true}', "'name' must be text"),
+        ("t.jsonl", '{"source": "a.nii", "factor": {"of": 4}}', "'factor' must be text, a number"),
+        ("t.jsonl", '{"source": "a\\u0000.nii"}', "no file name can have"),
+        ("t.jsonl", '{"source": "a.nii", "name": "\\ud800"}', "no file name can have"),
         ("t.csv", "file\na.nii\n", "source"),
         ("t.csv", "source,factor\na.nii\n", "cells"),
         ("t.csv", "source,name\na.nii,../b\n", "leads out"),
@@ -64,3 +83,53 @@ def test_a_table_that_makes_no_sense_is_refused_by_row(tmp_path: Path, name: str
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=told):
         roots([tmp_path / name])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_all_systems_are_read_alike(tmp_path: Path, end: str, encoding: str) -> None:
+    table = tmp_path / "scans.csv"
+    table.write_bytes(end.join(["source,name", 'ä.nii,"one, two"', "b.nii,", ""]).encode(encoding))
+    assert roots([table]) == [Root(tmp_path / "ä.nii", {}, "one, two"), Root(tmp_path / "b.nii", {}, None)]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("source\nok.nii\nä.nii\n".encode("latin-1"), r"scans\.csv, line 3: no UTF-8 text"),
+        (b"source\nok.nii\na\0.nii\n", r"scans\.csv, line 3: holds a NUL byte"),
+        ("source\na.nii\n".encode("utf-16-le"), "line 1: holds a NUL byte"),
+    ],
+    ids=["Latin-1", "NUL", "UTF-16 without mark"],
+)
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_table_that_is_no_text_is_refused_by_line(tmp_path: Path, data: bytes, told: str, ending: str) -> None:
+    (tmp_path / f"scans{ending}").write_bytes(data)
+    with pytest.raises(UnreadableError, match=told.replace(r"\.csv", ending)):
+        roots([tmp_path / f"scans{ending}"])
+
+
+def test_a_table_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "scans.csv").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UnreadableError, match="larger than 64 MB"):
+        roots([tmp_path / "scans.csv"])
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_pipe_or_device_in_place_of_a_table_is_told_and_never_waited_for(tmp_path: Path, ending: str) -> None:
+    os.mkfifo(tmp_path / f"pipe{ending}")
+    (tmp_path / f"zero{ending}").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(UnreadableError, match="not a regular file"):
+            roots([tmp_path / f"{name}{ending}"])
+
+
+def test_of_many_rows_that_cannot_be_used_the_first_are_told_and_their_count(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("source,name\nok.nii,fine\n" + "a.nii,../x\n" * 3000)
+    with pytest.raises(UsageError) as caught:
+        roots([tmp_path / "t.csv"])
+    assert str(caught.value).startswith("3,000 rows cannot be used: ")
+    assert "row 3:" in str(caught.value)
+    assert str(caught.value).endswith("and 2,997 more")
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,5 @@
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def test_equal_names_get_digits_of_their_own_that_do_not_depend_on_the_others() 
     assert targets([*same, *scans("b")], "{path}", "mha") == [*names, "b.mha"]
 
 
+def test_names_that_some_file_systems_take_for_one_are_told_apart() -> None:
+    names = targets(scans(unicodedata.normalize("NFC", "é/É"), unicodedata.normalize("NFD", "É/é")), "{path}", "mha")
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == 2
+
+
 def test_a_dicom_folder_never_holds_another_result() -> None:
     outer, inner = targets(scans("a", "a/b"), "{path}", "dicom")
     assert outer.startswith("a-")
@@ -46,6 +52,7 @@ def test_a_template_that_leads_elsewhere_is_refused(template: str) -> None:
 
 def test_the_books_of_the_folder_are_not_overwritten() -> None:
     assert targets(scans("report"), "{path}", "dicom")[0].startswith("report-")
+    assert targets(scans("Index"), "{path}", "nrrd")[0].startswith("Index-")  # whose page would be the list of all
 
 
 def test_the_name_is_the_target_without_its_ending() -> None:
@@ -65,3 +72,12 @@ def test_names_are_cut_to_what_a_file_system_takes_and_stay_distinct(letter: str
     assert targets(scans(letter * (200 // width)), "{path}", form)[0].startswith(letter * (200 // width))
     (name,) = targets(scans("a/b"), f"{letter * (300 // width)}/{{name}}", form)
     assert len(os.fsencode(name.split("/")[0])) <= 255
+
+
+def test_of_a_path_that_is_too_long_the_innermost_folders_are_left_out() -> None:
+    deep = "ddd/" * 900
+    names = targets(scans(f"{deep}a", f"{deep}b", f"{deep}ddd/a"), "{path}", "nii.gz")
+    assert len(set(names)) == 3
+    assert all(name.startswith("ddd/ddd/") and len(name) <= 3000 + len(".nii.gz") for name in names)
+    assert [Path(name).name[:2] for name in names] == ["a-", "b-", "a-"]
+    assert targets(scans(f"{'d/' * 1000}a"), "{path}", "mha") == [f"{'d/' * 1000}a.mha"]

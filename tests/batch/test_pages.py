@@ -46,3 +46,9 @@ def test_a_later_end_keeps_no_link_to_the_page_of_an_earlier_success(later: dict
     page.parent.mkdir()
     page.write_text("")
     assert "one.html" not in pages.write(tmp_path, [later]).read_text(encoding="utf-8")
+
+
+def test_a_record_without_what_pages_may_do_without_is_listed(tmp_path: Path) -> None:
+    whole = record("one.nii.gz", warnings=None)
+    odd = [{name: value for name, value in whole.items() if name != "error"}, {**whole, "error": {}}]
+    assert "one" in pages.write(tmp_path, odd).read_text(encoding="utf-8")

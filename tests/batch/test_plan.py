@@ -15,6 +15,7 @@ from saint_cli.batch.ledger import Books
 from saint_cli.batch.names import targets
 from saint_cli.batch.plan import Plan, Shelf, Wishes, key_of, make_plan
 from saint_cli.choices import Choices
+from saint_cli.engine import Seat
 from saint_cli.io import write_volume
 from saint_cli.jobs import Engine, Grid, Job
 
@@ -61,8 +62,9 @@ def test_what_is_done_and_unchanged_is_kept(scan: Path) -> None:
         replace(FAST, engine=Engine("base")),
         replace(FAST, choices=Choices(tta=True)),
         replace(FAST, modality="MR"),
+        replace(FAST, outside_data=True),
     ],
-    ids=["grid", "weights", "method", "modality"],
+    ids=["grid", "weights", "method", "modality", "data files"],
 )
 def test_other_options_or_weights_are_a_reason_to_run_again(scan: Path, job: Job) -> None:
     books = books_after(planned(scan, Books()), "done")
@@ -156,3 +158,52 @@ def test_auto_keeps_nothing_that_other_weights_made(scan: Path, tmp_path: Path) 
 def test_auto_does_not_take_the_failure_of_one_model_for_its_own(scan: Path) -> None:
     books = books_after(planned(scan, Books(), replace(FAST, engine=Engine("base"))), "failed", "DeadlyJobError")
     assert planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
+
+
+def test_two_results_never_lead_to_one_file_by_links_in_the_output_folder(scan: Path) -> None:
+    home = scan.parents[1] / "out"
+    for name in ("p", "q"):
+        write_volume(fabricate.volume(), scan.parent / name / "ct.nii")
+    (home / "p").mkdir(parents=True)
+    (home / "q").symlink_to("p")
+    plan = planned(scan, Books())
+    assert {task.target for task in plan.tasks} == {"a.mha", "p/ct.mha"}
+    (refused,) = plan.refused
+    assert "q/ct.mha: leads to the result p/ct.mha" in refused["error"]["message"]
+    assert refused["error"]["class"] == "UsageError"
+
+
+def test_a_result_never_replaces_a_scan_that_a_link_in_the_output_folder_leads_to(scan: Path) -> None:
+    home, other = scan.parents[1] / "out", scan.parent / "deep" / "ct.mha"
+    write_volume(fabricate.volume(), other)
+    home.mkdir()
+    (home / "deep").symlink_to(other.parent)
+    plan = planned(scan, Books(), wishes=Wishes(overwrite=True))
+    assert [task.target for task in plan.tasks] == ["a.mha"]
+    assert f"leads to the input {other}" in plan.refused[0]["error"]["message"]
+
+
+def test_results_that_were_made_hard_links_of_each_other_are_results_still(scan: Path) -> None:
+    shutil.copy(scan, scan.with_name("b.nii"))
+    home, books = scan.parents[1] / "out", Books()
+    for task in planned(scan, books).tasks:
+        books.add({**task.entry, "status": "done", "error": None})
+    home.mkdir()
+    (home / "a.mha").write_text("result")
+    os.link(home / "a.mha", home / "b.mha")
+    plan = planned(scan, books, wishes=Wishes(pages=False))
+    assert (len(plan.kept), plan.refused) == (2, [])
+
+
+def test_a_scan_that_changed_since_it_was_planned_is_not_computed_and_tried_again_by_the_next_run(scan: Path) -> None:
+    from saint_cli.batch import work  # with torch's version
+
+    (task,) = planned(scan, Books()).tasks
+    write_volume(fabricate.volume((24, 20, 7)), scan, overwrite=True)
+    record = work._outcome(task, Seat(1))
+    assert record["error"]["class"] == "SourceChangedError"
+    assert record["error"]["message"] == f"{scan}: changed since it was found; run the same command again"
+    assert not task.job.target.exists()
+    books = Books()
+    books.add(record)
+    assert len(planned(scan, books).tasks) == 1

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from saint_cli.batch.estimate import Clock
+from saint_cli.batch.find import Rules
 from saint_cli.batch.finish import Summary
-from saint_cli.batch.plan import Task
-from saint_cli.batch.whole import _announced
+from saint_cli.batch.plan import Task, Wishes
+from saint_cli.batch.whole import Order, _announced, look
 from saint_cli.engine import Crew
-from saint_cli.jobs import Job
+from saint_cli.errors import UsageError
+from saint_cli.jobs import Engine, Job
 
 
 def task(millions: float, model: str = "fast") -> Task:
@@ -57,3 +59,12 @@ def test_results_of_several_models_are_told(tmp_path: Path) -> None:
     mixed = summary("fast", "base", "fast")
     assert mixed.models == {"fast": 2, "base": 1}
     assert mixed.mixture == "results of several models: 1 by base, 2 by fast; -m MODEL makes all others anew with one"
+
+
+def test_the_manifest_of_the_output_folder_is_no_table_of_scans(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").write_text("")
+    (tmp_path / "link.jsonl").symlink_to("manifest.jsonl")
+    rules = Rules(lambda row: Job(Path(), Path()), tmp_path)
+    order = Order((tmp_path / "link.jsonl",), rules, Wishes(), Engine())
+    with pytest.raises(UsageError, match=r"manifest\.jsonl is the manifest of the output folder"):
+        look(order, lambda count: None)

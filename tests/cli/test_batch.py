@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,25 @@ def test_a_rerun_does_nothing_and_needs_neither_torch_nor_dask(trial: tuple[Path
     assert done.returncode == 8, done.stderr
     assert "nothing to do" in done.stderr
     assert (states(out), (out / "manifest.jsonl").read_bytes()) == (before, manifest)
+
+
+def test_a_damaged_manifest_is_told_once_and_costs_no_other_record(
+    trial: tuple[Path, Path, Result], tmp_path: Path
+) -> None:
+    source, out, _ = trial
+    copy = shutil.copytree(out, tmp_path / "out")
+    whole = (copy / "manifest.jsonl").read_bytes()
+    first, rest = whole.split(b"\n", 1)
+    (copy / "manifest.jsonl").write_bytes(b"\n".join([first, b"[" * 100_000, b'{"target": 5}', rest]))
+    dry = run("batch", source, copy, *OPTIONS, "--dry-run")
+    assert "2 damaged records of earlier runs to be set aside" in dry.stderr
+    result = run("batch", source, copy, *OPTIONS, "--json")
+    summary = json.loads(result.stdout)
+    assert (summary["ran"], summary["done"], result.exit_code) == (0, 16, 8)
+    assert "line 2 of manifest.jsonl: nested too deeply; line 3 of manifest.jsonl" in summary["damaged_records"]
+    assert summary["damaged_records"] in result.stderr
+    assert (copy / "manifest.jsonl").read_bytes() == whole
+    assert "set aside" not in run("batch", source, copy, *OPTIONS).output
 
 
 def test_touching_one_input_redoes_that_one(trial: tuple[Path, Path, Result]) -> None:

@@ -1,7 +1,7 @@
 """``saint batch`` and ``saint upsample`` from URL to URL: by ``file://``, and on a server that speaks S3."""
 
 import json
-import re
+import os
 import socket
 import subprocess
 import sys
@@ -23,8 +23,7 @@ from typer.testing import CliRunner, Result
 
 from saint_cli.cli import app
 from saint_cli.io import read_volume, write_volume
-from saint_cli.io.partial import name_for
-from saint_cli.io.remote import STAGE
+from saint_cli.temporary import TemporaryFolder
 
 OPTIONS = ("--factor", "2", "-m", "fast")
 
@@ -202,7 +201,7 @@ def test_a_rerun_with_nothing_to_do_removes_what_a_killed_job_had_fetched(
     places = ((study / "short.nii.gz").as_uri(), tmp_path / "out")
     assert summary(*places)["ran"] == 1
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    left = tmp_path / re.sub(r"-\d+-(?=[0-9a-f]{8}\.)", "-4194999-", name_for(STAGE))
+    left = tmp_path / TemporaryFolder().path.parent.name.replace(f"-{os.getpid()}-", "-4194999-")
     left.mkdir()
     assert summary(*places)["ran"] == 0
     assert not left.exists()

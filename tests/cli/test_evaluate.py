@@ -1,6 +1,7 @@
 """``saint evaluate`` on the real example: the shipped models beat the interpolators; tables, JSON, refusals."""
 
 import json
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -120,6 +121,20 @@ REFUSALS = {
     "json nowhere": (["--json-file", "/dev/null/at/all/x.json"], 5, "x.json"),
     "two slices": (["--slices", "2"], 2, "at least 3"),
 }
+
+
+def test_an_input_is_never_written_to_by_any_name(small: Path, tmp_path: Path) -> None:
+    before, link, hard = small.read_bytes(), tmp_path / "scores.json", tmp_path / "maps.png"
+    link.symlink_to(small)
+    os.link(small, hard)
+    for words in (["--json-file", link], ["--figure", hard]):
+        result = run(small, "-f", 2, "-m", "fast", *words, "--overwrite")
+        assert (result.exit_code, "is one of the volumes" in result.output) == (2, True)
+    assert small.read_bytes() == before
+    link.unlink()
+    link.symlink_to("nowhere")
+    result = run(small, "-f", 2, "-m", "fast", "--json-file", link)
+    assert (result.exit_code, "exists already" in result.output) == (5, True)
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -43,6 +43,74 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(name: str) -> None:
         assert words in result.stderr
 
 
+OUTSIDE = ["[/x][on red]:smile:短い", "a\x1b[31m\r\n\x9b\u202e\udcff"]
+
+
+@pytest.mark.parametrize("word", OUTSIDE)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("{}",),
+        ("upsample", "{}", "-o", "b.nii"),
+        (*UPSAMPLE, "{}"),
+        (*UPSAMPLE, "--facto{}"),
+        (*UPSAMPLE, "--factor", "{}"),
+        (*UPSAMPLE, "--axis", "{}"),
+        (*UPSAMPLE, "--max-memory", "{}"),
+        ("upsample", ".", "-o", "b.nii", "--device", "{}"),
+        ("upsample", ".", "-o", "b.nii", "-m", "{}"),
+        ("info", "{}"),
+        ("batch", "{}", "out", "--to", "{}"),
+        ("batch", "{}", "out", "--name-template", "{}"),
+        ("evaluate", "{}", "--against", "{}"),
+        ("train", "{}", "--val", "{}", "-o", "r", "--stage", "{}"),
+    ],
+)
+def test_what_is_typed_is_told_as_it_is_on_one_line(
+    arguments: tuple[str, ...], word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*(argument.replace("{}", word) for argument in arguments))
+    assert result.exit_code in (2, 3)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    (line,) = result.stderr.removesuffix("\n").split("\n")
+    assert line.isprintable()
+    if word.isprintable():
+        assert word in line
+
+
+SECRETS = ["https://me:SECRET@h/x", "https://h/x.nii?token=SECRET&X-Amz-Signature=SECRET", "s3://key:SE/SECRET@b/x"]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("{}",),
+        (*UPSAMPLE, "{}"),
+        (*UPSAMPLE, "--factor", "{}"),
+        (*UPSAMPLE, "--series", "{}"),
+        (*UPSAMPLE, "--report", "{}"),
+        (*UPSAMPLE, "-m", "{}"),
+        ("upsample", "a.nii", "-o", "{}"),
+        ("batch", "a", "{}", "--to", "dicom"),
+        ("batch", "a", "out", "--state-dir", "{}"),
+        ("evaluate", "{}"),
+        ("evaluate", "a.nii", "-m", "{}"),
+        ("train", "{}", "--val", "{}", "-o", "{}", "--init", "{}"),
+    ],
+)
+def test_no_failure_tells_the_secrets_of_a_url(
+    arguments: tuple[str, ...], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    as_json = () if arguments[0] == "train" else ("--json",)
+    result = run(*(argument.replace("{}", url) for argument in arguments), *as_json)
+    assert result.exit_code != 0
+    assert "SECRET" not in result.output
+    assert not [path for path in tmp_path.rglob("*") if "SECRET" in str(path)]
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -106,3 +174,18 @@ def test_a_library_that_is_missing_is_told_in_a_line(monkeypatch: pytest.MonkeyP
     assert result.stderr == (
         "saint: libtorch.so: cannot open shared object file; saint is not installed as it should be\n"
     )
+
+
+@pytest.mark.parametrize("error", [KeyError("SECRET"), RecursionError("SECRET"), ValueError("SECRET\nSECRET")])
+def test_a_fault_is_one_line_that_tells_its_place_and_quotes_nothing(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr("saint_cli.jobs.run_job", fail)
+    result = run(*UPSAMPLE, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["error_class"]) == (1, "SaintError")
+    assert result.stderr.startswith(f"saint: {type(error).__name__} in test_failures.py:")
+    assert result.stderr.endswith("; please report this\n")
+    assert "SECRET" not in result.output

@@ -93,3 +93,23 @@ def test_words_of_a_list_are_offered_once() -> None:
 @pytest.mark.parametrize("start", ["/no/such/folder/", "missing/w", "~nobody-of-this-name/"])
 def test_a_folder_that_is_not_there_offers_nothing(start: str) -> None:
     assert complete.model(start) == []
+
+
+def test_names_that_a_shell_would_evaluate_are_not_offered(tmp_path: Path) -> None:
+    for name in (
+        "a b",
+        "a;id",
+        "a$(id)",
+        "a`id`",
+        'a\\"',
+        "a'",
+        "a\nb",
+        "a\x1b[31m",
+        "a\u202eb",
+        "a*",
+        "a短い",
+        "a\udcff",
+    ):
+        (tmp_path / f"{name}.safetensors").touch()
+    (tmp_path / "a|b").mkdir()
+    assert complete.model(f"{tmp_path}/a") == [f"{tmp_path}/a b.safetensors", f"{tmp_path}/a短い.safetensors"]

@@ -461,10 +461,6 @@ def test_folding_keeps_words_options_and_numbers_with_their_mm_whole(room: int) 
         assert any(whole in piece for piece in pieces)
 
 
-def test_printable_keeps_text_and_drops_controls() -> None:
-    assert console.printable("Ä b\tc\nd\x07\udcff") == "Ä b c d??"
-
-
 ODD_NAMES = ["M\udcfcller.nrrd", "a\nb.mha", "a\x1b[31mb.nii", "\N{BRAIN}.nii.gz", "-rf.nrrd", "[bold]x[.mha"]
 
 
@@ -485,3 +481,16 @@ def test_names_that_a_terminal_cannot_show_are_shown_otherwise(tmp_path: Path, e
     found = json.loads(done.stdout.decode("utf-8"))
     assert [Path(one["path"]).name for one in found] == [*ODD_NAMES, "nowhere\udcff.nii"]
     assert [one["exit_code"] for one in found] == [0] * len(ODD_NAMES) + [3]
+
+
+def test_data_outside_a_headers_folder_is_shown_with_leave(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    sitk.WriteImage(sitk.GetImageFromArray(fabricate.volume().voxels.transpose()), tmp_path / "in" / "a.mhd")
+    (tmp_path / "in" / "a.raw").rename(tmp_path / "a.raw")
+    (tmp_path / "in" / "a.raw").symlink_to("../a.raw")
+    refused = run("info", tmp_path / "in" / "a.mhd")
+    assert refused.exit_code == 3
+    assert "outside the header's folder" in one_line(refused.stderr)
+    assert "24 x 20 x 6" in run("info", "--outside-data", tmp_path / "in" / "a.mhd").stdout
+    assert "cannot be upsampled" in run("info", tmp_path / "in").stdout
+    assert "cannot be upsampled" not in run("info", "--outside-data", tmp_path / "in").stdout

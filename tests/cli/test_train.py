@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from saint_cli import shipped
 from saint_cli.cli import app
 from saint_cli.training import dataset, run
 from saint_cli.weights import load_model
@@ -147,6 +148,19 @@ def test_what_the_first_weights_are_worth_is_told_before_they_change(scans: Path
     result = saint(*words, "--init", tmp_path / "run" / run.MODEL)
     assert result.exit_code == 0, result.output
     assert "step 0, 0 s, before training: " in result.output
+
+
+def test_the_first_weights_are_never_those_that_are_written(scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    own = tmp_path / "run" / run.MODEL
+    shutil.copy(shipped.shipped_folder() / "saint-fast.safetensors", own)
+    before, link = own.read_bytes(), tmp_path / "link.safetensors"
+    link.symlink_to(own)
+    words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "run", "--size", "fast", "--steps", 1]
+    for option in ("--init", "--teacher"):
+        result = saint(*words, option, link)
+        assert (result.exit_code, f"is what {option} names" in result.output) == (2, True)
+    assert own.read_bytes() == before
 
 
 def test_rfn_goes_on_from_where_its_first_weights_are_used(scans: Path, tmp_path: Path) -> None:

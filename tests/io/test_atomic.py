@@ -1,5 +1,6 @@
 """Targets appear whole or not at all, also where a folder must stay in its place, and after a kill."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from fabricate import interpolated, saved_series
 
 import saint_cli
+from saint_cli import owners
 from saint_cli.errors import OutputError
 from saint_cli.io import atomic, check_result, check_writable, partial, read_volume, write_volume
 from saint_cli.io.atomic import complete_or_absent, complete_or_absent_folder
@@ -114,6 +116,8 @@ def test_a_bind_mount_of_the_same_disk_is_known_by_the_list_of_mounts(
     assert atomic.is_fixed(folder)
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(saint_cli.__file__).parents[1])}
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -133,8 +137,7 @@ with writer(target) as work:
 def test_what_a_killed_run_left_goes_with_the_next_run_to_the_same_target(kind: str, place: Path) -> None:
     target = place if kind == "mount" else place.with_name("target")
     home = place if kind == "mount" else place.parent
-    environment = {**os.environ, "PYTHONPATH": str(Path(saint_cli.__file__).parents[1])}
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(target), kind], env=environment, check=False)
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(target), kind], env=ENVIRONMENT, check=False)
     assert ended.returncode == -signal.SIGKILL
     (left,) = home.glob(".saint-*.partial")
     check_writable(target.with_suffix(".nii") if kind == "file" else target)
@@ -147,19 +150,36 @@ def test_what_a_killed_run_left_goes_with_the_next_run_to_the_same_target(kind: 
     assert not list(home.glob(".saint-*"))
 
 
-def test_what_a_living_process_another_target_or_another_host_writes_is_left_alone(tmp_path: Path) -> None:
-    target = tmp_path / "out.nii"
-    mine = partial.name_for(target)
-    living = mine.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")
-    dead = mine.replace(f"-{os.getpid()}-", f"-{NOBODY}-")
-    host = partial._start(target).split("-")[2]
-    elsewhere = dead.replace(host, "0" * 8)
-    other = partial.name_for(tmp_path / "other.nii").replace(f"-{os.getpid()}-", f"-{NOBODY}-")
-    for name in (mine, living, dead, elsewhere, other):
-        (tmp_path / name).write_text("half")
-    with complete_or_absent(target) as file:
+def of_process(name: str, pid: int, start: int, **other: str) -> str:
+    """A name of this process as another one would have made it."""
+    host, _, _, boot, space = owners.own_mark().split("-")
+    fields = {"host": host, "boot": boot, "space": space} | other
+    return name.replace(owners.own_mark(), f"{fields['host']}-{pid}-{start}-{fields['boot']}-{fields['space']}")
+
+
+def test_only_what_a_process_of_this_machine_left_that_is_gone_is_removed(tmp_path: Path) -> None:
+    name, own = partial.name_for(tmp_path / "out.nii"), owners.own_mark()
+    parent, start = os.getppid(), owners._start_of(os.getppid())
+    assert start is not None
+    kept = {
+        name,
+        of_process(name, parent, start),
+        of_process(name, NOBODY, start, host="0" * 8),
+        of_process(name, NOBODY, start, space="0" * 8),  # a container's numbers are others
+        ".saint-mine.partial",
+        name.replace(own, own[1:]),
+    }
+    gone = {
+        of_process(name, NOBODY, start),
+        of_process(name, parent, start + 1),  # the number was given again
+        of_process(name, parent, start, boot="0" * 8),
+        of_process(partial.name_for(tmp_path / "other.nii"), NOBODY, start),
+    }
+    for one in kept | gone:
+        (tmp_path / one).write_text("half")
+    with complete_or_absent(tmp_path / "out.nii") as file:
         file.write(b"whole")
-    assert {entry.name for entry in tmp_path.iterdir()} == {"out.nii", mine, living, elsewhere, other}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"out.nii", *kept}
 
 
 def test_a_series_that_is_being_written_is_not_read(tmp_path: Path) -> None:
@@ -177,3 +197,26 @@ def test_what_was_replaced_when_the_power_went_is_kept_until_the_new_one_stands(
     assert len(list(old.iterdir())) == 3
     fill(target, "xy")
     assert not old.exists()
+
+
+DAMAGED_LISTS = {
+    "nested": lambda path: path.write_text("[" * 100_000),
+    "other types": lambda path: path.write_text('{"aside": [[1, 2]], "new": 3, "known": {}}'),
+    "name with NUL": lambda path: path.write_text(
+        json.dumps({"aside": [["a\0", str(path)]], "new": [[str(path), "b"]], "known": {}})
+    ),
+    "name that none can be": lambda path: path.write_text(
+        json.dumps({"aside": [["\ud800", str(path)]], "new": [[str(path), "b"]], "known": {}})
+    ),
+    "pipe": os.mkfifo,
+    "folder": lambda path: path.mkdir(),
+    "circle": lambda path: path.symlink_to(path.name),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED_LISTS)
+def test_a_list_of_names_that_is_damaged_is_removed_and_nothing_renamed(kind: str, tmp_path: Path) -> None:
+    DAMAGED_LISTS[kind](tmp_path / of_process(partial.name_for(tmp_path / "x", "names"), NOBODY, 1))
+    (tmp_path / "kept").write_text("")
+    partial.remove_stale(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -94,6 +94,19 @@ def test_listed_files_that_are_missing_are_counted_and_named(tmp_path: Path) -> 
     assert any("listed in DICOMDIR but missing" in warning for warning in volume.header.warnings)
 
 
+def test_a_listed_name_that_swallowed_what_follows_is_not_repeated(tmp_path: Path) -> None:
+    path = medium(tmp_path / "medium", fabricate.slices())
+    data = pydicom.dcmread(path)
+    images = [record for record in data.DirectoryRecordSequence if record.DirectoryRecordType == "IMAGE"]
+    images[2].ReferencedFileID = [*images[2].ReferencedFileID, "X\x04\x00\x10\x15UI\x00SECRET"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.save_as(path)
+    told = describe(path)
+    assert "SECRET" not in repr((told.skipped, told.named))
+    assert "a damaged name" in repr(told.named)
+
+
 def test_where_none_of_the_listed_files_is_there_the_folder_is_read(tmp_path: Path) -> None:
     path = medium(tmp_path / "m", fabricate.slices())
     (tmp_path / "flat").mkdir()

@@ -69,6 +69,17 @@ def test_a_zip_with_a_flipped_byte_is_unreadable(tmp_path: Path) -> None:
     refused(path, UnreadableError, "zip file is damaged")
 
 
+def test_a_damaged_zip_is_told_without_bytes_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "series.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("a.dcm", bytes(100))
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"a.dcm", b"SECRE", 1))
+    with pytest.raises(UnreadableError, match="zip file is damaged") as error:
+        read_volume(path)
+    assert "SECRE" not in str(error.value)
+
+
 def test_a_damaged_lzma_member_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "s.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:

@@ -265,13 +265,16 @@ def broken_stream(tmp_path: Path, kind: str, change: Callable[[bytearray], bytes
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
-    [("JPEG", "JPEG datastream contains no image"), ("JPEG2000", "Expected a SOC marker")],
+    ("kind", "marker", "reason"),
+    [
+        ("JPEG", b"\xff\xc4", "Unsupported marker type 0x64"),
+        ("JPEG2000", b"\xff\x52", "required COD marker not found in main header"),
+    ],
 )
 def test_what_a_decoder_writes_is_the_reason_and_never_reaches_stderr(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, reason: str
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, marker: bytes, reason: str
 ) -> None:
-    folder = broken_stream(tmp_path, kind, lambda _: b"\xff\xd8\xff\xd9")
+    folder = broken_stream(tmp_path, kind, lambda stream: bytes(stream.replace(marker, b"\xff\x64", 1)))
     capfd.readouterr()
     with pytest.raises(UnreadableError, match=rf"0001\.dcm: pixel data \(JPEG.*truncated or corrupt \({reason}\)"):
         read_volume(folder)

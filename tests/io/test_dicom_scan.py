@@ -54,12 +54,14 @@ BAD = {
     "space between": (raw("PixelSpacing", "0.5 0.5"), "damaged PixelSpacing"),
     "text": (raw("PixelSpacing", "0.5mm\\0.5mm"), "damaged PixelSpacing"),
     "infinite position": (raw("ImagePositionPatient", "0\\0\\inf"), "damaged ImagePositionPatient"),
+    "position beyond the solar system": (raw("ImagePositionPatient", "0\\0\\1e300"), "damaged ImagePositionPatient"),
     "slope of text": (raw("RescaleSlope", "one"), "damaged RescaleSlope"),
     "no bits": (lambda data: delattr(data, "BitsAllocated"), "without BitsAllocated"),
     "12 bits": (lambda data: setattr(data, "BitsAllocated", 12), "with BitsAllocated 12"),
     "18 of 16 bits": (lambda data: setattr(data, "BitsStored", 18), "with BitsStored 18 of BitsAllocated 16"),
     "no position": (lambda data: delattr(data, "ImagePositionPatient"), "no position"),
     "no pixels": (lambda data: delattr(data, "PixelData"), "no pixel data"),
+    "one row": (lambda data: fabricate.set_pixels(data, np.zeros((1, 16), "u2")), "a single row or column"),
     "two frames": (lambda data: setattr(data, "NumberOfFrames", "2"), "multi-frame without positions"),
 }
 
@@ -91,6 +93,16 @@ def test_where_no_slice_is_left_the_reason_is_told(tmp_path: Path) -> None:
     save_raw(odd(orientation(0, 0, 0, 0, 0, 0)), tmp_path / "s")
     with pytest.raises(UnreadableError, match=r"1 with a direction of length zero.*\(0000.dcm\)"):
         read_volume(tmp_path / "s")
+
+
+def test_a_transfer_syntax_that_is_no_uid_is_not_repeated(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(), tmp_path / "s")
+    for file in folder.iterdir():
+        raw = file.read_bytes()
+        assert raw.count(uid.ExplicitVRLittleEndian.encode()) == 1
+        file.write_bytes(raw.replace(uid.ExplicitVRLittleEndian.encode(), b"1.2.3\x1b[2J\n999999999"))
+    with pytest.raises(UnreadableError, match=r"6 in transfer syntax \(not a UID\) not supported"):
+        read_volume(folder)
 
 
 def test_a_gap_tells_which_file_was_skipped(tmp_path: Path) -> None:
@@ -153,14 +165,14 @@ def test_links_that_lead_nowhere_pipes_and_sockets_are_counted_and_never_opened(
 
 def test_a_file_without_permission_is_skipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fabricate.save(fabricate.slices(7), tmp_path / "s")
-    whole = Path.open
+    whole = os.open
 
-    def closed(path: Path, *args: object, **options: object) -> object:
-        if path.name == "0006.dcm":
-            raise PermissionError(13, "Permission denied", str(path))
+    def closed(path: str, *args: int, **options: int) -> int:
+        if os.fspath(path).endswith("0006.dcm"):
+            raise PermissionError(13, "Permission denied", path)
         return whole(path, *args, **options)
 
-    monkeypatch.setattr(Path, "open", closed)
+    monkeypatch.setattr(os, "open", closed)
     assert describe(folder).named == {"that cannot be opened, permission denied": ["0006.dcm"]}
 
 

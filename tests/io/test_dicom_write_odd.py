@@ -274,3 +274,41 @@ def test_what_was_there_is_kept_where_another_takes_its_name(tmp_path: Path, mon
     assert len(list(kept.iterdir())) == 11
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["other"]
     assert len(list(tmp_path.glob(".saint*"))) == 1
+
+
+def mislabelled(folder: Path, name: str, right: bytes, wrong: bytes) -> None:
+    """Call the values of one element in every file something else than they are."""
+    tag = tag_for_keyword(name)
+    assert tag is not None
+    head = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+    for file in folder.iterdir():
+        raw = file.read_bytes()
+        assert raw.count(head + right) == 1
+        file.write_bytes(raw.replace(head + right, head + wrong))
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), [("SOPInstanceUID", b"UI", b"FD"), ("PatientID", b"LO", b"US")])
+def test_an_element_of_another_representation_is_written_as_the_dictionary_has_it(
+    tmp_path: Path, name: str, right: bytes, wrong: bytes
+) -> None:
+    series = fabricate.slices()
+    for number, data in enumerate(series):
+        data.SOPInstanceUID, data.PatientID = f"1.2.3.4.5.6.7.{10 + number}", "ABCDEFGH"
+    source = fabricate.save(series, tmp_path / "source")
+    mislabelled(source, name, right, wrong)
+    write_volume(interpolated(read_volume(source), FACTOR), tmp_path / "out")
+    (written, *_) = saved_series(tmp_path / "out")
+    assert {element.VR for element in written if element.keyword == name} == {right.decode()}
+    assert written.PatientID == "ABCDEFGH"
+
+
+def test_a_value_that_cannot_be_encoded_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*arguments: object, **options: object) -> None:
+        raise OSError("required argument is not a float\nfor data_element:\n(0010,0010) SECRET")
+
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "source"))
+    monkeypatch.setattr("saint_cli.io.dicom_write.dcmwrite", stumble)
+    with pytest.raises(OutputError, match=r"IM00001.dcm cannot be encoded") as error:
+        write_volume(volume, tmp_path / "out")
+    assert "SECRET" not in one_line(error)
+    assert list(tmp_path.iterdir()) == [tmp_path / "source"]

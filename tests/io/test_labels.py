@@ -210,3 +210,13 @@ def test_an_image_of_few_levels_far_apart_is_none(levels: int) -> None:
     quantised = np.clip(smooth * levels, 0, levels - 1).astype(np.uint8)
     assert count_labels(quantised) == 0
     assert count_labels(quantised * (256 // levels)) == 0
+
+
+def test_values_that_overflow_are_no_labels_and_describing_them_says_nothing_else(tmp_path: Path) -> None:
+    stored = np.where(blobs(5) > 0, 3e38, -3e38).astype(np.float32)
+    raw = bytearray(nib.Nifti1Image(stored, np.diag([1, 1, 5, 1])).to_bytes())
+    raw[112:120] = np.array([1e30, 0], "<f4").tobytes()
+    (tmp_path / "scan.nii").write_bytes(raw)
+    (stack,) = describe(tmp_path / "scan.nii").stacks
+    assert stack.slope == pytest.approx(1e30)
+    assert not stack.secondary

@@ -178,23 +178,55 @@ def test_a_data_file_that_no_system_can_name_is_missing(tmp_path: Path, name: st
 def test_only_regular_files_are_read_as_data(tmp_path: Path, listed: bool) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    for name in ("pipe", "folder", "/dev/zero"):
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "folder", "device"):
         data = f"{name}\n".encode() if listed else b""
         path = write(tmp_path / "a.mhd", {**PLACE, "ElementDataFile": "LIST 3" if listed else name}, data)
         with pytest.raises(UnreadableError, match="not a regular file"):
-            read_volume(path)
+            read_volume(path, outside_data=True)
 
 
-def test_voxels_from_beside_the_folder_are_read_and_told(tmp_path: Path) -> None:
-    (tmp_path / "d.raw").write_bytes(RAW)
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("way", ["above", "absolute", "back again", "link", "linked folder"])
+def test_voxels_outside_the_folder_are_read_with_leave_only(tmp_path: Path, way: str, listed: bool) -> None:
+    home = tmp_path / "in"
+    home.mkdir()
+    for place in (tmp_path / "d.raw", home / "inside.raw"):
+        place.write_bytes(RAW)
+    (home / "link.raw").symlink_to("../d.raw")
+    (home / "folder").symlink_to("..")
+    name = {
+        "above": "../d.raw",
+        "absolute": str(tmp_path / "d.raw"),
+        "back again": "../in/inside.raw",
+        "link": "link.raw",
+        "linked folder": "folder/d.raw",
+    }[way]
+    fields = {**PLACE, "ElementDataFile": "LIST 3" if listed else name}
+    path = write(home / "a.mhd", fields, f"{name}\n".encode() if listed else b"")
+    for act in (read_volume, describe):
+        with pytest.raises(UnreadableError, match=r"outside the header's folder.*--outside-data") as caught:
+            act(path)
+        assert caught.value.exit_code == 3
+    np.testing.assert_array_equal(read_volume(path, outside_data=True).voxels, VOXELS)
+    assert describe(path, outside_data=True).stacks[0].problem is None
+
+
+def test_a_pattern_leads_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    for name in ("../d.raw", str(tmp_path / "d.raw")):
-        volume = read_volume(write(tmp_path / "in" / "a.mhd", {**PLACE, "ElementDataFile": name}, b""))
-        np.testing.assert_array_equal(volume.voxels, VOXELS)
-        assert "outside the header's folder" in " ".join(volume.header.warnings)
-    (tmp_path / "in" / "d.raw").symlink_to("../d.raw")
-    volume = read_volume(write(tmp_path / "in" / "a.mhd", {**PLACE, "ElementDataFile": "d.raw"}, b""))
-    assert volume.header.warnings == ()
+    path = write(tmp_path / "in" / "a.mhd", {**PLACE, "ElementDataFile": "../s%d.raw 1 5 1"}, b"")
+    with pytest.raises(UnreadableError, match="outside the header's folder"):
+        read_volume(path)
+
+
+def test_data_below_the_folder_is_read_also_where_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    (tmp_path / "in" / "below" / "d.raw").write_bytes(RAW)
+    (tmp_path / "in" / "link.raw").symlink_to("below/d.raw")
+    (tmp_path / "study").symlink_to("in")
+    for name in ("below/d.raw", "link.raw", "./link.raw"):
+        write(tmp_path / "in" / "a.mhd", {**PLACE, "ElementDataFile": name}, b"")
+        np.testing.assert_array_equal(read_volume(tmp_path / "study" / "a.mhd").voxels, VOXELS)
 
 
 @pytest.mark.parametrize(("unit", "mm"), [("um", 1e-3), ("mm", 1), ("cm", 10), ("m", 1e3), ("?", 1)])
@@ -241,6 +273,12 @@ REFUSED = {
     "no number": ({"ElementSpacing": "0,7 0,7 5"}, UnreadableError, "elementspacing"),
     "zero": ({"ElementSpacing": "0 0.7 5"}, GeometryError, "spacing of zero"),
     "not a number": ({"ElementSpacing": "nan 0.7 5"}, GeometryError, "NaN"),
+    "infinity times zero": ({"ElementSpacing": "1 inf 5"}, GeometryError, "NaN"),
+    "beyond double": (
+        {"ElementSpacing": "1 1e200 5", "TransformMatrix": "1 0 0 0 1e200 0 0 0 1"},
+        GeometryError,
+        "NaN",
+    ),
     "in one plane": ({"TransformMatrix": "1 0 0 0 1 0 1 1 0"}, GeometryError, "one plane"),
     "no data": ({"ElementDataFile": ""}, UnreadableError, "elementdatafile"),
     "header size": ({"HeaderSize": "-7"}, UnreadableError, "HeaderSize -7"),

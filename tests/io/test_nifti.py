@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from saint_cli import geometry
-from saint_cli.errors import UsageError
+from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io import describe, read_volume
 
 VOXELS = fabricate.volume().voxels
@@ -51,6 +51,23 @@ def test_byte_order_and_version_do_not_change_the_volume(tmp_path: Path, order: 
 def test_a_pair_is_read_by_either_name(tmp_path: Path, kind: type, asked: str) -> None:
     nibabel.save(kind(VOXELS, RAS), tmp_path / "a.hdr")
     np.testing.assert_array_equal(read_volume(tmp_path / asked).voxels, VOXELS)
+
+
+@pytest.mark.parametrize("linked", ["a.hdr", "a.img"])
+def test_the_other_file_of_a_pair_is_read_outside_the_folder_with_leave_only(tmp_path: Path, linked: str) -> None:
+    home = tmp_path / "in"
+    home.mkdir()
+    nibabel.save(nibabel.Nifti1Pair(VOXELS, RAS), home / "a.hdr")
+    (home / linked).rename(tmp_path / linked)
+    (home / linked).symlink_to(f"../{linked}")
+    (asked,) = {"a.hdr", "a.img"} - {linked}
+    with pytest.raises(UnreadableError, match=r"outside the header's folder.*--outside-data"):
+        read_volume(home / asked)
+    with pytest.raises(UnreadableError, match="outside the header's folder"):
+        describe(home / asked)
+    np.testing.assert_array_equal(read_volume(home / asked, outside_data=True).voxels, VOXELS)
+    assert describe(home / asked, outside_data=True).stacks[0].problem is None
+    np.testing.assert_array_equal(read_volume(home / linked).voxels, VOXELS)  # a link that is named itself
 
 
 @pytest.mark.parametrize(
@@ -149,10 +166,11 @@ def test_voxels_that_are_not_finite_stay_and_are_counted(tmp_path: Path) -> None
     assert "2 of 2880 voxels are NaN or infinite" in warnings(path)
 
 
-def test_whole_numbers_too_large_for_float32_are_told(tmp_path: Path) -> None:
-    image = nibabel.Nifti1Image(VOXELS.astype(np.int64) + 2**25, RAS, dtype=np.int64)
+@pytest.mark.parametrize(("offset", "told"), [(2**25, False), (2**54, True)])
+def test_whole_numbers_too_large_for_float64_are_told(offset: int, told: bool, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VOXELS.astype(np.int64) + offset, RAS, dtype=np.int64)
     nibabel.save(image, tmp_path / "a.nii")
-    assert "2^24" in warnings(tmp_path / "a.nii")
+    assert ("2^53" in warnings(tmp_path / "a.nii")) == told
 
 
 def test_label_maps_are_told_from_scans(tmp_path: Path) -> None:

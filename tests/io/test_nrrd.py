@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError
-from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.io import describe, payload, read_volume, text_voxels, write_volume
 
 VOXELS = np.arange(8 * 9 * 5, dtype=np.int16).reshape(8, 9, 5) - 100
 RAW = VOXELS.astype("<i2").tobytes(order="F")
@@ -346,3 +346,79 @@ def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.nrrd").write_bytes(b"NRRD0005\n" + b"# x\n" * 300_000)
     with pytest.raises(UnreadableError, match="does not end"):
         read_volume(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_voxels_outside_the_folder_are_read_with_leave_only(tmp_path: Path, listed: bool) -> None:
+    (tmp_path / "d.raw").write_bytes(RAW)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link.raw").symlink_to("../d.raw")
+    for name in ("../d.raw", str(tmp_path / "d.raw"), "link.raw"):
+        spelling = f"LIST 3\n{name}" if listed else name
+        lines = ["NRRD0005", *(f"{k}: {v}" for k, v in {**HEAD, **PLACE}.items()), f"data file: {spelling}", ""]
+        path = tmp_path / "in" / "a.nhdr"
+        path.write_text("\n".join(lines))
+        with pytest.raises(UnreadableError, match=r"outside the header's folder.*--outside-data"):
+            read_volume(path)
+        np.testing.assert_array_equal(read_volume(path, outside_data=True).voxels, VOXELS)
+
+
+def packed_zeros(count: int) -> bytes:
+    """A gzip stream of so many zeros, its checksum wrong: nobody should come as far."""
+    return gzip.compress(bytes(count), 9)[:-8] + bytes(8)
+
+
+def test_bytes_before_the_voxels_are_unpacked_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "MOST_BEHIND", 1 << 20)
+    fields = {**HEAD, **PLACE, "encoding": "gzip", "byte skip": "-1"}
+    path = write(tmp_path / "a.nrrd", fields, gzip.compress(bytes(1 << 19) + RAW))
+    np.testing.assert_array_equal(read_volume(path).voxels, VOXELS)
+    assert describe(path).stacks[0].problem is None
+    path = write(tmp_path / "b.nrrd", fields, packed_zeros(1 << 23))
+    with pytest.raises(UnreadableError, match="far more than its voxels"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("line skip", "1000000000000", "line skip is"), ("byte skip", "2000000000", "skips 2000000000 bytes")],
+)
+def test_skips_that_no_writer_makes_are_refused(tmp_path: Path, field: str, value: str, words: str) -> None:
+    path = write(tmp_path / "a.nrrd", {**HEAD, **PLACE, "encoding": "gzip", field: value}, packed_zeros(1 << 22))
+    for act in (read_volume, describe):
+        with pytest.raises(UnreadableError, match=words):
+            act(path)
+
+
+def test_lines_to_skip_that_do_not_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "MOST_BEHIND", 1 << 16)
+    fields = {**HEAD, **PLACE, "line skip": "2"}
+    np.testing.assert_array_equal(read_volume(write(tmp_path / "a.nrrd", fields, b"a\nb\n" + RAW)).voxels, VOXELS)
+    with pytest.raises(UnreadableError, match="lines to skip"):
+        read_volume(write(tmp_path / "b.nrrd", fields, bytes(1 << 17) + b"\n\n" + RAW))
+
+
+@pytest.mark.parametrize("kind", ["short", "double"])
+@pytest.mark.parametrize("digits", [1000, 300_000])
+def test_a_number_of_a_thousand_digits_is_damage(tmp_path: Path, kind: str, digits: int) -> None:
+    text = b"1" * digits + b" 1" * 359
+    with pytest.raises(UnreadableError, match="not text of numbers"):
+        read_volume(write(tmp_path / "a.nrrd", {**HEAD, **PLACE, "encoding": "text", "type": kind}, text))
+
+
+@pytest.mark.parametrize("encoding", ["text", "hex"])
+def test_text_that_is_nearly_all_blanks_is_damage(
+    tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_voxels, "MOST_BEHIND", 1 << 16)
+    blank = ENCODINGS["ascii" if encoding == "text" else "hex"] + b"\n" * 50_000
+    fields = {**HEAD, **PLACE, "encoding": encoding}
+    np.testing.assert_array_equal(read_volume(write(tmp_path / "a.nrrd", fields, blank)).voxels, VOXELS)
+    with pytest.raises(UnreadableError, match="mostly empty"):
+        read_volume(write(tmp_path / "b.nrrd", fields, b" " * 300_000 + blank))
+
+
+def test_labels_written_as_text_are_told_from_their_values(tmp_path: Path) -> None:
+    text = b"".join(b"1 " * 4096 if k % 2 else b"0 " * 4096 for k in range(4))
+    path = write(tmp_path / "a.nrrd", {**HEAD, **PLACE, "encoding": "text", "sizes": "64 64 4"}, text)
+    assert describe(path).stacks[0].secondary == "a label map"

@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import numpy as np
 import pytest
 
 from saint_cli.errors import UnreadableError
-from saint_cli.io import describe, read_volume, write_volume
-from saint_cli.io.packed import open_unpacked
+from saint_cli.io import describe, packed, read_volume, write_volume
+from saint_cli.io.packed import Packing, open_unpacked, unpack
 
 VOLUME = fabricate.volume()
 
@@ -116,3 +118,77 @@ def test_a_gzip_stream_can_be_read_from_any_byte_on(tmp_path: Path) -> None:
             assert file.read(100) == plain[place : place + 100]
         assert file.seek(0, 2) == len(plain)
         assert file.read(1) == b""
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_a_stream_is_unpacked_no_further_than_it_may_be(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_bytes(PACKERS[kind](bytes(5000)))
+    with open_unpacked(tmp_path / "a", 5000) as file:
+        assert file.read() == bytes(5000)
+    with open_unpacked(tmp_path / "a", 4999) as file, pytest.raises(UnreadableError, match="unpacks to more than"):
+        file.read()
+
+
+def test_going_back_counts_as_unpacking_again(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(gzip.compress(bytes(200_000)))
+    with open_unpacked(tmp_path / "a", 300_000) as file:
+        file.read()
+        file.seek(0)
+        with pytest.raises(UnreadableError, match="unpacks to more than"):
+            file.read()
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_going_back_a_little_unpacks_nothing_again(tmp_path: Path, kind: str) -> None:
+    plain = np.random.default_rng(0).integers(0, 9, 300_000, dtype=np.uint8).tobytes()
+    (tmp_path / "a").write_bytes(PACKERS[kind](plain))
+    with open_unpacked(tmp_path / "a", len(plain)) as file:
+        for place in (200_000, 180_000, 190_000, 250_000):
+            file.seek(place)
+            assert file.read(9000) == plain[place : place + 9000]
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("members", [1, 2])
+def test_endless_bytes_behind_the_voxels_are_refused(
+    tmp_path: Path, kind: str, members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, plain = PACKERS[kind], content(tmp_path)
+    few, many = bytes(1 << 16), bytes(1 << 21)
+    monkeypatch.setattr(packed, "MOST_BEHIND", 1 << 20)
+    for behind in (few, many):
+        whole = pack(plain + behind) if members == 1 else pack(plain) + pack(behind)
+        (tmp_path / "a.nii").write_bytes(whole)
+        if behind is few:
+            np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").voxels, VOLUME.voxels)
+            continue
+        with pytest.raises(UnreadableError, match="behind its voxels"):
+            read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_thousands_of_empty_members_are_damage(tmp_path: Path, kind: str) -> None:
+    plain, empty = PACKERS[kind](content(tmp_path)), PACKERS[kind](b"")
+    (tmp_path / "a.nii").write_bytes(empty * 100 + plain)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").voxels, VOLUME.voxels)
+    (tmp_path / "a.nii").write_bytes(empty * 5000 + plain)
+    with pytest.raises(UnreadableError, match="in a row are empty"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_an_xz_dictionary_of_gigabytes_is_refused(tmp_path: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 1 << 29}]
+    sound = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
+    with (tmp_path / "a").open("wb") as file:
+        file.write(lzma.compress(bytes(100), filters=sound))
+    with open_unpacked(tmp_path / "a") as stream:
+        assert stream.read() == bytes(100)
+    head = bytearray(lzma.compress(bytes(100), filters=filters))
+    (tmp_path / "a").write_bytes(head)
+    with open_unpacked(tmp_path / "a") as stream, pytest.raises(lzma.LZMAError, match="limit"):
+        stream.read()
+
+
+def test_raw_deflate_ends_with_its_last_block(tmp_path: Path) -> None:
+    deflated = zlib.compress(b"voxels", wbits=-zlib.MAX_WBITS)
+    assert unpack(io.BytesIO(deflated + gzip.compress(b"more")), Packing.DEFLATE).read() == b"voxels"

@@ -1,16 +1,21 @@
 """URLs: what may be told of them, what is listed, fetched and uploaded. ``file://`` stands for any file system."""
 
 import errno
+import functools
+import http.server
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from saint_cli.errors import OutputError, RemoteError, UsageError
 from saint_cli.io import partial, remote, stores, urls
+from saint_cli.temporary import TemporaryFolder
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +112,7 @@ def test_names_that_lead_elsewhere_are_passed_over(name: str) -> None:
 def test_only_what_is_asked_for_is_fetched_under_its_own_name(tmp_path: Path) -> None:
     found = remote.look(filled(tmp_path / "study", "p0/0001.dcm", "p0/0002.dcm", "p1/0001.dcm"))
     part = found.part("study/p0", [item for item in found.items if "/p0/" in item.name])
-    with remote.scratch() as folder:
+    with TemporaryFolder() as folder:
         place = remote.fetch(part, folder)
         assert place == folder / "study" / "p0"
         assert sorted(p.name for p in folder.rglob("*.dcm")) == ["0001.dcm", "0002.dcm"]
@@ -118,24 +123,26 @@ def test_only_what_is_asked_for_is_fetched_under_its_own_name(tmp_path: Path) ->
 def test_what_changes_between_listing_and_fetching_is_told(tmp_path: Path) -> None:
     found = remote.look(filled(tmp_path / "study", "a.nii"))
     (tmp_path / "study" / "a.nii").write_text("longer than before")
-    with remote.scratch() as folder, pytest.raises(RemoteError, match=r"a\.nii changed while it was read \(5 bytes"):
+    with TemporaryFolder() as folder, pytest.raises(RemoteError, match=r"a\.nii changed while it was read \(5 bytes"):
+        remote.fetch(found, folder)
+
+
+@pytest.mark.parametrize("listed", ["study", "study/a.nii"])
+def test_what_is_replaced_by_as_many_bytes_after_listing_is_told(listed: str, tmp_path: Path) -> None:
+    filled(tmp_path / "study", "a.nii")
+    found = remote.look((tmp_path / listed).as_uri())
+    with TemporaryFolder() as folder:
+        remote.fetch(found, folder)
+    os.utime(tmp_path / "study" / "a.nii", (1, 1))
+    with TemporaryFolder() as folder, pytest.raises(RemoteError, match=r"a\.nii changed since it was listed; run"):
         remote.fetch(found, folder)
 
 
 def test_what_does_not_fit_the_disk_is_refused_before_it_is_fetched(tmp_path: Path) -> None:
     found = remote.look(filled(tmp_path / "study", "a.nii"))
     huge = found.part(found.main, [remote.Item("study/a.nii", found.items[0].path, 1 << 60, "")])
-    with remote.scratch() as folder, pytest.raises(OutputError, match="TMPDIR"):
+    with TemporaryFolder() as folder, pytest.raises(OutputError, match="TMPDIR"):
         remote.fetch(huge, folder)
-
-
-def test_what_a_killed_process_had_fetched_is_removed_by_the_next(tmp_path: Path) -> None:
-    with remote.scratch() as folder:
-        left = folder.with_name(folder.name.replace(f"-{os.getpid()}-", "-4194999-"))
-        left.mkdir()
-        with remote.scratch():
-            assert folder.exists()
-            assert not left.exists()
 
 
 def test_a_file_appears_at_its_url_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,3 +266,72 @@ def test_headers_that_the_user_set_for_web_servers_leave_the_patience(monkeypatc
 def test_what_is_logged_of_a_job_holds_no_signature() -> None:
     item = remote.Item("x.nii", "https://h/x.nii?sig=SECRET", 3, "")
     assert "SECRET" not in repr(remote.Origin("https://h/x.nii?sig=SECRET", "https://h", "x.nii", (item,)))
+
+
+SIGNATURE = "token=SECRET%2Fa+b%20c%3D&X-Amz-Signature=SE%2fCRET*[1]~"
+
+
+class Guarded(http.server.SimpleHTTPRequestHandler):
+    """Sends files to who signs every request, and lists folders to nobody."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.headers.get("Authorization") == "Bearer SECRET" or self.path.endswith(f"?{SIGNATURE}"):
+            super().do_GET()
+        else:
+            self.send_error(401)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *told: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of one file."""
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv" / "a b.nii").write_text("voxels")
+    Guarded.asked.clear()
+    serve = functools.partial(Guarded, directory=str(tmp_path / "srv"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["a%20b.nii", "a b.nii"])
+def test_a_signed_url_is_asked_for_as_it_is_and_not_told(guarded: str, name: str) -> None:
+    found = remote.look(urls.check(f"http://{guarded}/{name}?{SIGNATURE}"))
+    assert (found.main, found.shown) == ("a b.nii", f"http://{guarded}/a b.nii")
+    with TemporaryFolder() as folder:
+        assert remote.fetch(found, folder).read_text() == "voxels"
+    assert remote.heads(found, found.items, 3) == [b"vox"]
+    assert set(Guarded.asked) == {f"/a%20b.nii?{SIGNATURE}"}
+    assert not urls.is_pattern(f"http://{guarded}/a.nii?{SIGNATURE}")
+
+
+@pytest.mark.parametrize("path", ["", "study/", "study", "a.mhd", "IM0001"])
+def test_a_query_that_cannot_sign_all_that_is_needed_is_refused(guarded: str, path: str) -> None:
+    with pytest.raises(UsageError, match=r"a URL with a query names one file .* configuration file") as caught:
+        remote.look(f"http://{guarded}/{path}?{SIGNATURE}")
+    assert "SECRET" not in str(caught.value)
+    assert Guarded.asked == []
+
+
+def test_a_server_that_asks_who_reads_is_told_as_one(guarded: str) -> None:
+    for url in (f"http://{guarded}/a%20b.nii", f"http://{guarded}/a%20b.nii?sig=SECRET", f"http://{guarded}/"):
+        with pytest.raises(RemoteError, match="access denied; are credentials set") as caught:
+            remote.look(url)
+        assert "SECRET" not in str(caught.value)
+    with pytest.raises(UsageError, match="no user, password or signature; give them in"):
+        urls.check(f"http://me:SECRET@{guarded}/a%20b.nii")
+
+
+def test_a_header_of_the_configuration_opens_a_server(guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.config import conf
+
+    monkeypatch.setitem(conf, "http", {"client_kwargs": {"headers": {"Authorization": "Bearer SECRET"}}})
+    assert [item.name for item in remote.look(f"http://{guarded}/a%20b.nii").items] == ["a b.nii"]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,5 +69,14 @@ def test_one_synthesised_slice_is_enough(tmp_path: Path) -> None:
 
 
 def test_a_figure_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        draw(comparison(), tmp_path / "gone" / "maps.png")
+        draw(comparison(), tmp_path / "file" / "maps.png")
+
+
+@pytest.mark.parametrize("name", ["a$b$c_{", "$\\frac$", "短い\N{BRAIN}\x1b[31m", "M\udcfcller", "%s {x} \\n"])
+def test_names_in_a_figure_are_no_mathematics(tmp_path: Path, name: str) -> None:
+    shown = comparison()
+    renamed = replace(shown, title=name, restored={name: shown.truth})
+    draw(renamed, tmp_path / "maps.png")
+    assert (tmp_path / "maps.png").stat().st_size > 0

@@ -1,6 +1,8 @@
 """Pages in a real browser: sliders, windows, keys, sorting, and no word to the network."""
 
 import base64
+import http.server
+import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 from report.scans import EVIL, page
 
+from saint_cli.report import render
 from saint_cli.report.index_page import IndexRow, write_index
 from saint_cli.report.page import write_page
 from saint_cli.report.windows import CT_WINDOWS
@@ -260,3 +263,90 @@ def test_ten_thousand_scans_can_be_sorted(chromium: Any, tmp_path: Path) -> None
     seconds = chromium.execute_script(script)
     assert seconds == sorted(seconds)
     assert len(seconds) == 10_000
+
+
+ATTACK = """<script>document.title = 'hit'</script><img src=x onerror="document.title = 'hit'">
+<style>body { display: none }</style><p style='color: red'>x</p><base href='EVIL/'><iframe src='EVIL/frame'></iframe>
+<img src='EVIL/x.png'><link rel=stylesheet href='EVIL/x.css'><script src='EVIL/x.js'></script>
+<form action='EVIL/form'><button id=send>x</button></form><a id=lead href="javascript:document.title='hit'">x</a>"""
+"""What a name could do to a page, if it became a part of it."""
+
+
+@pytest.fixture
+def evil() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server, and what it was asked for."""
+    asked: list[str] = []
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["page", "list"])
+def test_even_what_nobody_escaped_does_nothing(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evil: tuple[str, list[str]], kind: str
+) -> None:
+    careful = render._environment
+
+    def careless() -> Any:
+        environment = careful()
+        environment.autoescape = False
+        return environment
+
+    monkeypatch.setattr(render, "_environment", careless)
+    path, attack = tmp_path / "x.html", ATTACK.replace("EVIL", evil[0])
+    if kind == "page":
+        write_page(page(attack, facts=(("Options", attack),), notes=(attack,), warnings=(attack,)), path)
+    else:
+        write_index(path, [IndexRow(attack, "x.html", warnings=(attack,)), IndexRow("a", failure=attack)])
+    chromium.get(path.as_uri())
+    for selector in ("#send", "#lead"):
+        chromium.execute_script("arguments[0].click()", css(chromium, selector))
+    assert chromium.title != "hit"
+    assert css(chromium, "body").is_displayed()
+    assert chromium.execute_script("return document.baseURI") == path.as_uri()
+    assert evil[1] == []
+    assert "Content Security Policy" in " ".join(browser.complaints(chromium))
+    assert chromium.find_elements("css selector", "iframe")  # it did become a part
+    browser.requests(chromium)
+
+
+ODD_NAMES = [
+    "M\udcfcller",
+    "\udcff\udcfe",
+    "a\nb",
+    "a#b?c%41d",
+    "javascript:alert(1)",
+    "data:text",
+    "file:x",
+    "//host",
+    "a\"b'c<d>&amp;",
+    "blanks  end ",
+    "\\back\tslash",
+    "短い\N{BRAIN}u\u0308",
+    "n" * 250,
+    "..x/.y",
+]
+
+
+def test_links_lead_to_pages_of_any_name(chromium: Any, tmp_path: Path) -> None:
+    rows = []
+    for number, name in enumerate(ODD_NAMES):
+        path = tmp_path / "report" / f"{name}.html".lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"<!doctype html><title>page {number}</title>")
+        rows.append(IndexRow(name, f"{name}.html".lstrip("/")))
+    write_index(tmp_path / "report" / "index.html", rows)
+    chromium.get((tmp_path / "report" / "index.html").as_uri())
+    links = [link.get_attribute("href") for link in chromium.find_elements("css selector", "tbody a")]
+    assert len(links) == len(ODD_NAMES)
+    for number, link in enumerate(links):
+        chromium.get(link)
+        assert chromium.title == f"page {number}", ODD_NAMES[number]
+    browser.complaints(chromium)

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import re
 from dataclasses import replace
 from html import unescape
@@ -11,7 +12,7 @@ from PIL import Image
 from report.scans import EVIL, page, pair
 
 from saint_cli.errors import OutputError
-from saint_cli.report import cuts
+from saint_cli.report import cuts, index_page
 from saint_cli.report.cuts import Pair
 from saint_cli.report.page import html, write_page
 from saint_cli.report.windows import CT_WINDOWS
@@ -30,6 +31,33 @@ def test_a_page_needs_nothing_outside_itself() -> None:
     assert "default-src 'none'" in text
 
 
+@pytest.mark.parametrize("text", [html(page(EVIL)), index_page.html([index_page.IndexRow(EVIL, failure=EVIL)])])
+def test_a_page_obeys_its_own_style_and_script_alone(text: str) -> None:
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', text)
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert text.index("Content-Security-Policy") < text.index("<title")
+    assert not re.search(r"<[a-z][^>]*\s(style|on[a-z]+)=", text)
+
+
+@pytest.mark.parametrize(
+    ("thumbnails", "sources"),
+    [((), "'none'"), (("a.jpg",), "'self' file:"), (("data:image/png;base64,x", "a.jpg"), "'self' file: data:")],
+)
+def test_a_list_shows_pictures_only_from_where_it_has_some(thumbnails: tuple[str, ...], sources: str) -> None:
+    text = index_page.html([index_page.IndexRow("a", thumbnail=one) for one in thumbnails])
+    assert f"img-src {sources};" in text
+
+
+def test_characters_that_hide_or_turn_a_name_are_shown() -> None:
+    text = html(page("a\u202egnp.exe\x1b[31m"))
+    assert r"a\u202egnp.exe\x1b[31m" in text
+
+
 def test_what_users_name_their_files_cannot_become_markup() -> None:
     text = html(page(EVIL))
     assert "<script>alert" not in text
@@ -39,7 +67,7 @@ def test_what_users_name_their_files_cannot_become_markup() -> None:
 
 def test_a_name_that_no_encoding_holds_can_still_be_written(tmp_path: Path) -> None:
     write_page(page("caf\udce9.nii"), tmp_path / "p.html")
-    assert "caf?.nii" in (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert r"caf\udce9.nii" in (tmp_path / "p.html").read_text(encoding="utf-8")
 
 
 def test_every_window_has_its_own_picture_of_every_plane_before_and_after() -> None:

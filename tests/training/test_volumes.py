@@ -1,11 +1,14 @@
+import os
 from pathlib import Path
 
+import fabricate
 import nibabel
 import numpy as np
 import pytest
 
 from saint_cli import intensity
 from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.io import write_volume
 from saint_cli.training.volumes import load_dense
 
 
@@ -88,3 +91,36 @@ def test_fill_is_hidden_from_training_and_makes_no_ct_something_else(fill: int, 
     assert dense.voxels.min() >= -1000
     assert dense.voxels.max() < 900
     np.testing.assert_array_equal(dense.voxels[8:], voxels[8:])
+
+
+def test_lines_of_a_list_that_lead_nowhere_are_told_by_number_with_the_first_and_their_count(tmp_path: Path) -> None:
+    (tmp_path / "ok.nii").touch()
+    (tmp_path / "list.txt").write_text("# volumes\nok.nii\n\n" + "gone.nii\n" * 7)
+    with pytest.raises(UnreadableError, match=r"7 of 8 paths lead to no file.*line 4: .*gone\.nii;.*and 4 more"):
+        load_dense(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"ok.nii\n\xff.nii", "line 2: no UTF-8 text"),
+        (b"a\0b", "line 1: holds a NUL byte"),
+        (None, "not a regular file"),
+    ],
+)
+def test_a_list_that_is_no_text_is_told(tmp_path: Path, data: bytes | None, told: str) -> None:
+    if data is None:
+        os.mkfifo(tmp_path / "list.txt")
+    else:
+        (tmp_path / "list.txt").write_bytes(data)
+    with pytest.raises(UnreadableError, match=told):
+        load_dense(tmp_path / "list.txt")
+
+
+def test_a_damaged_copy_of_a_volume_is_told_with_what_to_do(tmp_path: Path) -> None:
+    write_volume(fabricate.volume((24, 20, 6)), tmp_path / "in" / "a.nii")
+    load_dense(tmp_path / "in", tmp_path / "cache")
+    for file in (tmp_path / "cache").glob("*.json"):
+        file.write_bytes(b"[" * 100_000)
+    with pytest.raises(UnreadableError, match="delete both"):
+        load_dense(tmp_path / "in", tmp_path / "cache")

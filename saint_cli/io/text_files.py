@@ -1,0 +1,52 @@
+"""Lists and tables that people make: text in a regular file, of a size that fits memory."""
+
+import codecs
+import os
+import re
+from pathlib import Path
+
+from saint_cli.errors import UnreadableError
+from saint_cli.files import open_regular
+
+LARGEST = 64_000_000
+"""Bytes of the largest list or table: half a million rows."""
+
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""Marks at the start of what spreadsheets call Unicode text."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a list or table, in UTF-8 or in UTF-16 with its mark.
+
+    Raises:
+        UnreadableError: not a regular file, cannot be read, too large, or no text; with the line where that shows.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from None
+    if len(data) > LARGEST:
+        raise UnreadableError(f"{path}: larger than {LARGEST // 1_000_000} MB, so it is no list of scans; divide it")
+    try:
+        text = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = len(split_lines(data[: error.start].decode("latin-1")))
+        raise UnreadableError(f"{path}, line {number}: no UTF-8 text; save the file as UTF-8") from None
+    if "\0" in text:
+        number = len(split_lines(text[: text.index("\0")]))
+        raise UnreadableError(f"{path}, line {number}: holds a NUL byte; it is damaged, or save it as UTF-8")
+    return text
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, whichever system ended them; one that ends in a line end has an empty one behind it."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def can_be_path(text: str) -> bool:
+    """Whether a file could have this path, as far as its characters go."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
