@@ -72,7 +72,9 @@ def test_no_output_replaces_a_slice_of_the_scan(tmp_path: Path, name: str, engin
     folder = fabricate.save(fabricate.slices(), tmp_path / "series")
     ending = {"preview": ".png", "page": ".html", "target": ".nii"}[name]
     files = sorted(folder.iterdir())
+    (folder / "again").mkdir()
     files[2] = files[2].rename(folder / f"slice{ending}")
+    files[3].rename(folder / "again" / files[2].name)  # names are told apart by folders
     (tmp_path / "link").symlink_to(folder)
     before = files[2].read_bytes()
     job = replace(

@@ -91,10 +91,8 @@ def evaluate(
     words.new_file("--figure", figure, ".png", overwrite=overwrite)
     words.new_file("--json-file", json_file, ".json", overwrite=overwrite)
     written = [(f"{name} {path}", path) for name, path in (("--figure", figure), ("--json-file", json_file)) if path]
-    read = {"one of the volumes": volumes, "the weights file": [Path(name) for name in models]}
-    for what, paths in read.items():
-        for path in paths:
-            check_distinct(written, {what: path})
+    read = dict.fromkeys(volumes, "one of the volumes") | dict.fromkeys(map(Path, models), "the weights file")
+    check_distinct(written, read)
     devices.check(device, precision, threads=threads)
     for name in models:
         shipped.check(name)

@@ -58,15 +58,15 @@ def _with_parents(real: str) -> Iterator[str]:
         yield (real := above)
 
 
-def check_distinct(outputs: Sequence[tuple[str, Path]], inputs: Mapping[str, Path]) -> None:
+def check_distinct(outputs: Sequence[tuple[str, Path]], inputs: Mapping[Path, str]) -> None:
     """Refuse outputs that are inputs, or each other, under whatever name.
 
-    outputs: what asks for each and names it, such as ``--figure a.png``; inputs: what is read, by what it is.
+    outputs: what asks for each and names it, such as ``--figure a.png``; inputs: what is read, and what each is.
 
     Raises:
         UsageError: two are one file.
     """
-    taken = {place_of(path): what for what, path in inputs.items()}
+    taken = {place_of(path): what for path, what in inputs.items()}
     for named, path in outputs:
         place = place_of(path)
         if place in taken:

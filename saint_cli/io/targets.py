@@ -87,11 +87,11 @@ def check_outputs(
     beside: Sequence[Beside],
     *,
     overwrite: bool = False,
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[Path, str] | None = None,
 ) -> None:
     """Refuse a result or files beside it that cannot be written, or that are the input or each other by any name.
 
-    inputs: what else is read, by what it is. What runs that were killed left beside the outputs is removed first.
+    inputs: what else is read, and what it is. What runs that were killed left beside the outputs is removed first.
 
     Raises:
         UsageError: an ending that fits no format, a file inside the output's folder, or one name for two files.
@@ -108,9 +108,9 @@ def check_outputs(
         _check_beside(file, overwrite=overwrite)
         if lies_in(file.path, target) and not is_same_file(file.path, target):
             raise UsageError(f"{file.option} {file.path} lies inside the output folder; name a file beside it")
-    read = {**(inputs or {}), "the input itself": source}
+    read = {**(inputs or {}), source: "the input itself"}
     check_distinct([(str(target), target)], read)
-    read["the output itself"] = target
+    read[target] = "the output itself"
     check_distinct([(f"{file.option} {file.path}", file.path) for file in beside], read)
 
 

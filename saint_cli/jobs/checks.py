@@ -29,7 +29,7 @@ def refuse_words(job: Job) -> None:
         UnreadableError: a source that is missing or of no known format.
     """
     model = job.engine.model
-    read = {} if model == shipped.AUTO or model in shipped.manifest() else {"the weights file": Path(model)}
+    read = {} if model == shipped.AUTO or model in shipped.manifest() else {Path(model): "the weights file"}
     io.check_outputs(job.source, job.target, _beside(job), overwrite=job.overwrite, inputs=read)
     io.find_format(job.source)
     _refuse_uncalibrated_choices(job)
@@ -89,7 +89,7 @@ def refuse_scan(job: Job, volume: Volume, grid: SliceGrid) -> None:
     """
     if volume.header.origin is not None:
         files = [(str(job.target), job.target), *((f"{file.option} {file.path}", file.path) for file in _beside(job))]
-        check_distinct(files, {f"the input's {one.path.name}": one.path for one in volume.header.origin.slices})
+        check_distinct(files, {one.path: f"the input's {one.path.name}" for one in volume.header.origin.slices})
     io.check_complete(volume)
     io.check_result(volume, grid, job.target)
     if job.uncertainty is not None:

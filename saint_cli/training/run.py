@@ -119,7 +119,7 @@ def train(settings: Settings, places: Places, *, resume: bool, say: Report) -> I
     if settings.stage == "ami" and not resume:
         read = {"what --init names": settings.init, "what --teacher names": settings.teacher}
         written = places.out / MODEL
-        check_distinct([(str(written), written)], {what: Path(name) for what, name in read.items() if name})
+        check_distinct([(str(written), written)], {Path(name): what for what, name in read.items() if name})
     if is_same_file(places.train, places.val):
         raise UsageError(f"{places.val} is what is trained on; validate on volumes that are not")
     with parallel.join(settings.device) as ranks:

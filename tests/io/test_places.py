@@ -84,7 +84,7 @@ def test_files_beside_the_result_are_told_apart_by_any_name(name: str, home: Pat
     with pytest.raises(UsageError, match=r"the thumbnail .* is also what --preview names"):
         check_outputs(home / "scan.nii", home / "out.nii", beside, overwrite=True)
     (home / "out.nii").symlink_to("weights")
-    read = {"the weights file": home / "weights"}
+    read = {home / "weights": "the weights file"}
     with pytest.raises(UsageError, match=r"out\.nii is the weights file"):
         check_outputs(home / "scan.nii", home / "out.nii", [], overwrite=True, inputs=read)
 
