@@ -74,6 +74,11 @@ class DeadlyJobError(EngineError):
     """A job that every worker died of that tried it."""
 
 
+def fault_of(error: BaseException) -> SaintError:
+    """What is told of an exception that nobody foresaw: its kind and place, for its text may quote a patient's file."""
+    return SaintError(f"{type(error).__name__} in {place_of(error)}; please report this")
+
+
 def place_of(error: BaseException) -> str:
     """File and line where an exception arose: all that may be told of one whose text may quote a patient's file."""
     places = traceback.extract_tb(error.__traceback__, limit=-1)

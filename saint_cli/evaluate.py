@@ -33,9 +33,6 @@ INTERPOLATORS, SCORING = "interpolators", "scoring"
 SCORE_S = 2e-7
 """Seconds that a result is assumed to take to be scored, for each voxel; measured as soon as one was."""
 
-LARGEST_HU = 1e9
-"""Beyond what protocols compare, and small enough for interpolators not to overflow."""
-
 DENSE_MM, DENSE_PIXELS = 2.5, 5.0
 """Slices farther apart than this, or than so many pixels, are themselves what saint is asked to interpolate."""
 
@@ -210,8 +207,9 @@ def dense(file: Path, cases: Cases) -> tuple[Volume, int]:
     if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):
         are = "voxel is" if unknown == 1 else "voxels are"
         raise UsageError(f"{file}: {unknown} {are} NaN or infinite; nothing can be compared with them")
-    if volume.voxels.dtype.kind == "f" and np.abs(volume.voxels).max() > LARGEST_HU:
-        volume = replace(volume, voxels=np.clip(volume.voxels, -LARGEST_HU, LARGEST_HU).astype(np.float32))
+    most = intensity.LARGEST_HU
+    if volume.voxels.dtype.kind == "f" and np.abs(volume.voxels).max() > most:
+        volume = replace(volume, voxels=np.clip(volume.voxels, -most, most).astype(np.float32))
     return volume, axis
 
 

@@ -15,6 +15,9 @@ CT_WINDOW_HU = (-1024.0, 3071.0)
 
 Method = Literal["linear", "lower"]
 
+LARGEST_HU = 1e9
+"""What is beyond is no HU, metal included; up to here interpolators, gradients and squares do not overflow float32."""
+
 HU_PER_UNIT = 1000.0
 """One unit of network range; air is 0, water about 1, so that zero padding looks like air."""
 

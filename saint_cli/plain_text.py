@@ -35,10 +35,11 @@ USER = re.compile(r"[^/@]*:(?!\d+(/|$))[^@]*@|[^/@]*@")
 QUERY = re.compile(r"[?#].*?(?=[\])}>'\",;:.]*$)")
 """What may sign a URL or hold a token; not the punctuation of the sentence after it."""
 
-SECRET = re.compile(r"[?&][^=&]*(sig|token|secret|passw|pwd|key|credential|auth)[^=&]*=", re.IGNORECASE)
-"""Names in a query that tell of a secret, whatever the protocol."""
+SIGNED = re.compile(r"[?&][^=&]*(sig|token|secret|passw|pwd|key|credential|auth)[^=&]*=", re.IGNORECASE)
+"""A query that signs the address or holds another secret, by its names; whatever the protocol."""
 
 WEB = ("http", "https")
+"""Protocols that cannot be written, whose query belongs to the address, and whose folders are index pages."""
 
 
 def without_secrets(text: str) -> str:
@@ -54,6 +55,6 @@ def _without_secret(url: "re.Match[str]") -> str:
     user = USER.match(rest)
     if user is not None and (protocol in WEB or ":" in user[0]):
         rest = f"-@{rest[user.end() :]}"
-    if protocol in WEB or SECRET.search(rest):
+    if protocol in WEB or SIGNED.search(rest):
         rest = QUERY.sub("", rest, count=1)
     return f"{url[0][: url.start('rest') - url.start()]}{rest}"

@@ -14,9 +14,6 @@ FINE_SIGMA = 2.0
 MOST_DEVIATIONS = 2.5
 """Standard deviations of the noise beyond which detail is taken for a small structure, and cut."""
 
-LARGEST_HU = 1e9
-"""What is beyond is no HU, metal included, and has no noise to match."""
-
 MOST_GAIN = 3.0
 """Times the neighbours' noise at most, should their noise and the slice's own cancel out."""
 
@@ -48,7 +45,7 @@ def match_noise(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan) -> None:
 
 def _near_hu(plane: np.ndarray) -> np.ndarray:
     """A slice as float32, without values so large that gradients of them overflow; HU are never so large."""
-    return np.asarray(np.clip(plane, -LARGEST_HU, LARGEST_HU), dtype=np.float32)
+    return np.asarray(np.clip(plane, -intensity.LARGEST_HU, intensity.LARGEST_HU), dtype=np.float32)
 
 
 def _fine(plane: np.ndarray) -> tuple[np.ndarray, float]:

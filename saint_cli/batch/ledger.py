@@ -24,6 +24,7 @@ from saint_cli.files import open_regular
 from saint_cli.io import partial
 from saint_cli.io.atomic import complete_or_absent
 from saint_cli.io.entries import is_file
+from saint_cli.io.skipped import list_first
 
 MANIFEST = "manifest.jsonl"
 DAMAGED_LINES = "manifest.damaged.jsonl"
@@ -31,9 +32,6 @@ HIDDEN = ".saint"
 LOCK = "lock"
 RECEIPTS = "receipts"
 DAMAGED_RECEIPTS = "damaged"
-
-SHOWN = 3
-"""Damaged records that are told of when there are many."""
 
 
 @dataclass
@@ -85,9 +83,8 @@ def list_damaged(damaged: Sequence[str], fate: str) -> str | None:
     if not damaged:
         return None
     count = f"{len(damaged):,} damaged {'record' if len(damaged) == 1 else 'records'} of earlier runs {fate}"
-    more = f"; and {len(damaged) - SHOWN:,} more" if len(damaged) > SHOWN else ""
     where = f"{DAMAGED_LINES} and {HIDDEN}/{DAMAGED_RECEIPTS}"
-    return f"{count} in {where} ({'; '.join(damaged[:SHOWN])}{more}); --overwrite makes their results again"
+    return f"{count} in {where} ({list_first(damaged)}); --overwrite makes their results again"
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,11 @@ from typing import Any
 
 from saint_cli.batch.ledger import HIDDEN
 from saint_cli.errors import UsageError
+from saint_cli.io.skipped import list_first
 from saint_cli.io.text_files import can_be_path, read_text, split_lines
 
 DELIMITERS = ",;\t"
 """Spreadsheets write CSV with semicolons where the comma stands in numbers; the first row tells which it is."""
-
-SHOWN = 3
-"""Rows that are told of when many cannot be used."""
 
 LONGEST_PROBLEM = 300
 """Characters of what is told of one row, whose cells may hold anything."""
@@ -44,11 +42,8 @@ def read_table(path: Path) -> list[tuple[str, Row]]:
 
 def list_problems(problems: Sequence[str]) -> str:
     """One sentence of the first problems, and how many there are."""
-    told = [one if len(one) <= LONGEST_PROBLEM else f"{one[:LONGEST_PROBLEM]}…" for one in problems[:SHOWN]]
-    if len(problems) == 1:
-        return told[0]
-    more = f"; and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
-    return f"{len(problems):,} rows cannot be used: {'; '.join(told)}{more}"
+    told = list_first([one if len(one) <= LONGEST_PROBLEM else f"{one[:LONGEST_PROBLEM]}…" for one in problems])
+    return told if len(problems) == 1 else f"{len(problems):,} rows cannot be used: {told}"
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[str, Row | str]]:

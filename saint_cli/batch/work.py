@@ -15,7 +15,7 @@ from saint_cli.batch import ledger
 from saint_cli.batch.plan import DONE, SKIPPED, STARTING, Task, failure, fingerprint_of, is_of, key_of
 from saint_cli.batch.records import Record
 from saint_cli.engine import Seat
-from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, place_of
+from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, fault_of
 from saint_cli.jobs import Job, run_job
 from saint_cli.progress import ProgressEstimate, Stage
 
@@ -71,8 +71,8 @@ def _outcome(task: Task, seat: Seat) -> Record:
         return failure(task.entry, UnreadableError(f"{task.entry['source']}: nested too deeply to be worked on"))
     except (KeyboardInterrupt, GeneratorExit):
         raise
-    except BaseException as error:  # a fault: its text may quote the file, so only where it arose is told
-        return failure(task.entry, SaintError(f"{type(error).__name__} in {place_of(error)}; please report this"))
+    except BaseException as error:
+        return failure(task.entry, fault_of(error))
     told = asdict(done)
     del told["source"], told["target"]
     key = key_of(task.entry, done.weights_sha256)  # those that auto chose on this machine

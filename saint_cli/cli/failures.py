@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from saint_cli import console, stop_signals, streams
-from saint_cli.errors import OutputError, SaintError, UsageError, place_of
+from saint_cli.errors import OutputError, SaintError, UsageError, fault_of
 from saint_cli.plain_text import without_secrets
 
 MISUSE: Any = typer.BadParameter.__mro__[1]
@@ -44,9 +44,8 @@ def told(arguments: Sequence[str]) -> Iterator[None]:
     except MemoryError:
         sentence = "not enough memory for this volume; give the machine more, or a smaller region"
         _fail(MemoryError(sentence), SaintError.exit_code, as_json=as_json)
-    except Exception as error:  # a fault of saint: its text may quote a file, so only where it arose is told
-        fault = SaintError(f"{type(error).__name__} in {place_of(error)}; please report this")
-        _fail(fault, SaintError.exit_code, as_json=as_json)
+    except Exception as error:
+        _fail(fault_of(error), SaintError.exit_code, as_json=as_json)
 
 
 def _fail(error: BaseException, code: int, *, as_json: bool) -> None:

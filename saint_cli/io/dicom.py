@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saint_cli import memory
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import limits
 from saint_cli.io.dicom_bits import bit_note, settle_bits
@@ -112,7 +113,7 @@ def read(
         raise type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{hint(stack)}{beside}")
     assert stack.geometry is not None
     pixel = max(stored_dtype(one.pixel).itemsize for one in stack.slices)
-    limits.check_memory(path, pixel * math.prod(stack.slices[0].shape) * len(stack.slices), allowed)
+    memory.check_voxels(path, pixel * math.prod(stack.slices[0].shape) * len(stack.slices), allowed.max_memory)
     remarks: list[str] = []
     with Decoder() as decoder:
         slices, bits = settle_bits(stack.slices, decoder)

@@ -23,9 +23,6 @@ from saint_cli.volume import SliceSource
 TEXT = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}
 """Value representations whose bytes are copied undecoded, so that no character set can garble them (PS3.5 6.1.2.3)."""
 
-STRINGS = TEXT | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
-"""Value representations of characters; all others hold numbers, bytes or items."""
-
 DROPPED_GROUPS = {0x0002, 0x0004, 0x4FFE, 0x5200, 0x5400, 0x7FE0, 0xFFFA, 0xFFFC}
 """File meta, media directory, MACs, functional groups, waveforms, pixels, digital signatures, trailing padding."""
 

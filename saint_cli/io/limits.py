@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from saint_cli import memory
 from saint_cli.errors import UnreadableError
 
 LARGE_BYTES = 1 << 30
@@ -37,12 +36,3 @@ def check_packed(path: Path, size: int, packed: int | None) -> None:
             f"{path}: {packed / 1e6:,.1f} MB unpack to {size / 1e6:,.0f} MB of voxels, more than any image does; "
             "the file is damaged (if it is not, unpack it first)"
         )
-
-
-def check_memory(path: Path, size: int, limits: ReadLimits) -> None:
-    """The one check before voxels are read: ``size`` bytes of them.
-
-    Raises:
-        UsageError: more than the limits allow, or than is free on this machine.
-    """
-    memory.check_voxels(path, size, limits.max_memory)

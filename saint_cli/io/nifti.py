@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saint_cli import memory
 from saint_cli.coding import Coding
 from saint_cli.errors import UnreadableError
 from saint_cli.io import labels, limits, packed
@@ -33,7 +34,7 @@ def read(path: Path, volume: int | None = None, allowed: ReadLimits = limits.DEF
     with unchanged([header.data]):
         check_length(header)
         limits.check_packed(path, header.offset + size(header), packed_size(header))
-        limits.check_memory(path, size(header), allowed)
+        memory.check_voxels(path, size(header), allowed.max_memory)
         stored = _read_voxels(header)
     voxels, storage = unscale(stored, header.storage)
     code = header.space_code or UNKNOWN_SPACE

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from saint_cli import memory
 from saint_cli.errors import UnreadableError
 from saint_cli.files import open_regular
 from saint_cli.io import limits
@@ -74,7 +75,7 @@ def read_voxels(header: ImageHeader, allowed: ReadLimits = limits.DEFAULT) -> np
     """
     check_length(header)
     limits.check_packed(header.payload.files[0], stored_size(header), packed_size(header))
-    limits.check_memory(header.payload.files[0], stored_size(header), allowed)
+    memory.check_voxels(header.payload.files[0], stored_size(header), allowed.max_memory)
     payload, count = header.payload, math.prod(header.shape)
     stored = np.empty(count, dtype=payload.dtype)
     part = count // len(payload.files)

@@ -9,7 +9,7 @@ ARCHIVE_MARKS = ((0, b"PK\x03\x04"), (257, b"ustar"), (0, b"7z\xbc\xaf\x27\x1c")
 """Where in a file archives have which bytes: zip, tar, 7-Zip, RAR."""
 
 NAMES_SHOWN = 3
-"""Files named for one reason; the others are counted."""
+"""Files, rows or records that are named for one reason; the others are counted."""
 
 LONGEST_NAME = 160
 """Characters of a name that are shown."""
@@ -33,6 +33,12 @@ def format_reason(reason: str, count: int, named: Mapping[str, Sequence[str]]) -
         return reason
     more = f" and {count - len(names)} more" if count > len(names) else ""
     return f"{reason} ({', '.join(map(short_name, names))}{more})"
+
+
+def list_first(texts: Sequence[str]) -> str:
+    """The first of many texts, and how many more there are."""
+    more = f"; and {len(texts) - NAMES_SHOWN:,} more" if len(texts) > NAMES_SHOWN else ""
+    return f"{'; '.join(texts[:NAMES_SHOWN])}{more}"
 
 
 def short_name(name: str) -> str:

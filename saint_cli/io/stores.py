@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from saint_cli.errors import OutputError, RemoteError, UsageError
-from saint_cli.io.urls import WEB, as_sent, has_query, is_web, shown
+from saint_cli.io.urls import as_sent, has_query, is_web, shown
+from saint_cli.plain_text import WEB
 
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2")
 """Protocols in whose stores an object appears when its upload is complete, and renaming would copy it."""

@@ -6,14 +6,12 @@ from urllib.parse import quote
 
 from saint_cli.errors import UsageError
 from saint_cli.io.entries import real_path
+from saint_cli.plain_text import SIGNED, WEB
 
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 SAME = {"local": "file", "s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs"}
 """Protocols that are other names of one."""
-
-WEB = ("http", "https")
-"""Protocols that cannot be written, whose query belongs to the address, and whose folders are index pages."""
 
 
 def is_url(text: str) -> bool:
@@ -23,9 +21,6 @@ def is_url(text: str) -> bool:
 
 SECRET = re.compile(r"[^/@]*:(?!\d+(/|$))[^@]*@")
 """A user with a password, which may hold slashes, before an @; a port is no password."""
-
-SIGNED = re.compile(r"[?&][^=&]*(sig|token|secret|passw|pwd|key|credential|auth)[^=&]*=", re.IGNORECASE)
-"""A query that signs the address, for stores that take one there."""
 
 SENT = "%/:?#[]@!$&'()*+,;=~"
 """What stands in a URL beside letters, digits, ``-._`` and what is encoded."""

@@ -113,28 +113,17 @@ def _write(
 ) -> None:
     """Write all that is wanted; it appears when all of it is complete, the result last."""
     with io.together():
-        _write_all(job, done, restoration, result, engine, report)
+        if any((job.page, job.preview, job.thumbnail)):
+            from saint_cli import quality
+
+            wanted = quality.Wanted(job.page, job.preview, job.thumbnail)
+            quality.write(wanted, _about(job, done), restoration, result, engine, report)
+        report(stages.WRITING, 0, 1)
+        if job.uncertainty is not None:
+            io.write_volume(restoration.error(), job.uncertainty, overwrite=job.overwrite)
+        io.write_volume(result, job.target, overwrite=job.overwrite, keep_slice_thickness=job.keep_slice_thickness)
+        report(stages.WRITING, 1, 1)
         io.check_complete(result)
-
-
-def _write_all(
-    job: Job,
-    done: Done,
-    restoration: "pipeline.Restoration",
-    result: Volume,
-    engine: "compute.Compute",
-    report: ProgressCallback,
-) -> None:
-    if any((job.page, job.preview, job.thumbnail)):
-        from saint_cli import quality
-
-        wanted = quality.Wanted(job.page, job.preview, job.thumbnail)
-        quality.write(wanted, _about(job, done), restoration, result, engine, report)
-    report(stages.WRITING, 0, 1)
-    if job.uncertainty is not None:
-        io.write_volume(restoration.error(), job.uncertainty, overwrite=job.overwrite)
-    io.write_volume(result, job.target, overwrite=job.overwrite, keep_slice_thickness=job.keep_slice_thickness)
-    report(stages.WRITING, 1, 1)
 
 
 def _starting(engine: Engine) -> "Callable[[], tuple[weights.SaintModel, compute.Compute]]":

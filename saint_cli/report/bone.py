@@ -4,15 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from saint_cli.intensity import LARGEST_HU
 from saint_cli.report import cuts
 from saint_cli.report.anatomy import Upright
 from saint_cli.report.cuts import Pair
 
 BONE_HU = 220.0
 """Surface of what is drawn: cancellous bone and up."""
-
-LARGEST_HU = 1e9
-"""What is beyond is no HU, and squares of it might overflow."""
 
 AIR_HU, METAL_HU = -1000.0, 3000.0
 """What stands for voxels that are padding or not finite."""

@@ -75,8 +75,20 @@ class Page:
     warnings: tuple[str, ...] = field(default=())
 
 
+class _Sized:
+    """What is drawn in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def shape(self) -> str:
+        """The class of figures of this size."""
+        return f"p{self.width}x{self.height}"
+
+
 @dataclass(frozen=True)
-class Wipe:
+class Wipe(_Sized):
     """Two pictures of one size, one wiped over the other: for each window a before and an after, as data URIs."""
 
     key: str
@@ -87,25 +99,15 @@ class Wipe:
     height: int
     pairs: tuple[tuple[str, str], ...]
 
-    @property
-    def shape(self) -> str:
-        """The class of figures of this size."""
-        return f"p{self.width}x{self.height}"
-
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(_Sized):
     """A picture with its caption."""
 
     title: str
     uri: str
     width: int
     height: int
-
-    @property
-    def shape(self) -> str:
-        """The class of figures of this size."""
-        return f"p{self.width}x{self.height}"
 
 
 @dataclass(frozen=True)

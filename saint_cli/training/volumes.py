@@ -14,6 +14,7 @@ from saint_cli.choices import Report, silent
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io import read_volume
 from saint_cli.io.entries import identity, is_file, is_folder, is_link, is_there, walk_folders
+from saint_cli.io.skipped import list_first
 from saint_cli.io.text_files import read_text, split_lines
 
 FEWEST_SLICES = 60
@@ -27,8 +28,6 @@ CACHE_VERSION = 2
 """Of the copies of volumes; 2: fill values are hidden."""
 
 LIST_ENDING = ".txt"
-SHOWN = 3
-"""Missing files of a list that are named."""
 
 FEWEST_VALUES = 32
 """A volume with fewer distinct values is a label map (KiTS keeps them beside the scans), and teaches nothing."""
@@ -125,8 +124,8 @@ def _listed(source: Path) -> Iterator[Path]:
     found = [(number, source.parent / line) for number, line in lines if line]
     missing = [f"line {number}: {path}" for number, path in found if not is_there(path)]
     if missing:
-        shown = "; ".join(missing[:SHOWN]) + (f"; and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else "")
-        raise UnreadableError(f"{source}: {len(missing):,} of {len(found):,} paths lead to no file or folder ({shown})")
+        count = f"{len(missing):,} of {len(found):,} paths lead to no file or folder"
+        raise UnreadableError(f"{source}: {count} ({list_first(missing)})")
     yield from (path for _, path in found)
 
 

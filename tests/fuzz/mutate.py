@@ -5,7 +5,7 @@ import gzip
 import lzma
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 INTEGERS = (0, 1, -1, 2, 3, 7, 8, 16, 17, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
 
@@ -127,9 +127,3 @@ def packed(rng: random.Random, data: bytes) -> bytes:
     tail = rng.choice((b"", b"", b"", bytes(700), b"tail", pack(b"")))
     done = whole + tail
     return damaged_bytes(rng, done, header=16) if rng.random() < 0.2 else done
-
-
-def spliced(rng: random.Random, parts: Sequence[bytes]) -> bytes:
-    """The start of one file and the end of another."""
-    one, other = rng.choice(parts), rng.choice(parts)
-    return one[: rng.randrange(len(one) + 1)] + other[rng.randrange(len(other) + 1) :]
