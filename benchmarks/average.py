@@ -6,17 +6,17 @@ Each run ends somewhere else in the same valley; their mean lies nearer to its m
 that of one file; --rfn-fewest says how many slices must lie between two acquired ones for it to be used.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
+from arguments import make_parser
 
-from saint_cli.weights import load_model, save_model
+from saint_cli.models.weights import load_model, save_model
 
 
 def main() -> None:
     """Read, average, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("weights", nargs="+")
     parser.add_argument("--rfn", required=True)

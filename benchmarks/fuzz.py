@@ -1,4 +1,4 @@
-"""Give saint thousands of damaged and hostile inputs; each must end in a result or in one error that saint knows.
+"""Give saint thousands of damaged and hostile inputs; each must end in a result or in one of saint's own errors.
 
     python benchmarks/fuzz.py --cases 50000 --jobs 4
     python benchmarks/fuzz.py --cases 2000 --seed 7 --kinds nrrd meta
@@ -8,24 +8,26 @@ Signals, other exceptions, more than 20 s and more than 1 GB are failures, and s
 and patient text in messages. The exit code is 1 if there is any. Needs the packages of the extra ``test``.
 """
 
-import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from arguments import make_parser
 
 sys.path[0] = str(Path(__file__).parent.parent / "tests")  # in place of this folder, whose fuzz.py is this file
 
-from fuzz import engine  # noqa: E402
-from fuzz.judge import Verdict  # noqa: E402
+from fuzz import runner  # noqa: E402
+from fuzz.oracle import Outcome  # noqa: E402
 from fuzz.sample import Sample  # noqa: E402
 
 
 def main() -> None:
-    """Run what the command line asks for, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run what the command line asks for, and print the outcomes."""
+    parser = make_parser(__doc__)
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", default="0")
-    parser.add_argument("--kinds", nargs="+", choices=list(engine.KINDS), default=list(engine.KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=list(runner.KINDS), default=list(runner.KINDS))
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="folder for failures")
     parser.add_argument("--replay", type=Path, nargs="+", help="files of failures to run again")
@@ -37,30 +39,30 @@ def main() -> None:
             print(Sample.from_json(cases[0]["sample"]).write(options.unpack))
             return
     else:
-        cases = engine.cases_of(options.cases, options.seed, options.kinds)
-    tally = engine.run(cases, jobs=options.jobs, keep=None if options.replay else options.keep, on_case=progress())
+        cases = runner.cases_of(options.cases, options.seed, options.kinds)
+    tally = runner.run(cases, jobs=options.jobs, keep=None if options.replay else options.keep, on_case=make_printer())
     print("\n".join(tally.lines()))
     if options.replay:
         for failure in tally.failures:
-            print(failure.case["kind"], failure.case["number"], failure.verdict.detail, failure.verdict.trace, sep="\n")
+            print(failure.case["kind"], failure.case["number"], failure.outcome.detail, failure.outcome.trace, sep="\n")
     print(f"{tally.count} cases in {tally.seconds:.0f} s, {len(tally.failures)} failures")
     raise SystemExit(bool(tally.failures))
 
 
-def progress() -> "engine.Callable[[engine.Case, Verdict], None]":
-    """Prints a line for each failure, and one for each thousand cases."""
+def make_printer() -> Callable[[runner.Case, Outcome], None]:
+    """Print a line for each failure, and one for each thousand cases."""
     done = 0
 
-    def tell(case: engine.Case, verdict: Verdict) -> None:
+    def print_case(case: runner.Case, outcome: Outcome) -> None:
         nonlocal done
         done += 1
-        if verdict.is_failure:
-            place = engine.Failure(case, verdict).place
+        if outcome.is_failure:
+            place = runner.Failure(case, outcome).place
             print(f"seed {case['seed']}, case {case['number']}, {place}", flush=True)
         elif done % 1000 == 0:
             print(f"{done} cases", flush=True)
 
-    return tell
+    return print_case
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Of the scores those count that were made with these very weights. training.json 
 "trained_on", "recipe" and "compute".
 """
 
-import argparse
 import hashlib
 import json
 import shutil
@@ -15,7 +14,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from saint_cli import shipped, weights
+from arguments import make_parser
+from tables import format_table
+
+from saint_cli.models import shipped, weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 PROTOCOL = "paper: HU+1024 clipped to 0...4000, range 4000, synthesised slices, central 256x256, mean over slices"
@@ -24,7 +26,7 @@ PROTOCOL = "paper: HU+1024 clipped to 0...4000, range 4000, synthesised slices, 
 
 def main() -> None:
     """Copy the weights under their shipped name and describe them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     for argument in ("name", "weights", "scores", "training"):
         parser.add_argument(argument, type=str if argument == "name" else Path)
     options = parser.parse_args()
@@ -34,19 +36,19 @@ def main() -> None:
     target = WEIGHTS / f"saint-{options.name}.safetensors"
     if options.weights.resolve() != target.resolve():
         shutil.copyfile(options.weights, target)
-    entries = shipped.manifest(WEIGHTS)
+    entries = shipped.read_manifest(WEIGHTS)
     entries[options.name] = {
         "file": target.name,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "parameters": dict(zip(("ami", "rfn"), model.parameters, strict=True)),
         **json.loads(options.training.read_text()),
-        "validation": {"protocol": PROTOCOL, **summary(scores)},
+        "validation": {"protocol": PROTOCOL, **summarise(scores)},
     }
     (WEIGHTS / shipped.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
-    print(table(scores))
+    print(format_scores(scores))
 
 
-def summary(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def summarise(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Per factor the mean over volumes of fused and cubic, and the gain."""
     result = {}
     for factor in sorted({s["factor"] for s in scores}):
@@ -60,14 +62,14 @@ def summary(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return result
 
 
-def table(scores: list[dict[str, Any]]) -> str:
+def format_scores(scores: list[dict[str, Any]]) -> str:
     """A Markdown table of PSNR in dB, one column per method."""
     methods = list(dict.fromkeys(s["method"] for s in scores))
-    lines = [f"| volume | factor | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}"]
+    rows = []
     for volume, factor in dict.fromkeys((s["volume"], s["factor"]) for s in scores):
-        found = {s["method"]: s["psnr_db"] for s in scores if (s["volume"], s["factor"]) == (volume, factor)}
-        lines.append(f"| {volume} | {factor:g} | {' | '.join(f'{found[m]:.2f}' for m in methods)} |")
-    return "\n".join(lines)
+        psnr_db = {s["method"]: s["psnr_db"] for s in scores if (s["volume"], s["factor"]) == (volume, factor)}
+        rows.append([volume, f"{factor:g}", *(f"{psnr_db[m]:.2f}" for m in methods)])
+    return format_table(["volume", "factor", *methods], rows)
 
 
 if __name__ == "__main__":

@@ -21,19 +21,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from arguments import make_parser, split_integers, split_words
 from torch import Tensor, nn
 
-from saint_cli import compute
-from saint_cli.evaluate import Cases, Criteria, dense, evaluate, load_models
-from saint_cli.metrics import PAPER
+from saint_cli.evaluation.evaluate import EvaluationInputs, EvaluationOptions, evaluate, load_models, read_dense_volume
+from saint_cli.evaluation.metrics import PAPER
+from saint_cli.evaluation.scores import DegradedScan, Score, Scorer, crop_in_plane
 from saint_cli.nets.ami import convolve
 from saint_cli.nets.blocks import ResidualDenseNetwork, TrunkSize
-from saint_cli.scores import Judge, Score, Trial, central
+from saint_cli.runtime import device_selection
 
 AMI_SIZE = TrunkSize(3, 64, 32, 8, 6)
 RFN_SIZE = TrunkSize(2, 64, 12, 6, 4)
 AIR_HU, SPAN = -1024.0, 4000.0
-"""py-SAINT's networks see HU + 1024 without any scaling, and their volumes are clipped to 0...4000."""
+"""py-SAINT's networks get HU + 1024 as input, without any scaling, and their volumes are clipped to 0...4000."""
 
 SLICES_AT_ONCE = 8
 State = dict[str, Tensor]
@@ -49,7 +50,7 @@ class Peer:
     output: nn.Conv2d
 
 
-def load(folder: Path) -> Peer:
+def load_peer(folder: Path) -> Peer:
     """Both networks from an unpacked wheel."""
     ami, rfn = (
         torch.load(folder / "py_SAINT" / stage / "model_best.pt", map_location="cpu", weights_only=True)
@@ -62,10 +63,10 @@ def load(folder: Path) -> Peer:
     filters.load_state_dict({k.removeprefix("GW.meta_block."): v for k, v in ami.items() if k.startswith("GW.")})
     output = nn.Conv2d(RFN_SIZE.width, 1, 3, padding=1)
     output.load_state_dict({k.removeprefix("UPNet.0."): v for k, v in rfn.items() if k.startswith("UPNet.")})
-    return Peer(trunk(ami, AMI_SIZE), filters.eval(), trunk(rfn, RFN_SIZE), output.eval())
+    return Peer(convert_trunk(ami, AMI_SIZE), filters.eval(), convert_trunk(rfn, RFN_SIZE), output.eval())
 
 
-def trunk(state: State, size: TrunkSize) -> ResidualDenseNetwork:
+def convert_trunk(state: State, size: TrunkSize) -> ResidualDenseNetwork:
     """Its residual dense network in our form."""
     ours: State = {}
     for name, theirs in (("first", "SFENet1"), ("second", "SFENet2"), ("fuse", "GFF.0"), ("last", "GFF.1")):
@@ -85,7 +86,7 @@ def trunk(state: State, size: TrunkSize) -> ResidualDenseNetwork:
     return network.eval()
 
 
-def distances(in_plane_mm: float, output_mm: float, factor: int) -> Tensor:
+def compute_distances(in_plane_mm: float, output_mm: float, factor: int) -> Tensor:
     """(factor, 3, 3) its distance matrices: through-plane distances on the dense grid in the rows, last row first."""
     k, i, j = (torch.arange(n, dtype=torch.float32) for n in (factor, 3, 3))
     through = (k[:, None] + factor * (i - 1)).abs() * output_mm  # (factor, 3)
@@ -93,14 +94,16 @@ def distances(in_plane_mm: float, output_mm: float, factor: int) -> Tensor:
 
 
 @torch.inference_mode()
-def restore(peer: Peer, trial: Trial, spacing_mm: tuple[float, float, float]) -> dict[str, np.ndarray]:
+def restore(peer: Peer, degraded: DegradedScan, spacing_mm: tuple[float, float, float]) -> dict[str, np.ndarray]:
     """[X, Y, slices] HU after each of its stages. spacing_mm: x, y, and between acquired slices."""
-    factor = int(trial.factor)
-    sparse = torch.from_numpy(np.clip(trial.acquired.astype(np.float32) - AIR_HU, 0, None))
+    factor = int(degraded.factor)
+    sparse = torch.from_numpy(np.clip(degraded.acquired.astype(np.float32) - AIR_HU, 0, None))
     x_mm, y_mm, z_mm = spacing_mm
-    sagittal = view(peer, sparse, distances(y_mm, z_mm / factor, factor))
-    coronal = view(peer, sparse.transpose(0, 1), distances(x_mm, z_mm / factor, factor)).transpose(0, 1)
-    count = trial.grid.count
+    sagittal = interpolate_view(peer, sparse, compute_distances(y_mm, z_mm / factor, factor))
+    coronal = interpolate_view(peer, sparse.transpose(0, 1), compute_distances(x_mm, z_mm / factor, factor)).transpose(
+        0, 1
+    )
+    count = degraded.grid.count
     pairs = torch.stack([sagittal, coronal])[..., :count].clamp(0, SPAN).permute(3, 0, 1, 2)  # (S, 2, X, Y)
     mean = pairs.mean(1)
     fused = torch.cat([peer.output(peer.fusion(pairs[i : i + 1]))[:, 0] for i in range(count)]) + mean
@@ -108,7 +111,7 @@ def restore(peer: Peer, trial: Trial, spacing_mm: tuple[float, float, float]) ->
     return {name: stage.permute(1, 2, 0).numpy() + np.float32(AIR_HU) for name, stage in stages.items()}
 
 
-def view(peer: Peer, volume: Tensor, fdm: Tensor) -> Tensor:
+def interpolate_view(peer: Peer, volume: Tensor, fdm: Tensor) -> Tensor:
     """(A, H, Z) interpolated slice by slice along its first axis: (A, H, Z * factor)."""
     kernels = peer.filters(fdm[:, None]).view(len(fdm), -1, 3, 3)
     padded = F.pad(volume, (0, 0, 0, 0, 1, 1))
@@ -120,42 +123,42 @@ def view(peer: Peer, volume: Tensor, fdm: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def scores(options: argparse.Namespace) -> Iterator[Score]:
+def score_all(options: argparse.Namespace) -> Iterator[Score]:
     """Interpolators, saint's models and py-SAINT on every volume and factor."""
-    peer, machine, models = load(options.peer), compute.choose(), load_models(options.models)
+    peer, machine, models = load_peer(options.peer), device_selection.select_compute(), load_models(options.models)
     for file in options.volumes:
-        volume, axis = dense(file, Cases([file], options.factors, slices=options.slices))
-        volume = central(volume, axis, PAPER.crop)
+        volume, axis = read_dense_volume(file, EvaluationInputs([file], options.factors, slices=options.slices))
+        volume = crop_in_plane(volume, axis, PAPER.crop)
         for factor in options.factors:
-            trial = Trial.of(volume, axis, Fraction(factor), name=file.name)
-            yield from evaluate(trial, models, Criteria(("cubic",)), machine).scores
+            degraded = DegradedScan.from_dense(volume, axis, Fraction(factor), name=file.name)
+            yield from evaluate(degraded, models, EvaluationOptions(("cubic",)), machine).scores
             began = time.perf_counter()
             x_mm, y_mm = (s for i, s in enumerate(volume.spacing_mm) if i != axis)
-            stages = restore(peer, trial, (x_mm, y_mm, trial.sparse.spacing_mm[axis]))
-            seconds, judge = time.perf_counter() - began, Judge(trial, PAPER)
+            stages = restore(peer, degraded, (x_mm, y_mm, degraded.sparse.spacing_mm[axis]))
+            seconds, scorer = time.perf_counter() - began, Scorer(degraded, PAPER)
             for name, result in stages.items():
-                yield judge.score(name, result, model="py-SAINT", seconds=seconds if name == "fused" else None)
+                yield scorer.score(name, result, model="py-SAINT", seconds=seconds if name == "fused" else None)
 
 
 def main() -> None:
     """Print one line per method as it is scored, then everything as JSON if wanted."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("peer", type=Path)
     parser.add_argument("volumes", type=Path, nargs="+")
-    parser.add_argument("--factors", type=lambda words: [int(w) for w in words.split(",")], default=[2, 4, 6])
+    parser.add_argument("--factors", type=split_integers, default=[2, 4, 6])
     parser.add_argument("--slices", type=int, default=49)
-    parser.add_argument("--models", type=lambda words: words.split(",") if words else [], default=["base", "fast"])
+    parser.add_argument("--models", type=split_words, default=["base", "fast"])
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    compute.set_threads(options.threads)
-    found = []
-    for score in scores(options):
-        found.append(score)
+    device_selection.set_threads(options.threads)
+    printed = []
+    for score in score_all(options):
+        printed.append(score)
         seconds = "" if score.seconds is None else f" {score.seconds:.1f} s"
         print(f"{score.volume} x{score.factor} {score.label}: {score.psnr_db:.2f} dB{seconds}", flush=True)
     if options.json is not None:
-        options.json.write_text(json.dumps([vars(score) for score in found], indent=1))
+        options.json.write_text(json.dumps([vars(score) for score in printed], indent=1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What ``performance.py`` runs as programs of their own, so that time and peak memory are those of one method alone."""
+"""Programs that ``performance.py`` starts, so that time and peak memory are those of one method alone."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PEAK = """
-def peak_mb():  # of this program alone: what getrusage tells, a child inherits from its parent
+def peak_mb():  # of this program alone: a child inherits the peak of getrusage from its parent
     return next(int(line.split()[1]) / 1e3 for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 """
 
@@ -25,8 +25,8 @@ if method == "scipy cubic":
     import numpy as np
     from scipy import ndimage
     voxels = sitk.GetArrayFromImage(image)
-    made = ndimage.zoom(voxels.astype(np.float32), (count / z, 1, 1), order=3, mode="nearest", grid_mode=False)
-    result = sitk.GetImageFromArray(np.rint(made).astype(voxels.dtype))
+    zoomed = ndimage.zoom(voxels.astype(np.float32), (count / z, 1, 1), order=3, mode="nearest", grid_mode=False)
+    result = sitk.GetImageFromArray(np.rint(zoomed).astype(voxels.dtype))
     result.SetOrigin(image.GetOrigin()), result.SetDirection(image.GetDirection()), result.SetSpacing(spacing)
 else:
     kind = {"SimpleITK linear": sitk.sitkLinear, "SimpleITK B-spline": sitk.sitkBSpline3}[method]
@@ -38,30 +38,31 @@ print(json.dumps({"seconds": time.perf_counter() - began, "peak_memory_mb": peak
 
 NETWORKS = """
 import json, sys, time
-from pathlib import Path
+source, target, factor, model, threads = sys.argv[1:]
 began = time.perf_counter()
-from saint_cli import pipeline
-from saint_cli.jobs import Engine, Grid, Job, run_job
-spent = {}
-def timed(module, name):
-    work = getattr(module, name)
-    def run(*given):
+from saint_cli.cli.app import app
+from saint_cli.method import pipeline
+seconds = []
+def time_calls(name):
+    work = getattr(pipeline, name)
+    def run(*arguments):
         start = time.perf_counter()
-        made = work(*given)
-        spent[name] = spent.get(name, 0) + time.perf_counter() - start
-        return made
-    setattr(module, name, run)
-timed(pipeline, "interpolate_directions")
-timed(pipeline, "fuse")
-engine = Engine(sys.argv[4], threads=int(sys.argv[5]))
-run_job(Job(Path(sys.argv[1]), Path(sys.argv[2]), Grid(int(sys.argv[3])), engine, modality="CT"), lambda *told: None)
+        result = work(*arguments)
+        seconds.append(time.perf_counter() - start)
+        return result
+    setattr(pipeline, name, run)
+time_calls("interpolate_directions")
+time_calls("fuse")
+words = [source, "-o", target, "--factor", factor, "-m", model, "--threads", threads, "--modality", "ct", "-q"]
+if code := app(["upsample", *words], standalone_mode=False):
+    raise SystemExit(code)
 total = time.perf_counter() - began
-print(json.dumps({"seconds": total, "peak_memory_mb": peak_mb(), "networks": sum(spent.values()) / total}))
+print(json.dumps({"seconds": total, "peak_memory_mb": peak_mb(), "networks": sum(seconds) / total}))
 """
 
 
-def run(program: str, files: tuple[Path, Path], factor: int, method: str, threads: int) -> dict[str, Any]:
-    """What a program tells of upsampling one file to another: seconds, peak memory, the networks' share of the time."""
+def run_program(program: str, files: tuple[Path, Path], factor: int, method: str, threads: int) -> dict[str, Any]:
+    """Upsample one file to another: seconds, peak memory in MB, and the networks' share of the time."""
     words = [sys.executable, "-c", PEAK + program, *files, factor, method, threads]
-    told: dict[str, Any] = json.loads(subprocess.check_output([str(word) for word in words]))
-    return told
+    measured: dict[str, Any] = json.loads(subprocess.check_output([str(word) for word in words]))
+    return measured

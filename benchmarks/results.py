@@ -8,17 +8,19 @@ ones are computed, so a run may be interrupted, or several may share the work on
 benchmarks/peer.py --json wrote.
 """
 
-import argparse
 import json
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from saint_cli import compute, weights
-from saint_cli.evaluate import Cases, Criteria, evaluate_all, names
-from saint_cli.scores import number
+from arguments import make_parser, split_words
+from tables import format_table
+
+from saint_cli.evaluation.evaluate import EvaluationInputs, EvaluationOptions, evaluate_all, name_files
+from saint_cli.evaluation.scores import factor_as_number
+from saint_cli.models import weights
+from saint_cli.runtime import device_selection
 
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 SLICES = {2: 17, 4: 49, 6: 25}
@@ -47,69 +49,72 @@ trained on; weights/README.md says what they are.
 
 def main() -> None:
     """Score what is missing, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("volumes", type=Path, nargs="*")
-    parser.add_argument("--models", type=lambda words: words.split(","), default=["base", "fast"])
-    parser.add_argument("--factors", type=lambda words: words.split(","), default=FACTORS)
+    parser.add_argument("--models", type=split_words, default=["base", "fast"])
+    parser.add_argument("--factors", type=split_words, default=FACTORS)
     parser.add_argument("--scores", type=Path, default=Path("scores.jsonl"))
     parser.add_argument("--peer", type=Path, nargs="*", default=[])
     parser.add_argument("--only-score", action="store_true")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    compute.set_threads(options.threads)
-    for file, name in names(options.volumes).items():
+    device_selection.set_threads(options.threads)
+    for file, name in name_files(options.volumes).items():
         for factor in map(Fraction, options.factors):
             for model in options.models:
-                score(file, name, (factor, model), options.scores)
+                add_scores(file, name, (factor, model), options.scores)
     if not options.only_score:
-        rows = known(options.scores, options.models)
+        rows = read_scores(options.scores, options.models)
         peer = [row for file in options.peer for row in json.loads(file.read_text())]
-        PAGE.write_text(page(rows, peer, options.models), encoding="utf-8")
+        PAGE.write_text(format_page(rows, peer, options.models), encoding="utf-8")
 
 
-def score(file: Path, name: str, how: tuple[Fraction, str], kept: Path) -> None:
-    """Add one volume at one factor by one model to the kept scores, unless it is among them."""
+def add_scores(file: Path, name: str, how: tuple[Fraction, str], kept: Path) -> None:
+    """Add one volume at one factor by one model to the scores in a file, unless it is among them."""
     factor, model = how
-    sha256, shown = weights.load_model(model).sha256, number(factor)
+    sha256, shown = weights.load_model(model).sha256, factor_as_number(factor)
     before = (json.loads(line) for line in kept.read_text().splitlines()) if kept.is_file() else ()
     if any((r["volume"], r["factor"], r["sha256"]) == (name, shown, sha256) for r in before):
         return
-    slices = central_slices(factor)
-    (outcome,) = evaluate_all(
-        Cases([file], [factor], slices=slices), [model], Criteria(("linear", "cubic")), compute.choose()
+    slices = count_central_slices(factor)
+    (result,) = evaluate_all(
+        EvaluationInputs([file], [factor], slices=slices),
+        [model],
+        EvaluationOptions(("linear", "cubic")),
+        device_selection.select_compute(),
     )
     with kept.open("a", encoding="utf-8") as lines:
-        for found in outcome.scores:
-            lines.write(json.dumps({**vars(found), "volume": name, "as": model, "sha256": sha256}) + "\n")
+        for one in result.scores:
+            lines.write(json.dumps({**vars(one), "volume": name, "as": model, "sha256": sha256}) + "\n")
 
 
-def central_slices(factor: Fraction) -> int:
+def count_central_slices(factor: Fraction) -> int:
     """How many slices in the middle of a volume are scored at a factor."""
     few = min(MOST, max(FEWEST, 2 * factor.numerator + 1))
     return SLICES.get(int(factor), few) if factor.denominator == 1 else few
 
 
-def known(kept: Path, models: list[str]) -> list[Row]:
-    """The kept scores of the models as they are now."""
+def read_scores(kept: Path, models: list[str]) -> list[Row]:
+    """The scores in a file that belong to the models as they are now."""
     now = {weights.load_model(model).sha256 for model in models}
     rows = (json.loads(line) for line in kept.read_text().splitlines())
     return [row for row in rows if row["sha256"] in now]
 
 
-def page(rows: list[Row], peer: list[Row], models: list[str]) -> str:
+def format_page(rows: list[Row], peer: list[Row], models: list[str]) -> str:
     """The whole page, Markdown."""
     factors = sorted({Fraction(str(row["factor"])) for row in rows})
-    counts = ", ".join(f"{central_slices(factor)} at x{float(factor):g}" for factor in factors)
+    counts = ", ".join(f"{count_central_slices(factor)} at x{float(factor):g}" for factor in factors)
     parts = [
         HEAD.replace("COUNTS", counts),
         "## Gain over aligned cubic, mean of the volumes, dB\n",
-        gains(rows, models),
+        format_gains(rows, models),
     ]
     if peer:
-        parts += ["## Beside py-SAINT\n", PEER, beside(rows, peer, models)]
+        parts += ["## Beside py-SAINT\n", PEER, format_peer_comparison(rows, peer, models)]
     for model in models:
         mine = [row for row in rows if row["as"] == model]
-        parts += [f"## {model}\n", details(mine)]
+        parts += [f"## {model}\n", format_details(mine)]
     return "\n".join(parts)
 
 
@@ -118,25 +123,26 @@ they are run by `benchmarks/peer.py` and are no part of saint.
 """
 
 
-def gains(rows: list[Row], models: list[str]) -> str:
+def format_gains(rows: list[Row], models: list[str]) -> str:
     """Per model and stage the mean gain at every factor, and the least gain of any volume."""
     factors = sorted({row["factor"] for row in rows})
     lines = []
     for model in models:
         for method in ("sagittal", "mean", "fused"):
-            lines.append([f"{model} {method}", *(f"{mean(gained(rows, f, model, method)):+.2f}" for f in factors)])
-        lines.append([f"{model} fused, least", *(f"{min(gained(rows, f, model, 'fused')):+.2f}" for f in factors)])
-    return table(["", *(f"x{f:g}" for f in factors)], lines)
+            gains = [compute_gains(rows, factor, model, method) for factor in factors]
+            lines.append([f"{model} {method}", *(f"{mean(gain):+.2f}" for gain in gains)])
+        lines.append([f"{model} fused, least", *(f"{min(gain):+.2f}" for gain in gains)])
+    return format_table(["", *(f"x{f:g}" for f in factors)], lines) + "\n"
 
 
-def gained(rows: list[Row], factor: float, model: str, method: str) -> list[float]:
+def compute_gains(rows: list[Row], factor: float, model: str, method: str) -> list[float]:
     """One volume each: PSNR of a stage less that of cubic."""
     here = [row for row in rows if row["factor"] == factor and row["as"] == model]
     cubic = {row["volume"]: row["psnr_db"] for row in here if row["method"] == "cubic"}
     return [row["psnr_db"] - cubic[row["volume"]] for row in here if row["method"] == method]
 
 
-def beside(rows: list[Row], peer: list[Row], models: list[str]) -> str:
+def format_peer_comparison(rows: list[Row], peer: list[Row], models: list[str]) -> str:
     """Fused PSNR of every model and of the peer, by volume and factor."""
     lines = []
     theirs = [r for r in peer if r["method"] == "fused" and r["model"] == "py-SAINT"]
@@ -144,10 +150,10 @@ def beside(rows: list[Row], peer: list[Row], models: list[str]) -> str:
         same = [r for r in rows if (r["volume"], r["factor"], r["method"]) == (one["volume"], one["factor"], "fused")]
         ours = [f"{next(r['psnr_db'] for r in same if r['as'] == model):.2f}" for model in models]
         lines.append([one["volume"], f"x{one['factor']:g}", f"{one['psnr_db']:.2f}", *ours])
-    return table(["volume", "factor", "py-SAINT", *models], lines)
+    return format_table(["volume", "factor", "py-SAINT", *models], lines) + "\n"
 
 
-def details(rows: list[Row]) -> str:
+def format_details(rows: list[Row]) -> str:
     """Every figure of one model."""
     lines = []
     for volume in sorted({row["volume"] for row in rows}):
@@ -158,13 +164,7 @@ def details(rows: list[Row]) -> str:
             extra = [f"{fused['ssim']:.4f}", f"{fused['bias_hu']:+.1f}", f"{fused['noise_ratio']:.2f}"]
             lines.append([volume, f"{factor:g}", *psnr, *extra])
     header = ["volume", "factor", "linear", "cubic", "sagittal", "coronal", "mean", "fused", "SSIM", "bias HU", "noise"]
-    return table(header, lines)
-
-
-def table(header: list[str], lines: Iterable[list[str]]) -> str:
-    """A Markdown table."""
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    return format_table(header, lines) + "\n"
 
 
 if __name__ == "__main__":

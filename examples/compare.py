@@ -13,10 +13,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from saint_cli import read_volume, upsample
+from saint_cli.evaluation.baselines import interpolate_linear
+from saint_cli.evaluation.metrics import psnr_by_protocol
 from saint_cli.geometry import grid_by_factor
-from saint_cli.interpolate import linear
-from saint_cli.jobs import Engine
-from saint_cli.metrics import psnr_by_protocol
 
 HERE = Path(__file__).parent
 FACTOR = 4
@@ -27,8 +26,8 @@ ERROR_HU = 300
 def main(out: Path, model: str) -> None:
     """Upsample the example and draw it."""
     thick, truth = read_volume(HERE / "chest_thick.nii.gz"), read_volume(HERE / "chest_dense.nii.gz")
-    ours = upsample(thick, factor=FACTOR, engine=Engine(model=model))
-    line = np.rint(linear(thick.voxels, grid_by_factor(thick.shape[2], 2, FACTOR)))
+    ours = upsample(thick, factor=FACTOR, model=model)
+    line = np.rint(interpolate_linear(thick.voxels, grid_by_factor(thick.shape[2], 2, FACTOR)))
     volumes = {
         "acquired slices, 4 mm": np.repeat(thick.voxels, FACTOR, 2)[..., : truth.shape[2]],
         _title("linear", truth.voxels, line): line,

@@ -1,13 +1,14 @@
-"""The same from Python: read any scan, make it isotropic, write it.
+"""The same from Python: make any scan isotropic and say what was done.
 
 python examples/python_api.py IN OUT
 """
 
 import sys
-from pathlib import Path
 
-from saint_cli import read_volume, upsample, write_volume
+import saint_cli
 
-thick = read_volume(Path(sys.argv[1]))
-isotropic = upsample(thick)
-write_volume(isotropic, Path(sys.argv[2]), overwrite=True)
+scan, target = sys.argv[1:]
+thick = saint_cli.read_volume(scan)
+isotropic = saint_cli.upsample(thick, model="fast")
+saint_cli.write_volume(isotropic, target, overwrite=True)
+print(f"{thick}\n{isotropic}", *isotropic.header.warnings, sep="\n")

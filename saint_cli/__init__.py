@@ -1,54 +1,70 @@
 """SAINT: learned, spatially aware slice interpolation for thick-slice CT and MR.
 
-    from saint_cli import load_model, read_volume, upsample, write_volume
+    import saint_cli
 
-Nothing heavy is imported until one of these names is used.
+    x4 = saint_cli.upsample("scan.nii.gz", factor=4, model="fast")
+    saint_cli.write_volume(x4, "x4.nii.gz")
+
+Nothing heavy is imported until a public name is used.
 """
 
-TYPE_CHECKING = (
-    False  # that of ``typing``, whose import takes as long as all else that happens before the first line of code
-)
+from saint_cli.runtime.version import __version__
+
+TYPE_CHECKING = False  # not imported from ``typing``, which takes as long as all else before the first line of code
 if TYPE_CHECKING:
     from typing import Any
 
-    from saint_cli.api import read_volume, upsample, write_volume
-    from saint_cli.choices import Choices
-    from saint_cli.errors import SaintError
-    from saint_cli.jobs import Engine
-    from saint_cli.volume import Volume
-    from saint_cli.weights import load_model
+    from saint_cli.api import Options, Stages, restore, upsample
+    from saint_cli.errors import (
+        GeometryError,
+        LabelMapError,
+        OutputError,
+        SaintError,
+        UnreadableError,
+        UsageError,
+        WeightsError,
+    )
+    from saint_cli.io import ReadOptions, read_volume, write_volume
+    from saint_cli.models.weights import SaintModel, load_model
+    from saint_cli.volume import Header, Volume
 
-__version__ = "0.1.0"
+_MODULE_OF = {
+    **dict.fromkeys(("upsample", "restore", "Options", "Stages"), "saint_cli.api"),
+    **dict.fromkeys(("read_volume", "write_volume", "ReadOptions"), "saint_cli.io"),
+    **dict.fromkeys(("load_model", "SaintModel"), "saint_cli.models.weights"),
+    **dict.fromkeys(("Volume", "Header"), "saint_cli.volume"),
+    **dict.fromkeys(("SaintError", "UsageError", "LabelMapError", "UnreadableError"), "saint_cli.errors"),
+    **dict.fromkeys(("WeightsError", "GeometryError", "OutputError"), "saint_cli.errors"),
+}
 
 __all__ = [
-    "Choices",
-    "Engine",
+    "GeometryError",
+    "Header",
+    "LabelMapError",
+    "Options",
+    "OutputError",
+    "ReadOptions",
     "SaintError",
+    "SaintModel",
+    "Stages",
+    "UnreadableError",
+    "UsageError",
     "Volume",
+    "WeightsError",
     "__version__",
     "load_model",
     "read_volume",
+    "restore",
     "upsample",
     "write_volume",
 ]
 
-_HOMES = {
-    "upsample": "saint_cli.api",
-    "read_volume": "saint_cli.api",
-    "write_volume": "saint_cli.api",
-    "SaintError": "saint_cli.errors",
-    "Choices": "saint_cli.choices",
-    "Engine": "saint_cli.jobs",
-    "Volume": "saint_cli.volume",
-    "load_model": "saint_cli.weights",
-}
-
 
 def __getattr__(name: str) -> "Any":
-    if name in _HOMES:
+    if name in _MODULE_OF:
         from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

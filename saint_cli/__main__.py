@@ -1,15 +1,15 @@
-"""The ``saint`` command, and ``python -m saint_cli``: signals first, then all that takes time to import."""
+"""The ``saint`` command, and ``python -m saint_cli``: signals first, then slow imports."""
 
-from saint_cli import stop_signals
+from saint_cli.cli import stop_signals
 
 
 def main() -> None:
     """Run the command line of this process, and end it with the exit code."""
     stop_signals.install()
-    from saint_cli import streams
+    from saint_cli.cli import streams
 
     streams.open_missing()
-    from saint_cli.cli import app
+    from saint_cli.cli.app import app
 
     try:
         app(prog_name="saint")
@@ -17,7 +17,7 @@ def main() -> None:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
     if not streams.flush() and code == 0:
         code = 1
-    stop_signals.end(code)
+    stop_signals.exit_process(code)
 
 
 if __name__ == "__main__":

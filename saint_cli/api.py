@@ -1,150 +1,202 @@
-"""The way into saint for Python: an image in, an image of the same kind out, and errors in the words of Python."""
+"""saint for Python: an image in, an image of the same kind out; errors name parameters.
 
-import inspect
+Modules that need torch are imported by the first call.
+"""
+
 import operator
-import re
+import os
 import warnings
 from collections.abc import Callable, Sequence
-from functools import wraps
+from dataclasses import dataclass, fields
 from numbers import Real
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
 
-from saint_cli import images, io
-from saint_cli.choices import Choices
-from saint_cli.errors import SaintError, UsageError
-from saint_cli.jobs import Engine, Grid
+import numpy as np
+
+from saint_cli import io
+from saint_cli.errors import UsageError
+from saint_cli.io import images
+from saint_cli.options.grid import GridRequest
+from saint_cli.options.method import MethodOptions
+from saint_cli.options.model import ModelConfig
+from saint_cli.progress import ProgressCallback, silent
 from saint_cli.volume import Volume
 
+if TYPE_CHECKING:
+    from saint_cli.method import pipeline
+    from saint_cli.models.weights import SaintModel
+
+PathLike = str | os.PathLike[str]
 Image = TypeVar("Image")
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
-OPTION = re.compile(r"(?<![\w/-])--([a-z]+(?:-[a-z]+)*)(?: (-?\d+(?:\.\d+)?\b(?! ?[GMT]B)|x\|y\|z|cpu\b|fp16\b))?")
-"""An option in a message of the command line, and its value where one follows."""
-
-ARGUMENTS = {"spacing": "spacing_mm"}
-"""What Python calls an option otherwise than by its name."""
-
-ENGINE = ("model", "device", "precision", "batch_size", "threads", "max_memory")
-CHOICES = ("directions", "regenerate", "tta", "match_noise")
-
-WHOLE_NUMBERS = ("batch_size", "threads", "max_memory")
-"""What may be None or a whole number of an Engine."""
+Settings = TypeVar("Settings")
 
 
-def _with_python_names(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """The function, its errors naming arguments where the command line names options."""
+class Options(TypedDict, total=False):
+    """Keywords of ``upsample`` and ``restore``; each may be left out.
 
-    @wraps(function)
-    def call(*args: Parameters.args, **options: Parameters.kwargs) -> Result:
-        try:
-            return function(*args, **options)
-        except SaintError as error:
-            error.args = tuple(OPTION.sub(_argument, one) if isinstance(one, str) else one for one in error.args)
-            raise
+    model: "auto" ("base" on a GPU, "fast" on a CPU), another name, a weights file, or what ``load_model`` returned.
+    device: "auto", "cpu", "cuda" (all GPUs), "cuda:0,cuda:1" or "mps".
+    precision: "auto" (half if the hardware has it), "fp32", "bf16" or "fp16".
+    batch_size: slices at once; None for as many as fit.
+    threads: of the CPU; None for the free cores.
+    max_memory: bytes; larger volumes go to disk in TMPDIR.
+    tta: average over four flips: a little better, four times the time.
+    directions: 2, or 4 with both diagonals.
+    match_noise: make synthesised CT slices as noisy as acquired ones.
+    regenerate: send acquired slices through the networks too.
+    skip_air: interpolate the air around the body linearly; True unless given.
+    spacing_mm: distance between slices, instead of a factor. isotropic: as near as pixels, which is the default.
+    axis: the through-plane axis, 0, 1 or 2, if it is not the one with the largest spacing.
+    extrapolate: repeat the last slice to get exactly N * factor slices.
+    voxel_spacing_mm: (x, y, z) of a numpy array, which has no spacing of its own.
+    modality: "CT" or "MR", if the image does not say so.
+    allow_labels: interpolate a label map as if it were an image.
+    on_progress: called with the name of a stage, the steps done and the steps in all.
+    """
 
-    return call
+    model: "PathLike | SaintModel"
+    device: str
+    precision: str
+    batch_size: int | None
+    threads: int | None
+    max_memory: int | None
+    tta: bool
+    directions: int
+    match_noise: bool
+    regenerate: bool
+    skip_air: bool
+    spacing_mm: float | None
+    isotropic: bool
+    axis: int | None
+    extrapolate: bool
+    voxel_spacing_mm: Sequence[float] | None
+    modality: str | None
+    allow_labels: bool
+    on_progress: ProgressCallback
 
 
-def _argument(option: re.Match[str]) -> str:
-    """``--overwrite`` as ``overwrite=True``, ``--factor 40`` as ``factor=40``, ``--spacing`` as ``spacing_mm``."""
-    name, value = option[1].replace("-", "_"), option[2]
-    name = ARGUMENTS.get(name, name)
-    if value is None and (name in CHOICES or name in _flags()):
-        value = "True"
-    if value in ("cpu", "fp16"):
-        value = repr(value)
-    if value == "x|y|z":
-        value = "0, 1 or 2"
-    home = "Engine" if name in ENGINE else "Choices" if name in CHOICES else None
-    if value is None:
-        return f"{home}.{name}" if home else name
-    return f"{home}({name}={value})" if home else f"{name}={value}"
+@dataclass(frozen=True, repr=False)
+class Stages(Generic[Image]):
+    """The stages of SAINT, each an image of the kind that was passed, made when it is asked for."""
+
+    _source: Image
+    _restoration: "pipeline.Restoration"
+
+    def __repr__(self) -> str:
+        shape = self._restoration.grid.output_shape(self._restoration.source.shape)
+        return f"Stages({' x '.join(map(str, shape))}, model {self._restoration.model.name})"
+
+    @property
+    def sagittal(self) -> Image:
+        """I_sag: AMI over the sagittal slices."""
+        return self._make("sagittal")
+
+    @property
+    def coronal(self) -> Image:
+        """I_cor: AMI over the coronal slices."""
+        return self._make("coronal")
+
+    @property
+    def mean(self) -> Image:
+        """(I_sag + I_cor) / 2."""
+        return self._make("mean")
+
+    @property
+    def fused(self) -> Image:
+        """I_fuse, the result: what ``upsample`` returns."""
+        return self._make("fused")
+
+    @property
+    def expected_error(self) -> Image:
+        """The absolute error, HU, to expect of each voxel of ``fused``.
+
+        Raises:
+            UsageError: not CT, a model without calibration, or options that it was not calibrated for.
+        """
+        if not self._restoration.has_known_error:
+            raise UsageError(
+                "expected errors are known for CT and models with a calibration, without `tta`, `match_noise`, "
+                "`directions=4` and `extrapolate`"
+            )
+        error: Image = images.convert_like(self._source, self._restoration.error())
+        return error
+
+    def _make(self, stage: str) -> Image:
+        from saint_cli.method.pipeline import ResultStage
+
+        image: Image = images.convert_like(self._source, self._restoration.result(ResultStage(stage)))
+        return image
 
 
-def _flags() -> set[str]:
-    """The arguments of reading and writing that are true or false."""
-    parameters = [
-        p for f in (io.read_volume, io.write_volume, upsample) for p in inspect.signature(f).parameters.values()
-    ]
-    return {one.name for one in parameters if isinstance(one.default, bool)}
+@overload
+def upsample(source: PathLike, factor: int | None = None, **options: Unpack[Options]) -> Volume: ...
+@overload
+def upsample(source: Image, factor: int | None = None, **options: Unpack[Options]) -> Image: ...
+def upsample(source: Any, factor: int | None = None, **options: Unpack[Options]) -> Any:
+    """Synthesise slices between those of an image; isotropic voxels if neither factor nor spacing is given.
 
+    source: a path, a Volume, a numpy array [x, y, z], a nibabel or a SimpleITK image, 3-D. The result is of the same
+    kind (of a path, a Volume), and the input is not modified. Acquired slices come back bit for bit. Voxels keep their
+    integer dtype; floats, and the scaled integers of a nibabel image, become float32 if that holds them exactly, else
+    float64. An array made of a SimpleITK image is [z, y, x]: pass ``array.transpose()``.
+    factor: how many times as many slices, 2 to 16.
+    options: keywords, listed under ``Options``.
 
-@_with_python_names
-def upsample(
-    volume: Image,
-    *,
-    factor: int | None = None,
-    spacing_mm: float | None = None,
-    axis: int | None = None,
-    voxel_spacing_mm: Sequence[float] | None = None,
-    modality: str | None = None,
-    allow_labels: bool = False,
-    engine: Engine = Engine(),  # noqa: B008  (frozen)
-    choices: Choices = Choices(),  # noqa: B008  (frozen)
-) -> Image:
-    """Interpolate slices with a trained model; isotropic where neither factor nor spacing is given.
-
-    volume: a Volume, a numpy array [x, y, z], a nibabel image or a SimpleITK image, 3-D; the result is of the same
-    kind, and the input is not modified. Voxels keep their integer dtype; floats, and the scaled integers of a nibabel
-    image, come back as float32 where that holds every one of them exactly, else as float64. Acquired slices come back
-    bit-exact. A SimpleITK image is meant as it
-    is indexed, ``image[x, y, z]``; numpy arrays made of one are [z, y, x] and need ``array.transpose()``.
-
-    factor: whole, 2...16; or spacing_mm: wanted distance between slices. axis: through-plane voxel axis 0, 1 or 2,
-    where it is not the one with the largest spacing. voxel_spacing_mm: (x, y, z) of a numpy array; for an affine of its
-    own pass ``Volume(array, affine_lps)``. modality: "CT" or "MR", else what the image says or its values look like.
-    allow_labels: interpolate what looks like a label map as if it were an image, which invents labels.
-    engine: the model, where and in how much memory it runs; choices: of the method, such as ``Choices(tta=True)``.
-
-    What is odd about an image that is no Volume is told as a ``UserWarning``; a Volume tells it in its header.
+    Problems with an image become a ``UserWarning``; a Volume, also that of a path, has them in ``header.warnings``.
 
     Raises:
-        UsageError, GeometryError, WeightsError: as ``saint upsample`` reports them; UsageError also for arguments of
-            another type, and for what is no image.
+        UsageError: parameters that do not fit, something that is no image, too little memory.
         LabelMapError: a label map.
+        GeometryError: no through-plane axis, too few slices, an impossible spacing.
+        UnreadableError: a path that cannot be read.
+        WeightsError: no such model.
     """
-    from saint_cli import footprint, pipeline
+    return Stages(source, _restore(source, {"factor": factor, **options})).fused
 
-    scan = images.to_volume(volume, voxel_spacing_mm=voxel_spacing_mm, modality=modality)
-    _check(engine, choices)
+
+@overload
+def restore(source: PathLike, factor: int | None = None, **options: Unpack[Options]) -> Stages[Volume]: ...
+@overload
+def restore(source: Image, factor: int | None = None, **options: Unpack[Options]) -> Stages[Image]: ...
+def restore(source: Any, factor: int | None = None, **options: Unpack[Options]) -> Any:
+    """Every stage of SAINT: I_sag, I_cor, their mean, the fused result and its expected error.
+
+    Parameters and errors are those of ``upsample``.
+    """
+    return Stages(source, _restore(source, {"factor": factor, **options}))
+
+
+def _restore(source: Any, keywords: dict[str, Any]) -> "pipeline.Restoration":
+    """What the networks make of an image, with the keywords of ``upsample``."""
+    given = {name: CHECKS[name](name, value) if name in CHECKS else value for name, value in keywords.items()}
+    loaded = None if isinstance(given.get("model", ""), str) else given.pop("model")
+    request, options, config = _take(given, GridRequest), _take(given, MethodOptions), _take(given, ModelConfig)
+    allow_labels, on_progress = given.pop("allow_labels", False), given.pop("on_progress", silent)
+    image_keywords = {name: given.pop(name, None) for name in ("voxel_spacing_mm", "modality")}
+    if given:
+        raise TypeError(f"{next(iter(given))} is not a keyword of upsample or restore")
+    volume = images.to_volume(source, **image_keywords)
     if not allow_labels:
-        io.check_intensities(scan)
-    grid = Grid(_whole("factor", factor), _number("spacing_mm", spacing_mm), _axis(axis)).on(scan)
-    images.check_result(volume, scan, grid)
-    model, machine = engine.start()
-    machine = footprint.fitted(machine, model, scan, grid, engine.max_memory)
-    result = pipeline.upsample(scan, model, grid, machine, choices)
-    if not isinstance(volume, Volume):
-        for sentence in result.header.warnings:
-            warnings.warn(OPTION.sub(_argument, sentence), stacklevel=3)
-    made: Image = images.convert_like(volume, result)
-    return made
+        io.check_intensities(volume)
+    grid = request.make_grid(volume)
+    images.check_convertible(source, volume, grid)
+    from saint_cli.method import memory_needs, pipeline
+
+    model, compute = config.start(loaded)
+    compute = memory_needs.with_memory_budget(volume, model, grid, compute, config.max_memory)
+    if not isinstance(source, Volume | str | os.PathLike):
+        for sentence in volume.header.warnings:
+            warnings.warn(sentence, stacklevel=3)
+    return pipeline.restore(volume, model, grid, compute, options, on_progress)
 
 
-read_volume = _with_python_names(io.read_volume)
-write_volume = _with_python_names(io.write_volume)
+def _take(given: dict[str, Any], kind: type[Settings]) -> Settings:
+    """Move the keywords that are fields of a dataclass into one."""
+    names = [field.name for field in fields(kind) if field.name in given]  # type: ignore[arg-type]
+    return kind(**{name: given.pop(name) for name in names})
 
 
-def _check(engine: Any, choices: Any) -> None:
-    """Refuse what is no Engine or Choices, or holds values of another type."""
-    if not isinstance(engine, Engine):
-        raise UsageError(f"engine={engine!r} must be an Engine, such as Engine(model='fast')")
-    if not isinstance(choices, Choices):
-        raise UsageError(f"choices={choices!r} must be Choices, such as Choices(tta=True)")
-    for name in WHOLE_NUMBERS:
-        _whole(name, getattr(engine, name))
-    for name in ("device", "precision"):
-        if not isinstance(getattr(engine, name), str):
-            raise UsageError(f"{name}={getattr(engine, name)!r} must be a word, such as 'auto'")
-    if not isinstance(engine.model, str | Path):
-        raise UsageError(f"model={engine.model!r} must be the name of a model, or the path of a weights file")
-    if choices.directions not in (2, 4):
-        raise UsageError(f"directions={choices.directions!r} must be 2 or 4")
-
-
-def _whole(name: str, value: Any) -> int | None:
+def _check_whole_number(name: str, value: Any) -> int | None:
     """A whole number or None; no truth value, and no fraction."""
     if value is None:
         return None
@@ -153,20 +205,60 @@ def _whole(name: str, value: Any) -> int | None:
             return operator.index(value)
         except TypeError:
             pass
-    more = "; for any distance between slices give spacing_mm" if name == "factor" else ""
-    raise UsageError(f"{name}={value!r} must be a whole number{more}")
+    hint = "; for any distance between slices give `spacing_mm`" if name == "factor" else ""
+    raise UsageError(f"`{name}={value!r}` must be a whole number{hint}")
 
 
-def _number(name: str, value: Any) -> float | None:
+def _check_number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise UsageError(f"{name}={value!r} must be a number")
+        raise UsageError(f"`{name}={value!r}` must be a number")
     return float(value)
 
 
-def _axis(value: Any) -> int | None:
-    axis = _whole("axis", value)
+def _check_axis(name: str, value: Any) -> int | None:
+    axis = _check_whole_number(name, value)
     if axis not in (None, 0, 1, 2):
-        raise UsageError(f"axis={value!r} must be 0, 1 or 2, for x, y or z")
+        raise UsageError(f"`{name}={value!r}` must be 0, 1 or 2, for x, y or z")
     return axis
+
+
+def _check_word(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"`{name}={value!r}` must be a word, such as 'auto'")
+    return value
+
+
+def _check_model(name: str, value: Any) -> Any:
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)
+    if not hasattr(value, "ami"):
+        raise UsageError(f"`{name}={value!r}` must be a name, the path of a weights file, or a loaded model")
+    return value
+
+
+def _check_directions(name: str, value: Any) -> int:
+    if value not in (2, 4):
+        raise UsageError(f"`{name}={value!r}` must be 2 or 4")
+    return int(value)
+
+
+def _check_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool):
+        raise UsageError(f"`{name}={value!r}` must be True or False")
+    return bool(value)
+
+
+FLAGS = ("tta", "match_noise", "regenerate", "skip_air", "isotropic", "extrapolate", "allow_labels")
+
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("factor", "batch_size", "threads", "max_memory"), _check_whole_number),
+    **dict.fromkeys(("device", "precision"), _check_word),
+    **dict.fromkeys(FLAGS, _check_flag),
+    "model": _check_model,
+    "directions": _check_directions,
+    "spacing_mm": _check_number,
+    "axis": _check_axis,
+}
+"""What turns away a keyword of another type, by name."""

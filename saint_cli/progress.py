@@ -1,18 +1,18 @@
-"""How far long work has come and how long the rest will take; prints nothing, and knows no other part of saint.
+"""How far long work has come and how long the rest will take; prints nothing, and imports no other part of saint.
 
-Work calls a :class:`ProgressCallback` with the steps of its stages; who starts the work says what stages to expect and
-what each is assumed to take. :class:`ProgressEstimate` makes one fraction and one time left of both: what stages took
-corrects what is assumed of those of the same kind.
+Work calls a :class:`ProgressCallback` with the steps of its stages; its caller announces the stages with the time that
+each is assumed to take. :class:`ProgressEstimate` turns both into one fraction and one time left: the measured time of
+a stage corrects what is assumed of others of the same kind.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 ProgressCallback = Callable[[str, int, int], None]
-"""Called with a stage's name, the steps done and the steps there are; 0 where their number is not known."""
+"""Called with a stage's name, its finished steps and all its steps; 0 where their number is not known."""
 
 Clock = Callable[[], float]
 """Seconds that only rise, such as ``time.monotonic``."""
@@ -20,25 +20,25 @@ Clock = Callable[[], float]
 NETWORKS = "networks"
 """The kind of all stages that run the networks."""
 
-MEASURED_S, MEASURED_SHARE = 3.0, 0.1
-"""From so many seconds of a stage, or such a share of its steps, on its own speed alone counts."""
+FULL_TRUST_S, FULL_TRUST_SHARE = 3.0, 0.1
+"""After so many seconds of a stage, or such a share of its steps, only its measured speed counts."""
 
-KNOWN_SHARE = 0.8
-"""Part of the work left whose speed must be measured before a time left is worth telling."""
+MIN_MEASURED_SHARE = 0.8
+"""Part of the work left whose speed must be measured before a time left is shown."""
 
-OVERDUE = 1.1
-"""A stage without steps that takes longer than assumed is taken to need a tenth of its time more."""
+OVERDUE_FACTOR = 1.1
+"""A stage without steps that takes longer than assumed is assumed to need a tenth of its time more."""
 
-TOLERANCE, TOLERANCE_S = 0.1, 1.0
-"""A time left that is off by less is not corrected but counted down, so that it does not jitter."""
+COUNTDOWN_TOLERANCE, COUNTDOWN_TOLERANCE_S = 0.1, 1.0
+"""A time left that is off by less is counted down instead of corrected, so that it does not jitter."""
 
 LINE_EVERY_S = 30.0
 """Seconds between lines in a log."""
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stage to come: what it is assumed to take. Stages of one kind (but "") are assumed to be off by one ratio."""
+class ProgressStage:
+    """A stage to come and its assumed time. Assumptions of one kind (but "") are taken to be off by one ratio."""
 
     name: str
     seconds: float
@@ -46,43 +46,41 @@ class Stage:
 
 
 class JobProgress(Protocol):
-    """A ``ProgressCallback`` that can also be told what to expect."""
+    """A ``ProgressCallback`` to which stages can be announced."""
 
-    def expect(self, *stages: Stage, more: bool = False) -> None:
-        """Stages to come, in their order, with those known before; ``more``: others will be added."""
+    def expect(self, *stages: ProgressStage, more: bool = False) -> None:
+        """Add stages to come, in their order; ``more``: others will follow."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Tell how far a stage is."""
+        """As a ``ProgressCallback``."""
 
 
-class _Plain:
-    """A ``ProgressCallback`` as a ``JobProgress``: it is told of what happens, not of what to expect."""
+class _WithoutExpectations:
+    """A ``ProgressCallback`` as a ``JobProgress`` that ignores announcements."""
 
     def __init__(self, callback: ProgressCallback) -> None:
         self._callback = callback
 
-    def expect(self, *stages: Stage, more: bool = False) -> None:
-        """Nobody asks."""
+    def expect(self, *stages: ProgressStage, more: bool = False) -> None:
+        """Ignore them."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Hand it on."""
         self._callback(stage, done, total)
 
 
 def as_job_progress(callback: ProgressCallback) -> JobProgress:
-    """The callback itself where it can be told what to expect."""
-    return cast("JobProgress", callback) if hasattr(callback, "expect") else _Plain(callback)
+    """The callback itself if it accepts announcements."""
+    return cast("JobProgress", callback) if hasattr(callback, "expect") else _WithoutExpectations(callback)
 
 
-silent = _Plain(lambda stage, done, total: None)
-"""A ``JobProgress`` that reports nothing."""
+silent = _WithoutExpectations(lambda stage, done, total: None)
 
 
 @dataclass(frozen=True)
 class ProgressState:
-    """Where work stands: its stage with the steps of that (total 0: not known), the fraction and seconds of the whole.
+    """The current stage with its steps (total 0: not known), and the fraction and seconds of the whole work.
 
-    fraction: 0 to 1, None while it is not known what there is to do; seconds_left: None until it is worth telling.
+    fraction: 0 to 1, None until all stages are known; seconds_left: None until it is reliable.
     """
 
     stage: str
@@ -99,18 +97,19 @@ class ProgressState:
     @property
     def sentence(self) -> str:
         """As in ``coronal slices, 43 % done, about 2 min left``."""
-        counted = f"{self.stage}: {self.done:,}" if self.done and self.fraction is None else self.stage
-        parts = [counted] + ([] if self.percent is None else [f"{self.percent} % done"])
+        parts = [f"{self.stage}: {self.done:,}" if self.done and self.fraction is None else self.stage]
+        if self.percent is not None:
+            parts.append(f"{self.percent} % done")
         if self.seconds_left is not None:
-            parts.append(f"about {duration(self.seconds_left)} left")
+            parts.append(f"about {format_duration(self.seconds_left)} left")
         return ", ".join(parts)
 
 
 @dataclass
-class _Course:
-    """What is known of one stage; ``first``: the steps done when it began; ``reported``: when ``done`` last rose."""
+class _StageProgress:
+    """What is known of one stage; first: steps done when it began; step: the last increment, at time ``reported``."""
 
-    stage: Stage
+    stage: ProgressStage
     done: int = 0
     total: int = 0
     first: int = 0
@@ -133,123 +132,119 @@ class _Course:
 
     @property
     def trust(self) -> float:
-        """0 to 1, how much the measured speed counts against the assumed one."""
-        if not self.share:
-            return 0.0
-        return min(1.0, max(self.share / MEASURED_SHARE, self.seconds / MEASURED_S))
+        """0 to 1, the weight of the measured speed against the assumed one."""
+        return min(1.0, max(self.share / FULL_TRUST_SHARE, self.seconds / FULL_TRUST_S)) if self.share else 0.0
 
-    def projected(self, assumed: float, now: float) -> tuple[float, float]:
+    def estimate(self, assumed: float, now: float) -> tuple[float, float]:
         """Seconds of the whole stage, and the part of them that is over."""
         if self.began is None:
             return assumed, 0.0
         if self.ended is not None:
             return self.seconds / self.share, 1.0
-        if not self.share and not assumed:  # nothing can be told of it yet
+        if not self.share and not assumed:  # nothing is known yet
             return 0.0, 0.0
         if not self.share:
-            cost = max(assumed, OVERDUE * (now - self.began))
-            if self.total > 1:  # the first of its steps will tell
-                return cost, self.first / self.total
-            return cost, (now - self.began) / cost
+            cost = max(assumed, OVERDUE_FACTOR * (now - self.began))
+            return cost, self.first / self.total if self.total > 1 else (now - self.began) / cost
         trust = self.trust if assumed else 1.0
         cost = trust * self.seconds / self.share + (1 - trust) * assumed
-        begun = min(self.step, self.total * (now - self.reported) / cost) if cost else 0.0  # of the steps on their way
+        begun = min(self.step, self.total * (now - self.reported) / cost) if cost else 0.0  # steps under way
         return cost, min(0.99, (self.done + begun) / self.total)
 
 
 class ProgressEstimate:
-    """Fraction and time left of work that tells of its stages; may be asked from another thread."""
+    """Fraction and time left of work that reports its stages; may be read from another thread."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._courses: dict[str, _Course] = {}
-        self._current: _Course | None = None
-        self._open = True
+        self._stages: dict[str, _StageProgress] = {}
+        self._current: _StageProgress | None = None
+        self._more_expected = True
         self._fraction = 0.0
         self._countdown = Countdown()
 
-    def expect(self, *stages: Stage, more: bool = False) -> None:
-        """Stages to come, in their order, with those known before; ``more``: others will be added.
+    def expect(self, *stages: ProgressStage, more: bool = False) -> None:
+        """Add stages to come, in their order; ``more``: others will follow.
 
-        What was done before all was known does not count, so that the fraction begins at 0.
+        What was done before all stages are known does not count, so that the fraction begins at 0.
         """
         with self._lock:
-            if self._open and not more:
-                self._courses = {name: c for name, c in self._courses.items() if c.began is None}
+            if self._more_expected and not more:
+                self._stages = {name: one for name, one in self._stages.items() if one.began is None}
                 self._current = None
-            self._open = more
+            self._more_expected = more
             for stage in stages:
-                known = self._courses.get(stage.name)
-                if known is None:
-                    self._courses[stage.name] = _Course(stage)
-                elif known.began is None:
+                known = self._stages.setdefault(stage.name, _StageProgress(stage))
+                if known.began is None:
                     known.stage = stage
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Tell that ``done`` of ``total`` steps of a stage are over; what came before it is."""
+        """``done`` of ``total`` steps of a stage are over, and so are all stages before it."""
         with self._lock:
             now = self._clock()
-            course = self._courses.setdefault(stage, _Course(Stage(stage, 0.0)))
-            if course.began is None:
-                self._begin(course, done if done < total else 0, now)
-            course.total = total
-            if done > course.done:
-                course.step, course.done, course.reported = done - course.done, done, now
-            if total and done >= total and course.ended is None:
-                course.ended = now
+            current = self._stages.setdefault(stage, _StageProgress(ProgressStage(stage, 0.0)))
+            if current.began is None:
+                self._begin(current, done if done < total else 0, now)
+            current.total = total
+            if done > current.done:
+                current.step, current.done, current.reported = done - current.done, done, now
+            if total and done >= total and current.ended is None:
+                current.ended = now
 
-    def _begin(self, course: _Course, done: int, now: float) -> None:
-        """Begin a stage with some steps done in an earlier run; what was expected before it is over, or left out."""
-        for name, other in list(self._courses.items()):
-            if other is course:
+    def _begin(self, current: _StageProgress, done: int, now: float) -> None:
+        """Begin a stage with some steps done in an earlier run; stages before it end, or were left out."""
+        for name, other in list(self._stages.items()):
+            if other is current:
                 break
             if other.began is None:
-                del self._courses[name]
+                del self._stages[name]
             elif other.ended is None:
                 other.ended = now
-        course.began = course.reported = now
-        course.first = course.done = done
-        self._current = course
+        current.began = current.reported = now
+        current.first = current.done = done
+        self._current = current
 
     def state(self) -> ProgressState:
-        """Where the work stands now; the fraction never falls."""
+        """The current state; the fraction never falls."""
         with self._lock:
-            now, course = self._clock(), self._shown()
-            if course is None:
+            now, shown = self._clock(), self._find_shown()
+            if shown is None:
                 return ProgressState("starting")
-            if self._open:
-                return ProgressState(course.stage.name, course.done, course.total)
-            projected = [(c, *c.projected(self._assumed(c), now)) for c in self._courses.values()]
-            whole = sum(cost for _, cost, _ in projected)
-            left = sum(cost * (1 - part) for _, cost, part in projected)
-            over = all(c.ended is not None for c in self._courses.values())
-            if not whole and not over:
-                return ProgressState(course.stage.name, course.done, course.total)
-            self._fraction = 1.0 if over else max(self._fraction, min(0.99, 1 - left / whole))
-            known = sum(cost * (1 - part) for c, cost, part in projected if self._is_known(c))
-            seconds = None
-            if self._countdown.began or known > KNOWN_SHARE * left:
-                seconds = self._countdown.steadied(left, now)
-            return ProgressState(course.stage.name, course.done, course.total, self._fraction, seconds)
+            counted = ProgressState(shown.stage.name, shown.done, shown.total)
+            estimates = [(one, *one.estimate(self._assume(one), now)) for one in self._stages.values()]
+            whole = sum(cost for _, cost, _ in estimates)
+            left = sum(cost * (1 - part) for _, cost, part in estimates)
+            is_over = all(one.ended is not None for one in self._stages.values())
+            if self._more_expected or not (whole or is_over):
+                return counted
+            self._fraction = 1.0 if is_over else max(self._fraction, min(0.99, 1 - left / whole))
+            measured = sum(
+                cost * (1 - part)
+                for one, cost, part in estimates
+                if any(other.trust == 1.0 for other in self._find_alike(one))
+            )
+            is_reliable = self._countdown.began or measured > MIN_MEASURED_SHARE * left
+            seconds = self._countdown.smooth(left, now) if is_reliable else None
+            return replace(counted, fraction=self._fraction, seconds_left=seconds)
 
-    def _shown(self) -> _Course | None:
-        """The stage that runs, or else the next one."""
+    def _find_shown(self) -> _StageProgress | None:
+        """The stage that runs, else the next one."""
         if self._current is not None and self._current.ended is None:
             return self._current
-        return next((c for c in self._courses.values() if c.began is None), self._current)
+        return next((one for one in self._stages.values() if one.began is None), self._current)
 
-    def _assumed(self, course: _Course) -> float:
-        """Seconds of a stage by what is assumed of it and what others of its kind took."""
-        like = [c for c in self._courses.values() if c.stage.kind and c.stage.kind == course.stage.kind]
-        took = sum(c.seconds * c.trust for c in like)
-        assumed = sum(c.stage.seconds * c.share * c.trust for c in like)
-        return course.stage.seconds * (took / assumed if took > 0 and assumed > 0 else 1.0)
+    def _find_alike(self, one: _StageProgress) -> list[_StageProgress]:
+        """The stages of its kind, itself included."""
+        kind = one.stage.kind
+        return [other for other in self._stages.values() if other is one or (kind and other.stage.kind == kind)]
 
-    def _is_known(self, course: _Course) -> bool:
-        """Whether a stage's speed, or that of its kind, was measured."""
-        kind = course.stage.kind
-        return any(c.trust == 1.0 for c in self._courses.values() if c is course or (kind and c.stage.kind == kind))
+    def _assume(self, one: _StageProgress) -> float:
+        """Seconds of a stage by its assumption, corrected by the measured time of others of its kind."""
+        alike = self._find_alike(one) if one.stage.kind else []
+        measured = sum(other.seconds * other.trust for other in alike)
+        assumed = sum(other.stage.seconds * other.share * other.trust for other in alike)
+        return one.stage.seconds * (measured / assumed if measured > 0 and assumed > 0 else 1.0)
 
 
 class Countdown:
@@ -263,18 +258,18 @@ class Countdown:
         """Whether a time was shown before."""
         return self._shown is not None
 
-    def steadied(self, left: float, now: float) -> float:
-        """What to show where ``left`` seconds are estimated."""
+    def smooth(self, left: float, now: float) -> float:
+        """The time to show where ``left`` seconds are estimated."""
         if self._shown is not None:
             counted = max(0.0, self._shown[0] - (now - self._shown[1]))
-            if abs(counted - left) <= TOLERANCE * left + TOLERANCE_S:
+            if abs(counted - left) <= COUNTDOWN_TOLERANCE * left + COUNTDOWN_TOLERANCE_S:
                 left = counted
         self._shown = left, now
         return left
 
 
 class ProgressLines:
-    """A line now and then where there is no terminal; none for what is soon over."""
+    """A line every ``LINE_EVERY_S`` where there is no terminal; none for short work."""
 
     def __init__(
         self, state: Callable[[], ProgressState], write: Callable[[str], None], clock: Clock = time.monotonic
@@ -283,14 +278,14 @@ class ProgressLines:
         self._last = clock()
 
     def tick(self) -> None:
-        """Write where the work stands, unless that was done less than ``LINE_EVERY_S`` ago."""
+        """Write the state, unless that was done less than ``LINE_EVERY_S`` ago."""
         now = self._clock()
         if now - self._last >= LINE_EVERY_S:
             self._last = now
             self._write(self._state().sentence)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds in words, as exact as an estimate can be."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
@@ -299,6 +294,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def counted(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """As in ``1 job`` and ``2 jobs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

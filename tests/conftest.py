@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from saint_cli.jobs import Engine
+from saint_cli.jobs import ModelConfig
 
 
 @pytest.fixture(autouse=True)
@@ -14,15 +14,15 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def model_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelConfig]:
     """The tiny networks of ``nets.tiny``, on one CPU thread."""
     import torch  # only tests that compute pay for it
     from nets import tiny
 
-    from saint_cli import weights
+    from saint_cli.models import weights
 
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     weights.save_model(tiny.ami(), tiny.rfn(), path)
     threads = torch.get_num_threads()
-    yield Engine(str(path), "cpu", "fp32", 4, 1)
+    yield ModelConfig(str(path), "cpu", "fp32", 4, 1)
     torch.set_num_threads(threads)

@@ -12,8 +12,11 @@ import SimpleITK as sitk
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from saint_cli import geometry, interpolate
+from saint_cli import geometry
+from saint_cli.evaluation import baselines
 from saint_cli.volume import Derivation, Header, Storage, Volume
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # odd values are made here on purpose
 
 CASES = Path(os.environ.get("SAINT_CASES") or Path(__file__).resolve().parents[2] / "shared" / "cases")
 """Real files, where they are at hand: in a folder that the environment names, or beside the checkout."""
@@ -167,10 +170,10 @@ def multiframe(series: Sequence[Dataset]) -> Dataset:
 
 ANATOMIES: dict[str, tuple[str, str | None, tuple[str, str, str] | None]] = {
     "paired": ("R", "KNEE", ("72696002", "SCT", "Knee")),
-    "paired, told by its code alone": ("L", None, ("76752008", "SCT", "Breast")),
+    "paired, named by its code alone": ("L", None, ("76752008", "SCT", "Breast")),
     "both sides": ("B", "KNEE", None),
     "unpaired": ("U", "CHEST", ("51185008", "SCT", "Chest")),
-    "unpaired, told by its code alone": ("U", None, ("12738006", "SCT", "Brain")),
+    "unpaired, named by its code alone": ("U", None, ("12738006", "SCT", "Brain")),
     "a code that nobody knows": ("U", None, ("ASDF", "99ACME", "Brain")),
     "a code that nobody knows, on one side": ("R", "ABC", ("X1", "99ACME", "Thing")),
     "no region": ("U", None, None),
@@ -216,7 +219,7 @@ def pet() -> list[Dataset]:
 def interpolated(volume: Volume, factor: int, *, extrapolate: bool = False) -> Volume:
     """The volume on a grid ``factor`` times finer along z, linearly, with what the pipeline notes about it."""
     grid = geometry.grid_by_factor(volume.shape[2], 2, factor, extrapolate=extrapolate)
-    voxels = interpolate.linear(volume.voxels, grid)
+    voxels = baselines.interpolate_linear(volume.voxels, grid)
     if volume.voxels.dtype.kind in "iu":
         voxels = np.rint(voxels).astype(volume.voxels.dtype)
     header = replace(volume.header, derivation=Derivation(grid, "linear", "0" * 64))

@@ -1,32 +1,32 @@
-"""Stand-in tasks for the engine: functions that a worker process can import."""
+"""Stand-in tasks for a cluster: functions that a worker process can import."""
 
 import os
 import signal
 import time
 from pathlib import Path
 
-from saint_cli.engine import Seat
+from saint_cli.batch.cluster import WorkerSlot
 
 
-def double(task: int, seat: Seat) -> int:
+def double(task: int, slot: WorkerSlot) -> int:
     """Work that takes no time."""
     return 2 * task
 
 
-def seated(task: int, seat: Seat) -> tuple[Seat, int]:
+def describe_slot(task: int, slot: WorkerSlot) -> tuple[WorkerSlot, int]:
     """Where the task ran."""
     time.sleep(0.05)
-    return seat, os.getpid()
+    return slot, os.getpid()
 
 
-def refuse_odd(task: int, seat: Seat) -> int:
+def refuse_odd(task: int, slot: WorkerSlot) -> int:
     """Work that fails on every other task."""
     if task % 2:
         raise ValueError(f"{task} is odd")
     return task
 
 
-def deadly(task: Path, seat: Seat) -> str:
+def kill_worker(task: Path, slot: WorkerSlot) -> str:
     """Kills its worker where the task's name says so, leaving a mark each time; ``twice`` recovers the third time."""
     deaths = len(list(task.parent.glob(f"{task.name}.death*")))
     if task.name == "killer" or (task.name == "twice" and deaths < 2):
@@ -35,7 +35,7 @@ def deadly(task: Path, seat: Seat) -> str:
     return task.name
 
 
-def overlapping(task: Path, seat: Seat) -> bool:
+def overlaps(task: Path, slot: WorkerSlot) -> bool:
     """Whether another task of this process was running when this one began."""
     mark = task.parent / f"{os.getpid()}.running"
     try:
@@ -47,9 +47,9 @@ def overlapping(task: Path, seat: Seat) -> bool:
     return False
 
 
-def telling(mark: Path, seat: Seat) -> str:
-    """Tell how far it is until the mark is there."""
+def send_until_marked(mark: Path, slot: WorkerSlot) -> str:
+    """Send messages until the mark is there."""
     while not mark.exists():
-        seat.tell(["half", 0.5])
+        slot.send(["half", 0.5])
         time.sleep(0.05)
     return mark.name

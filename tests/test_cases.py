@@ -58,7 +58,7 @@ def test_shape_and_spacing_are_those_that_trusted_tools_give(
 
 REFUSED = [
     ("d07_mr_two_orientations", UsageError, "2 stacks"),
-    ("d16_mr_ge_dti_4d", GeometryError, "4-D image, 4 stacks; choose one with --volume"),
+    ("d16_mr_ge_dti_4d", GeometryError, "4-D image, 4 stacks; choose one with `volume`"),
     ("d42_non_images", GeometryError, "nothing to interpolate"),
     ("d42_non_images/rtplan_truncated.dcm", UsageError, "nothing to interpolate"),
     ("n06_rgb_nifti_10mm/ct_perfusion.nii.gz", UnreadableError, "colour"),
@@ -123,7 +123,7 @@ def test_four_diffusion_volumes_can_be_chosen() -> None:
     assert len({v.voxels.tobytes() for v in volumes}) == 4
 
 
-def test_a_slice_given_twice_is_dropped_and_the_gap_for_spacing_lie_is_told() -> None:
+def test_a_slice_given_twice_is_dropped_and_the_gap_for_spacing_lie_is_reported() -> None:
     warnings = read("d29_mr_oblique_sbs_lies").header.warnings
     assert any("duplicated" in warning for warning in warnings)
     assert any("SpacingBetweenSlices says 2 mm" in warning for warning in warnings)

@@ -6,40 +6,56 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from saint_cli.batch.tables import list_problems, read_table
+from saint_cli.batch.input_tables import list_problems, read_table
 from saint_cli.errors import RemoteError, UnreadableError, UsageError
-from saint_cli.io import remote, urls
-from saint_cli.io.entries import explain_absence, is_folder, is_there, real_path
-from saint_cli.io.remote import Origin
+from saint_cli.io.folder_walk import explain_absence, is_folder, is_there, resolve_path
+from saint_cli.io.remote import transfer, urls
+from saint_cli.jobs.location import SourceLocation
 
 TABLES = (".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
 class Root:
-    """A file or folder to look at; ``options`` of the command line that differ for it; ``name`` of its result.
+    """A file or folder in which scans are looked for.
 
-    prefix: folder of the output tree under which its results go. origin: what lies there, if it is a URL; error: why
-    that cannot be told. Of a URL, ``path`` only stands for it where names are made. row: where it stands in a table.
+    options: those of the command line that differ for it, as text; name: of its result; prefix: folder of the output
+    tree under which its results go; error: why its URL cannot be listed; row: where it stands in a table.
     """
 
-    path: Path
+    location: SourceLocation
     options: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
     prefix: str = ""
-    origin: Origin | None = None
     error: RemoteError | None = None
     row: str | None = field(default=None, compare=False)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether it lies at a URL."""
+        return not isinstance(self.location, Path)
+
+    @property
     def is_folder(self) -> bool:
         """Whether there may be several scans below it."""
-        if self.origin is not None:
-            return self.error is None and not self.origin.is_file
-        return is_folder(self.path)
+        if isinstance(self.location, Path):
+            return is_folder(self.location)
+        return self.error is None and not self.location.is_file
+
+    @property
+    def base_name(self) -> str:
+        """The last part of its path or URL."""
+        return resolve_path(self.location).name if isinstance(self.location, Path) else self.location.main
+
+    @property
+    def path(self) -> Path:
+        """The path; of a URL, the parts of it."""
+        if isinstance(self.location, Path):
+            return self.location
+        return Path("/", urls.public_url(self.location.url_as_given).replace("://", "/"))
 
 
-def roots(inputs: Sequence[Path | str]) -> list[Root]:
+def expand_inputs(inputs: Sequence[Path | str]) -> list[Root]:
     """The files and folders that the arguments stand for, in their order; several folders each get their own prefix.
 
     inputs: paths, and URLs as text.
@@ -48,65 +64,60 @@ def roots(inputs: Sequence[Path | str]) -> list[Root]:
         UnreadableError: a path or URL that does not exist, a table that cannot be read.
         UsageError: a pattern that matches nothing, a table without the column ``source``.
     """
-    found = [root for given in inputs for root in _roots(given)]
-    folders = {root.path for root in found if root.is_folder and root.name is None}
+    roots = [root for one in inputs for root in _expand(one)]
+    folders = {root.path for root in roots if root.is_folder and root.name is None}
     if len(folders) < 2:
-        return found
-    return [replace(r, prefix=real_path(r.path).name) if r.path in folders else r for r in found]
+        return roots
+    return [replace(r, prefix=resolve_path(r.path).name) if r.path in folders else r for r in roots]
 
 
-def _roots(given: Path | str) -> Iterator[Root]:
-    if isinstance(given, str):
-        yield from _at_url(given)
-    elif given.suffix.lower() in TABLES and is_there(given) and not is_folder(given):
-        yield from _table(given)
-    elif is_there(given):
-        yield Root(given)
-    elif glob.has_magic(str(given)):
-        matches = _matches(str(given))
-        if not matches:
-            raise UsageError(f"{given}: nothing matches this pattern")
-        yield from (Root(Path(match)) for match in matches)
+def _expand(one: Path | str) -> Iterator[Root]:
+    if isinstance(one, str):
+        yield from _expand_url(one)
+    elif one.suffix.lower() in TABLES and is_there(one) and not is_folder(one):
+        yield from _read_table(one)
+    elif is_there(one):
+        yield Root(one)
+    elif glob.has_magic(str(one)):
+        yield from map(Root, _expand_pattern(str(one)))
     else:
-        raise UnreadableError(f"{given}: {explain_absence(given)}")
+        raise UnreadableError(f"{one}: {explain_absence(one)}")
 
 
-def _matches(pattern: str) -> list[str]:
+def _expand_pattern(pattern: str) -> list[Path]:
     try:
-        return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns too
+        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns too
     except RecursionError:
         raise UsageError(f"{pattern}: folders there are nested too deeply for a pattern; name the folder") from None
+    if not matches:
+        raise UsageError(f"{pattern}: nothing matches this pattern")
+    return list(map(Path, matches))
 
 
-def _at_url(given: str) -> list[Root]:
-    if not urls.is_pattern(given):
-        return [Root(_of_url(given), origin=remote.look(given))]
+def _expand_url(url: str) -> list[Root]:
+    if not urls.is_pattern(url):
+        return [Root(transfer.list_source(url))]
     with suppress(RemoteError):  # a name may hold the signs of a pattern
-        return [Root(_of_url(given), origin=remote.look(given))]
-    found = remote.matches(given)
-    if not found:
-        raise UsageError(f"{urls.shown(given)}: nothing matches this pattern")
-    return [Root(_of_url(url), origin=remote.look(url)) for url in found]
+        return [Root(transfer.list_source(url))]
+    matches = transfer.expand_pattern(url)
+    if not matches:
+        raise UsageError(f"{urls.public_url(url)}: nothing matches this pattern")
+    return [Root(transfer.list_source(match)) for match in matches]
 
 
-def _table(path: Path) -> Iterator[Root]:
-    """Rows of a CSV or JSONL file; paths in it count from its own folder. Missing sources are found out later."""
+def _read_table(table: Path) -> Iterator[Root]:
+    """The rows of a table; paths in it are relative to its folder. Missing sources are found out later."""
     problems = []
-    for where, options in read_table(path):
+    for row, options in read_table(table):
         source, name = options.pop("source"), options.pop("name", None)
         if not urls.is_url(source):
-            yield Root(path.parent / source, options, name, row=where)
+            yield Root(table.parent / source, options, name, row=row)
             continue
         try:
-            yield Root(_of_url(source), options, name, origin=remote.look(urls.check(source)), row=where)
+            yield Root(transfer.list_source(urls.check_url(source)), options, name, row=row)
         except RemoteError as error:
-            yield Root(_of_url(source), options, name, origin=remote.unseen(source), error=error, row=where)
+            yield Root(transfer.make_unlisted_source(source), options, name, error=error, row=row)
         except UsageError as error:
-            problems.append(f"{where}: {error}")
+            problems.append(f"{row}: {error}")
     if problems:
         raise UsageError(list_problems(problems))
-
-
-def _of_url(url: str) -> Path:
-    """What stands for a URL where names are made."""
-    return Path("/", urls.shown(url).replace("://", "/"))

@@ -1,67 +1,63 @@
 """What is left to do: scans against the manifest of earlier runs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import saint_cli
-from saint_cli import shipped
-from saint_cli.batch import pages
-from saint_cli.batch.digest import digest
-from saint_cli.batch.find import Findings, Scan
-from saint_cli.batch.ledger import Books
-from saint_cli.batch.names import name_of
-from saint_cli.batch.records import Record
-from saint_cli.errors import DeadlyJobError, GeometryError, SaintError, UnreadableError, UsageError, WeightsError
-from saint_cli.io.entries import is_folder, is_there
-from saint_cli.io.places import Place, slot_of
+from saint_cli.batch import report_pages
+from saint_cli.batch.job_keys import fingerprint_inputs, hash_weights, is_same_job, make_key
+from saint_cli.batch.job_records import JobFailure, JobRecord, JobStatus
+from saint_cli.batch.manifest import ManifestState
+from saint_cli.batch.output_names import strip_output_ending
+from saint_cli.batch.search import Findings, Scan
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError, WorkerKilledError
+from saint_cli.io.folder_walk import is_there
+from saint_cli.io.path_identity import PathIdentity, identify_entry
 from saint_cli.jobs import Job
-
-DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+from saint_cli.jobs.location import RemoteTarget, TargetLocation, format_location
+from saint_cli.models import shipped
+from saint_cli.options.job import key_options
+from saint_cli.runtime.version import __version__
 
 STARTING = "starting"
 """The stage of a job whose worker still loads what it needs."""
 
-LASTING = (UnreadableError.__name__, GeometryError.__name__, DeadlyJobError.__name__)
+PERMANENT_ERRORS = (UnreadableError.__name__, GeometryError.__name__, WorkerKilledError.__name__)
 """Failures that the same input, options and version of saint lead to again; others may pass."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One job to run, and what its record in the manifest says whatever comes of it.
+    """One job to run, and its record as far as that is known before.
 
-    target: path of the result below ``home``. voxels: of the result, for estimates; 0 where unknown.
-    files: what was found to be read, on this machine.
+    target: path of the result below the output folder. files: what the job reads, on this machine.
     """
 
-    home: Path
+    state_dir: Path
     target: str
     job: Job
-    entry: Record
-    voxels: int = 0
+    record: JobRecord
     files: tuple[Path, ...] = ()
 
 
 @dataclass
 class Plan:
-    """Tasks to run, records that still hold (done, failed or skipped before), new failures, and what was left out.
+    """Tasks to run, records that still hold (done, failed or skipped before), new failures, and what was skipped.
 
-    url: of the results, where they do not go to ``home``.
+    url: of the results, where they do not go to ``state_dir``.
     """
 
-    home: Path
+    state_dir: Path
     tasks: list[Task] = field(default_factory=list)
-    kept: list[Record] = field(default_factory=list)
-    refused: list[Record] = field(default_factory=list)
+    kept_records: list[JobRecord] = field(default_factory=list)
+    refused_records: list[JobRecord] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     url: str | None = None
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RerunPolicy:
     """How to treat earlier results: try every failure again, replace what this batch did not write.
 
     pages: every job also makes its quality-control page.
@@ -73,203 +69,136 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """Where results go: below the folder of the books, or below a URL of which it is known what is there."""
+class OutputStore:
+    """Where results go: into the folder of the manifest, or below a URL at which files of these ``names`` exist."""
 
-    home: Path
+    state_dir: Path
     url: str | None = None
     names: frozenset[str] = frozenset()
 
-    def place(self, target: str) -> str:
+    def locate(self, target: str) -> TargetLocation:
         """Path or URL of a result."""
-        return str(self.home / target) if self.url is None else f"{self.url}/{target}"
+        return self.state_dir / target if self.url is None else RemoteTarget(f"{self.url}/{target}")
 
     def has(self, target: str) -> bool:
-        """Whether something is at a result's place."""
-        return is_there(self.home / target) if self.url is None else target in self.names
-
-    def take(self, job: Job, target: str) -> Job:
-        """The job with its result's place."""
-        if self.url is None:
-            return replace(job, target=(self.home / target).absolute())
-        return replace(job, destination=self.place(target))
+        """Whether a result, or anything else of its name, exists."""
+        return is_there(self.state_dir / target) if self.url is None else target in self.names
 
 
-def make_plan(shelf: Shelf, found: Findings, targets: Sequence[str], books: Books, wishes: Wishes) -> Plan:
-    """Sort scans into what is to be run and what is settled."""
-    home = shelf.home
-    places = _Places(shelf, found)
-    hashes = {model: _hash(model) for model in {scan.job.engine.model for scan in found.scans}}
-    plan = Plan(home, skipped=list(found.skipped), ignored=dict(found.ignored), url=shelf.url)
-    for scan, target in zip(found.scans, targets, strict=True):
-        entry = _entry(scan, target, hashes[scan.job.engine.model])
-        record = books.latest.get(target)
-        ours = wishes.overwrite or target in books.written
-        error = scan.error or _unwritable(scan, target, shelf, ours=ours) or places.take(target)
+def plan_jobs(
+    store: OutputStore, findings: Findings, targets: Sequence[str], state: ManifestState, policy: RerunPolicy
+) -> Plan:
+    """Sort scans into those to run and those already done."""
+    claims = _TargetOwners(store, findings)
+    hashes = {model: hash_weights(model) for model in {scan.settings.model_config.model for scan in findings.scans}}
+    plan = Plan(store.state_dir, skipped=list(findings.skipped), ignored=dict(findings.ignored), url=store.url)
+    for scan, target in zip(findings.scans, targets, strict=True):
+        planned = _make_record(scan, target, hashes[scan.settings.model_config.model])
+        earlier = state.latest.get(target)
+        may_replace = policy.overwrite or target in state.written_targets
+        error = scan.error or _check_target(scan, target, store, may_replace=may_replace) or claims.add(target)
         if error is not None:
-            plan.refused.append(failure(entry, error))
-        elif record is not None and _holds(record, entry, shelf, wishes):
-            plan.kept.append(record)
+            plan.refused_records.append(make_failure(planned, error))
+        elif earlier is not None and _still_holds(earlier, planned, store, policy):
+            plan.kept_records.append(earlier)
         else:
-            engine = replace(scan.job.engine, model=_from_anywhere(scan.job.engine.model))
-            job = shelf.take(replace(scan.job, engine=engine, overwrite=True), target)
-            if job.origin is None:
-                job = replace(job, source=job.source.absolute())
-            if wishes.pages:
-                folder = (home / pages.FOLDER).absolute()
-                job = replace(job, page=folder / pages.page_of(target), thumbnail=folder / pages.thumbnail_of(target))
-            voxels = int(entry["voxels_after"] or 0)
             files = tuple(file.absolute() for file in scan.files)
-            plan.tasks.append(Task(home.absolute(), target, job, entry, voxels, files))
+            job = _make_job(scan, target, store, policy)
+            plan.tasks.append(Task(store.state_dir.absolute(), target, job, planned, files))
     return plan
 
 
-def failure(entry: Record, error: SaintError) -> Record:
-    """The record of a job that came to nothing."""
-    told = {"class": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
-    return {**entry, "status": FAILED, "error": told}
+def make_failure(planned: JobRecord, error: SaintError, status: JobStatus = JobStatus.FAILED) -> JobRecord:
+    """The record of a planned job that has no result."""
+    return replace(planned, status=status, error=JobFailure(type(error).__name__, str(error), error.exit_code))
 
 
-def key_of(entry: Record, weights: str | None) -> str:
-    """What tells a job from all others: its input, its options, and the sha256 of the weights that it used."""
-    return digest({"input": entry["fingerprint"], "options": entry["options"], "weights": weights})
+def has_same_outcome(earlier: JobRecord | None, record: JobRecord) -> bool:
+    """Whether a record says what an earlier one said, so that it need not be written again."""
+    if earlier is None:
+        return False
+    return (earlier.key, earlier.status, earlier.error) == (record.key, record.status, record.error)
 
 
-def is_of(record: Record, entry: Record) -> bool:
-    """Whether a record is of the job of an entry; a result is of ``auto`` whichever of its models made it.
-
-    So a tree that was begun on a GPU is not computed again on a CPU, nor the other way round.
-    """
-    keys = {entry["key"]}
-    if entry["model"] == shipped.AUTO and record["status"] == DONE:
-        keys |= {key_of(entry, weights) for weights in _automatic()}
-    return record["key"] in keys
-
-
-def is_same(record: Record | None, other: Record) -> bool:
-    """Whether a record says what the last one said, so that it need not be written again."""
-    names = ("key", "status", "error")
-    return record is not None and all(record.get(name) == other.get(name) for name in names)
-
-
-def _holds(record: Record, entry: Record, shelf: Shelf, wishes: Wishes) -> bool:
+def _still_holds(earlier: JobRecord, planned: JobRecord, store: OutputStore, policy: RerunPolicy) -> bool:
     """Whether nothing has changed since a record was written, so that its job need not run again."""
-    if not is_of(record, entry):
+    if not is_same_job(earlier, planned):
         return False
-    if record["status"] == DONE:
-        page = shelf.home / pages.FOLDER / pages.page_of(record["target"])
-        return shelf.has(record["target"]) and (is_there(page) or not wishes.pages)
-    if wishes.retry_failed:
+    if earlier.status is JobStatus.DONE:
+        page = store.state_dir / report_pages.FOLDER / report_pages.page_path(earlier.target)
+        return store.has(earlier.target) and (is_there(page) or not policy.pages)
+    if policy.retry_failed:
         return False
-    if record["status"] == SKIPPED:
+    if earlier.status is JobStatus.SKIPPED:
         return True
-    same_version = record.get("versions", {}).get("saint") == saint_cli.__version__
-    return bool(same_version and record["error"]["class"] in LASTING)
+    same_version = earlier.versions.get("saint") == __version__
+    return same_version and earlier.error is not None and earlier.error.error_class in PERMANENT_ERRORS
 
 
-def _unwritable(scan: Scan, target: str, shelf: Shelf, *, ours: bool) -> SaintError | None:
-    """Why the result cannot go where it belongs, as far as can be told without running the job."""
-    if name_of(target) == target and scan.job.series is None:  # read as DICOM, each has a series
-        return UsageError(f"{scan.source}: DICOM can only be written of DICOM; choose another format with --to")
-    if shelf.has(target) and not ours:
-        place = shelf.place(target)
-        return UsageError(f"{place}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
+def _check_target(scan: Scan, target: str, store: OutputStore, *, may_replace: bool) -> SaintError | None:
+    """Why the result cannot go where it belongs, as far as is known without running the job."""
+    if strip_output_ending(target) == target and scan.settings.series is None:  # read as DICOM, each has a series
+        return UsageError(f"{scan.source_name}: DICOM can only be written of DICOM; choose another format with --to")
+    if store.has(target) and not may_replace:
+        path = format_location(store.locate(target))
+        return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
     return None
 
 
-class _Places:
-    """The files that results of a run go to, under whatever names: none may be another's, or a file that is read."""
+class _TargetOwners:
+    """The files that results of a run go to, whatever links lead there: none may be another's, or one that is read."""
 
-    def __init__(self, shelf: Shelf, found: Findings) -> None:
-        self._shelf, self._taken = shelf, dict[Place, str]()
-        if self._is_new:  # no links can lead anywhere
-            return
-        for file in {file for scan in found.scans if len(scan.files) == 1 for file in scan.files}:
-            self._taken[slot_of(file)] = f"the input {file}"
+    def __init__(self, store: OutputStore, findings: Findings) -> None:
+        self._store, self._owners = store, dict[PathIdentity, str]()
+        self._has_links = store.url is None and store.state_dir.is_dir()  # none can lead anywhere from a new folder
+        if self._has_links:
+            for file in {file for scan in findings.scans if len(scan.files) == 1 for file in scan.files}:
+                self._owners[identify_entry(file)] = f"the input {file}"
 
-    @property
-    def _is_new(self) -> bool:
-        return self._shelf.url is not None or not self._shelf.home.is_dir()
-
-    def take(self, target: str) -> SaintError | None:
-        """Take the place of a result; the error where it is taken."""
-        if self._is_new:
+    def add(self, target: str) -> SaintError | None:
+        """Claim the file of a result; the error where it has an owner already."""
+        if not self._has_links:
             return None
-        place = slot_of(self._shelf.home / target)
-        if place in self._taken:
-            path = self._shelf.place(target)
-            return UsageError(f"{path}: leads to {self._taken[place]}; remove the link, or choose another folder")
-        self._taken[place] = f"the result {target}"
+        path = self._store.state_dir / target
+        owner = self._owners.setdefault(identify_entry(path), f"the result {target}")
+        if owner != f"the result {target}":
+            return UsageError(f"{path}: leads to {owner}; remove the link, or choose another folder")
         return None
 
 
-@cache
-def _automatic() -> frozenset[str | None]:
-    """The sha256 of the weights that ``auto`` may stand for."""
-    return frozenset(_hash(shipped.resolve(shipped.AUTO, device)) for device in ("cpu", "cuda"))
+def _make_job(scan: Scan, target: str, store: OutputStore, policy: RerunPolicy) -> Job:
+    """The job of a scan, with paths that hold in any working directory."""
+    settings, source, location = scan.settings, scan.source, store.locate(target)
+    model = settings.model_config.model
+    if model != shipped.AUTO and model not in shipped.read_manifest():
+        settings = replace(settings, model_config=replace(settings.model_config, model=str(Path(model).absolute())))
+    folder = (store.state_dir / report_pages.FOLDER).absolute()
+    return Job(
+        source.absolute() if isinstance(source, Path) else source,
+        location.absolute() if isinstance(location, Path) else location,
+        settings,
+        overwrite=True,
+        page=folder / report_pages.page_path(target) if policy.pages else None,
+        thumbnail=folder / report_pages.thumbnail_path(target) if policy.pages else None,
+    )
 
 
-def _hash(model: str) -> str | None:
-    """The sha256 of a model's weights; of ``auto``, which only the device decides, the word."""
-    if model == shipped.AUTO:
-        return shipped.AUTO
-    try:
-        return shipped.sha256(model)
-    except WeightsError:
-        return None  # the job itself will tell
-
-
-def _from_anywhere(model: str) -> str:
-    """The name of shipped weights, or a path that holds in any working directory."""
-    return model if model == shipped.AUTO or model in shipped.manifest() else str(Path(model).absolute())
-
-
-def _entry(scan: Scan, target: str, weights: str | None) -> Record:
+def _make_record(scan: Scan, target: str, weights_sha256: str | None) -> JobRecord:
     """What a record says of a job before it runs."""
-    options = _options(scan.job)
-    fingerprint = fingerprint_of(scan.job, scan.files)
-    voxels = None if scan.shape is None else int(scan.shape[0] * scan.shape[1] * scan.shape[2] * scan.finer)
-    entry = {
-        "name": name_of(target),
-        "target": target,
-        "source": scan.source,
-        "key": "",
-        "fingerprint": fingerprint,
-        "options": options,
-        "model": scan.job.engine.model,
-        "weights_sha256": weights,
-        "shape_before": scan.shape,
-        "spacing_before_mm": scan.spacing_mm,
-        "voxels_after": voxels,
-        "versions": {"saint": saint_cli.__version__},
-    }
-    return entry | {"key": key_of(entry, weights)}
-
-
-def _options(job: Job) -> dict[str, Any]:
-    """What changes the result: not where or with how many threads it is computed."""
-    chosen = {**asdict(job.grid), **asdict(job.choices), "precision": job.engine.precision}
-    names = ("series", "volume", "modality", "keep_slice_thickness", "refuse_labels", "split_runs")
-    seldom = {name: True for name in ("merge", "outside_data") if getattr(job, name)}  # keys of earlier versions hold
-    return chosen | {name: getattr(job, name) for name in names} | seldom
-
-
-def fingerprint_of(job: Job, files: Sequence[Path]) -> str:
-    """Names, sizes and times of change of the files that a result depends on; moving them all changes nothing.
-
-    At a URL, sizes and times (or what else changes with the content) are as listed.
-    """
-    origin = job.origin
-    if origin is not None:
-        at = origin.main.rpartition("/")[0] if origin.is_file else origin.main
-        return digest(sorted([i.name.removeprefix(f"{at}/"), i.size, i.stamp] for i in origin.items))
-    folder = job.source if is_folder(job.source) else job.source.parent
-    found = []
-    for file in files:
-        try:
-            stat = file.stat()
-        except (OSError, ValueError):
-            continue
-        name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
-        found.append([name, stat.st_size, stat.st_mtime_ns])
-    return digest(sorted(found))
+    voxels = None if scan.shape is None else int(scan.shape[0] * scan.shape[1] * scan.shape[2] * scan.slice_ratio)
+    record = JobRecord(
+        name=strip_output_ending(target),
+        target=target,
+        source=scan.source_name,
+        key="",
+        status=JobStatus.BEGUN,
+        fingerprint=fingerprint_inputs(scan.source, scan.files),
+        options=key_options(scan.settings),
+        model=scan.settings.model_config.model,
+        weights_sha256=weights_sha256,
+        shape_before=scan.shape,
+        spacing_before_mm=scan.spacing_mm,
+        voxels_after=voxels,
+        versions={"saint": __version__},
+    )
+    return replace(record, key=make_key(record, weights_sha256))

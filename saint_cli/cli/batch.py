@@ -1,100 +1,116 @@
 """``saint batch``: every thick-slice scan of folders, files and tables."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Argument, Option
 
-from saint_cli.cli import complete, examples, options
+from saint_cli.cli import parsing
+from saint_cli.cli.job_options import merge_row
+from saint_cli.cli.parameters import PathOption, Quiet, SummaryAsJson, Typed, takes_options
+from saint_cli.cli.parsing import list_of
+from saint_cli.options.completion import list_completer
+from saint_cli.options.fields import Option, Panel, count_option, from_typed, list_options, word_option
+from saint_cli.options.job import JOB_OPTIONS, make_settings
+
+FORMATS = ("nii.gz", "nrrd", "mha", "dicom")
+
+if TYPE_CHECKING:
+    from saint_cli.batch.workflow import BatchRequest
+
+KINDS = ("derived", "label")
+
+OF_ONE_SCAN = ("series", "volume", "allow_labels")
+"""Options of a job that only a table's row may set."""
 
 
+@dataclass(frozen=True)
+class BatchOptions:
+    """What a batch does with all its scans."""
+
+    state_dir: Path | None = PathOption("--state-dir", "If OUT_DIR is a URL: folder of manifest and pages.").as_field()
+    output_format: str = word_option(
+        "--to", f"Format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.", Panel.OUTPUT, FORMATS
+    ).as_field()
+    name_template: str = Option(
+        "--name-template", "Names of results, made of {path}, {folder}, {name}, {series}.", Panel.OUTPUT, str, "{path}",
+        "TEXT",
+    ).as_field()  # fmt: skip
+    pages: bool = Option(
+        "--pages/--no-pages", "Write a page of pictures per scan; takes an eighth of the time, more if small.",
+        Panel.OUTPUT, default=True,
+    ).as_field()  # fmt: skip
+    overwrite: bool = Option("--overwrite", "Replace files that no batch wrote.", Panel.OUTPUT).as_field()
+    include: tuple[str, ...] | None = Option(
+        "--include", "Also take stacks that are skipped otherwise: derived, label.", Panel.INPUT, str, None, "LIST",
+        list_completer(lambda: KINDS), list_of("--include", *KINDS),
+    ).as_field()  # fmt: skip
+    workers: int | None = count_option(
+        "--workers", "Jobs at once; default: as many as fit this machine.", Panel.MACHINE
+    ).as_field()
+    scheduler: str | None = Option(
+        "--scheduler", "A Dask cluster: tcp://HOST:PORT or its scheduler file.", Panel.MACHINE, str, None, "ADDRESS"
+    ).as_field()
+    retry_failed: bool = Option("--retry-failed", "Try every failed scan again.", Panel.RUN).as_field()
+
+
+@takes_options(*(one for one in list_options(BatchOptions, *JOB_OPTIONS) if one.name not in OF_ONE_SCAN))
 def batch(
     *,
-    inputs: Annotated[list[str], Argument(metavar="IN...", help="Folders, files, patterns, URLs, .csv or .jsonl.")],
-    out: Annotated[str, Argument(metavar="OUT_DIR", help="Folder of the results and of manifest.jsonl; or a URL.")],
-    state_dir: Annotated[
-        Path | None, Option("--state-dir", **options.LOCAL, help="If OUT_DIR is a URL: folder of manifest and pages.")
-    ] = None,
-    books: Annotated[Path | None, Option("--books", **options.LOCAL, hidden=True)] = None,
-    to: Annotated[
-        str,
-        Option(
-            "--to",
-            metavar="FORMAT",
-            autocompletion=complete.words("nii.gz", "nrrd", "mha", "dicom"),
-            help="Format: nii.gz, nrrd, mha or dicom.",
-        ),
-    ] = "nii.gz",
-    name_template: Annotated[
-        str, Option("--name-template", metavar="TEXT", help="Names of results, of {path}, {folder}, {name}, {series}.")
-    ] = "{path}",
-    factor: options.Factor = None,
-    spacing: options.Spacing = None,
-    isotropic: options.Isotropic = False,
-    axis: options.Axis = None,
-    split_runs: options.SplitRuns = False,
-    merge: options.Merge = False,
-    outside_data: options.OutsideData = False,
-    modality: options.Modality = "auto",
-    model: options.Model = "auto",
-    directions: options.Directions = 2,
-    tta: options.Tta = False,
-    match_noise: options.MatchNoise = False,
-    regenerate: options.Regenerate = False,
-    extrapolate: options.Extrapolate = False,
-    slice_thickness: options.SliceThickness = None,
-    keep_slice_thickness: options.KeepSliceThickness = None,
-    max_memory: options.MaxMemory = None,
-    no_skip_air: options.NoSkipAir = False,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: options.BatchSize = "auto",
-    threads: Annotated[
-        int | None, Option("--threads", metavar="N", help="CPU threads of a job; default: its share.")
-    ] = None,
-    workers: Annotated[
-        int | None, Option("--workers", metavar="N", help="Jobs at once; default: what fits here.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        Option("--scheduler", metavar="ADDRESS", help="A Dask cluster: tcp://HOST:PORT or its scheduler file."),
-    ] = None,
-    include: Annotated[
-        str | None,
-        Option(
-            "--include",
-            metavar="LIST",
-            autocompletion=complete.several(lambda: ("derived", "label")),
-            help="Also take stacks left out otherwise: derived, label.",
-        ),
-    ] = None,
-    pages: Annotated[
-        bool, Option(help="A page of pictures per scan; takes an eighth of the time, more if small.")
-    ] = True,
-    retry_failed: Annotated[bool, Option("--retry-failed", help="Try every failed scan again.")] = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that no batch wrote.")] = False,
-    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan and its time; write nothing.")] = False,
-    quiet: options.Quiet = False,
-    as_json: options.SummaryAsJson = False,
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IN...", help="Folders, files, patterns, URLs, .csv or .jsonl.")
+    ],
+    out: Annotated[
+        str, typer.Argument(metavar="OUT_DIR", help="Folder of the results and of manifest.jsonl; or a URL.")
+    ],
+    typed: Typed,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show the plan and its time; write nothing.", rich_help_panel=Panel.RUN),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Upsample every scan that is found, on all cores, GPUs or a cluster; one failed scan does not stop the others."""
-    given = dict(locals())
-    from saint_cli import console
-    from saint_cli.batch import ledger, whole
-    from saint_cli.cli import batch_view, chosen
+    from saint_cli.batch import manifest, workflow
+    from saint_cli.cli import batch_view, progress_display
 
-    order = chosen.order_of(given)
-    with console.progress(quiet=quiet or as_json) as report:
-        found = whole.look(order, lambda count: report("scans found", count, 0))
+    request = _make_request(inputs, out, from_typed(BatchOptions, typed), typed)
+    with progress_display.show_progress(quiet=quiet or as_json) as on_progress:
+        findings = workflow.discover(request, lambda count: on_progress("scans found", count, 0))
     if dry_run:
-        kept = ledger.read(order.home)
-        batch_view.show_plan(order, whole.draft(order, found, kept), kept, as_json=as_json)
+        state = manifest.read_state(request.state_dir)
+        batch_view.show_plan(request, workflow.make_plan(request, findings, state), state, as_json=as_json)
         return
-    with batch_view.board(quiet=quiet or as_json) as (watch, told):
-        summary = whole.carry_out(order, found, watch, told)
-    batch_view.tell(summary, order, quiet=quiet, as_json=as_json)
+    with batch_view.show_batch_progress(quiet=quiet or as_json) as (on_batch_progress, on_message):
+        summary = workflow.run_batch(request, findings, on_batch_progress, on_message)
+    batch_view.show_outcome(summary, request, quiet=quiet, as_json=as_json)
     raise typer.Exit(summary.exit_code)
 
 
-batch.__doc__ = f"{batch.__doc__}\n{examples.BATCH}"
+def _make_request(inputs: Sequence[str], out: str, options: BatchOptions, typed: Mapping[str, Any]) -> "BatchRequest":
+    """What ``saint batch`` is to do.
+
+    Raises:
+        UsageError: values that options cannot have, or options that exclude each other.
+    """
+    from saint_cli.batch.plan import RerunPolicy
+    from saint_cli.batch.search import SearchRules
+    from saint_cli.batch.workflow import BatchRequest
+
+    kinds = frozenset(options.include or ())
+    typed = {**typed, "allow_labels": "label" in kinds}
+
+    state_dir, url = parsing.parse_batch_output(out, options.state_dir)
+    return BatchRequest(
+        inputs=tuple(map(parsing.parse_path_or_url, inputs)),
+        rules=SearchRules(lambda row: make_settings(merge_row(typed, row)), state_dir, kinds, url),
+        rerun_policy=RerunPolicy(options.retry_failed, options.overwrite, options.pages),
+        model_config=make_settings(typed).model_config,
+        output_format=options.output_format,
+        name_template=options.name_template,
+        workers=options.workers,
+        scheduler=options.scheduler,
+    )

@@ -1,137 +1,136 @@
-"""How ``saint batch`` shows its plan, where it stands, and what came of it."""
+"""How ``saint batch`` shows its plan, its progress and its outcome."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saint_cli import console
-from saint_cli.batch.finish import Summary, already_done
-from saint_cli.batch.ledger import Books, list_damaged
-from saint_cli.batch.plan import DONE, FAILED, SKIPPED, STARTING, Plan
-from saint_cli.batch.records import Record
-from saint_cli.batch.whole import Order, hire
-from saint_cli.io import urls
-from saint_cli.plain_text import printable
-from saint_cli.progress import counted, duration
+from saint_cli.batch.job_records import JobRecord, JobStatus
+from saint_cli.batch.manifest import ManifestState, describe_damaged
+from saint_cli.batch.plan import STARTING, Plan
+from saint_cli.batch.summary import Summary, count_done
+from saint_cli.batch.workflow import BatchRequest, size_cluster
+from saint_cli.cli import console, progress_display
+from saint_cli.errors.plain_text import make_printable
+from saint_cli.io.remote import urls
+from saint_cli.progress import format_count, format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from saint_cli.batch.run import Progress, Running
+    from saint_cli.batch.execute import BatchProgress, RunningJob
 
-Watch = Callable[["Progress", Record | None], None]
+BatchProgressCallback = Callable[["BatchProgress", JobRecord | None], None]
 
-SHOWN = 16
+MAX_JOBS_SHOWN = 16
 """Running jobs that are listed by name."""
 
 STAGE_WIDTH, TIMES_WIDTH, NAME_WIDTH, GAP = 22, 29, 12, 2
 """Columns of stage and percent, of times and of a name at least, and between them."""
 
-MOST_FAILURES = 100
-"""Scans that failed that are told one by one."""
+MAX_FAILURES_SHOWN = 100
+"""Failed scans that are listed one by one."""
 
-OTHER_LINES = 4
+RESERVED_LINES = 4
 """Lines of a terminal that stay free for messages."""
 
-QUIET_S = 300.0
-"""A log gets a line where none was written for so long."""
+LOG_INTERVAL_S = 300.0
+"""A log gets a line after so long without one."""
 
 
 @contextmanager
-def board(*, quiet: bool) -> Iterator[tuple[Watch, Callable[[str], None]]]:
-    """What to call as jobs start and end, and with sentences: a live list, or lines where stderr is no terminal."""
+def show_batch_progress(*, quiet: bool) -> Iterator[tuple[BatchProgressCallback, Callable[[str], None]]]:
+    """What to call as jobs start and end, and with messages: shown as a live list, or as lines of a log."""
     if quiet:
-        yield lambda progress, record: None, lambda sentence: None
+        yield lambda progress, record: None, lambda message: None
         return
-    with console.live() as update:
+    with progress_display.show_live() as update:
         if update is None:
-            yield _Log(console.say), console.say
+            yield _ProgressLog(console.print_message), console.print_message
             return
         began = time.monotonic()
-        update(lambda: f"starting, {duration(time.monotonic() - began)}")
+        update(lambda: f"starting, {format_duration(time.monotonic() - began)}")
 
-        def watch(progress: "Progress", record: Record | None) -> None:
-            if record is not None and record["status"] != DONE:
-                console.say(_line(progress, record))
-            update(lambda: _drawn(progress))
+        def on_progress(progress: "BatchProgress", record: JobRecord | None) -> None:
+            if record is not None and record.status is not JobStatus.DONE:
+                console.print_message(_format_end(progress, record))
+            update(lambda: _render(progress))
 
-        yield watch, console.say
+        yield on_progress, console.print_message
 
 
-def _drawn(progress: "Progress") -> "RenderableType":
+def _render(progress: "BatchProgress") -> "RenderableType":
     from rich.text import Text
 
-    columns, rows = console.size()
-    head, *rest = standing(progress, columns - 1, rows)
-    drawn = Text(head, style="bold", no_wrap=True)
-    return drawn.append("".join(f"\n{line}" for line in rest), style="not bold")
+    columns, rows = progress_display.terminal_size()
+    head, *rest = format_lines(progress, columns - 1, rows)
+    text = Text(head, style="bold", no_wrap=True)
+    return text.append("".join(f"\n{line}" for line in rest), style="not bold")
 
 
-class _Log:
-    """A line for each job that ends; where none does for long, one that tells where the run stands."""
+class _ProgressLog:
+    """A line for each job that ends, and one with the progress if none ends for long."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say, self._last = say, -QUIET_S
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write, self._last = write, -LOG_INTERVAL_S
 
-    def __call__(self, progress: "Progress", record: Record | None) -> None:
+    def __call__(self, progress: "BatchProgress", record: JobRecord | None) -> None:
         now = progress.now()
         if self._last < 0:
             self._last = now
         if record is not None:
-            self._say(_line(progress, record))
-        elif now - self._last >= QUIET_S:
-            self._say(headline(progress))
+            self._write(_format_end(progress, record))
+        elif now - self._last >= LOG_INTERVAL_S:
+            self._write(format_headline(progress))
         else:
             return
         self._last = now
 
 
-def _line(progress: "Progress", record: Record) -> str:
+def _format_end(progress: "BatchProgress", record: JobRecord) -> str:
     place = f"[{len(progress.records)}/{len(progress.plan.tasks)}]"
-    if record["status"] != DONE:
-        return f"{place} {record['status']}: {record['name']}: {record['error']['message']}"
-    seconds = record.get("seconds")  # a receipt of an earlier run may tell none
-    took = "" if seconds is None else f" {seconds:.1f} s"
-    return f"{place} {record['name']}{took}{_left(progress) if progress.waiting else ''}"
+    if record.status is not JobStatus.DONE:
+        return f"{place} {record.status}: {record.name}: {record.reason}"
+    seconds = record.seconds  # a receipt of an earlier run may have none
+    time_taken = "" if seconds is None else f" {seconds:.1f} s"
+    return f"{place} {record.name}{time_taken}{_format_time_left(progress) if progress.waiting else ''}"
 
 
-def _left(progress: "Progress") -> str:
-    seconds = progress.left_s()
-    return "" if seconds is None else f", about {duration(seconds)} left"
+def _format_time_left(progress: "BatchProgress") -> str:
+    seconds = progress.seconds_left()
+    return "" if seconds is None else f", about {format_duration(seconds)} left"
 
 
-def headline(progress: "Progress") -> str:
+def format_headline(progress: "BatchProgress") -> str:
     """Counts and time left, as in ``3 of 9 finished, 1 failed, 2 workers, about 4 min left``."""
     total, finished = len(progress.plan.tasks), len(progress.records)
     counts = [f"{finished:,} of {total:,} finished"]
-    counts += [f"{n:,} {status}" for status in (FAILED, SKIPPED) if (n := progress.count(status))]
-    counts.append(counted(progress.workers, "worker"))
-    return ", ".join(counts) + _left(progress)
+    counts += [f"{n:,} {status}" for status in (JobStatus.FAILED, JobStatus.SKIPPED) if (n := progress.count(status))]
+    counts.append(format_count(progress.workers, "worker"))
+    return ", ".join(counts) + _format_time_left(progress)
 
 
-def standing(progress: "Progress", width: int, height: int) -> list[str]:
+def format_lines(progress: "BatchProgress", width: int, height: int) -> list[str]:
     """Counts and time left, and a line for each job that runs, longest first; none is wider than ``width`` columns."""
-    jobs = progress.at_work()
-    shown = jobs[: max(1, min(SHOWN, height - OTHER_LINES))]
-    times = [_times(progress, job) for job in shown]
+    jobs = progress.active_jobs()
+    shown = jobs[: max(1, min(MAX_JOBS_SHOWN, height - RESERVED_LINES))]
+    times = [_format_times(progress, job) for job in shown]
     widest = max([TIMES_WIDTH, *map(len, times)])
-    room = width - 2 * GAP - widest
-    staged = room - GAP - STAGE_WIDTH >= NAME_WIDTH
-    room -= GAP + STAGE_WIDTH if staged else 0
-    lines = [headline(progress)]
-    for job, took in zip(shown, times, strict=True):
-        name = middle_cut(printable(str(job.task.entry["name"])), room)
-        stage = f"{_stage(job):<{STAGE_WIDTH + GAP}}" if staged else ""
-        lines.append(f"{'':{GAP}}{name}{'':{GAP}}{stage}{took}")
+    name_width = width - 2 * GAP - widest
+    has_stage = name_width - GAP - STAGE_WIDTH >= NAME_WIDTH
+    name_width -= GAP + STAGE_WIDTH if has_stage else 0
+    lines = [format_headline(progress)]
+    for job, times_text in zip(shown, times, strict=True):
+        name = cut_middle(make_printable(job.task.record.name), name_width)
+        stage = f"{_format_stage(job):<{STAGE_WIDTH + GAP}}" if has_stage else ""
+        lines.append(f"{'':{GAP}}{name}{'':{GAP}}{stage}{times_text}")
     if len(jobs) > len(shown):
         lines.append(f"{'':{GAP}}and {len(jobs) - len(shown):,} more")
-    return [middle_cut(line, width).rstrip() for line in lines]
+    return [cut_middle(line, width).rstrip() for line in lines]
 
 
-def middle_cut(text: str, width: int) -> str:
-    """The text in so many columns, padded, or its middle left out, for names differ at their ends."""
+def cut_middle(text: str, width: int) -> str:
+    """The text in so many columns, padded or without its middle, for names differ at their ends."""
     from rich.cells import cell_len, set_cell_size
 
     if cell_len(text) <= width:
@@ -145,122 +144,129 @@ def middle_cut(text: str, width: int) -> str:
     return set_cell_size(f"{head}…{text[end:]}", width)
 
 
-def _stage(job: "Running") -> str:
+def _format_stage(job: "RunningJob") -> str:
     return job.stage if job.fraction is None else f"{job.stage:<17}{int(100 * job.fraction):>3} %"
 
 
-def _times(progress: "Progress", job: "Running") -> str:
+def _format_times(progress: "BatchProgress", job: "RunningJob") -> str:
     """As in ``running 7 s (estimated 16 s)``."""
-    so_far = duration(progress.now() - job.began)
+    so_far = format_duration(progress.now() - job.began)
     if job.stage == STARTING:
         return so_far
-    estimated = f" (estimated {duration(job.expected(progress.clock))})" if job.is_measured(progress.clock) else ""
-    return f"running {so_far}{estimated}"
+    if not job.is_measured(progress.estimator):
+        return f"running {so_far}"
+    return f"running {so_far} (estimated {format_duration(job.expected_seconds(progress.estimator))})"
 
 
-def show_plan(order: Order, plan: Plan, books: Books, *, as_json: bool) -> None:
+def show_plan(request: BatchRequest, plan: Plan, state: ManifestState, *, as_json: bool) -> None:
     """What would be run, with the time it would take, and what would not."""
-    damaged = list_damaged(books.damaged, "to be set aside")
+    damaged = describe_damaged(state.damaged, "to be set aside")
     if damaged is not None:
-        console.warn(damaged)
-    clock = crew = None
+        console.print_warning(damaged)
+    seconds: list[float] = []
     if plan.tasks:
-        crew, clock = hire(order, plan, books)
-    seconds = clock.left(plan.tasks) if clock else 0.0
+        spec, estimator = size_cluster(request, plan, state)
+        seconds, total = [estimator.seconds(task) for task in plan.tasks], estimator.seconds_left(plan.tasks)
     if as_json:
-        jobs = [_job(task.entry, clock.seconds(task) if clock else 0.0) for task in plan.tasks]
-        refused = [{"name": r["name"], **r["error"]} for r in plan.refused]
-        left_out = [{"name": name, "reason": reason} for name, reason in plan.skipped]
-        told = {"jobs": jobs, "kept": len(plan.kept), "failed": refused, "skipped": left_out, "seconds": round(seconds)}
-        console.show_json(told)
+        console.print_json(_plan_document(plan, seconds, total if plan.tasks else 0.0))
         return
-    if clock is not None and crew is not None:
-        rows = [
-            (t.entry["name"], _shape(t.entry["shape_before"]), t.target, duration(clock.seconds(t))) for t in plan.tasks
-        ]
-        console.show_table("Plan", ("scan", "voxels", "result", "about"), rows)
+    if plan.tasks:
+        _show_tasks(plan, seconds)
         workers = (
             "on the cluster (if it had one worker)"
-            if crew.scheduler
-            else f"by {counted(crew.workers, 'worker')} with {counted(crew.threads, 'thread')} each"
+            if spec.scheduler
+            else f"by {format_count(spec.workers, 'worker')} with {format_count(spec.threads, 'thread')} each"
         )
-        console.say(f"{counted(len(plan.tasks), 'job')} {workers}, about {duration(seconds)}; nothing was written")
-    tell_failed(plan.refused)
-    _tell_left_out(plan.skipped, plan.ignored)
-    counts = [f"{len(plan.tasks):,} to do", f"{already_done(plan.kept):,} already done"]
-    before = len(plan.kept) - already_done(plan.kept)
-    counts += [f"{before:,} failed or skipped before"] if before else []
-    console.say(", ".join([*counts, f"{len(plan.refused):,} cannot be done"]))
+        jobs = format_count(len(plan.tasks), "job")
+        console.print_message(f"{jobs} {workers}, about {format_duration(total)}; nothing was written")
+    show_failures(plan.refused_records)
+    _show_skipped(plan.skipped, plan.ignored)
+    counts = [f"{len(plan.tasks):,} to do", f"{count_done(plan.kept_records):,} already done"]
+    if not_done := len(plan.kept_records) - count_done(plan.kept_records):
+        counts.append(f"{not_done:,} failed or skipped before")
+    console.print_message(", ".join([*counts, f"{len(plan.refused_records):,} cannot be done"]))
 
 
-def _job(entry: Record, seconds: float) -> dict[str, Any]:
-    return {"name": entry["name"], "source": entry["source"], "target": entry["target"], "seconds": round(seconds, 1)}
+def _plan_document(plan: Plan, seconds: list[float], total: float) -> dict[str, Any]:
+    jobs = [
+        {"name": one.name, "source": one.source, "target": one.target, "seconds": round(time, 1)}
+        for one, time in zip((task.record for task in plan.tasks), seconds, strict=True)
+    ]
+    return {
+        "jobs": jobs,
+        "kept": len(plan.kept_records),
+        "failed": [{"name": record.name, **record.error_to_json()} for record in plan.refused_records],
+        "skipped": [{"name": name, "reason": reason} for name, reason in plan.skipped],
+        "seconds": round(total),
+    }
 
 
-def tell(summary: Summary, order: Order, *, quiet: bool, as_json: bool) -> None:
-    """What came of a batch: as JSON, as the scans that failed alone, or in full."""
+def _show_tasks(plan: Plan, seconds: list[float]) -> None:
+    rows = []
+    for task, time_s in zip(plan.tasks, seconds, strict=True):
+        shape = task.record.shape_before
+        voxels = "-" if shape is None else " x ".join(map(str, shape))
+        rows.append((task.record.name, voxels, task.target, format_duration(time_s)))
+    console.print_table("Plan", ("scan", "voxels", "result", "about"), rows)
+
+
+def show_outcome(summary: Summary, request: BatchRequest, *, quiet: bool, as_json: bool) -> None:
+    """The result of a batch: as JSON, or in full, or only the scans that failed."""
     if summary.damaged is not None:
-        console.warn(summary.damaged)
+        console.print_warning(summary.damaged)
     if as_json:
-        console.show_json(summary.document())
+        console.print_json(summary.to_json())
         return
     if quiet:
-        tell_failed(summary.of(FAILED))
+        show_failures(summary.with_status(JobStatus.FAILED))
     else:
-        show_summary(summary)
+        _show_summary(summary)
     if not summary.records:
-        console.fail(f"no scan to upsample found in {', '.join(map(_input, order.inputs))}")
+        inputs = (urls.public_url(one) if isinstance(one, str) else str(one) for one in request.inputs)
+        console.print_error(f"no scan to upsample found in {', '.join(inputs)}")
 
 
-def _input(given: Path | str) -> str:
-    return urls.shown(given) if isinstance(given, str) else str(given)
-
-
-def show_summary(summary: Summary) -> None:
-    """A table of counts, the scans that failed with the reason, and what was left out."""
-    failed, done = summary.of(FAILED), summary.of(DONE)
-    _tell_left_out(
-        [*((r["name"], r["error"]["message"]) for r in summary.of(SKIPPED)), *summary.skipped], summary.ignored
-    )
-    for record in done if summary.ran else ():
-        for sentence in record.get("warnings") or ():
-            console.warn(f"{record['name']}: {sentence}")
+def _show_summary(summary: Summary) -> None:
+    """What was skipped, warnings, the scans that failed with the reason, and a table of counts."""
+    _show_skipped(summary.all_skipped, summary.plan.ignored)
+    for record in summary.with_status(JobStatus.DONE) if summary.ran else ():
+        for sentence in record.warnings or ():
+            console.print_warning(f"{record.name}: {sentence}")
     if summary.mixture is not None:
-        console.warn(summary.mixture)
-    tell_failed(failed)
-    if not summary.records:
-        return
-    if summary.index is not None:
-        console.say(f"list of all scans: {summary.index}")
+        console.print_warning(summary.mixture)
+    show_failures(summary.with_status(JobStatus.FAILED))
+    if summary.records:
+        if summary.index is not None:
+            console.print_message(f"list of all scans: {summary.index}")
+        _show_counts(summary)
+
+
+def _show_counts(summary: Summary) -> None:
+    done, failed = (len(summary.with_status(status)) for status in (JobStatus.DONE, JobStatus.FAILED))
     if summary.ran:
-        skipped = len(summary.of(SKIPPED)) + len(summary.skipped)
-        counts = (len(done), summary.already_done, len(failed), skipped)
+        scans = len(summary.records) + len(summary.plan.skipped)
+        counts = (scans, done, count_done(summary.plan.kept_records), failed, len(summary.all_skipped))
         header = ("scans", "done", "already done", "failed", "skipped", "time")
-        cells = [f"{count:,}" for count in (len(summary.records) + len(summary.skipped), *counts)]
-        console.show_table("Batch", header, [(*cells, duration(summary.seconds))])
-    else:
-        told = f"nothing to do: {len(done):,} already done, {len(failed):,} failed"
-        settled = summary.kept - len(done) - len(summary.of(SKIPPED))  # others fail while their headers are read
-        console.say(f"{told} (--retry-failed tries {settled} of them again)" if settled else told)
+        console.print_table("Batch", header, [(*map("{:,}".format, counts), format_duration(summary.seconds))])
+        return
+    line = f"nothing to do: {done:,} already done, {failed:,} failed"
+    # of the failed ones, those that failed while their headers were read are tried every time
+    kept_records = len(summary.plan.kept_records) - done - len(summary.with_status(JobStatus.SKIPPED))
+    console.print_message(f"{line} (--retry-failed tries {kept_records} of them again)" if kept_records else line)
 
 
-def _shape(shape: tuple[int, int, int] | None) -> str:
-    return "-" if shape is None else " x ".join(map(str, shape))
-
-
-def tell_failed(records: list[Record]) -> None:
+def show_failures(records: list[JobRecord]) -> None:
     """One line on stderr for each scan that failed; of very many the first, and how many more there are."""
-    for record in records[:MOST_FAILURES]:
-        console.fail(f"{record['name']}: {record['error']['message']} [{record['error']['class']}]")
-    if len(records) > MOST_FAILURES:
-        console.fail(f"{len(records) - MOST_FAILURES:,} more scans failed; --json lists all with the reasons")
+    for record in records[:MAX_FAILURES_SHOWN]:
+        error_class = "" if record.error is None else record.error.error_class
+        console.print_error(f"{record.name}: {record.reason} [{error_class}]")
+    if (more := len(records) - MAX_FAILURES_SHOWN) > 0:
+        console.print_error(f"{more:,} more scans failed; --json lists all with the reasons")
 
 
-def _tell_left_out(skipped: list[tuple[str, str]], ignored: dict[str, int]) -> None:
+def _show_skipped(skipped: list[tuple[str, str]], ignored: dict[str, int]) -> None:
     for name, reason in skipped:
-        console.say(f"skipped {name}: {reason}")
+        console.print_message(f"skipped {name}: {reason}")
     if ignored:
-        counts = ", ".join(
-            f"{count} {reason}" for reason, count in sorted(ignored.items(), key=lambda i: (-i[1], i[0]))
-        )
-        console.say(f"skipped files: {counts}")
+        counts = sorted(ignored.items(), key=lambda item: (-item[1], item[0]))
+        console.print_message(f"skipped files: {', '.join(f'{count} {reason}' for reason, count in counts)}")

@@ -1,125 +1,144 @@
-"""``saint evaluate``: how much better than interpolation, on dense volumes of one's own."""
+"""``saint evaluate``: how much better than interpolation, on your own dense volumes."""
 
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+import typer
 
-from saint_cli.cli import complete, examples, options
+from saint_cli.cli.parameters import PathOption, Typed, takes_options
+from saint_cli.cli.parsing import check_new_file, list_of, parse_factors
+from saint_cli.options.completion import list_completer, list_model_names
+from saint_cli.options.fields import Option, Panel, count_option, from_typed, list_options, pick_options, word_option
+from saint_cli.options.grid import GridRequest
+from saint_cli.options.method import MethodOptions
+from saint_cli.options.model import ModelConfig
 
-INTERPOLATORS = "linear cubic bspline lanczos bicubic-misaligned"
+if TYPE_CHECKING:
+    from saint_cli.evaluation.evaluate import EvaluationOptions, EvaluationResult
+
+INTERPOLATORS = ("linear", "cubic", "bspline", "lanczos", "bicubic-misaligned")
 
 
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What is compared, with what, and how the result is written."""
+
+    factors: tuple[int | Fraction, ...] = Option(
+        "-f --factor", "Factors from 2 to 16, such as 2,2.5,4.", Panel.GRID, str, "4", "LIST", parse=parse_factors
+    ).as_field()
+    axis: int | None = pick_options(GridRequest, "axis")[0].as_field()
+    models: tuple[str, ...] = Option(
+        "-m --model", "auto (base on a GPU, fast on a CPU), base, fast, weights files: one or several.", Panel.METHOD,
+        str, "auto", "LIST", list_completer(list_model_names), list_of("--model"),
+    ).as_field()  # fmt: skip
+    methods: tuple[str, ...] = Option(
+        "--against", "Interpolators.", Panel.COMPARISON, str, ",".join(INTERPOLATORS), "LIST",
+        list_completer(lambda: INTERPOLATORS), list_of("--against", *INTERPOLATORS),
+    ).as_field()  # fmt: skip
+    protocol: str = word_option(
+        "--protocol", "paper or all: what is compared, see above.", Panel.COMPARISON, ("paper", "all")
+    ).as_field()
+    degradation: str = word_option(
+        "--degrade", "decimate: keep single slices; average: slabs, as scanners do.", Panel.COMPARISON,
+        ("decimate", "average"),
+    ).as_field()  # fmt: skip
+    slices: int | None = count_option(
+        "--slices", "Score only this many central slices, 3 or more.", Panel.COMPARISON, least=3
+    ).as_field()
+    calibration: bool = Option(
+        "--calibration", "Show observed against predicted errors; JSON always has them.", Panel.COMPARISON
+    ).as_field()
+    figure: Path | None = PathOption(
+        "--figure", "Draw difference maps of the first volume and factor: a .png.", parse=Path
+    ).as_field()
+    json_file: Path | None = PathOption(
+        "--json-file", "Write the JSON here and still print the tables.", parse=Path
+    ).as_field()
+    overwrite: bool = Option("--overwrite", "Replace an existing output.", Panel.OUTPUT).as_field()
+
+
+@takes_options(
+    *list_options(EvaluateOptions),
+    *pick_options(MethodOptions, "match_noise", "tta", "skip_air"),
+    *pick_options(ModelConfig, "device", "precision", "threads"),
+)
 def evaluate(
     *,
     volumes: Annotated[
-        list[Path], Argument(metavar="VOLUME…", help="Dense volumes: NIfTI, NRRD or MHA files, DICOM folders or zips.")
+        list[Path],
+        typer.Argument(metavar="VOLUME…", help="Dense volumes: NIfTI, NRRD or MHA files, DICOM folders or zips."),
     ],
-    factor: Annotated[
-        str, Option("-f", "--factor", metavar="LIST", help="Factors from 2 to 16, such as 2,2.5,4.")
-    ] = "4",
-    model: Annotated[
-        str,
-        Option(
-            "-m",
-            "--model",
-            metavar="LIST",
-            autocompletion=complete.several(complete.model_names),
-            help="auto (base on a GPU, fast on a CPU), base, fast, weights files: one or several.",
-        ),
-    ] = "auto",
-    against: Annotated[
-        str,
-        Option(
-            "--against", metavar="LIST", autocompletion=complete.several(INTERPOLATORS.split), help="Interpolators."
-        ),
-    ] = ",".join(INTERPOLATORS.split()),
-    protocol: Annotated[
-        str,
-        Option(
-            "--protocol",
-            metavar="NAME",
-            autocompletion=complete.words("paper", "all"),
-            help="paper or all: what is compared, see above.",
-        ),
-    ] = "paper",
-    degrade: Annotated[
-        str,
-        Option(
-            "--degrade",
-            metavar="NAME",
-            autocompletion=complete.words("decimate", "average"),
-            help="decimate: keep single slices; average: slabs, as scanners do.",
-        ),
-    ] = "decimate",
-    slices: Annotated[
-        int | None, Option("--slices", metavar="N", help="Score only this many central slices, 3 or more.")
-    ] = None,
-    axis: options.Axis = None,
-    tta: options.Tta = False,
-    match_noise: options.MatchNoise = False,
-    no_skip_air: options.NoSkipAir = False,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    threads: options.Threads = None,
-    figure: Annotated[
-        Path | None,
-        Option("--figure", metavar="PATH", help="Draw difference maps of the first volume and factor: a .png."),
-    ] = None,
-    calibration: Annotated[
-        bool, Option("--calibration", help="Show observed against predicted errors; JSON always has them.")
+    typed: Typed,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as JSON instead of tables.", rich_help_panel=Panel.RUN)
     ] = False,
-    as_json: Annotated[bool, Option("--json", help="Print everything as JSON instead of tables.")] = False,
-    json_file: Annotated[
-        Path | None, Option("--json-file", metavar="PATH", help="Write the JSON here and still print the tables.")
-    ] = None,
-    overwrite: options.Overwrite = False,
 ) -> None:
     """Drop slices of dense volumes, restore them, and score every stage against interpolation."""
-    from saint_cli import console, cores, devices, shipped
-    from saint_cli.choices import Choices
-    from saint_cli.cli import evaluate_view, words
-    from saint_cli.interpolate import METHODS
-    from saint_cli.io.places import check_distinct
-    from saint_cli.metrics import PROTOCOLS
-    from saint_cli.scores import DEGRADATIONS
+    from saint_cli.cli import console, evaluate_view
 
-    chosen = (words.factors(factor), words.axis(axis), words.at_least("--slices", slices, 3))
-    methods, models = words.listed("--against", against, tuple(METHODS)), words.listed("--model", model)
-    words.one_of("--protocol", protocol, tuple(PROTOCOLS))
-    words.one_of("--degrade", degrade, tuple(DEGRADATIONS))
-    words.new_file("--figure", figure, ".png", overwrite=overwrite)
-    words.new_file("--json-file", json_file, ".json", overwrite=overwrite)
-    written = [(f"{name} {path}", path) for name, path in (("--figure", figure), ("--json-file", json_file)) if path]
-    read = dict.fromkeys(volumes, "one of the volumes") | dict.fromkeys(map(Path, models), "the weights file")
-    check_distinct(written, read)
-    devices.check(device, precision, threads=threads)
-    for name in models:
-        shipped.check(name)
-    seen = cores.Observation()
-    with console.progress(quiet=as_json) as report:
-        report("loading networks", 0, 1)
-        from saint_cli import compute, memory  # torch takes seconds, and so comes only now
-        from saint_cli.evaluate import Cases, Criteria, evaluate_all
+    options, config = from_typed(EvaluateOptions, typed), from_typed(ModelConfig, typed | {"model": None})
+    _check(options, config, volumes)
+    results, evaluation_options = _score(options, from_typed(MethodOptions, typed), config, volumes, quiet=as_json)
+    document = evaluate_view.make_document(results, evaluation_options)
+    if options.json_file is not None:
+        from saint_cli.report import render
 
-        cases = Cases(volumes, *chosen)
-        criteria = Criteria(
-            methods, PROTOCOLS[protocol], degrade, Choices(tta=tta, match_noise=match_noise, skip_air=not no_skip_air)
+        render.write_text(console.format_json(document), options.json_file)
+    if options.figure is not None:
+        from saint_cli.report import difference_maps
+
+        difference_maps.write_difference_maps(
+            evaluate_view.make_comparison(results[0], evaluation_options), options.figure
         )
-        memory.keep_freed()
-        machine = compute.choose(device, precision)
-        models = list(dict.fromkeys(shipped.resolve(name, machine.device.type) for name in models))
-        line = evaluate_view.describe_machine(models, machine.devices, compute.take_threads(threads, seen))
-        outcomes = evaluate_all(cases, models, criteria, machine, evaluate_view.Announcement(report, line), report.warn)
-    found = evaluate_view.document(outcomes, criteria)
-    if json_file is not None:
-        evaluate_view.write(found, json_file)
-    if figure is not None:
-        evaluate_view.draw(outcomes[0], criteria, figure)
     if as_json:
-        console.show_json(found)
+        console.print_json(document)
     else:
-        evaluate_view.show(outcomes, criteria, calibration=calibration)
+        evaluate_view.show_scores(results, evaluation_options, calibration=options.calibration)
 
 
-evaluate.__doc__ = f"{evaluate.__doc__}\n{examples.EVALUATE}"
+def _check(options: EvaluateOptions, config: ModelConfig, volumes: list[Path]) -> None:
+    """Refuse files that could not be written and what fits no machine, before anything is computed."""
+    from saint_cli.io.path_identity import check_distinct
+
+    outputs = []
+    for flag, path, ending in (("--figure", options.figure, ".png"), ("--json-file", options.json_file, ".json")):
+        if path is not None:
+            check_new_file(flag, path, ending, overwrite=options.overwrite)
+            outputs.append((f"{flag} {path}", path))
+    inputs = dict.fromkeys(volumes, "one of the volumes")
+    check_distinct(outputs, inputs | dict.fromkeys(map(Path, options.models), "the weights file"))
+    for name in options.models:
+        replace(config, model=name).check()
+
+
+def _score(
+    options: EvaluateOptions, method: MethodOptions, config: ModelConfig, volumes: list[Path], *, quiet: bool
+) -> "tuple[list[EvaluationResult], EvaluationOptions]":
+    """The scores of all volumes, and what they were scored by."""
+    from saint_cli.cli import evaluate_view, progress_display
+    from saint_cli.models import shipped
+    from saint_cli.runtime import cores
+
+    load = cores.CoreLoad()
+    with progress_display.show_progress(quiet=quiet) as on_progress:
+        on_progress("loading networks", 0, 1)
+        from saint_cli.evaluation import metrics
+        from saint_cli.evaluation.evaluate import EvaluationOptions, evaluate_all
+        from saint_cli.evaluation.inputs import EvaluationInputs
+        from saint_cli.runtime import device_selection, memory  # torch takes seconds, and so comes only now
+
+        inputs = EvaluationInputs(volumes, list(options.factors), options.axis, options.slices)
+        evaluation_options = EvaluationOptions(
+            options.methods, metrics.PROTOCOLS[options.protocol], options.degradation, method
+        )
+        memory.keep_freed_memory()
+        compute = device_selection.select_compute(config.device, config.precision)
+        models = list(dict.fromkeys(shipped.resolve_name(name, compute.device.type) for name in options.models))
+        threads = device_selection.select_threads(config.threads, load)
+        line = evaluate_view.describe_machine(models, compute.devices, threads)
+        announced = evaluate_view.AnnouncedProgress(on_progress, line)
+        return evaluate_all(
+            inputs, models, evaluation_options, compute, announced, on_progress.print_warning
+        ), evaluation_options

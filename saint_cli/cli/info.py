@@ -1,61 +1,71 @@
 """``saint info``: what files and folders hold, from their headers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saint_cli.cli import examples, options
+from saint_cli.cli.parameters import Typed, takes_options
+from saint_cli.options.fields import Option, Panel, pick_options
+from saint_cli.options.job import JobSettings
+
+if TYPE_CHECKING:
+    from saint_cli.io import Description
+
+OF_INFO = (
+    Option("--phi", "Show patient and study text of DICOM too.", Panel.INPUT),
+    Option("--split-runs", "List evenly spaced parts of uneven stacks.", Panel.INPUT),
+    *pick_options(JobSettings, "merge", "outside_data"),
+)
 
 
+@takes_options(*OF_INFO)
 def info(
+    *,
     paths: Annotated[
         list[str],
         typer.Argument(
             help="NIfTI, NRRD or MHA files; DICOM files, zips, DICOMDIR; folders; URLs.", show_default=False
         ),
     ],
-    *,
-    phi: Annotated[bool, typer.Option("--phi", help="Show patient and study text of DICOM too.")] = False,
-    split_runs: Annotated[
-        bool, typer.Option("--split-runs", help="List evenly spaced parts of uneven stacks.")
+    typed: Typed,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON array on stdout.", rich_help_panel=Panel.RUN)
     ] = False,
-    merge: options.Merge = False,
-    outside_data: options.OutsideData = False,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON array on stdout.")] = False,
 ) -> None:
     """Show the volumes that files and folders hold: size, spacing, gaps, tilt, and what upsample would produce.
 
     Exit code 0: every path holds at least one volume that can be upsampled; else that of the first that does not.
     """
-    from saint_cli import console
-    from saint_cli.cli.info_view import as_document, as_lines
+    from saint_cli.cli import console, info_view
     from saint_cli.errors import SaintError
-    from saint_cli.io import Description, describe, describe_remote, remote, urls
+    from saint_cli.io.remote import urls
 
-    asked = {"phi": phi, "split_runs": split_runs, "merge": merge}
-
-    def look(path: str) -> Description:
-        if urls.is_url(path):
-            return describe_remote(remote.look(urls.check(path)), **asked)
-        with console.counter("files read") as on_progress:
-            return describe(Path(path), on_progress=on_progress, outside_data=outside_data, **asked)
-
-    found: list[tuple[str, Description | SaintError]] = []
+    descriptions: list[tuple[str, Description | SaintError]] = []
     for path in paths:
-        shown = urls.shown(path) if urls.is_url(path) else str(Path(path))
+        name = urls.public_url(path) if urls.is_url(path) else str(Path(path))
         try:
-            found.append((shown, look(path)))
+            descriptions.append((name, _describe(path, typed)))
         except SaintError as error:
-            found.append((shown, error))
-    if json:
-        console.show_json(as_document(found))
-    for path, one in found:
+            descriptions.append((name, error))
+    if as_json:
+        console.print_json(info_view.make_document(descriptions))
+    for name, one in descriptions:
         if isinstance(one, SaintError):
-            console.fail(str(one))
-        elif not json:
-            console.show_lines(as_lines(path, one))
-    raise typer.Exit(next((code for _, one in found if (code := one.exit_code)), 0))
+            console.print_error(str(one))
+        elif not as_json:
+            console.print_lines(info_view.format_lines(name, one))
+    raise typer.Exit(next((code for _, one in descriptions if (code := one.exit_code)), 0))
 
 
-info.__doc__ = f"{info.__doc__}\n{examples.INFO}"
+def _describe(path: str, typed: Typed) -> "Description":
+    """What lies at a path or URL."""
+    from saint_cli.cli import progress_display
+    from saint_cli.io import DescribeOptions, describe, describe_remote
+    from saint_cli.io.remote import transfer, urls
+
+    options = DescribeOptions(**typed)
+    if urls.is_url(path):
+        return describe_remote(transfer.list_source(urls.check_url(path)), options)
+    with progress_display.show_counter("files read") as on_progress:
+        return describe(Path(path), options, on_progress=on_progress)

@@ -1,17 +1,25 @@
-"""``saint models``: what weights are here and what they are."""
+"""``saint models``: the weights that come with saint."""
 
 from typing import Annotated
 
 import typer
 
+from saint_cli.options.fields import Panel
 
-def models(*, as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False) -> None:
+
+def models(
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest as JSON.", rich_help_panel=Panel.RUN)
+    ] = False,
+) -> None:
     """List the shipped models: sizes, training data, validation figures."""
-    from saint_cli import console, shipped
+    from saint_cli.cli import console
+    from saint_cli.models import shipped
 
-    entries = shipped.manifest()
+    entries = shipped.read_manifest()
     if as_json:
-        console.show_json(entries)
+        console.print_json(entries)
         return
     header = ("model", "AMI parameters", "RFN parameters", "MB", "over cubic at x4", "trained on")
     rows = []
@@ -20,5 +28,7 @@ def models(*, as_json: Annotated[bool, typer.Option("--json", help="Print the ma
         gain = f"{entry['validation']['x4']['over cubic dB']:+.2f} dB"
         counts = (f"{entry['parameters'][net]:,}" for net in ("ami", "rfn"))
         rows.append((name, *counts, f"{size:.1f}", gain, entry["trained_on"]))
-    console.show_table("Shipped models", header, rows)
-    console.say(f"--model auto, the default, is {shipped.ON_GPU} on a GPU and {shipped.ON_CPU} on a CPU")
+    console.print_table("Shipped models", header, rows)
+    console.print_message(
+        f"--model auto, the default, is {shipped.GPU_MODEL} on a GPU and {shipped.CPU_MODEL} on a CPU"
+    )

@@ -1,62 +1,43 @@
 """``saint upsample``: one scan in, one scan with finer slices out."""
 
-from saint_cli.cli import examples, options
+from dataclasses import dataclass
+from pathlib import Path
+
+from saint_cli.cli.parameters import PathOption, Quiet, Source, SummaryAsJson, Target, Typed, takes_options
+from saint_cli.options.fields import Option, Panel, from_typed, list_options
+from saint_cli.options.job import JOB_OPTIONS
 
 
+@dataclass(frozen=True)
+class OtherOutputs:
+    """Files beside the result, and whether what exists is replaced."""
+
+    uncertainty: Path | None = PathOption(
+        "--uncertainty", "Also write every voxel's expected error, HU, to this file."
+    ).as_field()
+    page: Path | None = PathOption("--report", "Also write a quality-control page (.html) of the scan.").as_field()
+    preview: Path | None = PathOption("--preview", "Also write a picture (.png, .jpg), before beside after.").as_field()
+    overwrite: bool = Option("--overwrite", "Replace an existing output.", Panel.OUTPUT).as_field()
+
+
+@takes_options(*list_options(OtherOutputs, *JOB_OPTIONS))
 def upsample(
-    *,
-    source: options.Source,
-    target: options.Target,
-    factor: options.Factor = None,
-    spacing: options.Spacing = None,
-    isotropic: options.Isotropic = False,
-    axis: options.Axis = None,
-    series: options.Series = None,
-    volume: options.ChosenVolume = None,
-    split_runs: options.SplitRuns = False,
-    merge: options.Merge = False,
-    outside_data: options.OutsideData = False,
-    modality: options.Modality = "auto",
-    allow_labels: options.AllowLabels = False,
-    model: options.Model = "auto",
-    directions: options.Directions = 2,
-    tta: options.Tta = False,
-    match_noise: options.MatchNoise = False,
-    regenerate: options.Regenerate = False,
-    extrapolate: options.Extrapolate = False,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: options.BatchSize = "auto",
-    threads: options.Threads = None,
-    max_memory: options.MaxMemory = None,
-    no_skip_air: options.NoSkipAir = False,
-    uncertainty: options.Uncertainty = None,
-    page: options.Page = None,
-    preview: options.Preview = None,
-    overwrite: options.Overwrite = False,
-    slice_thickness: options.SliceThickness = None,
-    keep_slice_thickness: options.KeepSliceThickness = None,
-    quiet: options.Quiet = False,
-    as_json: options.SummaryAsJson = False,
+    *, source: Source, target: Target, typed: Typed, quiet: Quiet = False, as_json: SummaryAsJson = False
 ) -> None:
     """Interpolate the slices of one thick-slice scan with SAINT."""
-    given = dict(locals())
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
-    from saint_cli import console
-    from saint_cli.cli import chosen, words
+    from saint_cli.cli import console, job_options, progress_display
     from saint_cli.jobs import announcements, run_job
 
-    job = chosen.between(chosen.job_of(given), words.place(source), words.place(target))
-    job = replace(job, uncertainty=uncertainty, page=page, preview=preview)
-    with console.progress(quiet=quiet or as_json) as report:
-        done = run_job(job, report, announcements.nothing if quiet or as_json else report.say)
+    job = job_options.make_job(source, target, typed, **vars(from_typed(OtherOutputs, typed)))
+    with progress_display.show_progress(quiet=quiet or as_json) as on_progress:
+        result = run_job(
+            job, on_progress, announcements.ignore_message if quiet or as_json else on_progress.print_message
+        )
     if as_json:
-        console.show_json(asdict(done))
+        console.print_json(asdict(result))
     elif not quiet:
-        for sentence in done.warnings:
-            console.warn(sentence)
-        console.say(done.summary)
-
-
-upsample.__doc__ = f"{upsample.__doc__}\n{examples.UPSAMPLE}"
+        for sentence in result.warnings:
+            console.print_warning(sentence)
+        console.print_message(result.summary)

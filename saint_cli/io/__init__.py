@@ -1,45 +1,47 @@
 """The only place that touches image files.
 
-``read_volume`` and ``write_volume`` go between files and :class:`~saint_cli.volume.Volume`; ``check_writable``,
-``check_outputs`` and ``check_result`` tell early whether an output could be written; ``describe`` reads headers only,
-``describe_remote`` those of files at URLs, which :mod:`~saint_cli.io.remote` lists, fetches and uploads.
+``read_volume`` and ``write_volume`` go between files and :class:`~saint_cli.volume.Volume`; ``check_target_path``,
+``check_outputs`` and ``check_result`` check early whether an output could be written; ``describe`` reads headers only,
+``describe_remote`` those of files at URLs, which :mod:`~saint_cli.io.remote.transfer` lists, fetches and uploads.
 """
 
-from saint_cli.io.atomic import together
-from saint_cli.io.description import LABEL_MAP, Description, StackInfo
-from saint_cli.io.heads import describe_remote
-from saint_cli.io.inspect import describe
-from saint_cli.io.labels import check_intensities, count_labels
-from saint_cli.io.read import check_complete, find_format, read_volume
-from saint_cli.io.targets import (
-    ENDINGS,
-    Beside,
+from saint_cli.io.atomic import commit_together
+from saint_cli.io.describe import describe
+from saint_cli.io.description import LABEL_MAP, DescribeOptions, Description, StackInfo
+from saint_cli.io.formats import require_format
+from saint_cli.io.label_maps import check_intensities, count_labels
+from saint_cli.io.output_checks import (
+    OUTPUT_ENDINGS,
+    ExtraOutput,
     check_outputs,
-    check_result,
-    check_writable,
+    check_target_path,
     find_disk,
     is_folder_target,
 )
-from saint_cli.io.write import write_volume
+from saint_cli.io.read import ReadOptions, check_complete, read_volume
+from saint_cli.io.remote.peek import describe_remote
+from saint_cli.io.write import check_result, write_volume
 
 __all__ = [
-    "ENDINGS",
     "LABEL_MAP",
-    "Beside",
+    "OUTPUT_ENDINGS",
+    "DescribeOptions",
     "Description",
+    "ExtraOutput",
+    "ReadOptions",
     "StackInfo",
     "check_complete",
     "check_intensities",
     "check_outputs",
     "check_result",
-    "check_writable",
+    "check_target_path",
+    "commit_together",
     "count_labels",
     "describe",
     "describe_remote",
     "find_disk",
-    "find_format",
     "is_folder_target",
     "read_volume",
-    "together",
+    "require_format",
     "write_volume",
 ]

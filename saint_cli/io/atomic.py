@@ -1,4 +1,4 @@
-"""Files and folders that appear under their names whole, or not at all, alone or together with others."""
+"""Files and folders that appear under their names complete or not at all, alone or together with others."""
 
 import os
 import re
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from saint_cli.errors import OutputError
-from saint_cli.io import partial as names
-from saint_cli.io.partial import Renames
+from saint_cli.io import partial_names as names
+from saint_cli.io.error_conversion import explain_os_error
+from saint_cli.io.partial_names import Renames
 
 MOUNTS = Path("/proc/self/mountinfo")
 """Where Linux lists mount points; ``os.path.ismount`` misses those of the file system that they lie in."""
@@ -20,7 +21,11 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 @dataclass
 class _Output:
-    """What is written under a hidden name, ``partial``, and where it belongs; ``made``: new folders above it."""
+    """What is written under the hidden name ``partial``, for ``target``.
+
+    is_fixed: the target is a folder that is filled, not replaced. old: where the former content goes.
+    made: new folders above it.
+    """
 
     target: Path
     partial: Path
@@ -30,26 +35,26 @@ class _Output:
     made: list[Path] = field(default_factory=list)
 
     def renames(self) -> Renames:
-        """The names to change once it is complete.
+        """The renames once it is complete.
 
         Raises:
-            OSError: what is at its name cannot be listed.
-            OutputError: a folder that must stay is not empty.
+            OSError: the content of the target cannot be listed.
+            OutputError: a folder that is to be filled is not empty.
         """
         if not self.is_fixed:
             aside = [] if self.old is None or not os.path.lexists(self.target) else [(self.target, self.old)]
             return Renames(aside if self.overwrite else [], [(self.partial, self.target)])
         assert self.old is not None
-        there = content(self.target)
-        if there and not self.overwrite:
+        content = list_content(self.target)
+        if content and not self.overwrite:
             raise OutputError(f"{self.target}: is no longer empty; choose another folder")
-        if there:
+        if content:
             self.old.mkdir()
-        aside = [(file, self.old / file.name) for file in there]
-        return Renames(aside, [(file, self.target / file.name) for file in content(self.partial)])
+        aside = [(file, self.old / file.name) for file in content]
+        return Renames(aside, [(file, self.target / file.name) for file in list_content(self.partial)])
 
     def finish(self) -> None:
-        """Remove what was replaced, and what runs that were killed had put aside."""
+        """Remove what was replaced, and what killed runs had put aside."""
         if self.old is not None:
             shutil.rmtree(self.old, ignore_errors=True)
             names.remove_replaced(self.old.parent, self.target)
@@ -57,7 +62,7 @@ class _Output:
             shutil.rmtree(self.partial, ignore_errors=True)
 
     def discard(self) -> None:
-        """Remove what was written, and the folders that were made for it."""
+        """Remove what was written, and the new folders."""
         if self.old is None:
             with suppress(OSError):
                 self.partial.unlink(missing_ok=True)
@@ -71,14 +76,14 @@ class _Output:
 
 
 _WAITING: ContextVar[list[_Output] | None] = ContextVar("waiting", default=None)
-"""Outputs that are complete and take their names together with others."""
+"""Complete outputs that wait for others, to take their names together."""
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """What is written inside takes its names when the block ends, in the order in which it was written; or none does.
+def commit_together() -> Iterator[None]:
+    """Files written inside take their names when the block ends, in the order of writing; or none does.
 
-    A kill while names are changed is set right by the next run that writes beside the last of them.
+    What a kill in between leaves is undone by the next run that writes beside the last of them.
 
     Raises:
         OutputError: a name cannot be taken.
@@ -93,27 +98,27 @@ def together() -> Iterator[None]:
             yield
         finally:
             _WAITING.reset(token)
-        _take_names(waiting)
+        _commit(waiting)
     except BaseException:
         for output in reversed(waiting):
             output.discard()
         raise
 
 
-def take_name(path: Path) -> None:
-    """Let one of the outputs that wait take its name before the others.
+def commit_now(path: Path) -> None:
+    """Let one of the waiting outputs take its name before the others.
 
     Raises:
         OutputError: it cannot.
     """
     waiting = _WAITING.get() or []
-    for output in [one for one in waiting if one.target == path]:
-        _take_names([output])
+    for output in [output for output in waiting if output.target == path]:
+        _commit([output])
         waiting.remove(output)
 
 
 @contextmanager
-def complete_or_absent(path: Path) -> Iterator[BinaryIO]:
+def open_atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its name once written and flushed to disk, and is removed on failure.
 
     Missing folders above it are made. A link at ``path`` is replaced, not what it leads to.
@@ -122,21 +127,21 @@ def complete_or_absent(path: Path) -> Iterator[BinaryIO]:
         OSError: it cannot be written.
         OutputError: it cannot take its name.
     """
-    output = _Output(path, _beside(path))
+    output = _Output(path, _partial_path(path))
     try:
         _make_folder(output)
         with output.partial.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _complete(output)
+        _commit_or_wait(output)
     except BaseException:
         output.discard()
         raise
 
 
 @contextmanager
-def complete_or_absent_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def open_atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A new folder beside ``path`` that takes its name once its files are written, and is removed on failure.
 
     What was at ``path`` (an empty folder, or with ``overwrite`` any) is gone only when the new one stands. A folder
@@ -146,80 +151,80 @@ def complete_or_absent_folder(path: Path, *, overwrite: bool = False) -> Iterato
     Raises:
         OutputError: it cannot be written, or ``path`` holds something in the meantime.
     """
-    if is_fixed(path):
-        partial, old = (path / names.name_for(path, ending) for ending in ("partial", "old"))
+    if is_irreplaceable(path):
+        partial, old = (path / names.make_partial_name(path, ending) for ending in ("partial", "old"))
         output = _Output(path, partial, overwrite, is_fixed=True, old=old)
     else:
-        output = _Output(path, _beside(path), overwrite, old=_beside(path, "old"))
+        output = _Output(path, _partial_path(path), overwrite, old=_partial_path(path, "old"))
     try:
         _make_folder(output)
         output.partial.mkdir()
         yield output.partial
-        _complete(output)
+        _commit_or_wait(output)
     except OSError as error:
         output.discard()
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise OutputError(explain_os_error(path, "written", error)) from None
     except BaseException:
         output.discard()
         raise
 
 
-def is_fixed(path: Path) -> bool:
+def is_irreplaceable(path: Path) -> bool:
     """Whether an existing folder cannot be replaced, only filled: ``.``, a mount point, or in a read-only parent."""
     if not path.is_dir():
         return False
     return path.name in ("", "..") or _is_mount(path) or not os.access(path.absolute().parent, os.W_OK | os.X_OK)
 
 
-def content(folder: Path) -> list[Path]:
-    """What lies in a folder, save what saint hides there while it writes.
+def list_content(folder: Path) -> list[Path]:
+    """What a folder holds besides hidden files of saint's writers.
 
     Raises:
         OSError: it cannot be listed.
     """
-    return sorted(entry for entry in folder.iterdir() if not names.is_ours(entry.name))
+    return sorted(entry for entry in folder.iterdir() if not names.is_partial_name(entry.name))
 
 
-def _complete(output: _Output) -> None:
-    """Give an output its name, or let it wait for others."""
+def _commit_or_wait(output: _Output) -> None:
+    """Give an output its name now, or with others."""
     waiting = _WAITING.get()
     if waiting is None:
-        _take_names([output])
+        _commit([output])
     else:
         waiting.append(output)
 
 
-def _take_names(outputs: list[_Output]) -> None:
-    """Give outputs their names, the last one last; on failure none has one, and what was replaced is back.
+def _commit(outputs: list[_Output]) -> None:
+    """Give outputs their names in order; on failure none has one, and what was replaced is back.
 
-    Where that takes more than one change, a list of them is on disk meanwhile, so that a kill can be set right.
+    Where that takes several renames, a journal of them is on disk meanwhile, so that they can be undone after a kill.
     """
     if not outputs:
         return
-    target, listed = outputs[-1].target, None
+    target, journal = outputs[-1].target, None
     renames = Renames()
     try:
         for output in outputs:
-            one = output.renames()
-            renames.aside += one.aside
-            renames.new += one.new
+            own = output.renames()
+            renames.aside += own.aside
+            renames.new += own.new
         if len(renames.aside) + len(renames.new) > 1:
-            listed = _written_list(renames, outputs[-1])
+            journal = _write_journal(renames, outputs[-1])
         renames.apply()
     except BaseException as error:
         if renames.new and renames.is_done:  # interrupted after the last change
             _finish(outputs)
             raise
-        kept = _changed_back(renames)
+        kept = _roll_back(renames)
         if isinstance(error, OSError):
-            raise OutputError(f"{target}: cannot be written ({error.strerror or error}){kept}") from None
+            raise OutputError(f"{explain_os_error(target, 'written', error)}{kept}") from None
         raise
     else:
         _finish(outputs)
     finally:
-        if listed is not None:
-            with suppress(OSError):  # a list whose names are changed is nothing but a file too many
-                listed.unlink(missing_ok=True)
+        if journal is not None:
+            with suppress(OSError):  # a journal of finished renames does no harm
+                journal.unlink(missing_ok=True)
 
 
 def _finish(outputs: list[_Output]) -> None:
@@ -227,12 +232,12 @@ def _finish(outputs: list[_Output]) -> None:
         output.finish()
 
 
-def _written_list(renames: Renames, last: _Output) -> Path:
-    """The file that lists what is about to be renamed; it lies beside the output that comes last."""
-    path = last.partial.parent / names.name_for(last.target, "names")
+def _write_journal(renames: Renames, last: _Output) -> Path:
+    """Write what is about to be renamed to a file beside the output that comes last."""
+    path = last.partial.parent / names.make_partial_name(last.target, "names")
     try:
         with path.open("xb") as file:
-            file.write(renames.written())
+            file.write(renames.encode())
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -241,18 +246,18 @@ def _written_list(renames: Renames, last: _Output) -> Path:
     return path
 
 
-def _changed_back(renames: Renames) -> str:
-    """Change names back; where that fails, words that tell where what was replaced is."""
+def _roll_back(renames: Renames) -> str:
+    """Undo renames; where that fails, say where the former content is."""
     with suppress(OSError):
         renames.undo()
     kept = [after for _, after in renames.aside if os.path.lexists(after)]
     if not kept:
         return ""
-    return f"; what was there is kept in {kept[0].parent if names.is_ours(kept[0].parent.name) else kept[0]}"
+    return f"; what was there is kept in {kept[0].parent if names.is_partial_name(kept[0].parent.name) else kept[0]}"
 
 
 def _make_folder(output: _Output) -> None:
-    """Make the folder that an output is written in, and remove from it what killed runs left there."""
+    """Make the folder that an output is written in, and remove what killed runs left there."""
     folder, missing = output.partial.parent, list[Path]()
     while not folder.exists():
         missing.append(folder)
@@ -263,8 +268,8 @@ def _make_folder(output: _Output) -> None:
     names.remove_stale(output.partial.parent)
 
 
-def _beside(path: Path, ending: str = "partial") -> Path:
-    return path.absolute().parent / names.name_for(path, ending)
+def _partial_path(path: Path, ending: str = "partial") -> Path:
+    return path.absolute().parent / names.make_partial_name(path, ending)
 
 
 def _is_mount(path: Path) -> bool:

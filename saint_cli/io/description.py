@@ -1,15 +1,45 @@
-"""What is told of the volumes that a path holds."""
+"""Descriptions of the volumes that a path holds, from headers."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-LONGEST_TEXT = 64
+import numpy as np
+
+from saint_cli import geometry
+from saint_cli.errors import GeometryError, SaintError
+from saint_cli.geometry import MAX_FACTOR, MIN_FACTOR, spacing_limits
+from saint_cli.io.voxel_checks import format_tilt
+
+MAX_TEXT_LENGTH = 64
 """Characters kept of a series' description, as many as DICOM allows (LO, PS3.5 section 6.2)."""
 
+AXES = "xyz"
+
+MIN_SHOWN_DEGREES = 0.1
+"""Less tilt or shear in a file's affine is rounding."""
 
 LABEL_MAP = "a label map"
 """``StackInfo.secondary`` of what holds labels."""
+
+
+@dataclass(frozen=True)
+class DescribeOptions:
+    """What to describe of a path, and how.
+
+    phi: DICOM stacks come with patient and study text. split_runs: list the regular runs of irregular DICOM stacks.
+    merge, outside_data: as for ``ReadOptions``. only_dicom: of a folder, the DICOM stacks alone.
+    check_labels: of files other than DICOM, read as many voxels as it takes to recognise label maps.
+    """
+
+    phi: bool = False
+    split_runs: bool = False
+    merge: bool = False
+    only_dicom: bool = False
+    check_labels: bool = True
+    outside_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -19,26 +49,26 @@ class StackInfo:
     number: 1, 2, ... as ``series`` of ``read_volume`` counts DICOM stacks; 1 for other formats.
     label: SeriesInstanceUID for DICOM, with #1, #2, ... if a series holds several; else the file's name, or its path
     below the folder that was described; never patient text.
-    format: "NIfTI", "NRRD", "MetaImage" or "DICOM". modality: "CT", "MR", or None if not told.
+    format: "NIfTI", "NRRD", "MetaImage" or "DICOM". modality: "CT", "MR", or None if unknown.
     shape: number of voxels along x, y, z, of one volume. volumes: how many of it a 4-D file holds (``volume`` of
     ``read_volume`` chooses one), else 1. dtype: of the stored values.
     slope, intercept: scanner value = stored * slope + intercept; None if they differ from slice to slice.
-    spacing_mm: norms of the affine's columns. slice_distance_mm: between slice planes along their normal, for the
-    through-plane axis. tilt_degrees: between slice step and normal, 0 if none. shear_degrees: by how much the angle
-    between the two in-plane axes differs from 90.
+    spacing_mm: along the voxel axes. slice_distance_mm: between slice planes along their normal, for the through-plane
+    axis. tilt_degrees: between slice step and normal, 0 if none. shear_degrees: by how much the angle between the two
+    in-plane axes differs from 90.
     slice_thickness_mm, spacing_between_slices_mm: what the DICOM tags claim; None elsewhere.
     gap_mm: slice_distance_mm less slice_thickness_mm, negative where slices overlap; None elsewhere.
     order: how InstanceNumber runs along the normal: "ascending", "descending" or "mixed"; None elsewhere.
-    split_by: what tells the stack from others at the same positions, such as "EchoTime 30"; "" elsewhere.
+    split_by: how the stack differs from others at the same positions, such as "EchoTime 30"; "" elsewhere.
     series_number, series_description, protocol_name: of DICOM, None if absent; texts on one line, control characters
-    shown as ``?``, cut to ``LONGEST_TEXT``.
+    shown as ``?``, cut to ``MAX_TEXT_LENGTH``.
     patient: patient and study text, only where asked for.
     through_plane: "x", "y" or "z"; None if nearly isotropic.
     uniform: whether the slices are evenly spaced; None of a single one.
     anisotropy: through-plane over smallest in-plane spacing. suggested_factor: 2...16, None if nearly isotropic.
     isotropic_shape, isotropic_spacing_mm: what ``saint upsample`` would produce by default; None where it needs
     ``--factor`` or ``--spacing``.
-    secondary: why it is no acquired image, as far as headers tell: a derived image, a label map; else "".
+    secondary: why it is no acquired image, as far as headers say: a derived image, a label map; else "".
     problem: why it cannot be upsampled, else None; exit_code: the code that problem leads to, else 0.
     Everything that needs a geometry is None where there is none.
     """
@@ -95,3 +125,74 @@ class Description:
         """0 if at least one volume can be upsampled, else the code that the first one's problem leads to."""
         codes = [stack.exit_code for stack in self.stacks]
         return 0 if 0 in codes else codes[0]
+
+
+def make_refused(path: Path, file_format: str, error: SaintError) -> StackInfo:
+    """The description of a volume that cannot be read."""
+    return StackInfo(1, path.name, file_format, problem=remove_path(error, path), exit_code=error.exit_code)
+
+
+def remove_path(error: SaintError, path: Path) -> str:
+    """The message of an error without the path of the file that it is about."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+def suggest_factor(spacing_mm: tuple[float, float, float], axis: int) -> int:
+    """The whole factor that brings the spacing along ``axis`` nearest to the mean in-plane spacing."""
+    pixel = math.sqrt(math.prod(geometry.in_plane(spacing_mm, axis)))
+    return min(MAX_FACTOR, max(MIN_FACTOR, round(spacing_mm[axis] / pixel)))
+
+
+def isotropic_fields(shape: tuple[int, int, int], affine_lps: np.ndarray, axis: int | None = None) -> dict[str, Any]:
+    """The fields of ``StackInfo`` about the default grid, or the problem where upsampling refuses the spacing.
+
+    There are none where upsampling needs ``--factor`` or ``--spacing``.
+    """
+    spacing = geometry.spacing_mm(affine_lps)
+    try:
+        spacing_limits.check_spacing(affine_lps)
+    except GeometryError as error:
+        return {"problem": str(error), "exit_code": error.exit_code}
+    try:
+        axis = geometry.through_plane_axis(spacing) if axis is None else axis
+        grid = geometry.grid_by_spacing(shape[axis], axis, spacing[axis], min(geometry.in_plane(spacing, axis)))
+    except SaintError:
+        return {}
+    fine = geometry.spacing_mm(grid.refine(affine_lps))
+    return {"isotropic_shape": grid.output_shape(shape), "isotropic_spacing_mm": fine}
+
+
+def placement_fields(affine_lps: np.ndarray, tilt: float | None = None, axis: int | None = None) -> dict[str, Any]:
+    """The fields of ``StackInfo`` that follow from an affine; ``tilt`` in degrees where it was measured.
+
+    ``axis`` is the through-plane one where it is known (z for DICOM), else the one with the largest spacing.
+    """
+    spacing = geometry.spacing_mm(affine_lps)
+    widest = geometry.through_plane_axis(spacing, allow_isotropic=True) if axis is None else axis
+    anisotropy = spacing[widest] / min(geometry.in_plane(spacing, widest))
+    is_clear = anisotropy >= geometry.NEAR_ISOTROPIC_RATIO
+    measured = geometry.tilt_degrees(affine_lps, widest) if tilt is None else tilt
+    first, second = geometry.in_plane((affine_lps[:3, :3] / spacing).T, widest)
+    return {
+        "spacing_mm": spacing,
+        "slice_distance_mm": geometry.slice_distance_mm(affine_lps, widest),
+        "tilt_degrees": round(measured, 3),
+        "shear_degrees": round(abs(90.0 - math.degrees(math.acos(np.clip(first @ second, -1.0, 1.0)))), 3),
+        "through_plane": AXES[widest] if is_clear else None,
+        "uniform": True,
+        "anisotropy": anisotropy,
+        "suggested_factor": suggest_factor(spacing, widest) if is_clear else None,
+    }
+
+
+def find_placement_warnings(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Sentences about tilt or shear in a file that is not DICOM, by its ``placement_fields``."""
+    warnings = []
+    tilt, shear, distance = fields["tilt_degrees"], fields["shear_degrees"], fields["slice_distance_mm"]
+    if tilt >= MIN_SHOWN_DEGREES:
+        warnings.append(format_tilt(tilt, distance / math.cos(math.radians(tilt)), distance, is_ct=False))
+    if shear >= MIN_SHOWN_DEGREES:
+        warnings.append(
+            f"Shear {shear:.1f}° between the two in-plane axes: they are not perpendicular; kept as they are"
+        )
+    return tuple(warnings)

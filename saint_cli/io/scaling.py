@@ -1,16 +1,15 @@
 """Stored values to scanner values and back: whole numbers stay whole, acquired values come back as they were stored."""
 
-from typing import Any
-
 import numpy as np
 
 from saint_cli.volume import Storage
+from saint_cli.volume.stored_values import Coding
 
-EXACT_STEPS = 2**23
-"""Slopes that a scanner value may count at most for float32 to tell which stored integer it stands for: its relative
-error is up to 2^-24, and half a step is the limit."""
+MAX_FLOAT32_STEPS = 2**23
+"""Largest scanner value, in slopes, of which float32 gives back the stored integer: its relative error is up to 2^-24,
+and half a step is the limit."""
 
-FLOAT32_MOST, FLOAT32_LEAST_STEP = 3e38, 2.0**-148
+MAX_FLOAT32, MIN_FLOAT32_STEP = 3e38, 2.0**-148
 """Beyond the first a float32 overflows; slopes below the second are no multiples of its smallest number."""
 
 
@@ -21,16 +20,16 @@ def unscale(stored: np.ndarray, storage: Storage) -> tuple[np.ndarray, Storage]:
     bit for bit, and float64 where it is not.
     """
     if storage.is_identity:
-        values = stored if stored.dtype.kind != "f" else narrow(stored)
+        values = stored if stored.dtype.kind != "f" else narrow_floats(stored)
         return values, Storage(values.dtype)
-    values = scaled(stored, storage)
+    values = apply_scaling(stored, storage)
     if stored.dtype.kind == "f":
-        values = narrow(values)
+        values = narrow_floats(values)
         return values, Storage(values.dtype)
     return values, Storage(stored.dtype, storage.slope, storage.intercept)
 
 
-def narrow(values: np.ndarray) -> np.ndarray:
+def narrow_floats(values: np.ndarray) -> np.ndarray:
     """Floats as float32 where it holds every one of them exactly, else as float64; itself where it is that."""
     if values.dtype.itemsize <= 4:
         return values.astype(np.float32, copy=False)
@@ -42,29 +41,29 @@ def narrow(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float32)
 
 
-def scaled(stored: np.ndarray, storage: Storage) -> np.ndarray:
+def apply_scaling(stored: np.ndarray, storage: Storage) -> np.ndarray:
     """``stored * slope + intercept``, computed in float64 slice by slice along the last axis.
 
-    float32 where the stored integers can be told from it, and where that holds what floats become; else float64.
+    float32 where it gives back the stored integers, and does not overflow; else float64.
     """
     slope, intercept = storage.slope, storage.intercept
-    values = np.empty(stored.shape, dtype=dtype_of_scaled(stored, slope, intercept), order="F")
+    values = np.empty(stored.shape, dtype=choose_scaled_dtype(stored, slope, intercept), order="F")
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(stored.shape[-1]):
             values[..., k] = stored[..., k].astype(np.float64) * slope + intercept
     return values
 
 
-def dtype_of_scaled(stored: np.ndarray, slope: float, intercept: float) -> type[np.floating]:
-    """The type of scanner values from which ``stored`` can be told again, as :func:`scaled` has it."""
+def choose_scaled_dtype(stored: np.ndarray, slope: float, intercept: float) -> type[np.floating]:
+    """The type of scanner values that give back ``stored``, as of :func:`apply_scaling`."""
     if stored.dtype.kind == "f" and stored.dtype.itemsize > 4:
         return np.float64
     values = stored if stored.dtype.kind != "f" else stored[np.isfinite(stored)]
     ends = (float(values.min()), float(values.max())) if values.size else (0.0,)
     most = max(abs(end * slope + intercept) for end in ends)
     if stored.dtype.kind == "f":
-        return np.float64 if most > FLOAT32_MOST else np.float32
-    exact = most < min(EXACT_STEPS * abs(slope), FLOAT32_MOST) and abs(slope) >= FLOAT32_LEAST_STEP
+        return np.float64 if most > MAX_FLOAT32 else np.float32
+    exact = most < min(MAX_FLOAT32_STEPS * abs(slope), MAX_FLOAT32) and abs(slope) >= MIN_FLOAT32_STEP
     return np.float32 if exact else np.float64
 
 
@@ -75,20 +74,10 @@ def encode(values: np.ndarray, storage: Storage) -> np.ndarray:
     """
     if storage.dtype.kind == "f" or values.dtype.kind != "f":
         return values.astype(storage.dtype, copy=False)
-    limits = np.iinfo(storage.dtype)
-    stored = np.rint((np.nan_to_num(values.astype(np.float64)) - storage.intercept) / storage.slope)
-    return _clip(stored, limits).astype(storage.dtype)
+    return Coding.of_dtype(storage.dtype, storage.slope, storage.intercept).encode(values).astype(storage.dtype)
 
 
-def _clip(stored: np.ndarray, limits: Any) -> np.ndarray:
-    """Clip float64 to an integer range; the top of 64-bit ranges is stepped down to a float64 below it."""
-    high = float(limits.max)
-    if int(high) > limits.max:
-        high = float(np.nextafter(high, 0))
-    return np.asarray(np.clip(stored, float(limits.min), high))
-
-
-def output_storage(values: np.ndarray, source: Storage | None) -> Storage:
+def choose_storage(values: np.ndarray, source: Storage | None) -> Storage:
     """How to store ``values`` in a format that has scaling (NIfTI).
 
     Integer voxels are stored as they are; float voxels the way the source stored integers, else as they are.

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
-from saint_cli.files import open_regular
+from saint_cli.io.regular_files import open_regular
 
-LARGEST = 64_000_000
+MAX_TEXT_BYTES = 64_000_000
 """Bytes of the largest list or table: half a million rows."""
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -23,11 +23,13 @@ def read_text(path: Path) -> str:
     """
     try:
         with open_regular(path) as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise UnreadableError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from None
-    if len(data) > LARGEST:
-        raise UnreadableError(f"{path}: larger than {LARGEST // 1_000_000} MB, so it is no list of scans; divide it")
+    if len(data) > MAX_TEXT_BYTES:
+        raise UnreadableError(
+            f"{path}: larger than {MAX_TEXT_BYTES // 1_000_000} MB, so it is not a list of scans; divide it"
+        )
     try:
         text = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -3,63 +3,57 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from saint_cli import memory, shipped
-from saint_cli.geometry import SliceGrid
-from saint_cli.jobs.job import Engine, Job
-from saint_cli.volume import Volume
+from saint_cli.jobs.job import LoadedJob
+from saint_cli.models import shipped
+from saint_cli.options.model import ModelConfig
+from saint_cli.progress import format_count
+from saint_cli.runtime import memory
 
 if TYPE_CHECKING:
-    from saint_cli import compute, weights
+    from saint_cli.runtime.device_selection import Compute
 
-Say = Callable[[str], None]
+MessageCallback = Callable[[str], None]
 """Called with one sentence."""
 
 
-def nothing(sentence: str) -> None:
-    """Say nothing."""
+def ignore_message(sentence: str) -> None:
+    """A ``MessageCallback`` that does nothing."""
 
 
-def before(
-    asked: Engine,
-    job: Job,
-    scan: tuple[Volume, SliceGrid],
-    model: "weights.SaintModel",
-    machine: "compute.Compute",
-    *,
-    with_time: bool,
-) -> Iterator[str]:
-    """All sentences before the networks run; ``asked``: the engine as the user chose it, with ``auto`` for the model.
+def describe_start(loaded: LoadedJob, *, with_time: bool) -> Iterator[str]:
+    """All sentences before the networks run.
 
-    with_time: measure the networks' speed, which takes seconds, to tell how long the job will take.
+    with_time: measure the networks' speed, which takes seconds, to predict how long the job will take.
 
     Raises:
         UsageError: no folder for temporary files can be written.
     """
-    if (elsewhere := memory.check_temporary_folder()) is not None:
-        yield elsewhere
-    yield of_machine(asked, model.name, machine)
-    if with_time and (expected := of_time(job, *scan, model, machine)) is not None:
-        yield expected
+    if (other_folder := memory.check_temporary_folder()) is not None:
+        yield other_folder
+    yield describe_machine(loaded.job.settings.model_config, loaded.model.name, loaded.compute)
+    if with_time and (time := describe_time(loaded)) is not None:
+        yield time
 
 
-def of_machine(engine: Engine, model: str, machine: "compute.Compute") -> str:
-    """Which model runs where, and why if nobody chose it; ``model``: the name of the loaded one."""
-    place = ",".join(map(str, machine.devices))
-    if machine.device.type == "cpu" and machine.threads is not None:
-        place += f" with {machine.threads} {'thread' if machine.threads == 1 else 'threads'}"
-    why = ""
-    if engine.model == shipped.AUTO:
-        why = " (auto: no GPU)" if machine.device.type == "cpu" else " (auto: on a GPU)"
-        why = " (auto)" if engine.device == "cpu" else why
-    note = "" if machine.note is None else f"; {machine.note}"
-    return f"model {model}{why} on {place}{note}"
+def describe_machine(requested: ModelConfig, model: str, compute: "Compute") -> str:
+    """Which model runs where, and why if the user chose none; ``model``: the name of the loaded one."""
+    device = ",".join(map(str, compute.devices))
+    if compute.device.type == "cpu" and compute.threads is not None:
+        device += f" with {format_count(compute.threads, 'thread')}"
+    reason = ""
+    if requested.model == shipped.AUTO:
+        reason = " (auto: no GPU)" if compute.device.type == "cpu" else " (auto: on a GPU)"
+        reason = " (auto)" if requested.device == "cpu" else reason
+    note = "" if compute.note is None else f"; {compute.note}"
+    return f"model {model}{reason} on {device}{note}"
 
 
-def of_time(
-    job: Job, volume: Volume, grid: SliceGrid, model: "weights.SaintModel", machine: "compute.Compute"
-) -> str | None:
+def describe_time(loaded: LoadedJob) -> str | None:
     """How long a job of more than a minute will take, with its model and with the other; None for a shorter one."""
-    from saint_cli.forecast import forecast
+    from saint_cli.method.forecast import forecast
 
-    expected = forecast(volume, grid, model, machine, job.choices, page=job.page is not None)
+    job, model = loaded.job, loaded.model
+    expected = forecast(
+        loaded.volume, model, loaded.grid, loaded.compute, job.settings.method_options, page=job.page is not None
+    )
     return None if expected is None else expected.sentence(model.name)

@@ -1,15 +1,7 @@
 """The stages of a job and what each is assumed to take, for the bar that shows the whole of it."""
 
-from typing import TYPE_CHECKING
-
-from saint_cli.jobs.job import Job
-from saint_cli.progress import Stage
-
-if TYPE_CHECKING:
-    from saint_cli.compute import Compute
-    from saint_cli.geometry import SliceGrid
-    from saint_cli.volume import Volume
-    from saint_cli.weights import SaintModel
+from saint_cli.jobs.job import LoadedJob
+from saint_cli.progress import ProgressStage
 
 FETCHING, READING, LOADING, SLICES, PICTURES, WRITING, UPLOADING = (
     "fetching",
@@ -31,24 +23,22 @@ JOIN_S, NOISE_S, WRITE_S = 4e-8, 3e-7, 1.5e-7
 """Seconds per output voxel: linear part and residual, ``--match-noise``, and compressing and writing."""
 
 
-def before_reading(*, fetches: bool) -> tuple[Stage, ...]:
-    """What can be expected of any job."""
-    stages = (Stage(READING, READ_S), Stage(LOADING, LOAD_S))
-    return (Stage(FETCHING, READ_S), *stages) if fetches else stages
+def list_first_stages(*, fetches: bool = False) -> tuple[ProgressStage, ...]:
+    """The stages of any job until its networks are loaded."""
+    stages = (ProgressStage(READING, READ_S), ProgressStage(LOADING, LOAD_S))
+    return (ProgressStage(FETCHING, READ_S), *stages) if fetches else stages
 
 
-def after_loading(
-    job: Job, volume: "Volume", grid: "SliceGrid", model: "SaintModel", compute: "Compute"
-) -> tuple[Stage, ...]:
-    """What is still to be done of a job once its scan and its networks are known."""
-    from saint_cli import workload
+def list_remaining_stages(loaded: LoadedJob) -> tuple[ProgressStage, ...]:
+    """The other stages of a job, once its scan and its networks are loaded."""
+    from saint_cli.evaluation import workload
 
-    about = model, volume.shape, grid, compute, job.choices
-    networks = workload.network_stages(*about)
+    job, volume, grid, options = loaded.job, loaded.volume, loaded.grid, loaded.job.settings.method_options
+    networks = workload.estimate_network_stages(loaded.model, volume.shape, grid, loaded.compute, options)
     voxels = volume.voxels.size // grid.acquired * grid.count
-    stages = [*networks, Stage(SLICES, voxels * (JOIN_S + NOISE_S * job.choices.match_noise))]
-    if any((job.page, job.preview, job.thumbnail)):
-        stages.append(Stage(PICTURES, PICTURES_S * (1 + voxels / 1e8)))
+    stages = [*networks, ProgressStage(SLICES, voxels * (JOIN_S + NOISE_S * options.match_noise))]
+    if job.has_pictures:
+        stages.append(ProgressStage(PICTURES, PICTURES_S * (1 + voxels / 1e8)))
     if job.page is not None:
-        stages.append(workload.check_stage(*about))
-    return (*stages, Stage(WRITING, voxels * WRITE_S * (1 if job.uncertainty is None else 2)))
+        stages.append(workload.estimate_self_check(loaded.model, volume.shape, grid, loaded.compute, options))
+    return (*stages, ProgressStage(WRITING, voxels * WRITE_S * (1 if job.uncertainty is None else 2)))

@@ -1,4 +1,4 @@
-"""The networks as plain modules: they know nothing of files, optimisers or options."""
+"""The networks as plain modules: they do not depend on files, optimisers or options."""
 
 from saint_cli.nets.ami import AMI
 from saint_cli.nets.rfn import RFN

@@ -1,47 +1,22 @@
 """Anisotropic Meta Interpolation (paper Section 3.2): acquired sagittal or coronal slices to the voxels between them.
 
 Departures from the paper:
-- The offset t between two acquired slices is continuous (see ``fdm``), where the paper has c/r for integer r.
+- The offset t between two acquired slices is continuous (see ``filter_generation``); the paper has c/r, r an integer.
 - The network predicts the residual over linear interpolation between the two acquired neighbours, where the paper
-  predicts intensities: it starts from a good image and leaves values that it does not know alone.
+  predicts intensities: training starts from a good image, and unknown values pass through unchanged.
 - Interleaving the interpolated columns with the acquired ones (the paper's periodic shuffling, Eq. 6) is an assignment
   in the pipeline, so that acquired slices stay bit-exact (Eq. 5: I_0 = I^LR).
-- Distances enter the filter generation network in units of 5 mm, which keeps its inputs near one.
 """
-
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saint_cli.nets.blocks import ResidualDenseNetwork, TrunkSize
+from saint_cli.nets.filter_generation import FilterGenerator
 
 CONTEXT_SLICES = 3
-"""Consecutive slices that the network sees to interpolate the middle one (paper Section 3.2.3, last paragraph)."""
-
-DISTANCE_UNIT_MM = 5.0
-INITIAL_FILTER_SCALE = 0.1
-
-
-class FilterGenerator(nn.Module):
-    """phi_FG of Eq. 8: one 3x3 distance matrix to one (channels, 3, 3) convolution kernel, by five 3x3 convolutions."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        sizes = (1, channels // 2, channels, channels, channels, channels)
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sizes))
-        with torch.no_grad():  # start close to plain linear interpolation
-            for parameter in self.layers[-1].parameters():
-                parameter.mul_(INITIAL_FILTER_SCALE)
-
-    def forward(self, fdm: Tensor) -> Tensor:
-        """(..., 3, 3) distances in mm to (..., channels, 3, 3) kernels."""
-        x = fdm.reshape(-1, 1, 3, 3) / DISTANCE_UNIT_MM
-        for layer in self.layers[:-1]:
-            x = torch.relu(layer(x))
-        x = torch.as_tensor(self.layers[-1](x))
-        return x.reshape(*fdm.shape[:-2], *x.shape[1:])
+"""Consecutive slices from which the network interpolates the middle one (paper Section 3.2.3, last paragraph)."""
 
 
 class AMI(nn.Module):
@@ -51,12 +26,6 @@ class AMI(nn.Module):
         super().__init__()
         self.features = ResidualDenseNetwork(TrunkSize(CONTEXT_SLICES, width, growth, layers, blocks))
         self.filters = FilterGenerator(width)
-
-    @property
-    def reach(self) -> int:
-        """How many pixels away an input can change an output: one per 3x3 convolution on the longest path."""
-        size = self.features.size
-        return size.blocks * size.layers + 4
 
     def forward(self, slices: Tensor, fdm: Tensor) -> Tensor:
         """Residuals over linear interpolation at T offsets above every acquired column.

@@ -1,8 +1,8 @@
 """The residual dense network that AMI's feature learning and RFN share (paper Sections 3.2.1, 3.3; Zhang 2018).
 
-Departure in form, not in function: a dense block here is *pushed* rather than concatenated. When feature i is ready,
-one wide convolution adds its share to the pre-activations of all later layers at once. Parameters and result are those
-of the concatenated block; the wide convolutions use the processor better and nothing is copied.
+Departure in form, not in function: dense blocks push features instead of concatenating them. When feature i is ready,
+one wide convolution adds its contribution to the pre-activations of all later layers at once. Parameters and result are
+those of the concatenated block; the wide convolutions use the processor better, and nothing is copied.
 """
 
 import math
@@ -26,22 +26,27 @@ class TrunkSize:
     blocks: int
     dims: int = 2
 
+    @property
+    def reach(self) -> int:
+        """How many pixels away an input changes an output: one per 3x3 convolution, with the one after the trunk."""
+        return self.blocks * self.layers + 4
+
     @classmethod
-    def of(cls, state: Mapping[str, Tensor], prefix: str = "") -> "TrunkSize":
-        """The sizes that a state dict was made with; raises KeyError or IndexError where it is no such network."""
+    def from_state(cls, state: Mapping[str, Tensor], prefix: str = "") -> "TrunkSize":
+        """The sizes of the network of a state dict; raises KeyError or IndexError for any other network."""
         first, push = state[f"{prefix}first.weight"], state[f"{prefix}blocks.0.push.0.weight"]
-        blocks = {name.split(".")[1] for name in _under(state, prefix) if name.startswith("blocks.")}
-        layers = {name.split(".")[3] for name in _under(state, prefix) if name.startswith("blocks.0.push.")}
+        blocks = {name.split(".")[1] for name in _names_under(state, prefix) if name.startswith("blocks.")}
+        layers = {name.split(".")[3] for name in _names_under(state, prefix) if name.startswith("blocks.0.push.")}
         growth = push.shape[0] // len(layers)
         return cls(first.shape[1], first.shape[0], growth, len(layers), len(blocks), first.ndim - 2)
 
 
-def _under(state: Mapping[str, Tensor], prefix: str) -> list[str]:
+def _names_under(state: Mapping[str, Tensor], prefix: str) -> list[str]:
     return [name.removeprefix(prefix) for name in state if name.startswith(prefix)]
 
 
-def conv(dims: int, inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> nn.Module:
-    """A 2-D or 3-D convolution that keeps the size of its input (zero padding, which is air in the network's range)."""
+def make_convolution(dims: int, inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> nn.Module:
+    """A 2-D or 3-D convolution that keeps the size of its input (padding of zeros, which are air in network range)."""
     if dims == 3:
         return nn.Conv3d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     if kernel == 3:
@@ -50,20 +55,21 @@ def conv(dims: int, inputs: int, outputs: int, kernel: int, *, bias: bool = True
 
 
 class ResidualDenseBlock(nn.Module):
-    """``layers`` convolutions, each seeing the input and all earlier features; fused by 1x1 and added to the input."""
+    """``layers`` convolutions of the input and all earlier features; fused by 1x1 and added to the input."""
 
     def __init__(self, size: TrunkSize) -> None:
         super().__init__()
         width, growth, layers = size.width, size.growth, size.layers
         self.growth = growth
         self.push = nn.ModuleList(
-            conv(size.dims, growth if i else width, (layers - i) * growth, 3, bias=i == 0) for i in range(layers)
+            make_convolution(size.dims, growth if i else width, (layers - i) * growth, 3, bias=i == 0)
+            for i in range(layers)
         )
-        self.fuse = conv(size.dims, width + layers * growth, width, 1)
+        self.fuse = make_convolution(size.dims, width + layers * growth, width, 1)
         self._initialise_as_concatenated(width, growth, 3**size.dims)
 
     def _initialise_as_concatenated(self, width: int, growth: int, taps: int) -> None:
-        """Each later layer's share of weights gets the scale of the whole concatenated convolution it belongs to."""
+        """Scale each later layer's share of weights like the concatenated convolution it belongs to."""
         with torch.no_grad():
             for i, push in enumerate(self.push):
                 weight = next(push.parameters())
@@ -79,14 +85,14 @@ class ResidualDenseBlock(nn.Module):
         for push in self.push[1:]:
             feature = torch.relu(pending[:, :growth])
             features.append(feature)
-            pending = _plus(push(feature), pending[:, growth:])  # (B, layers left * growth, ...)
+            pending = _add_in_place(push(feature), pending[:, growth:])  # (B, layers left * growth, ...)
         features.append(torch.relu(pending))
-        return _plus(self.fuse(torch.cat(features, 1)), x)
+        return _add_in_place(self.fuse(torch.cat(features, 1)), x)
 
 
-def _plus(made: Tensor, other: Tensor) -> Tensor:
-    """Their sum, in the memory of ``made`` where no gradient needs it."""
-    return torch.add(other, made) if torch.is_grad_enabled() else made.add_(other)
+def _add_in_place(result: Tensor, other: Tensor) -> Tensor:
+    """Their sum, in the memory of ``result`` where no gradient needs that."""
+    return torch.add(other, result) if torch.is_grad_enabled() else result.add_(other)
 
 
 class ResidualDenseNetwork(nn.Module):
@@ -95,17 +101,17 @@ class ResidualDenseNetwork(nn.Module):
     def __init__(self, size: TrunkSize) -> None:
         super().__init__()
         self.size = size
-        self.first = conv(size.dims, size.inputs, size.width, 3)
-        self.second = conv(size.dims, size.width, size.width, 3)
+        self.first = make_convolution(size.dims, size.inputs, size.width, 3)
+        self.second = make_convolution(size.dims, size.width, size.width, 3)
         self.blocks = nn.ModuleList(ResidualDenseBlock(size) for _ in range(size.blocks))
-        self.fuse = conv(size.dims, size.blocks * size.width, size.width, 1)
-        self.last = conv(size.dims, size.width, size.width, 3)
+        self.fuse = make_convolution(size.dims, size.blocks * size.width, size.width, 1)
+        self.last = make_convolution(size.dims, size.width, size.width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, ...) to features (B, width, ...), same height and width."""
         if torch.is_grad_enabled() or self.size.dims == 3:
             return self._features(x)
-        if winograd.planar(x, self.size.growth):
+        if winograd.prefers_planes(x, self.size.growth):
             return self._features(x.contiguous())
         return self._features(x.contiguous(memory_format=torch.channels_last))
 
@@ -116,4 +122,4 @@ class ResidualDenseNetwork(nn.Module):
             deep = block(deep)
             outputs.append(deep)
         fused = self.last(self.fuse(torch.cat(outputs, 1)))
-        return _plus(fused, shallow)
+        return _add_in_place(fused, shallow)

@@ -1,4 +1,4 @@
-"""Volumes turned so that their axes run along the patient, and planes of them hung as radiologists hang them."""
+"""Volumes turned so that their axes run along the patient, and their planes as radiologists hang them."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -11,38 +11,41 @@ from saint_cli.volume import Header
 PLANES = ("sagittal", "coronal", "axial")
 """The plane that fixes the patient axis left (0), posterior (1), superior (2)."""
 
-LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
+SIDE_LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 """Where each patient axis comes from and where it goes."""
 
 
+NO_HEADER = Header()
+
+
 @dataclass(frozen=True)
-class Upright:
+class UprightVolume:
     """A volume whose voxel axes run, as nearly as they can, to the patient's left, back and head.
 
     voxels: [left, posterior, superior], a view of the source's; affine_lps: 4x4, of these axes;
-    order: which source axis became each of these; flipped: which of these run against their source axis.
-    header: the source's, which knows its padding.
+    axis_order: which source axis became each of these; is_flipped: which of these run against their source axis.
+    header: the source's, which defines its padding.
     """
 
     voxels: np.ndarray
     affine_lps: np.ndarray
-    order: tuple[int, ...]
-    flipped: tuple[bool, ...]
-    header: Header = Header()  # noqa: RUF009  (frozen)
+    axis_order: tuple[int, ...]
+    is_flipped: tuple[bool, ...]
+    header: Header = NO_HEADER
 
     @classmethod
-    def of(cls, voxels: np.ndarray, affine_lps: np.ndarray, header: Header = Header()) -> "Upright":  # noqa: B008  (frozen)
+    def from_voxels(cls, voxels: np.ndarray, affine_lps: np.ndarray, header: Header = NO_HEADER) -> "UprightVolume":
         """Turn [x, y, z] voxels by exchanging and flipping axes only: an oblique scan stays oblique."""
         directions = affine_lps[:3, :3] / np.linalg.norm(affine_lps[:3, :3], axis=0)  # [patient axis, voxel axis]
         order = max(permutations(range(3)), key=lambda o: sum(abs(directions[i, axis]) for i, axis in enumerate(o)))
         turned, affine = voxels.transpose(order), affine_lps[:, [*order, 3]].copy()
-        flipped = tuple(bool(affine[i, i] < 0) for i in range(3))
+        is_flipped = tuple(bool(affine[i, i] < 0) for i in range(3))
         for i in range(3):
-            if flipped[i]:
+            if is_flipped[i]:
                 affine[:3, 3] += affine[:3, i] * (turned.shape[i] - 1)
                 affine[:3, i] *= -1
                 turned = np.flip(turned, i)
-        return cls(turned, affine, order, flipped, header)
+        return cls(turned, affine, order, is_flipped, header)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -55,40 +58,40 @@ class Upright:
         cosines = [self.affine_lps[i, i] / s for i, s in enumerate(self.spacing_mm)]
         return float(np.degrees(np.arccos(np.clip(min(cosines), -1, 1))))
 
-    def axis(self, source_axis: int) -> int:
+    def find_axis(self, source_axis: int) -> int:
         """The axis of this volume that a voxel axis of the source became."""
-        return self.order.index(source_axis)
+        return self.axis_order.index(source_axis)
 
-    def source_index(self, axis: int, index: int) -> int:
-        """The index, along the source's own axis, of a plane of this volume."""
-        return self.voxels.shape[axis] - 1 - index if self.flipped[axis] else index
+    def find_source_index(self, axis: int, index: int) -> int:
+        """The index of a plane along the source's axis; also the other way round."""
+        return self.voxels.shape[axis] - 1 - index if self.is_flipped[axis] else index
 
 
-def sides(fixed: int) -> tuple[int, int]:
-    """Which axis of an upright volume runs across a picture of the plane that fixes another, and which along it."""
+def in_plane_axes(fixed: int) -> tuple[int, int]:
+    """Which axes of an upright volume run across and along a picture of the plane that fixes another."""
     across, along = (axis for axis in range(3) if axis != fixed)
     return across, along
 
 
-def plane_of(voxels: np.ndarray, fixed: int, index: int) -> np.ndarray:
+def take_plane(voxels: np.ndarray, fixed: int, index: int) -> np.ndarray:
     """The plane [lower axis, higher axis] at ``index`` of an axis: a view; ``take`` copies a turned volume."""
     return np.asarray(np.moveaxis(voxels, fixed, 0)[index])
 
 
-def hung(plane: np.ndarray, fixed: int) -> np.ndarray:
+def orient_for_display(plane: np.ndarray, fixed: int) -> np.ndarray:
     """A plane [lower axis, higher axis] as a picture [rows, columns]: head up, patient's left or back on the right."""
     return plane.T if fixed == 2 else plane.T[::-1]
 
 
-def edges(fixed: int) -> tuple[str, str, str, str]:
+def edge_letters(fixed: int) -> tuple[str, str, str, str]:
     """Letters for the left, right, upper and lower edge of a plane's picture."""
-    across, along = sides(fixed)
-    upper, lower = LETTERS[along] if fixed == 2 else LETTERS[along][::-1]
-    return (*LETTERS[across], upper, lower)
+    across, along = in_plane_axes(fixed)
+    upper, lower = SIDE_LETTERS[along] if fixed == 2 else SIDE_LETTERS[along][::-1]
+    return (*SIDE_LETTERS[across], upper, lower)
 
 
-def middle(upright: Upright, above: float) -> tuple[int, int, int]:
-    """The voxel in whose three planes the median measured voxel brighter than ``above`` lies; else the centre."""
+def find_body_centre(upright: UprightVolume, above: float) -> tuple[int, int, int]:
+    """The median position of the measured voxels brighter than ``above``; the centre where there are none."""
     strides = [max(1, n // 128) for n in upright.voxels.shape]
     coarse = upright.voxels[tuple(slice(None, None, s) for s in strides)]
     bright = (coarse > above) & ~upright.header.is_padding(coarse)

@@ -4,19 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from saint_cli.intensity import LARGEST_HU
-from saint_cli.report import cuts
-from saint_cli.report.anatomy import Upright
-from saint_cli.report.cuts import Pair
+from saint_cli.report import plane_cuts
+from saint_cli.report.anatomy import UprightVolume
+from saint_cli.report.plane_cuts import ScanPair
+from saint_cli.volume.hounsfield import MAX_HU
 
 BONE_HU = 220.0
-"""Surface of what is drawn: cancellous bone and up."""
+"""Threshold of the surface: cancellous bone and denser."""
 
 AIR_HU, METAL_HU = -1000.0, 3000.0
-"""What stands for voxels that are padding or not finite."""
+"""In place of voxels that are padding or not finite."""
 
 SMOOTHING_VOXELS = 0.7
-"""Gaussian before the surface is looked for, in the plane, so that noise does not grain it; the same for both."""
+"""In-plane Gaussian before the surface is sought, against noise; the same before and after."""
 
 LIGHT = np.array([0.35, -0.75, 0.55])
 """Where the light comes from (left, posterior, superior): in front of the patient, above, over a shoulder."""
@@ -24,68 +24,68 @@ LIGHT = np.array([0.35, -0.75, 0.55])
 AMBIENT, FADE = 0.18, 0.55
 """Least brightness of a surface, and how much of it the farthest one loses."""
 
-LEAST_SHARE = 0.004
-"""Share of the picture that must be bone for a rendering to be worth looking at."""
+LEAST_BONE_SHARE = 0.004
+"""Share of the picture that must be bone for a rendering to be shown."""
 
-Rows = Callable[[int], np.ndarray]
+PlaneReader = Callable[[int], np.ndarray]
 """The axial plane [left, posterior] of scanner values at a row of the output."""
 
 
-def render(pair: Pair) -> tuple[np.ndarray, np.ndarray] | None:
+def render(pair: ScanPair) -> tuple[np.ndarray, np.ndarray] | None:
     """Before and after as uint8 [rows, columns] of square pixels, or None where hardly any bone is seen.
 
     Before is interpolated linearly between the acquired slices, as a workstation does it.
     """
-    shaded = [_shaded(rows, pair) for rows in (_before(pair), _after(pair))]
-    if np.mean(shaded[1] > 0) < LEAST_SHARE:
+    shaded = [_shade(rows, pair) for rows in (_before_reader(pair), _after_reader(pair))]
+    if np.mean(shaded[1] > 0) < LEAST_BONE_SHARE:
         return None
-    before, after = (_square(picture, pair.after.spacing_mm) for picture in shaded)
+    before, after = (_resize_square(picture, pair.after.spacing_mm) for picture in shaded)
     return before, after
 
 
-def _square(picture: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """A picture of the coronal grid with square pixels, of a handy size."""
+def _resize_square(picture: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """A picture of the coronal grid with square pixels, of a suitable size."""
     from PIL import Image
 
     sides = picture.shape[1] * spacing_mm[0], picture.shape[0] * spacing_mm[2]
-    pixels = min(cuts.LONGEST_PIXELS, max(cuts.SHORTEST_PIXELS, *picture.shape))
+    pixels = min(plane_cuts.LONGEST_PIXELS, max(plane_cuts.SHORTEST_PIXELS, *picture.shape))
     columns, rows = (max(1, round(pixels * side / max(sides))) for side in sides)
     return np.asarray(Image.fromarray(picture).resize((columns, rows), Image.Resampling.BICUBIC))
 
 
-def _after(pair: Pair) -> Rows:
-    return lambda k: _plane(pair.after, k)
+def _after_reader(pair: ScanPair) -> PlaneReader:
+    return lambda k: _read_plane(pair.after, k)
 
 
-def _before(pair: Pair) -> Rows:
+def _before_reader(pair: ScanPair) -> PlaneReader:
     """Linear interpolation of the acquired slices at the output's voxels."""
-    before, axis = pair.before, pair.through
+    before, axis = pair.before, pair.through_plane
     step = pair.after.spacing_mm[axis] / pair.before.spacing_mm[axis]
     first = pair.offset_mm / pair.before.spacing_mm[axis]
     position = np.clip(first + np.arange(pair.after.voxels.shape[axis]) * step, 0, before.voxels.shape[axis] - 1)
     below = np.floor(position).astype(int)
     above, t = np.minimum(below + 1, before.voxels.shape[axis] - 1), (position - below).astype(np.float32)
     if axis == 2:
-        return lambda k: _plane(before, below[k]) * (1 - t[k]) + _plane(before, above[k]) * t[k]
+        return lambda k: _read_plane(before, below[k]) * (1 - t[k]) + _read_plane(before, above[k]) * t[k]
     share = t[:, None] if axis == 0 else t
 
     def across(k: int) -> np.ndarray:
-        plane = _plane(before, k)
+        plane = _read_plane(before, k)
         return np.asarray(plane.take(below, axis) * (1 - share) + plane.take(above, axis) * share)
 
     return across
 
 
-def _plane(upright: Upright, k: int) -> np.ndarray:
+def _read_plane(upright: UprightVolume, k: int) -> np.ndarray:
     """An axial plane as float32; padding and what is not finite is air, infinity metal."""
     stored = upright.voxels[:, :, k]
     plane = stored.astype(np.float32)
     plane[upright.header.is_padding(stored)] = AIR_HU
     plane = np.nan_to_num(plane, copy=False, nan=AIR_HU, posinf=METAL_HU, neginf=AIR_HU)
-    return np.clip(plane, -LARGEST_HU, LARGEST_HU, out=plane)
+    return np.clip(plane, -MAX_HU, MAX_HU, out=plane)
 
 
-def _shaded(rows: Rows, pair: Pair) -> np.ndarray:
+def _shade(rows: PlaneReader, pair: ScanPair) -> np.ndarray:
     """uint8 [rows, columns], head up; 0 where no bone is hit."""
     spacing, (width, depth, height) = pair.after.spacing_mm, pair.after.voxels.shape
     picture = np.zeros((height, width), np.uint8)
@@ -94,7 +94,7 @@ def _shaded(rows: Rows, pair: Pair) -> np.ndarray:
     for k in range(height):
         own = planes[1]
         above = planes[-1] if k + 1 < height else own
-        picture[height - 1 - k] = _shaded_row(planes[0], own, above, spacing, depth)
+        picture[height - 1 - k] = _shade_row(planes[0], own, above, spacing, depth)
         planes = [own, above, _smooth(rows(k + 2)) if k + 2 < height else above]
     return picture
 
@@ -106,7 +106,7 @@ def _smooth(plane: np.ndarray) -> np.ndarray:
     return smoothed
 
 
-def _shaded_row(
+def _shade_row(
     below: np.ndarray, own: np.ndarray, above: np.ndarray, spacing: tuple[float, float, float], depth: int
 ) -> np.ndarray:
     """(width,) uint8 of one row: the first bone voxel behind each column of the front."""

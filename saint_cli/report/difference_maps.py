@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saint_cli.metrics import Protocol, psnr
-from saint_cli.plain_text import printable
-from saint_cli.report import render
-from saint_cli.report.plotting import plain_words
+from saint_cli.errors.plain_text import make_printable
+from saint_cli.evaluation.metrics import Protocol, psnr
+from saint_cli.report import anatomy, render
+from saint_cli.report.anatomy import UprightVolume
+from saint_cli.report.plotting import literal_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,13 +52,13 @@ class Plane:
     index: int
 
 
-def draw(comparison: Comparison, path: Path) -> None:
+def write_difference_maps(comparison: Comparison, path: Path) -> None:
     """Write a PNG: per plane a row of pictures and a row of |difference| below, with one colour bar in HU.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    with plain_words():
+    with literal_text():
         _draw(comparison, path)
 
 
@@ -65,7 +66,7 @@ def _draw(comparison: Comparison, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    planes = _planes(comparison)
+    planes = _choose_planes(comparison)
     heights = [COLUMN_INCHES * min(TALLEST, _ratio(comparison, plane)) for plane in planes for _ in range(2)]
     columns = 1 + len(comparison.restored)
     width, height = columns * (COLUMN_INCHES + GAP) + BAR_INCHES, sum(heights) + len(planes) * (TITLE + GAP) + TITLE
@@ -82,13 +83,13 @@ def _draw(comparison: Comparison, path: Path) -> None:
             _draw_pictures(axes, comparison, planes[row // 2])
     bar = figure.add_axes((1 - 0.9 * BAR_INCHES / width, 0.15, 0.15 / width, 0.7))
     figure.colorbar(shown, cax=bar, label="|difference from truth|, HU", extend="max")
-    figure.text(0.5, 1 - 0.5 * TITLE / height, printable(comparison.title), ha="center", va="center", fontsize=10)
+    figure.text(0.5, 1 - 0.5 * TITLE / height, make_printable(comparison.title), ha="center", va="center", fontsize=10)
     file = BytesIO()
     figure.savefig(file, dpi=130, format="png")
     render.write_bytes(file.getvalue(), path)
 
 
-def _planes(comparison: Comparison) -> list[Plane]:
+def _choose_planes(comparison: Comparison) -> list[Plane]:
     """A plane through the middle that crosses all slices, and the synthesised slice farthest from acquired ones."""
     acquired = sorted(set(range(comparison.truth.shape[2])) - set(comparison.synthesised))
     middle = comparison.truth.shape[2] / 2
@@ -105,29 +106,26 @@ def _side(comparison: Comparison, axis: int) -> float:
     return float(np.linalg.norm(comparison.affine_lps[:3, axis]) * comparison.truth.shape[axis])
 
 
-def _ratio(comparison: Comparison, plane: Plane) -> float:
-    down, right = _upright(comparison.affine_lps, plane.fixed)
-    return _side(comparison, down) / _side(comparison, right)
-
-
-def _upright(affine_lps: np.ndarray, fixed: int) -> tuple[int, int]:
-    """Which array axis of a plane runs down the picture and which to the right: head up, else front up."""
-    patient = [int(np.abs(affine_lps[:3, axis]).argmax()) for axis in range(3)]
-    right, down = sorted((axis for axis in range(3) if axis != fixed), key=lambda axis: patient[axis])
-    return down, right
-
-
 def _picture(volume: np.ndarray, affine_lps: np.ndarray, plane: Plane) -> np.ndarray:
-    """[rows, columns] of a plane as radiologists hang it: head or front up, the patient's left or back on the right."""
-    down, right = _upright(affine_lps, plane.fixed)
-    picture: np.ndarray = volume.take(plane.index, plane.fixed).astype(np.float32)  # [lower axis, higher axis]
-    picture = picture if down < right else picture.T
-    for axis, side in ((down, 0), (right, 1)):
-        column = affine_lps[:3, axis]
-        along = int(np.abs(column).argmax())
-        if (column[along] < 0) != (side == 0 and along == 2):  # LPS rises towards the head, which belongs on top
-            picture = np.flip(picture, side)
-    return picture
+    """[rows, columns] of a plane as radiologists hang it."""
+    upright = UprightVolume.from_voxels(volume, affine_lps)
+    axis = upright.find_axis(plane.fixed)
+    picture = anatomy.take_plane(upright.voxels, axis, upright.find_source_index(axis, plane.index))
+    return anatomy.orient_for_display(picture.astype(np.float32), axis)
+
+
+def _pixel_mm(comparison: Comparison, plane: Plane) -> tuple[float, float]:
+    """Height and width of a picture's pixels."""
+    upright = UprightVolume.from_voxels(comparison.truth, comparison.affine_lps)
+    across, along = anatomy.in_plane_axes(upright.find_axis(plane.fixed))
+    return upright.spacing_mm[along], upright.spacing_mm[across]
+
+
+def _ratio(comparison: Comparison, plane: Plane) -> float:
+    """Height over width of a picture."""
+    rows, columns = _picture(comparison.truth, comparison.affine_lps, plane).shape
+    high, wide = _pixel_mm(comparison, plane)
+    return float(high * rows / (wide * columns))
 
 
 def _error(comparison: Comparison, result: np.ndarray, plane: Plane) -> np.ndarray:
@@ -137,42 +135,41 @@ def _error(comparison: Comparison, result: np.ndarray, plane: Plane) -> np.ndarr
 
 
 def _largest_hu(comparison: Comparison, planes: list[Plane]) -> float:
-    """End of the colour bar: it holds all but one in two hundred of the largest method's differences."""
+    """End of the colour bar: the 99.5th percentile of the largest method's differences, rounded up."""
     errors = [_error(comparison, result, plane) for result in comparison.restored.values() for plane in planes]
     return float(max(1.0, np.ceil(max(np.quantile(e, 0.995) for e in errors) / STEP_HU)) * STEP_HU)
 
 
-def _look(comparison: Comparison, plane: Plane) -> dict[str, Any]:
+def _imshow_options(comparison: Comparison, plane: Plane) -> dict[str, Any]:
     """Square millimetres on the page, and voxels left as they are."""
-    down, right = _upright(comparison.affine_lps, plane.fixed)
-    spacing = np.linalg.norm(comparison.affine_lps[:3], axis=0)
-    return {"aspect": spacing[down] / spacing[right], "interpolation": "nearest"}
+    high, wide = _pixel_mm(comparison, plane)
+    return {"aspect": high / wide, "interpolation": "nearest"}
 
 
 def _draw_pictures(axes: "list[Axes]", comparison: Comparison, plane: Plane) -> None:
     low, high = WINDOW_HU
     for i, (label, volume) in enumerate({"truth": comparison.truth, **comparison.restored}.items()):
         picture = _picture(volume, comparison.affine_lps, plane)
-        axes[i].imshow(picture, cmap="gray", vmin=low, vmax=high, **_look(comparison, plane))
+        axes[i].imshow(picture, cmap="gray", vmin=low, vmax=high, **_imshow_options(comparison, plane))
         score = f"  {_psnr(comparison, volume, plane):.2f} dB" if i else ""
-        axes[i].set_title(f"{printable(label)}{score}", fontsize=9, pad=4)
+        axes[i].set_title(f"{make_printable(label)}{score}", fontsize=9, pad=4)
         axes[i].set_axis_off()
 
 
 def _draw_differences(axes: "list[Axes]", comparison: Comparison, plane: Plane, largest: float) -> Any:
-    """Fill the row below the pictures, words first; returns what the colour bar describes."""
+    """Fill the row below the pictures, a note first; returns what the colour bar describes."""
     note = f"{plane.name}\nwindow {WINDOW_HU[0]:.0f}...{WINDOW_HU[1]:.0f} HU\nPSNR of synthesised slices"
     axes[0].text(0.5, 0.5, note, ha="center", va="center", fontsize=8)
     axes[0].set_axis_off()
     for one, volume in zip(axes[1:], comparison.restored.values(), strict=True):
         error = _error(comparison, volume, plane)
-        shown = one.imshow(error, cmap="inferno", vmin=0, vmax=largest, **_look(comparison, plane))
+        shown = one.imshow(error, cmap="inferno", vmin=0, vmax=largest, **_imshow_options(comparison, plane))
         one.set_axis_off()
     return shown
 
 
 def _psnr(comparison: Comparison, result: np.ndarray, plane: Plane) -> float:
-    """PSNR in dB of what is synthesised of a plane, in the protocol's range."""
+    """PSNR in dB of the synthesised part of a plane, in the protocol's range."""
     protocol = comparison.protocol
     truth, restored = (v.take(plane.index, plane.fixed).astype(np.float32) for v in (comparison.truth, result))
     if plane.fixed != 2:

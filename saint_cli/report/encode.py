@@ -1,4 +1,4 @@
-"""Arrays as pictures inside a page: data URIs, and colours that rise evenly for every kind of eye."""
+"""Arrays as pictures inside a page: data URIs and colour maps."""
 
 import base64
 from io import BytesIO
@@ -14,7 +14,7 @@ STOPS = 9
 """Colours of a gradient that stand for the whole map."""
 
 
-def data_uri(picture: np.ndarray, quality: int) -> str:
+def to_data_uri(picture: np.ndarray, quality: int) -> str:
     """uint8 [rows, columns] or [rows, columns, 3] as a WebP data URI; quality 1...100."""
     from PIL import Image
 
@@ -23,7 +23,7 @@ def data_uri(picture: np.ndarray, quality: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def coloured(picture: np.ndarray, top: float) -> np.ndarray:
+def apply_colours(picture: np.ndarray, top: float) -> np.ndarray:
     """Values from 0 to ``top`` as uint8 [rows, columns, 3]; higher ones have the last colour."""
     prepare_matplotlib()
     from matplotlib import colormaps
@@ -32,7 +32,7 @@ def coloured(picture: np.ndarray, top: float) -> np.ndarray:
     return np.ascontiguousarray(levels)
 
 
-def gradient() -> str:
+def css_gradient() -> str:
     """The colours as a CSS gradient, 0 on the left."""
     prepare_matplotlib()
     from matplotlib import colormaps
@@ -41,8 +41,8 @@ def gradient() -> str:
     return f"linear-gradient(to right, {', '.join(to_hex(c) for c in colormaps[COLOURS](np.linspace(0, 1, STOPS)))})"
 
 
-def rounded_top(*pictures: np.ndarray) -> float:
-    """A round value that all but one in two hundred pixels stay below; 1 where all are 0."""
+def choose_colour_limit(*pictures: np.ndarray) -> float:
+    """The 99.5th percentile, rounded up to a round value; 1 where all are 0."""
     highest = max((float(np.quantile(p, 0.995)) for p in pictures if p.size), default=0.0)
     if not np.isfinite(highest) or highest <= 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""One scan's page: what a radiologist needs to trust a result or not, in one file that needs nothing else."""
+"""One scan's page: what a radiologist needs to trust a result or not, in a single file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,27 +8,18 @@ import numpy as np
 
 from saint_cli.report import encode, render
 from saint_cli.report.bone import BONE_HU
-from saint_cli.report.cuts import Cut
+from saint_cli.report.plane_cuts import Cut
 from saint_cli.report.windows import Window
 
-QUALITIES = (95, 88, 75, 55, 35)
-"""WebP qualities, tried in turn until the page is small enough."""
+WEBP_QUALITIES = (95, 88, 75, 55, 35)
+"""Tried in turn until the page is small enough."""
 
 LARGEST_BYTES = 2_800_000
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of the table of geometry: what, before, after."""
-
-    label: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
-class ErrorMaps:
-    """How the values of ``Cut.extra`` are to be read: a title, their unit (may be empty) and a sentence."""
+class ErrorMapTexts:
+    """What ``Cut.error_map`` shows: a title, the unit (may be empty) and a note."""
 
     title: str
     unit: str
@@ -36,60 +27,59 @@ class ErrorMaps:
 
 
 @dataclass(frozen=True)
-class CheckView:
-    """The self-check in pictures [rows, columns] of scanner values, and in words.
+class SelfCheckContent:
+    """The self-check: pictures [rows, columns] of scanner values, figures and a note.
 
-    figures: (what, SAINT, cubic interpolation) as text; gain_db: SAINT's PSNR above cubic's; unit of the errors.
+    figures: (what, SAINT, cubic interpolation) as text; unit of the errors.
     """
 
     truth: np.ndarray
     predicted: np.ndarray
     cubic: np.ndarray
     figures: tuple[tuple[str, str, str], ...]
-    psnr_db: float
-    gain_db: float
     unit: str
     note: str
 
 
 @dataclass(frozen=True)
-class Page:
-    """Everything that a page tells; no patient text, and of files only their names.
+class PageContent:
+    """Everything on a page; no patient text, and of files only their names.
 
     cuts: planes across the slices; windows: the grey levels to choose from, the first shown first;
-    errors: what the cuts' extra pictures mean; check: the self-check, or why there is none;
-    bone: before and after as uint8 pictures, or why there are none; facts: provenance, (what, value).
+    errors: what the cuts' error maps show; check: the self-check, or why there is none;
+    geometry: (what, before, after); bone: before and after as uint8 pictures, or why there are none;
+    facts: provenance, (what, value).
     """
 
     name: str
     version: str
     headline: tuple[tuple[str, str], ...]
-    geometry: tuple[Line, ...]
+    geometry: tuple[tuple[str, str, str], ...]
     cuts: tuple[Cut, ...]
     windows: tuple[Window, ...]
-    errors: ErrorMaps
-    check: CheckView | str
+    errors: ErrorMapTexts
+    check: SelfCheckContent | str
     bone: tuple[np.ndarray, np.ndarray] | str
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
 
 
-class _Sized:
-    """What is drawn in pixels."""
+class _Figure:
+    """A figure of a size in pixels."""
 
     width: int
     height: int
 
     @property
-    def shape(self) -> str:
-        """The class of figures of this size."""
+    def css_class(self) -> str:
+        """The CSS class of figures of this size."""
         return f"p{self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
-class Wipe(_Sized):
-    """Two pictures of one size, one wiped over the other: for each window a before and an after, as data URIs."""
+class SliderFigure(_Figure):
+    """A before-and-after slider: for each window two pictures of one size, as data URIs."""
 
     key: str
     title: str
@@ -101,7 +91,7 @@ class Wipe(_Sized):
 
 
 @dataclass(frozen=True)
-class Shown(_Sized):
+class PictureFigure(_Figure):
     """A picture with its caption."""
 
     title: str
@@ -111,48 +101,48 @@ class Shown(_Sized):
 
 
 @dataclass(frozen=True)
-class Checked:
-    """The self-check with its pictures; top: of the colours of the errors."""
+class SelfCheckFigures:
+    """The self-check with its pictures; top: end of the colour scale of the errors."""
 
-    view: CheckView
-    shown: tuple[Shown, ...]
+    content: SelfCheckContent
+    pictures: tuple[PictureFigure, ...]
     top: str
 
 
-def write_page(page: Page, path: Path) -> None:
+def write_page(page: PageContent, path: Path) -> None:
     """Write the page as one HTML file; it appears under its name only when complete.
 
     Raises:
         OutputError: it cannot be written.
     """
-    render.write_text(html(page), path)
+    render.write_text(render_page(page), path)
 
 
-def html(page: Page) -> str:
-    """The page as text, of at most ``LARGEST_BYTES`` unless even the least quality needs more."""
+def render_page(page: PageContent) -> str:
+    """The page as HTML, of at most ``LARGEST_BYTES`` unless the lowest quality needs more."""
     text = ""
-    for quality in QUALITIES:
-        text = _html(page, quality)
+    for quality in WEBP_QUALITIES:
+        text = _render_page(page, quality)
         if len(text) <= LARGEST_BYTES:
             break
     return text
 
 
-def _html(page: Page, quality: int) -> str:
-    top = encode.rounded_top(*(cut.extra for cut in page.cuts if cut.extra is not None))
-    wipes = [_wipe(cut, page.windows, quality) for cut in page.cuts]
+def _render_page(page: PageContent, quality: int) -> str:
+    top = encode.choose_colour_limit(*(cut.error_map for cut in page.cuts if cut.error_map is not None))
+    sliders = [_slider(cut, page.windows, quality) for cut in page.cuts]
     bone = None if isinstance(page.bone, str) else _bone(page.bone, quality)
-    maps = [_map(cut, top, quality) for cut in page.cuts if cut.extra is not None]
-    check = None if isinstance(page.check, str) else _check(page.check, page.windows[0], quality)
-    figures: list[Wipe | Shown] = [*wipes, *maps]
+    maps = [_map(c.name.capitalize(), c.error_map, top, quality) for c in page.cuts if c.error_map is not None]
+    check = None if isinstance(page.check, str) else _self_check(page.check, page.windows[0], quality)
+    figures: list[SliderFigure | PictureFigure] = [*sliders, *maps]
     figures += [] if bone is None else [bone]
-    figures += [] if check is None else check.shown
-    return render.page(
+    figures += [] if check is None else check.pictures
+    return render.render_template(
         "page",
         sources="data:",
         rules=_rules(figures),
         page=page,
-        wipes=wipes,
+        sliders=sliders,
         bone=bone,
         bone_hu=f"{BONE_HU:g}",
         maps=maps,
@@ -161,39 +151,40 @@ def _html(page: Page, quality: int) -> str:
     )
 
 
-def _rules(figures: Sequence[Wipe | Shown]) -> str:
-    """The proportions of the figures, and the colours of the bars, as CSS: the policy allows no style at an element."""
-    sizes = {f.shape: f".{f.shape} {{ --w: {f.width}; --h: {f.height}; }}\n" for f in figures}
-    return f".bar i {{ background: {encode.gradient()}; }}\n{''.join(sizes.values())}"
+def _rules(figures: Sequence[SliderFigure | PictureFigure]) -> str:
+    """CSS of the figures' proportions and the bars' colours, for the policy allows no style attributes."""
+    sizes = {f.css_class: f".{f.css_class} {{ --w: {f.width}; --h: {f.height}; }}\n" for f in figures}
+    return f".bar i {{ background: {encode.css_gradient()}; }}\n{''.join(sizes.values())}"
 
 
-def _wipe(cut: Cut, windows: tuple[Window, ...], quality: int) -> Wipe:
-    pairs = tuple(
-        (encode.data_uri(w.grey(cut.before), quality), encode.data_uri(w.grey(cut.after), quality)) for w in windows
-    )
+def _slider(cut: Cut, windows: tuple[Window, ...], quality: int) -> SliderFigure:
+    pairs = tuple((_grey(cut.before, w, quality), _grey(cut.after, w, quality)) for w in windows)
     rows, columns = cut.after.shape
-    return Wipe(cut.name, cut.name.capitalize(), f"plane {cut.place}", cut.edges, columns, rows, pairs)
+    return SliderFigure(cut.name, cut.name.capitalize(), f"plane {cut.place}", cut.edges, columns, rows, pairs)
 
 
-def _bone(pictures: tuple[np.ndarray, np.ndarray], quality: int) -> Wipe:
+def _bone(pictures: tuple[np.ndarray, np.ndarray], quality: int) -> SliderFigure:
     rows, columns = pictures[1].shape
-    pair = (encode.data_uri(pictures[0], quality), encode.data_uri(pictures[1], quality))
-    return Wipe("bone", "Bone surface", "seen from the front", ("R", "L", "S", "I"), columns, rows, (pair,))
+    pair = (encode.to_data_uri(pictures[0], quality), encode.to_data_uri(pictures[1], quality))
+    return SliderFigure("bone", "Bone surface", "seen from the front", ("R", "L", "S", "I"), columns, rows, (pair,))
 
 
-def _map(cut: Cut, top: float, quality: int) -> Shown:
-    assert cut.extra is not None
-    uri = encode.data_uri(encode.coloured(cut.extra, top), quality)
-    return Shown(cut.name.capitalize(), uri, cut.extra.shape[1], cut.extra.shape[0])
-
-
-def _check(view: CheckView, window: Window, quality: int) -> Checked:
+def _self_check(content: SelfCheckContent, window: Window, quality: int) -> SelfCheckFigures:
     """Three grey pictures and two maps of absolute errors, all of one slice."""
-    differences = [np.abs(view.truth - result) for result in (view.predicted, view.cubic)]
-    top = encode.rounded_top(*differences)
-    rows, columns = view.truth.shape
-    greys = (("Acquired, left out", view.truth), ("SAINT", view.predicted), ("Cubic", view.cubic))
-    shown = [Shown(title, encode.data_uri(window.grey(p), quality), columns, rows) for title, p in greys]
-    for title, difference in zip(("Error of SAINT", "Error of cubic"), differences, strict=True):
-        shown.append(Shown(title, encode.data_uri(encode.coloured(difference, top), quality), columns, rows))
-    return Checked(view, tuple(shown), f"{top:g}")
+    differences = [np.abs(content.truth - result) for result in (content.predicted, content.cubic)]
+    top = encode.choose_colour_limit(*differences)
+    rows, columns = content.truth.shape
+    greys = (("Acquired, left out", content.truth), ("SAINT", content.predicted), ("Cubic", content.cubic))
+    pictures = [PictureFigure(title, _grey(values, window, quality), columns, rows) for title, values in greys]
+    titles = ("Error of SAINT", "Error of cubic")
+    pictures += [_map(title, values, top, quality) for title, values in zip(titles, differences, strict=True)]
+    return SelfCheckFigures(content, tuple(pictures), f"{top:g}")
+
+
+def _grey(values: np.ndarray, window: Window, quality: int) -> str:
+    return encode.to_data_uri(window.to_grey(values), quality)
+
+
+def _map(title: str, values: np.ndarray, top: float, quality: int) -> PictureFigure:
+    uri = encode.to_data_uri(encode.apply_colours(values, top), quality)
+    return PictureFigure(title, uri, values.shape[1], values.shape[0])

@@ -6,24 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saint_cli.errors import OutputError
-from saint_cli.io.atomic import complete_or_absent
-from saint_cli.plain_text import escaped
+from saint_cli.errors.plain_text import escape_controls
+from saint_cli.io.atomic import open_atomic_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-STYLES = "common.css"
+COMMON_STYLES = "common.css"
 """The style sheet of all pages."""
 
 
-def page(name: str, sources: str, rules: str = "", **values: object) -> str:
-    """The page of this package of that name filled in: its template with its style and script, which alone it obeys.
+def render_template(name: str, sources: str, rules: str = "", **values: object) -> str:
+    """A template filled in, with its style and script; its content security policy allows no other.
 
-    Whatever is put in is escaped; were it not, the page's content security policy would let no word of it act, nor
-    fetch anything. sources: of pictures, as the policy allows them; rules: CSS of this very page, numbers and colours.
+    Values are escaped. sources: of pictures, for the policy; rules: CSS of this page, numbers and colours.
     """
     environment = _environment()
-    style = "".join(environment.get_template(sheet).render() + "\n" for sheet in (STYLES, f"{name}.css")) + rules
+    style = "".join(environment.get_template(sheet).render() + "\n" for sheet in (COMMON_STYLES, f"{name}.css")) + rules
     script = environment.get_template(f"{name}.js").render() + "\n"
     policy = (
         f"default-src 'none'; img-src {sources}; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
@@ -39,20 +38,20 @@ def _environment() -> "Environment":
     return Environment(
         loader=PackageLoader("saint_cli.report"),
         autoescape=lambda name: name is not None and name.endswith(".html"),
-        finalize=_shown,
+        finalize=_escape_value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _shown(value: Any) -> Any:
-    """What is put in, its control characters visible; what is marked as markup is the template's own."""
-    return escaped(value) if type(value) is str else value
+def _escape_value(value: Any) -> Any:
+    """Text with its control characters visible; markup of the templates as it is."""
+    return escape_controls(value) if type(value) is str else value
 
 
 def _hash(content: str) -> str:
-    """The name by which a policy knows a style or a script: exactly what stands between its tags."""
+    """A style or script in a policy: the hash of exactly what stands between its tags."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
@@ -72,7 +71,7 @@ def write_bytes(content: bytes, path: Path) -> None:
         OutputError: it cannot be written.
     """
     try:
-        with complete_or_absent(path) as file:
+        with open_atomic_file(path) as file:
             file.write(content)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None

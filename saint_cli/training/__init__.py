@@ -1,1 +1,1 @@
-"""Training of AMI and RFN; the only room that knows optimisers, checkpoints and random patches."""
+"""Training of AMI and RFN; the only part that knows optimisers, checkpoints and random patches."""

@@ -12,19 +12,20 @@ from torch import Tensor, nn
 
 from saint_cli.errors import UnreadableError
 from saint_cli.training.journal import Journal
-from saint_cli.training.parallel import Ranks, everyone_waits
+from saint_cli.training.parallel import ProcessGroup, wait_for_all
 
 CHECKPOINT = "checkpoint.pt"
 
-LossAt = Callable[[nn.Module, int], Tensor]
+StepLoss = Callable[[nn.Module, int], Tensor]
+"""Loss of a network at a step."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train; all that a run needs besides its data and its network.
+    """How long and how fast to train.
 
     steps, warmup, validate_every in optimiser steps; save_every in seconds; learning_rate at its peak; decay: the part
-    of the steps over which it falls. A run that was too short goes on from its weights with another peak.
+    of the steps over which it falls.
     """
 
     steps: int
@@ -38,7 +39,7 @@ class Schedule:
     validate_every: int = 1000
     bf16: bool = False
 
-    def rate(self, step: int) -> float:
+    def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, a plateau, and a straight line down to ``final_rate``."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
@@ -47,7 +48,7 @@ class Schedule:
 
 
 @dataclass
-class State:
+class TrainingState:
     """What a checkpoint holds: network, its moving average, optimiser, and how far the run has come."""
 
     model: nn.Module
@@ -58,28 +59,23 @@ class State:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is trained."""
+        """Where the network lies."""
         return next(self.model.parameters()).device
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint under a temporary name, then put it in place."""
         partial = folder / (CHECKPOINT + ".partial")
-        parts = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimiser")}
         torch.save({**parts, "step": self.step, "seconds": self.seconds}, partial)
         partial.replace(folder / CHECKPOINT)
 
     def load(self, folder: Path) -> None:
-        """Take up the folder's checkpoint; raises UnreadableError where it is damaged or of another network."""
+        """Load the folder's checkpoint; raises UnreadableError where it is damaged or of another network."""
         path = folder / CHECKPOINT
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(saved["model"])
-            self.average.load_state_dict(saved["average"])
-            self.optimiser.load_state_dict(saved["optimiser"])
+            for name in ("model", "average", "optimiser"):
+                getattr(self, name).load_state_dict(saved[name])
             self.step, self.seconds = saved["step"], saved["seconds"]
         except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[0]
@@ -87,8 +83,8 @@ class State:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What the caller hears after every step; before the first one there is no loss."""
+class StepResult:
+    """The result of a step; before the first one there is no loss."""
 
     step: int
     loss: float | None
@@ -97,60 +93,71 @@ class Progress:
     validation: dict[str, float] | None
 
 
-def run(
-    state: State,
-    loss_at: LossAt,
-    validate: Callable[[nn.Module], dict[str, float]],
+@dataclass(frozen=True)
+class Objective:
+    """What a stage minimises and how it is validated.
+
+    loss: depends on nothing but the step, so that a resumed run equals an uninterrupted one;
+    validate: averaged network to named figures.
+    """
+
+    loss: StepLoss
+    validate: Callable[[nn.Module], dict[str, float]]
+
+
+def run_loop(
+    state: TrainingState,
+    objective: Objective,
     schedule: Schedule,
     folder: Path,
-    ranks: Ranks | None = None,
+    process_group: ProcessGroup | None = None,
     *,
     baseline: bool = False,
-) -> Iterator[Progress]:
+) -> Iterator[StepResult]:
     """Train from ``state.step`` to ``schedule.steps``, yielding after every step.
 
-    loss_at: (network, step) to a scalar loss; depends on nothing but the step, so that a resumed run equals an
-    uninterrupted one.
-    validate: averaged network to named figures.
-    ranks: with several processes, all call this alike; the first alone validates and writes.
-    baseline: validate before the first step too, to tell what the weights were worth that the run starts from.
+    process_group: several processes all call this alike; the first alone validates and writes.
+    baseline: also validate the weights that the run starts from.
     """
-    ranks = ranks or Ranks(0, 1, state.device)
-    if ranks.leads:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
-    journal = Journal(folder) if ranks.leads else None
-    network = ranks.wrap(state.model)
+    process_group = process_group or ProcessGroup(0, 1, state.device)
+    journal = _open_journal(schedule, folder) if process_group.is_leader else None
+    network = process_group.wrap(state.model)
     if baseline and state.step == 0:
         if journal is not None:
-            yield Progress(0, None, schedule.rate(0), 0.0, validate(state.average))
-        everyone_waits()
+            yield StepResult(0, None, schedule.learning_rate_at(0), 0.0, objective.validate(state.average))
+        wait_for_all()
     began, saved = time.monotonic() - state.seconds, time.monotonic()
     while state.step < schedule.steps:
-        loss = _step(state, network, loss_at, schedule)
+        loss = _take_step(state, network, objective.loss, schedule)
         state.step, state.seconds = state.step + 1, time.monotonic() - began
-        due = state.step % schedule.validate_every == 0 or state.step == schedule.steps
+        is_due = state.step % schedule.validate_every == 0 or state.step == schedule.steps
         validation = None
         if journal is not None:
-            journal.step(state.step, loss, schedule.rate(state.step - 1))
-            if due:
-                validation = validate(state.average)
-                journal.validation(state.step, state.seconds, loss, validation)
-            if due or time.monotonic() - saved > schedule.save_every:
+            journal.log_step(state.step, loss, schedule.learning_rate_at(state.step - 1))
+            if is_due:
+                validation = objective.validate(state.average)
+                journal.log_validation(state.step, state.seconds, loss, validation)
+            if is_due or time.monotonic() - saved > schedule.save_every:
                 state.save(folder)
                 saved = time.monotonic()
-        if due:
-            everyone_waits()
-        yield Progress(state.step, loss, schedule.rate(state.step), state.seconds, validation)
+        if is_due:
+            wait_for_all()
+        yield StepResult(state.step, loss, schedule.learning_rate_at(state.step), state.seconds, validation)
     if journal is not None:
         journal.close()
 
 
-def _step(state: State, network: nn.Module, loss_at: LossAt, schedule: Schedule) -> float:
+def _open_journal(schedule: Schedule, folder: Path) -> Journal:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
+    return Journal(folder)
+
+
+def _take_step(state: TrainingState, network: nn.Module, step_loss: StepLoss, schedule: Schedule) -> float:
     for group in state.optimiser.param_groups:
-        group["lr"] = schedule.rate(state.step)
+        group["lr"] = schedule.learning_rate_at(state.step)
     with torch.autocast(state.device.type, torch.bfloat16, enabled=schedule.bf16):
-        loss = loss_at(network, state.step)
+        loss = step_loss(network, state.step)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), schedule.clip)

@@ -1,39 +1,40 @@
-"""What each training stage optimises and how it is validated."""
+"""What each training stage minimises, and how it is validated."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saint_cli import intensity, interpolate
 from saint_cli.errors import UsageError
+from saint_cli.evaluation import baselines
+from saint_cli.evaluation.metrics import PAPER, psnr
 from saint_cli.geometry import grid_by_factor
-from saint_cli.metrics import PAPER, psnr
+from saint_cli.method import intensity
 from saint_cli.nets.ami import AMI
-from saint_cli.nets.fdm import filter_distance_matrix
+from saint_cli.nets.filter_generation import filter_distance_matrix
 from saint_cli.nets.rfn import RFN
 from saint_cli.training.dataset import AmiSampler
-from saint_cli.training.fusion import Block, FusionSampler
-from saint_cli.training.loop import LossAt
+from saint_cli.training.fusion_blocks import FusionBlock, FusionSampler
+from saint_cli.training.loop import StepLoss
 from saint_cli.training.volumes import DenseVolume
 
 VALIDATION_SLICES = 24
 """Sagittal slices scored in each validation volume, spread over its middle."""
 VALIDATION_FACTORS = {2: 25, 4: 49}
 """Factor to the number of dense slices in the middle of each volume that are decimated by it."""
-NARROWEST = 10
+NARROWEST_VOXELS = 10
 
 ABSOLUTE_SHARE = 0.3
 """Of the absolute error in the loss: by measurement, see docs/training-log.md."""
 
 
-def ami_loss(sampler: AmiSampler, teacher: AMI | None = None) -> LossAt:
-    """``relative_error`` on the sampler's patches; each is sagittal, coronal or sideways by chance.
+def make_ami_loss(sampler: AmiSampler, teacher: AMI | None = None) -> StepLoss:
+    """``relative_error`` on the sampler's patches; randomly sagittal, coronal or sideways.
 
     teacher: a network whose residuals count as much as the truth (Hinton et al., 2015).
     """
 
-    def loss_at(model: nn.Module, step: int) -> Tensor:
-        batch = sampler.at(step)
+    def step_loss(model: nn.Module, step: int) -> Tensor:
+        batch = sampler.draw_batch(step)
         device = next(model.parameters()).device
         parts = (torch.from_numpy(np.asarray(part)).to(device) for part in batch)
         slices, offsets, in_plane, through, linear, truth, difficulty = parts
@@ -46,7 +47,7 @@ def ami_loss(sampler: AmiSampler, teacher: AMI | None = None) -> LossAt:
             taught = teacher(slices, fdm)[..., :-1].float()
         return (error + relative_error(residual, taught, difficulty)) / 2
 
-    return loss_at
+    return step_loss
 
 
 def relative_error(result: Tensor, truth: Tensor, difficulty: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ def require_scorable(volumes: list[DenseVolume]) -> None:
         UsageError: fewer than five slices, or fewer than ten voxels across.
     """
     for volume in volumes:
-        if volume.voxels.shape[2] <= max(VALIDATION_FACTORS) or min(volume.voxels.shape[:2]) < NARROWEST:
+        if volume.voxels.shape[2] <= max(VALIDATION_FACTORS) or min(volume.voxels.shape[:2]) < NARROWEST_VOXELS:
             shape = "x".join(map(str, volume.voxels.shape))
             raise UsageError(f"{volume.name}: {shape} voxels are too few slices or too narrow to validate on")
 
@@ -77,7 +78,7 @@ def require_scorable(volumes: list[DenseVolume]) -> None:
 def validate_ami(model: nn.Module, volumes: list[DenseVolume]) -> dict[str, float]:
     """Gain in PSNR, dB, of sagittal slices over aligned cubic (HU, range 4000, synthesised voxels only).
 
-    A quick figure to steer by, on ``VALIDATION_SLICES`` slices a volume; ``saint evaluate`` gives the full one.
+    A quick figure on ``VALIDATION_SLICES`` slices a volume; ``saint evaluate`` gives the full one.
     """
     assert isinstance(model, AMI)
     figures = {}
@@ -107,60 +108,50 @@ def _validate_volume(model: AMI, volume: DenseVolume, factor: int, most: int) ->
         part = model(slices[first : first + 4], fdm[None])  # (4, T, Y, W)
         for c in range(1, factor):
             residual[first : first + 4, :, c::factor] = part[:, c - 1, :, :-1].numpy()
-    line, cubic = (f(dense[:, 1, :, ::factor], grid) for f in (interpolate.linear, interpolate.cubic))
+    acquired = dense[:, 1, :, ::factor]
+    line, cubic = baselines.interpolate_linear(acquired, grid), baselines.interpolate_cubic(acquired, grid)
     synthesised = np.arange(depth) % factor > 0
     truth, ours = dense[:, 1][..., synthesised], (line + residual)[..., synthesised]
     units = PAPER.data_range / volume.values.scale
     return psnr(truth, ours, units), psnr(truth, cubic[..., synthesised], units)
 
 
-def rfn_loss(sampler: FusionSampler) -> LossAt:
-    """The same relative squared error on the sampler's axial patches, in place of the absolute one of Eq. (11)."""
+def make_rfn_loss(sampler: FusionSampler) -> StepLoss:
+    """``relative_error`` on the sampler's axial patches, in place of the absolute error of Eq. (11)."""
 
-    def loss_at(model: nn.Module, step: int) -> Tensor:
+    def step_loss(model: nn.Module, step: int) -> Tensor:
         device = next(model.parameters()).device
-        parts = (np.ascontiguousarray(part, np.float32) for part in sampler.at(step))
+        parts = (np.ascontiguousarray(part, np.float32) for part in sampler.draw_batch(step))
         *inputs, truth, difficulty = (torch.from_numpy(part).to(device) for part in parts)
         if not sampler.stacks:  # every slice by itself
             difficulty = difficulty[:, None].expand(inputs[-1].shape).flatten(0, 1)
             inputs, truth = [i.flatten(0, 1) for i in inputs], truth.flatten(0, 1)
         return relative_error(model(*inputs).float(), truth, difficulty)
 
-    return loss_at
+    return step_loss
 
 
 @torch.inference_mode()
-def validate_rfn(model: nn.Module, blocks: list[Block]) -> dict[str, float]:
+def validate_rfn(model: nn.Module, blocks: list[FusionBlock]) -> dict[str, float]:
     """PSNR in dB (range 4000 HU, CT only) of the fused slices of validation blocks, gains over the mean and cubic."""
     assert isinstance(model, RFN)
-    errors: list[tuple[float, ...]] = []
+    units, psnr_db = PAPER.data_range / intensity.HU_PER_UNIT, []
     for block in blocks:
-        t = torch.from_numpy(block.offsets)
-        cubic = torch.from_numpy(_cubic(block))
+        cubic = _cubic(block)
         for window in range(len(block.sagittal)):
-            below, above, sag, cor, truth = (
-                torch.from_numpy(np.ascontiguousarray(a, np.float32))
-                for a in (
-                    np.broadcast_to(block.sparse[window], block.sagittal.shape[1:]),
-                    np.broadcast_to(block.sparse[window + 1], block.sagittal.shape[1:]),
-                    *(part[window] for part in (block.sagittal, block.coronal, block.truth)),
-                )
-            )
-            line = torch.lerp(below, above, t[:, None, None])
-            inputs = [line + sag, line + cor, below, above, t, torch.full_like(t, block.gap_mm)]
+            batch = block.take_window(window)
+            inputs = [torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in batch[:6]]
             fused = model(*inputs) if model.features.size.dims == 2 else model(*(i[None] for i in inputs))[0]
-            mean = (sag + cor) / 2 - truth
-            missed = (mean, fused - line - truth, cubic[window] - line - truth)
-            errors.append(tuple(float(e.square().mean()) for e in missed))
-    units = PAPER.data_range / intensity.HU_PER_UNIT
-    mean, fused, cubic = (10 * np.log10(units**2 / np.array(column)).mean() for column in zip(*errors, strict=True))
-    figures = {"fused dB": fused, "over mean dB": fused - mean, "over cubic dB": fused - cubic}
+            results = ((batch.i_sag + batch.i_cor) / 2, fused.numpy(), cubic[window])
+            psnr_db.append([psnr(batch.truth, result, units) for result in results])
+    of_mean, of_fused, of_cubic = np.mean(psnr_db, axis=0)
+    figures = {"fused dB": of_fused, "over mean dB": of_fused - of_mean, "over cubic dB": of_fused - of_cubic}
     return {name: round(float(value), 3) for name, value in figures.items()}
 
 
-def _cubic(block: Block) -> np.ndarray:
+def _cubic(block: FusionBlock) -> np.ndarray:
     """(W - 1, T, x, y) aligned cubic interpolation of a block's acquired slices."""
     factor = len(block.offsets) + 1
     grid = grid_by_factor(len(block.sparse), 2, factor)
-    dense = interpolate.cubic(np.moveaxis(block.sparse, 0, 2), grid)[..., :-1]  # (x, y, (W - 1) * factor)
+    dense = baselines.interpolate_cubic(np.moveaxis(block.sparse, 0, 2), grid)[..., :-1]  # (x, y, (W - 1) * factor)
     return np.moveaxis(dense, 2, 0).reshape(-1, factor, *dense.shape[:2])[:, 1:]

@@ -12,19 +12,25 @@ import pytest
 from pydicom.dataset import Dataset
 
 from saint_cli import io
-from saint_cli.batch.find import Findings, Rules, find
-from saint_cli.batch.inputs import Root, roots
-from saint_cli.cli.chosen import differing, job_of
+from saint_cli.batch.find import find_scans
+from saint_cli.batch.inputs import Root, expand_inputs
+from saint_cli.batch.search import Findings, SearchRules
+from saint_cli.cli.job_options import merge_row
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io import write_volume
-from saint_cli.io.exceptions import convert_exceptions
-from saint_cli.jobs import Grid, Job, run_job
+from saint_cli.io.error_conversion import convert_exceptions
+from saint_cli.jobs import GridRequest
+from saint_cli.options.job import JobSettings, make_settings
 
-FACTOR_2 = Job(Path(), Path(), Grid(factor=2))
+FACTOR_2 = JobSettings(grid=GridRequest(factor=2))
 
 
-def found_in(folder: Path, *more: Path, job: Job = FACTOR_2, include: frozenset[str] = frozenset()) -> Findings:
-    return find(roots([folder, *more]), Rules(lambda row: job, folder / "out", include), lambda count: None)
+def found_in(
+    folder: Path, *more: Path, settings: JobSettings = FACTOR_2, include: frozenset[str] = frozenset()
+) -> Findings:
+    return find_scans(
+        expand_inputs([folder, *more]), SearchRules(lambda row: settings, folder / "out", include), lambda count: None
+    )
 
 
 def paths(found: Findings) -> list[str]:
@@ -40,7 +46,7 @@ def test_all_formats_of_a_tree_are_found_under_its_own_names(tmp_path: Path) -> 
     found = found_in(tmp_path)
     assert paths(found) == ["a", "b/c", "b/d", "e/f", "p1/s1"]
     assert found.ignored == {"not an image": 1}
-    assert {scan.finer for scan in found.scans} == {11 / 6}
+    assert {scan.slice_ratio for scan in found.scans} == {11 / 6}
 
 
 def test_a_folder_of_several_series_gives_a_scan_each_that_reads_that_series_alone(tmp_path: Path) -> None:
@@ -50,10 +56,7 @@ def test_a_folder_of_several_series_gives_a_scan_each_that_reads_that_series_alo
     found = found_in(tmp_path)
     assert paths(found) == ["study", "study"]
     assert len({scan.tag for scan in found.scans}) == 2
-    shapes = set()
-    for n, scan in enumerate(found.scans):
-        tiny = replace(scan.job, target=tmp_path / f"{n}.nii", engine=replace(scan.job.engine, model="fast"))
-        shapes.add(run_job(tiny, lambda *_: None).shape_before)
+    shapes = {io.read_volume(scan.source, series=scan.settings.series).shape for scan in found.scans}
     assert shapes == {(16, 12, 6), (16, 12, 4)}
 
 
@@ -66,7 +69,7 @@ def test_series_in_folders_of_their_own_keep_these_names_beside_a_stray_slice_ab
     found = found_in(tmp_path / "in")
     assert paths(found) == ["p1/mr", "p1/thick"]
     assert [reason for _, reason in found.skipped] == ["a single slice"]
-    assert {scan.job.source.name for scan in found.scans} == {"mr", "thick"}
+    assert {scan.source.name for scan in found.scans} == {"mr", "thick"}
 
 
 def test_names_hold_nothing_of_the_patient(tmp_path: Path) -> None:
@@ -89,16 +92,16 @@ def test_localizers_derived_images_and_label_maps_are_left_out_with_the_reason(t
     nib.save(labels, tmp_path / "seg.nii")
     found = found_in(tmp_path)
     assert not found.scans
-    told = dict(found.skipped)
-    assert told["mpr"].startswith("a derived image")
-    assert told["seg"].startswith("a label map")
-    assert "localizer" in told["scout"]
+    reasons = dict(found.skipped)
+    assert reasons["mpr"].startswith("a derived image")
+    assert reasons["seg"].startswith("a label map")
+    assert "localizer" in reasons["scout"]
     assert paths(found_in(tmp_path, include=frozenset({"derived", "label"}))) == ["mpr", "seg"]
 
 
 def test_what_is_fine_enough_already_is_left_out(tmp_path: Path) -> None:
     write_volume(fabricate.volume(affine_lps=np.diag([1.0, 1.0, 1.05, 1.0])), tmp_path / "thin.nii")
-    found = found_in(tmp_path, job=Job(Path(), Path()))
+    found = found_in(tmp_path, settings=JobSettings())
     assert not found.scans
     assert "isotropic" in found.skipped[0][1]
 
@@ -142,8 +145,8 @@ def test_both_files_of_a_pair_are_one_scan_and_both_count(tmp_path: Path) -> Non
 def test_a_row_of_a_table_chooses_series_and_name(tmp_path: Path) -> None:
     fabricate.save(fabricate.slices(6), tmp_path / "study")
     fabricate.save(fabricate.slices(4, modality="MR"), tmp_path / "study")
-    rules = Rules(lambda row: replace(FACTOR_2, series=row["series"]), tmp_path / "out")
-    found = find([Root(tmp_path / "study", {"series": "2"}, "the_second")], rules, lambda count: None)
+    rules = SearchRules(lambda row: replace(FACTOR_2, series=row["series"]), tmp_path / "out")
+    found = find_scans([Root(tmp_path / "study", {"series": "2"}, "the_second")], rules, lambda count: None)
     assert [scan.path for scan in found.scans] == ["the_second"]
 
 
@@ -158,7 +161,7 @@ def test_even_runs_of_a_series_with_a_gap_are_scans_where_asked_for(tmp_path: Pa
     gap = fabricate.slices(9)
     del gap[4]
     fabricate.save(gap, tmp_path / "in")
-    found = found_in(tmp_path / "in", job=replace(FACTOR_2, split_runs=True))
+    found = found_in(tmp_path / "in", settings=replace(FACTOR_2, split_runs=True))
     assert [scan.shape for scan in found.scans] == [(16, 12, 4), (16, 12, 4)]
     assert all(scan.error is None for scan in found.scans)
 
@@ -168,8 +171,8 @@ def test_a_4d_file_is_a_failure_unless_a_table_names_its_volume(tmp_path: Path) 
     (scan,) = found_in(tmp_path).scans
     assert isinstance(scan.error, GeometryError)
     assert "4-D image (8 x 8 x 4 x 3); choose one of its 3 volumes with --volume" in str(scan.error)
-    (chosen,) = found_in(tmp_path, job=replace(FACTOR_2, volume=2)).scans
-    assert (chosen.error, chosen.shape, chosen.finer) == (None, (8, 8, 4), 7 / 4)
+    (chosen,) = found_in(tmp_path, settings=replace(FACTOR_2, volume=2)).scans
+    assert (chosen.error, chosen.shape, chosen.slice_ratio) == (None, (8, 8, 4), 7 / 4)
 
 
 def test_files_beside_a_series_are_found_once(tmp_path: Path) -> None:
@@ -268,14 +271,14 @@ def test_one_hostile_file_of_a_series_costs_no_scan_and_is_counted(tmp_path: Pat
     assert all(name in str(found.ignored) for name in ("nested.dcm", "circle.dcm", "pipe.dcm"))
 
 
-def test_what_a_row_of_a_table_cannot_have_is_told_with_the_first_rows_and_their_count(tmp_path: Path) -> None:
+def test_what_a_row_of_a_table_cannot_have_is_reported_with_the_first_rows_and_their_count(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("source,factor\nok.nii,2\n" + "a.nii,two\n" * 50)
 
-    def template(row: Mapping[str, str]) -> Job:
-        return job_of(differing({}, row))
+    def settings_of(row: Mapping[str, str]) -> JobSettings:
+        return make_settings(merge_row({}, row))
 
     with pytest.raises(UsageError) as caught:
-        find(roots([tmp_path / "t.csv"]), Rules(template, tmp_path / "out"), lambda count: None)
+        find_scans(expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of, tmp_path / "out"), lambda count: None)
     assert str(caught.value).startswith("50 rows cannot be used: ")
     assert 't.csv, row 3: factor "two" is not a whole number' in str(caught.value)
     assert str(caught.value).endswith("and 47 more")
@@ -285,7 +288,9 @@ def test_what_a_row_of_a_table_cannot_have_is_told_with_the_first_rows_and_their
 def test_a_row_that_names_no_file_is_a_failure_of_that_row(tmp_path: Path, name: str) -> None:
     write_volume(fabricate.volume(), tmp_path / "good.nii")
     (tmp_path / "t.csv").write_text(f"source\n{name}\ngood.nii\n")
-    found = find(roots([tmp_path / "t.csv"]), Rules(lambda row: FACTOR_2, tmp_path / "out"), lambda count: None)
+    found = find_scans(
+        expand_inputs([tmp_path / "t.csv"]), SearchRules(lambda row: FACTOR_2, tmp_path / "out"), lambda count: None
+    )
     assert [type(scan.error) for scan in found.scans] == [UnreadableError, type(None)]
 
 

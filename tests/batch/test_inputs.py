@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from saint_cli.batch.inputs import Root, roots
+from saint_cli.batch.inputs import Root, expand_inputs
 from saint_cli.errors import UnreadableError, UsageError
 
 
@@ -12,22 +12,22 @@ def test_patterns_are_expanded_and_must_match(tmp_path: Path) -> None:
     for name in ("a/1.nii", "b/c/2.nii", "b/3.mha"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = roots([tmp_path / "**" / "*.nii"])
-    assert [root.path.name for root in found] == ["1.nii", "2.nii"]
+    found = expand_inputs([tmp_path / "**" / "*.nii"])
+    assert [root.location.name for root in found] == ["1.nii", "2.nii"]
     with pytest.raises(UsageError, match="nothing matches"):
-        roots([tmp_path / "*.nrrd"])
+        expand_inputs([tmp_path / "*.nrrd"])
 
 
 def test_a_missing_path_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="no such file"):
-        roots([tmp_path / "typo"])
+        expand_inputs([tmp_path / "typo"])
 
 
 def test_several_folders_keep_their_names_in_the_output(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    assert [root.prefix for root in roots([tmp_path / "a"])] == [""]
-    assert [root.prefix for root in roots([tmp_path / "a", tmp_path / "b"])] == ["a", "b"]
+    assert [root.prefix for root in expand_inputs([tmp_path / "a"])] == [""]
+    assert [root.prefix for root in expand_inputs([tmp_path / "a", tmp_path / "b"])] == ["a", "b"]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
@@ -38,7 +38,7 @@ def test_a_table_gives_options_and_names_and_counts_paths_from_its_own_folder(tm
     else:
         rows = [{"source": "x/a.nii", "name": "first", "factor": 4}, {"source": "b.nii", "factor": None}]
         table.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
-    assert roots([table]) == [
+    assert expand_inputs([table]) == [
         Root(tmp_path / "x/a.nii", {"factor": "4"}, "first"),
         Root(tmp_path / "b.nii", {}, None),
     ]
@@ -48,11 +48,11 @@ def test_a_table_gives_options_and_names_and_counts_paths_from_its_own_folder(tm
 def test_a_table_as_other_spreadsheets_write_it_is_read_alike(tmp_path: Path, delimiter: str) -> None:
     table = tmp_path / "scans.csv"
     table.write_text("source,name,factor\na.nii,first,4\n".replace(",", delimiter))
-    assert roots([table]) == [Root(tmp_path / "a.nii", {"factor": "4"}, "first")]
+    assert expand_inputs([table]) == [Root(tmp_path / "a.nii", {"factor": "4"}, "first")]
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "expected"),
     [
         ("t.csv", "source,source\na.nii,b.nii\n", "two columns are called 'source'"),
         ("t.csv", "source,match-noise,match_noise\na.nii,1,0\n", "two columns are called"),
@@ -79,10 +79,10 @@ def test_a_table_as_other_spreadsheets_write_it_is_read_alike(tmp_path: Path, de
         ("t.jsonl", "{\n", "JSON object"),
     ],
 )
-def test_a_table_that_makes_no_sense_is_refused_by_row(tmp_path: Path, name: str, text: str, told: str) -> None:
+def test_a_table_that_makes_no_sense_is_refused_by_row(tmp_path: Path, name: str, text: str, expected: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match=told):
-        roots([tmp_path / name])
+    with pytest.raises(UsageError, match=expected):
+        expand_inputs([tmp_path / name])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -90,11 +90,11 @@ def test_a_table_that_makes_no_sense_is_refused_by_row(tmp_path: Path, name: str
 def test_tables_of_all_systems_are_read_alike(tmp_path: Path, end: str, encoding: str) -> None:
     table = tmp_path / "scans.csv"
     table.write_bytes(end.join(["source,name", 'ä.nii,"one, two"', "b.nii,", ""]).encode(encoding))
-    assert roots([table]) == [Root(tmp_path / "ä.nii", {}, "one, two"), Root(tmp_path / "b.nii", {}, None)]
+    assert expand_inputs([table]) == [Root(tmp_path / "ä.nii", {}, "one, two"), Root(tmp_path / "b.nii", {}, None)]
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         ("source\nok.nii\nä.nii\n".encode("latin-1"), r"scans\.csv, line 3: no UTF-8 text"),
         (b"source\nok.nii\na\0.nii\n", r"scans\.csv, line 3: holds a NUL byte"),
@@ -103,32 +103,32 @@ def test_tables_of_all_systems_are_read_alike(tmp_path: Path, end: str, encoding
     ids=["Latin-1", "NUL", "UTF-16 without mark"],
 )
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
-def test_a_table_that_is_no_text_is_refused_by_line(tmp_path: Path, data: bytes, told: str, ending: str) -> None:
+def test_a_table_that_is_no_text_is_refused_by_line(tmp_path: Path, data: bytes, expected: str, ending: str) -> None:
     (tmp_path / f"scans{ending}").write_bytes(data)
-    with pytest.raises(UnreadableError, match=told.replace(r"\.csv", ending)):
-        roots([tmp_path / f"scans{ending}"])
+    with pytest.raises(UnreadableError, match=expected.replace(r"\.csv", ending)):
+        expand_inputs([tmp_path / f"scans{ending}"])
 
 
 def test_a_table_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "scans.csv").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(UnreadableError, match="larger than 64 MB"):
-        roots([tmp_path / "scans.csv"])
+        expand_inputs([tmp_path / "scans.csv"])
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
-def test_a_pipe_or_device_in_place_of_a_table_is_told_and_never_waited_for(tmp_path: Path, ending: str) -> None:
+def test_a_pipe_or_device_in_place_of_a_table_is_reported_and_never_waited_for(tmp_path: Path, ending: str) -> None:
     os.mkfifo(tmp_path / f"pipe{ending}")
     (tmp_path / f"zero{ending}").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
         with pytest.raises(UnreadableError, match="not a regular file"):
-            roots([tmp_path / f"{name}{ending}"])
+            expand_inputs([tmp_path / f"{name}{ending}"])
 
 
-def test_of_many_rows_that_cannot_be_used_the_first_are_told_and_their_count(tmp_path: Path) -> None:
+def test_of_many_rows_that_cannot_be_used_the_first_and_their_count_are_reported(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("source,name\nok.nii,fine\n" + "a.nii,../x\n" * 3000)
     with pytest.raises(UsageError) as caught:
-        roots([tmp_path / "t.csv"])
+        expand_inputs([tmp_path / "t.csv"])
     assert str(caught.value).startswith("3,000 rows cannot be used: ")
     assert "row 3:" in str(caught.value)
     assert str(caught.value).endswith("and 2,997 more")

@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -6,20 +5,25 @@ from pathlib import Path
 
 import fabricate
 import pytest
+from make_jobs import make_record
 
-from saint_cli import shipped
-from saint_cli.batch import ledger
-from saint_cli.batch.find import Rules, find
-from saint_cli.batch.inputs import roots
-from saint_cli.batch.ledger import Books
-from saint_cli.batch.names import targets
-from saint_cli.batch.plan import Plan, Shelf, Wishes, key_of, make_plan
-from saint_cli.choices import Choices
-from saint_cli.engine import Seat
+from saint_cli.batch import manifest
+from saint_cli.batch.cluster import WorkerSlot
+from saint_cli.batch.find import find_scans
+from saint_cli.batch.inputs import expand_inputs
+from saint_cli.batch.job_keys import make_key
+from saint_cli.batch.job_records import JobFailure, JobRecord, JobStatus
+from saint_cli.batch.manifest import ManifestState
+from saint_cli.batch.output_names import name_outputs
+from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, plan_jobs
+from saint_cli.batch.search import SearchRules
 from saint_cli.io import write_volume
-from saint_cli.jobs import Engine, Grid, Job
+from saint_cli.jobs import GridRequest, ModelConfig
+from saint_cli.models import shipped
+from saint_cli.options.job import JobSettings
+from saint_cli.options.method import MethodOptions
 
-FAST = Job(Path(), Path(), Grid(factor=2), Engine("fast"))
+FAST = JobSettings(grid=GridRequest(factor=2), model_config=ModelConfig("fast"))
 
 
 @pytest.fixture
@@ -29,181 +33,195 @@ def scan(tmp_path: Path) -> Path:
     return path
 
 
-def planned(scan: Path, books: Books, job: Job = FAST, wishes: Wishes = Wishes(), form: str = "mha") -> Plan:  # noqa: B008
-    home = scan.parent.parent / "out"
-    found = find(roots([scan.parent]), Rules(lambda row: job, home), lambda count: None)
-    return make_plan(Shelf(home), found, targets(found.scans, "{path}", form), books, wishes)
+DEFAULT_POLICY = RerunPolicy()
 
 
-def books_after(plan: Plan, status: str, error: str | None = None) -> Books:
-    """The books as they are when the plan's only job has ended; its result exists where it is done."""
+def planned(
+    scan: Path,
+    state: ManifestState,
+    settings: JobSettings = FAST,
+    rerun_policy: RerunPolicy = DEFAULT_POLICY,
+    form: str = "mha",
+) -> Plan:
+    state_dir = scan.parent.parent / "out"
+    found = find_scans(expand_inputs([scan.parent]), SearchRules(lambda row: settings, state_dir), lambda count: None)
+    return plan_jobs(OutputStore(state_dir), found, name_outputs(found.scans, "{path}", form), state, rerun_policy)
+
+
+def state_after(plan: Plan, status: str, error_class: str | None = None) -> ManifestState:
+    """The manifest as it is when the plan's only job has ended; its result exists if it is done."""
     (task,) = plan.tasks
-    told = None if error is None else {"class": error, "message": "", "exit_code": 3}
-    books = Books()
-    books.add(json.loads(json.dumps({**task.entry, "status": status, "error": told})))
+    error = None if error_class is None else JobFailure(error_class, "", 3)
+    state = ManifestState()
+    state.add(JobRecord.from_line(replace(task.record, status=JobStatus(status), error=error).to_line()))
     if status == "done":
         for file in (task.job.target, task.job.page):
             assert file is not None
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
-    return books
+    return state
 
 
 def test_what_is_done_and_unchanged_is_kept(scan: Path) -> None:
-    books = books_after(planned(scan, Books()), "done")
-    plan = planned(scan, books)
-    assert (len(plan.tasks), len(plan.kept)) == (0, 1)
+    state = state_after(planned(scan, ManifestState()), "done")
+    plan = planned(scan, state)
+    assert (len(plan.tasks), len(plan.kept_records)) == (0, 1)
 
 
 @pytest.mark.parametrize(
-    "job",
+    "settings",
     [
-        replace(FAST, grid=Grid(factor=3)),
-        replace(FAST, engine=Engine("base")),
-        replace(FAST, choices=Choices(tta=True)),
+        replace(FAST, grid=GridRequest(factor=3)),
+        replace(FAST, model_config=ModelConfig("base")),
+        replace(FAST, method_options=MethodOptions(tta=True)),
         replace(FAST, modality="MR"),
         replace(FAST, outside_data=True),
     ],
     ids=["grid", "weights", "method", "modality", "data files"],
 )
-def test_other_options_or_weights_are_a_reason_to_run_again(scan: Path, job: Job) -> None:
-    books = books_after(planned(scan, Books()), "done")
-    assert len(planned(scan, books, job).tasks) == 1
+def test_other_options_or_weights_are_a_reason_to_run_again(scan: Path, settings: JobSettings) -> None:
+    state = state_after(planned(scan, ManifestState()), "done")
+    assert len(planned(scan, state, settings).tasks) == 1
 
 
 def test_other_devices_and_threads_are_not(scan: Path) -> None:
-    books = books_after(planned(scan, Books()), "done")
-    assert not planned(scan, books, replace(FAST, engine=Engine("fast", "cpu", "auto", 3, 7))).tasks
+    state = state_after(planned(scan, ManifestState()), "done")
+    assert not planned(scan, state, replace(FAST, model_config=ModelConfig("fast", "cpu", "auto", 3, 7))).tasks
 
 
 def test_a_touched_input_or_a_result_that_is_gone_is_a_reason_to_run_again(scan: Path) -> None:
-    books = books_after(planned(scan, Books()), "done")
+    state = state_after(planned(scan, ManifestState()), "done")
     os.utime(scan, (1, 1))
-    assert len(planned(scan, books).tasks) == 1
-    books = Books()
+    assert len(planned(scan, state).tasks) == 1
+    state = ManifestState()
     shutil.rmtree(scan.parent.parent / "out")
-    books = books_after(planned(scan, Books()), "done")
+    state = state_after(planned(scan, ManifestState()), "done")
     (scan.parent.parent / "out" / "a.mha").unlink()
-    assert len(planned(scan, books).tasks) == 1
+    assert len(planned(scan, state).tasks) == 1
 
 
 def test_a_page_that_is_gone_is_a_reason_to_run_again_where_pages_are_wanted(scan: Path) -> None:
-    books = books_after(planned(scan, Books()), "done")
+    state = state_after(planned(scan, ManifestState()), "done")
     (page,) = (scan.parent.parent / "out" / "report").rglob("*.html")
     page.unlink()
-    assert len(planned(scan, books).tasks) == 1
-    assert not planned(scan, books, wishes=Wishes(pages=False)).tasks
+    assert len(planned(scan, state).tasks) == 1
+    assert not planned(scan, state, rerun_policy=RerunPolicy(pages=False)).tasks
 
 
 def test_failures_that_lie_in_the_input_are_only_tried_again_on_demand_and_others_always(scan: Path) -> None:
     for error, again in (
         ("UnreadableError", 0),
         ("GeometryError", 0),
-        ("DeadlyJobError", 0),
+        ("WorkerKilledError", 0),
         ("OutputError", 1),
-        ("EngineError", 1),
+        ("ClusterError", 1),
     ):
-        books = books_after(planned(scan, Books()), "failed", error)
-        assert len(planned(scan, books).tasks) == again
-        assert len(planned(scan, books, wishes=Wishes(retry_failed=True)).tasks) == 1
-    books.latest["a.mha"] |= {"versions": {"saint": "0.0.1"}, "error": {"class": "UnreadableError"}}
-    assert len(planned(scan, books).tasks) == 1
+        state = state_after(planned(scan, ManifestState()), "failed", error)
+        assert len(planned(scan, state).tasks) == again
+        assert len(planned(scan, state, rerun_policy=RerunPolicy(retry_failed=True)).tasks) == 1
+    earlier = replace(state.latest["a.mha"], error=JobFailure("UnreadableError", "", 3))
+    state.latest["a.mha"] = earlier
+    assert not planned(scan, state).tasks
+    state.latest["a.mha"] = replace(earlier, versions={"saint": "0.0.1"})
+    assert len(planned(scan, state).tasks) == 1
 
 
 def test_files_that_no_batch_wrote_are_not_replaced_unless_asked(scan: Path) -> None:
     target = scan.parent.parent / "out" / "a.mha"
     target.parent.mkdir()
     target.touch()
-    assert planned(scan, Books()).refused[0]["error"]["class"] == "UsageError"
-    assert len(planned(scan, Books(), wishes=Wishes(overwrite=True)).tasks) == 1
-    begun = Books()
-    begun.add({"target": "a.mha", "status": "begun", "key": "k"})
+    assert planned(scan, ManifestState()).refused_records[0].error.error_class == "UsageError"
+    assert len(planned(scan, ManifestState(), rerun_policy=RerunPolicy(overwrite=True)).tasks) == 1
+    begun = ManifestState()
+    begun.add(make_record("a.mha"))
     assert len(planned(scan, begun).tasks) == 1
 
 
 def test_dicom_of_what_is_not_dicom_is_a_failure_before_anything_runs(scan: Path) -> None:
-    plan = planned(scan, Books(), form="dicom")
+    plan = planned(scan, ManifestState(), form="dicom")
     assert not plan.tasks
-    assert "DICOM" in plan.refused[0]["error"]["message"]
+    assert "DICOM" in plan.refused_records[0].reason
 
 
-def test_a_plan_needs_no_books(tmp_path: Path) -> None:
-    assert ledger.read(tmp_path / "nowhere") == Books()
+def test_a_folder_without_a_manifest_has_an_empty_state(tmp_path: Path) -> None:
+    assert manifest.read_state(tmp_path / "nowhere") == ManifestState()
 
 
 @pytest.mark.parametrize("made_by", ["fast", "base"])
 def test_auto_keeps_what_either_of_its_models_made(scan: Path, made_by: str) -> None:
-    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine(made_by))), "done")
-    assert not planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
+    state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig(made_by))), "done")
+    assert not planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
 
 
 def test_what_auto_made_is_kept_for_the_model_that_made_it_alone(scan: Path) -> None:
-    (task,) = planned(scan, Books(), replace(FAST, engine=Engine("auto"))).tasks
-    assert task.job.engine.model == "auto"
-    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine("auto"))), "done")
-    made = books.latest[task.target]
-    made["key"] = key_of(task.entry, shipped.sha256("fast"))  # as the worker records it
-    assert not planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
-    assert not planned(scan, books, FAST).tasks
-    assert planned(scan, books, replace(FAST, engine=Engine("base"))).tasks
+    (task,) = planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("auto"))).tasks
+    assert task.job.settings.model_config.model == "auto"
+    state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("auto"))), "done")
+    key = make_key(task.record, shipped.weights_sha256("fast"))  # as the worker records it
+    state.latest[task.target] = replace(state.latest[task.target], key=key)
+    assert not planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
+    assert not planned(scan, state, FAST).tasks
+    assert planned(scan, state, replace(FAST, model_config=ModelConfig("base"))).tasks
 
 
 def test_auto_keeps_nothing_that_other_weights_made(scan: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.safetensors"
     own.write_bytes(b"weights")
-    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine(str(own)))), "done")
-    assert planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
+    state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig(str(own)))), "done")
+    assert planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
 
 
 def test_auto_does_not_take_the_failure_of_one_model_for_its_own(scan: Path) -> None:
-    books = books_after(planned(scan, Books(), replace(FAST, engine=Engine("base"))), "failed", "DeadlyJobError")
-    assert planned(scan, books, replace(FAST, engine=Engine("auto"))).tasks
+    state = state_after(
+        planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("base"))), "failed", "WorkerKilledError"
+    )
+    assert planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
 
 
 def test_two_results_never_lead_to_one_file_by_links_in_the_output_folder(scan: Path) -> None:
-    home = scan.parents[1] / "out"
+    state_dir = scan.parents[1] / "out"
     for name in ("p", "q"):
         write_volume(fabricate.volume(), scan.parent / name / "ct.nii")
-    (home / "p").mkdir(parents=True)
-    (home / "q").symlink_to("p")
-    plan = planned(scan, Books())
+    (state_dir / "p").mkdir(parents=True)
+    (state_dir / "q").symlink_to("p")
+    plan = planned(scan, ManifestState())
     assert {task.target for task in plan.tasks} == {"a.mha", "p/ct.mha"}
-    (refused,) = plan.refused
-    assert "q/ct.mha: leads to the result p/ct.mha" in refused["error"]["message"]
-    assert refused["error"]["class"] == "UsageError"
+    (refused_records,) = plan.refused_records
+    assert "q/ct.mha: leads to the result p/ct.mha" in refused_records.reason
+    assert refused_records.error.error_class == "UsageError"
 
 
 def test_a_result_never_replaces_a_scan_that_a_link_in_the_output_folder_leads_to(scan: Path) -> None:
-    home, other = scan.parents[1] / "out", scan.parent / "deep" / "ct.mha"
+    state_dir, other = scan.parents[1] / "out", scan.parent / "deep" / "ct.mha"
     write_volume(fabricate.volume(), other)
-    home.mkdir()
-    (home / "deep").symlink_to(other.parent)
-    plan = planned(scan, Books(), wishes=Wishes(overwrite=True))
+    state_dir.mkdir()
+    (state_dir / "deep").symlink_to(other.parent)
+    plan = planned(scan, ManifestState(), rerun_policy=RerunPolicy(overwrite=True))
     assert [task.target for task in plan.tasks] == ["a.mha"]
-    assert f"leads to the input {other}" in plan.refused[0]["error"]["message"]
+    assert f"leads to the input {other}" in plan.refused_records[0].reason
 
 
 def test_results_that_were_made_hard_links_of_each_other_are_results_still(scan: Path) -> None:
     shutil.copy(scan, scan.with_name("b.nii"))
-    home, books = scan.parents[1] / "out", Books()
-    for task in planned(scan, books).tasks:
-        books.add({**task.entry, "status": "done", "error": None})
-    home.mkdir()
-    (home / "a.mha").write_text("result")
-    os.link(home / "a.mha", home / "b.mha")
-    plan = planned(scan, books, wishes=Wishes(pages=False))
-    assert (len(plan.kept), plan.refused) == (2, [])
+    state_dir, state = scan.parents[1] / "out", ManifestState()
+    for task in planned(scan, state).tasks:
+        state.add(replace(task.record, status=JobStatus.DONE))
+    state_dir.mkdir()
+    (state_dir / "a.mha").write_text("result")
+    os.link(state_dir / "a.mha", state_dir / "b.mha")
+    plan = planned(scan, state, rerun_policy=RerunPolicy(pages=False))
+    assert (len(plan.kept_records), plan.refused_records) == (2, [])
 
 
 def test_a_scan_that_changed_since_it_was_planned_is_not_computed_and_tried_again_by_the_next_run(scan: Path) -> None:
-    from saint_cli.batch import work  # with torch's version
+    from saint_cli.batch import worker  # with torch's version
 
-    (task,) = planned(scan, Books()).tasks
+    (task,) = planned(scan, ManifestState()).tasks
     write_volume(fabricate.volume((24, 20, 7)), scan, overwrite=True)
-    record = work._outcome(task, Seat(1))
-    assert record["error"]["class"] == "SourceChangedError"
-    assert record["error"]["message"] == f"{scan}: changed since it was found; run the same command again"
+    record = worker._run(task, WorkerSlot(1))
+    assert record.error.error_class == "SourceChangedError"
+    assert record.reason == f"{scan}: changed since it was found; run the same command again"
     assert not task.job.target.exists()
-    books = Books()
-    books.add(record)
-    assert len(planned(scan, books).tasks) == 1
+    state = ManifestState()
+    state.add(record)
+    assert len(planned(scan, state).tasks) == 1

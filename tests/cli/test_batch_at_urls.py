@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from saint_cli.cli import app
+from saint_cli.cli.app import app
 from saint_cli.io import read_volume, write_volume
-from saint_cli.temporary import TemporaryFolder
+from saint_cli.runtime.temporary import TemporaryFolder
 
 OPTIONS = ("--factor", "2", "-m", "fast")
 
@@ -84,11 +84,11 @@ def web(study: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_web_server_is_read_by_its_index_pages_and_no_signature_is_told(
+def test_a_web_server_is_read_by_its_index_pages_and_no_signature_is_shown(
     web: str, study: Path, tmp_path: Path
 ) -> None:
-    told = run("info", f"{web}/p0/ct.nii.gz?sig=SECRET", "--json")
-    (stack,) = json.loads(told.stdout)[0]["stacks"]
+    reported = run("info", f"{web}/p0/ct.nii.gz?sig=SECRET", "--json")
+    (stack,) = json.loads(reported.stdout)[0]["stacks"]
     assert stack["shape"] == list(read_volume(study / "p0" / "ct.nii.gz").shape)
     out = tmp_path / "out"
     done = summary(f"{web}/p0/", out)
@@ -97,7 +97,7 @@ def test_a_web_server_is_read_by_its_index_pages_and_no_signature_is_told(
     assert (tmp_path / "one.nii.gz").read_bytes() == (out / "ct.nii.gz").read_bytes()
     assert summary(f"{web}/p0/ct.nii.gz?sig=SECRET", tmp_path / "signed")["done"] == 1
     written = "".join(p.read_text() for p in tmp_path.rglob("*.json*"))
-    assert "SECRET" not in told.output + written
+    assert "SECRET" not in reported.output + written
 
 
 def test_of_a_large_file_on_a_web_server_only_the_start_is_read(web: str, study: Path) -> None:
@@ -121,9 +121,9 @@ def test_a_scan_is_never_replaced_by_its_own_result(source_at_url: bool, target_
 
 @pytest.mark.parametrize("results_at_url", [True, False])
 def test_results_are_no_inputs_however_their_folder_is_named(results_at_url: bool, study: Path, tmp_path: Path) -> None:
-    out, books = study / "out", tmp_path / "books"
+    out, state = study / "out", tmp_path / "state"
     write_volume(fabricate.volume(), out / "old.nii.gz")
-    places = (study, out.as_uri(), "--state-dir", books) if results_at_url else (study.as_uri(), out)
+    places = (study, out.as_uri(), "--state-dir", state) if results_at_url else (study.as_uri(), out)
     assert sorted(planned(*places)) == ["p0/ct.nii.gz", "p1/s1.nii.gz", "short.nii.gz"]
 
 
@@ -132,8 +132,8 @@ def test_one_scan_from_url_to_url_gives_what_it_gives_here(study: Path, tmp_path
     assert run("upsample", scan, "-o", tmp_path / "here.nii.gz", *OPTIONS).exit_code == 0
     url = (tmp_path / "out" / "there.nii.gz").as_uri()
     result = run("upsample", scan.as_uri(), "-o", url, *OPTIONS, "--report", tmp_path / "page.html", "--json")
-    told = json.loads(result.stdout)
-    assert (told["source"], told["target"]) == (scan.as_uri(), url)
+    reported = json.loads(result.stdout)
+    assert (reported["source"], reported["target"]) == (scan.as_uri(), url)
     assert (tmp_path / "out" / "there.nii.gz").read_bytes() == (tmp_path / "here.nii.gz").read_bytes()
     assert "s1" in (tmp_path / "page.html").read_text()
     assert run("upsample", scan.as_uri(), "-o", url, *OPTIONS).exit_code == 5
@@ -143,10 +143,10 @@ def test_one_scan_from_url_to_url_gives_what_it_gives_here(study: Path, tmp_path
     ("arguments", "code", "words"),
     [
         (("info", "https://me:SECRET@localhost/x.nii"), 2, "no user, password or signature"),
-        (("info", "nosuch://localhost/x.nii"), 2, "no protocol"),
+        (("info", "nosuch://localhost/x.nii"), 2, "is not a protocol"),
         (("batch", ".", "s3://bucket/out"), 2, "--state-dir"),
-        (("batch", ".", "out", "--state-dir", "books"), 2, "--state-dir"),
-        (("batch", ".", "https://localhost/out", "--state-dir", "books"), 2, "nothing can be written"),
+        (("batch", ".", "out", "--state-dir", "state"), 2, "--state-dir"),
+        (("batch", ".", "https://localhost/out", "--state-dir", "state"), 2, "nothing can be written"),
         (("upsample", "x.nii", "-o", "https://localhost/out.nii"), 2, "nothing can be written"),
         (("upsample", "x.nii", "-o", "y.nii", "--report", "s3://bucket/x.html"), 2, "on this machine"),
         (("upsample", "file:///nosuch/x.nii", "-o", "y.nii"), 3, "no such file"),
@@ -212,7 +212,7 @@ def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path
 
     store = S3FileSystem()
     store.put(f"{study}/", "bucket/in/", recursive=True)
-    places = (f"{bucket}/in", f"{bucket}/out", "--state-dir", tmp_path / "books")
+    places = (f"{bucket}/in", f"{bucket}/out", "--state-dir", tmp_path / "state")
     first = summary(*places)
     assert (first["done"], first["exit_code"], first["output"]) == (2, 8, f"{bucket}/out")
     (failed,) = first["failed"]
@@ -226,8 +226,8 @@ def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path
     store.put_file(str(study / "p1" / "s1" / "0000.dcm"), "bucket/in/p1/s1/0000.dcm")
     store.rm_file("bucket/out/p0/ct.nii.gz")
     assert planned(*places) == ["p0/ct.nii.gz", "p1/s1.nii.gz"]
-    assert not (tmp_path / "books" / "report").exists()
-    assert not [p for p in (tmp_path / "books").rglob("*.json*") if "SECRET" in p.read_text()]
+    assert not (tmp_path / "state" / "report").exists()
+    assert not [p for p in (tmp_path / "state").rglob("*.json*") if "SECRET" in p.read_text()]
     foreign = run("batch", *places[:2], "--state-dir", tmp_path / "other", *BATCH, "--dry-run")
     assert "no job of this batch wrote it" in foreign.stderr
 
@@ -235,5 +235,5 @@ def test_a_batch_from_url_to_url_fails_skips_and_redoes_as_any_other(study: Path
 def test_what_is_not_in_the_store_gets_one_line(tmp_path: Path, bucket: str) -> None:
     absent = run("upsample", f"{bucket}/none.nii", "-o", tmp_path / "x.nii")
     assert (absent.exit_code, "no such file" in absent.stderr) == (3, True)
-    nowhere = run("batch", tmp_path, "s3://none/out", "--state-dir", tmp_path / "books")
+    nowhere = run("batch", tmp_path, "s3://none/out", "--state-dir", tmp_path / "state")
     assert (nowhere.exit_code, "no bucket none" in nowhere.stderr) == (5, True)

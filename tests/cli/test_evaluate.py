@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from saint_cli.cli import app
+from saint_cli.cli.app import app
+from saint_cli.cli.evaluate import INTERPOLATORS, EvaluateOptions
+from saint_cli.evaluation import baselines, metrics, scores
+from saint_cli.options.fields import get_options
 
 LEAST_GAIN_DB = {2: 0.0, 4: 1.0}
 """These slices overlap (2 mm every 1 mm), so that at x2 cubic is nearly exact."""
@@ -104,6 +107,13 @@ def test_a_figure_shows_truth_and_methods_with_their_differences(small: Path, tm
         assert len(image.convert("RGB").getcolors(1 << 24)) > 200
 
 
+def test_every_interpolator_protocol_and_degradation_can_be_named() -> None:
+    assert set(INTERPOLATORS) == set(baselines.INTERPOLATORS)
+    options = get_options(EvaluateOptions)
+    for name, known in (("protocol", metrics.PROTOCOLS), ("degradation", scores.DEGRADATIONS)):
+        assert {options[name].convert(word) for word in known} == set(known)
+
+
 REFUSALS = {
     "factor 1": (["-f", "1"], 2, "factors from 2 to 16"),
     "factor 17": (["-f", "4,17"], 2, "factors from 2 to 16"),
@@ -111,9 +121,9 @@ REFUSALS = {
     "factor by zero": (["-f", "5/0"], 2, "factors from 2 to 16"),
     "too few slices": (["-f", "3.7"], 4, "at least 38 are needed"),
     "beyond the slices": (["-f", "6", "--slices", "5"], 4, "of 5 slices"),
-    "unknown interpolator": (["--against", "cubic,nearest"], 2, "--against nearest is none of"),
-    "unknown protocol": (["--protocol", "mine"], 2, "--protocol mine"),
-    "unknown degradation": (["--degrade", "blur"], 2, "--degrade blur"),
+    "unknown interpolator": (["--against", "cubic,nearest"], 2, "--against must be one of"),
+    "unknown protocol": (["--protocol", "mine"], 2, "--protocol must be one of paper, all, not mine"),
+    "unknown degradation": (["--degrade", "blur"], 2, "--degrade must be one of decimate, average, not blur"),
     "empty model": (["-m", "fast,"], 2, "empty name"),
     "unknown model": (["-m", "huge"], 3, "huge"),
     "figure of another kind": (["--figure", "x.jpg"], 2, "does not end in .png"),
@@ -139,12 +149,12 @@ def test_an_input_is_never_written_to_by_any_name(small: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_bad_words_get_one_line_and_their_exit_code(name: str, small: Path) -> None:
-    words, code, told = REFUSALS[name]
+    words, code, expected = REFUSALS[name]
     result = run(small, *([] if "-m" in words else ["-m", "fast"]), *words)
     assert result.exit_code == code, result.output
     assert result.output.startswith("saint: ")
     assert result.output.count("\n") == 1
-    assert told in result.output
+    assert expected in result.output
 
 
 def test_missing_folders_of_figure_and_json_are_made_but_not_for_a_refusal(small: Path, tmp_path: Path) -> None:

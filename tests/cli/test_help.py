@@ -1,34 +1,31 @@
 """Help that can be read, and completion that knows the words and costs nothing."""
 
-import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from saint_cli.cli import complete
+from saint_cli.cli.app import app
+from saint_cli.options import completion
 
 COMMANDS = ("upsample", "batch", "info", "evaluate", "models", "train")
 
 
 def shown(*arguments: str, columns: int = 80) -> str:
     """What a command line prints on a terminal so wide."""
-    done = subprocess.run(
-        [sys.executable, "-m", "saint_cli", *arguments],
-        env=os.environ | {"COLUMNS": str(columns)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns)})
+    assert result.exit_code == 0
+    return result.stdout
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_shows_no_type_of_what_takes_no_value(command: str) -> None:
     text = shown(*filter(None, [command]), "--help")
     assert "bool" not in text.lower().replace("boolean mask", "")
-    assert "<str>" not in text or command in ("", "train", "info")
+    assert "<str>" not in text or command in ("", "info")
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -38,16 +35,22 @@ def test_options_are_grouped() -> None:
     assert titles[:7] == ["Arguments", "Output", "Grid", "Input", "Model and method", "Machine", "Run"]
 
 
+def test_the_reference_in_the_docs_is_current() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = runpy.run_path(str(docs / "make_cli.py"))["render"]()
+    assert (docs / "cli.md").read_text(encoding="utf-8") == page, "run python docs/make_cli.py"
+
+
 def completed(words: str, folder: Path) -> tuple[list[str], list[str]]:
     """What bash would offer for a command line, and the heavy modules that were loaded for it."""
     program = (
-        "import sys\nfrom saint_cli.cli import app\n"
+        "import sys\nfrom saint_cli.cli.app import app\n"
         "try:\n    app(prog_name='saint')\nfinally:\n"
         "    print(sorted({'torch', 'numpy', 'SimpleITK', 'pydicom'} & set(sys.modules)), file=sys.stderr)"
     )
     environment = {"_SAINT_COMPLETE": "complete_bash", "COMP_WORDS": f"saint {words}"}
     environment["COMP_CWORD"] = str(len(words.split(" ")))
-    package = str(Path(complete.__file__).parents[2])
+    package = str(Path(completion.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
@@ -84,7 +87,7 @@ def test_completion_offers_the_words_of_an_option(words: str, offered: list[str]
 
 
 def test_words_of_a_list_are_offered_once() -> None:
-    offer = complete.several(lambda: ("derived", "label"))
+    offer = completion.list_completer(lambda: ("derived", "label"))
     assert offer("") == ["derived", "label"]
     assert offer("derived,") == ["derived,label"]
     assert offer("derived,x") == []
@@ -92,7 +95,7 @@ def test_words_of_a_list_are_offered_once() -> None:
 
 @pytest.mark.parametrize("start", ["/no/such/folder/", "missing/w", "~nobody-of-this-name/"])
 def test_a_folder_that_is_not_there_offers_nothing(start: str) -> None:
-    assert complete.model(start) == []
+    assert completion.complete_model(start) == []
 
 
 def test_names_that_a_shell_would_evaluate_are_not_offered(tmp_path: Path) -> None:
@@ -112,4 +115,7 @@ def test_names_that_a_shell_would_evaluate_are_not_offered(tmp_path: Path) -> No
     ):
         (tmp_path / f"{name}.safetensors").touch()
     (tmp_path / "a|b").mkdir()
-    assert complete.model(f"{tmp_path}/a") == [f"{tmp_path}/a b.safetensors", f"{tmp_path}/a短い.safetensors"]
+    assert completion.complete_model(f"{tmp_path}/a") == [
+        f"{tmp_path}/a b.safetensors",
+        f"{tmp_path}/a短い.safetensors",
+    ]

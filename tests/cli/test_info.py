@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset
 from typer.testing import CliRunner, Result
 
 import saint_cli
-from saint_cli import console
-from saint_cli.cli import SaintGroup, app
+from saint_cli.cli import console, progress_display
+from saint_cli.cli.app import SaintGroup, app
 from saint_cli.errors import GeometryError
 from saint_cli.io import read_volume, write_volume
 
@@ -83,7 +83,7 @@ def test_one_usable_stack_is_success(tmp_path: Path) -> None:
     assert "cannot be upsampled" in result.stdout
 
 
-def test_a_tilted_stack_is_told_along_the_table_and_along_the_normal(tmp_path: Path) -> None:
+def test_a_tilted_stack_is_reported_along_the_table_and_along_the_normal(tmp_path: Path) -> None:
     series = fabricate.slices(step=(0.0, 1.2, 4.8))
     for one in series:
         one.SpacingBetweenSlices = 4.948
@@ -150,14 +150,16 @@ def test_beyond_sixteen_to_one_the_finest_wishes_are_named(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("in_plane", "told"),
+    ("in_plane", "reported"),
     [(0.7, ["0.6 mm before the last acquired slice", "`--factor 6` ends exactly on it"]), (0.8, [])],
 )
-def test_a_last_slice_that_the_default_grid_misses_is_told(in_plane: float, told: list[str], tmp_path: Path) -> None:
+def test_a_last_slice_that_the_default_grid_misses_is_reported(
+    in_plane: float, reported: list[str], tmp_path: Path
+) -> None:
     shown = run("info", nifti(tmp_path / "scan.nii", (9, 8, 5), (in_plane, in_plane, 4.0))).stdout
     assert "`saint upsample` would produce" in shown
-    assert ("before the last acquired" in shown) == bool(told)
-    for words in told:
+    assert ("before the last acquired" in shown) == bool(reported)
+    for words in reported:
         assert words in shown
 
 
@@ -178,11 +180,16 @@ def test_the_end_of_a_uid_stays_in_one_piece_and_can_be_given_to_series(
     series, other = fabricate.slices(), fabricate.slices(4)
     for data in other:
         data.SeriesInstanceUID = f"1.2.3.{data.SeriesInstanceUID[-20:]}"
-        data.SOPInstanceUID += ".1"
+        data.SOPInstanceUID = extended(data.SOPInstanceUID, 1)
     fabricate.save(series + other, tmp_path / "series")
     ends = re.findall(r"UID …(\S+)", one_line(run("info", tmp_path / "series").stdout))
     assert len(set(ends)) == 2
     assert {read_volume(tmp_path / "series", series=end).shape[2] for end in ends} == {4, 6}
+
+
+def extended(uid: str, number: int) -> str:
+    """Another UID that ends on a number; none has more than 64 characters."""
+    return f"{uid[:55]}.{number}"
 
 
 def volumes_of_one_series(count: int) -> list[Dataset]:
@@ -191,12 +198,12 @@ def volumes_of_one_series(count: int) -> list[Dataset]:
     for k in range(count):
         for data in fabricate.slices(4, modality="MR"):
             data.EchoTime, data.InstanceNumber = 10.0 * (k + 1), 4 * k + data.InstanceNumber
-            data.SOPInstanceUID += f".{k}"
+            data.SOPInstanceUID = extended(data.SOPInstanceUID, k)
             series.append(data)
     return called(series, "T2 mapping", 7)
 
 
-def test_volumes_that_are_alike_are_one_block_that_says_what_tells_them_apart(tmp_path: Path) -> None:
+def test_volumes_that_are_alike_are_one_block_that_says_how_they_differ(tmp_path: Path) -> None:
     folder = fabricate.save(volumes_of_one_series(10), tmp_path / "series")
     shown = run("info", folder).stdout
     for words in (
@@ -226,8 +233,8 @@ def test_what_is_said_of_several_blocks_is_said_once_with_their_numbers(tmp_path
     for number, count in ((1, 1), (2, 6), (3, 1), (4, 5)):
         series = called(fabricate.slices(count, modality="MR"), f"series {number}", number)
         for data in series:
-            data.SeriesInstanceUID += f".{number}"
-            data.SOPInstanceUID += f".{number}"
+            data.SeriesInstanceUID = extended(data.SeriesInstanceUID, number)
+            data.SOPInstanceUID = extended(data.SOPInstanceUID, number)
             data.SpacingBetweenSlices = 2.0
         fabricate.save(series, folder)
     shown = run("info", folder).stdout
@@ -330,16 +337,18 @@ def test_warnings_of_many_files_are_one_line(tmp_path: Path) -> None:
         affine = np.diag([0.8, 0.8, 4.0 + 0.1 * k, 1.0])
         affine[1, 2] = 1.0
         write_volume(fabricate.volume((9, 8, 5), affine_lps=affine), tmp_path / f"{k:02d}.nii")
-    told = [line for line in run("info", tmp_path).stdout.splitlines() if "warning (" in line]
-    assert len(told) == 1
-    assert "warning (00.nii, 01.nii, 02.nii and 9 more): Gantry tilt or shear 14.0°" in told[0]
+    reported = [line for line in run("info", tmp_path).stdout.splitlines() if "warning (" in line]
+    assert len(reported) == 1
+    assert "warning (00.nii, 01.nii, 02.nii and 9 more): Gantry tilt or shear 14.0°" in reported[0]
 
 
 @pytest.mark.parametrize("columns", [80, 160])
 def test_no_line_is_wider_than_the_terminal(columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     folder = tmp_path / "study"
-    tilted = called(fabricate.slices(step=(0.0, 1.2, 4.8)), "A series whose description takes all of the line " * 2)
+    tilted = called(
+        fabricate.slices(step=(0.0, 1.2, 4.8)), "A series whose description takes the whole of the line to itself"
+    )
     gap = fabricate.slices(modality="MR")
     del gap[2]
     fabricate.save(tilted + gap, folder)
@@ -419,8 +428,8 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(tmp_path: Path) -> Non
         assert running.stdout is not None
         assert running.stderr is not None
         running.stdout.close()
-        told = running.stderr.read()
-    assert b"Traceback" not in told
+        errors = running.stderr.read()
+    assert b"Traceback" not in errors
 
 
 class Terminal(io.StringIO):
@@ -430,23 +439,23 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("patience", "is_shown"), [(-1.0, True), (1000.0, False)])
+@pytest.mark.parametrize(("delay_s", "is_shown"), [(-1.0, True), (1000.0, False)])
 def test_files_are_counted_on_a_terminal_when_they_take_long(
-    patience: float, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+    delay_s: float, is_shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "PATIENCE_S", patience)
+    monkeypatch.setattr(progress_display, "COUNT_DELAY_S", delay_s)
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    with console.counter("files read") as show_count:
+    with progress_display.show_counter("files read") as show_count:
         show_count(1234)
     assert isinstance(sys.stderr, Terminal)
     assert ("files read: 1234" in sys.stderr.getvalue()) == is_shown
 
 
 def test_nothing_is_counted_where_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(progress_display, "COUNT_DELAY_S", -1.0)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with console.counter("files read") as show_count:
+    with progress_display.show_counter("files read") as show_count:
         show_count(1234)
     assert isinstance(sys.stderr, io.StringIO)
     assert sys.stderr.getvalue() == ""
@@ -455,7 +464,7 @@ def test_nothing_is_counted_where_stderr_is_no_terminal(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("room", [10, 24, 80])
 def test_folding_keeps_words_options_and_numbers_with_their_mm_whole(room: int) -> None:
     text = "ends 0.53 mm before the last; `--factor 6 or more` ends exactly on it, 断层 at a_name_that_is_longer.nii"
-    pieces = console.folded(text, room)
+    pieces = console.fold(text, room)
     assert " ".join(pieces) == text
     for whole in ("0.53 mm", "`--factor 6 or more`", "a_name_that_is_longer.nii"):
         assert any(whole in piece for piece in pieces)

@@ -6,8 +6,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from saint_cli import shipped, weights
-from saint_cli.cli import app
+from saint_cli.cli.app import app
+from saint_cli.models import shipped, weights
 
 
 def test_models_lists_the_shipped_weights_with_their_sizes() -> None:
@@ -31,5 +31,5 @@ def test_every_shipped_file_is_the_one_the_manifest_describes(name: str) -> None
 def test_the_ami_of_base_has_the_papers_number_of_parameters() -> None:
     ami, rfn = weights.load_model("base").parameters
     assert 2.7e6 < ami < 2.95e6
-    told = shipped.manifest()["base"]["parameters"]
-    assert (ami, rfn) == (told["ami"], told["rfn"])
+    listed = shipped.read_manifest()["base"]["parameters"]
+    assert (ami, rfn) == (listed["ami"], listed["rfn"])

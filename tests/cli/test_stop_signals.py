@@ -61,12 +61,12 @@ def saint(program: str, *arguments: object, **options: Any) -> "subprocess.Compl
 
 
 MOMENTS = [
-    ("saint_cli.cli", "info", "nowhere"),
+    ("saint_cli.cli.app", "info", "nowhere"),
     ("typer", "info", "nowhere"),
     ("saint_cli.cli.upsample", "info", "nowhere"),
     ("saint_cli.cli.info_view", "info", "nowhere"),
     ("numpy", "info", "nowhere"),
-    ("saint_cli.terminal", "info", "nowhere"),
+    ("saint_cli.cli.terminal", "info", "nowhere"),
     ("rich", "--help"),
     ("torch", "evaluate", "nowhere"),
     ("torch.nn", "evaluate", "nowhere"),
@@ -102,9 +102,9 @@ def test_sigterm_ends_quietly_with_its_own_code(name: str) -> None:
 def test_ctrl_c_waits_for_no_other_thread() -> None:
     program = BEGIN + (
         "import threading, time\n"
-        "from saint_cli import console\n"
+        "from saint_cli.cli import console\n"
         "threading.Thread(target=time.sleep, args=(100,)).start()\n"
-        "console.show_json = lambda document: os.kill(os.getpid(), signal.SIGINT)\n"
+        "console.print_json = lambda document: os.kill(os.getpid(), signal.SIGINT)\n"
         "program.main()"
     )
     done = saint(program, "info", "--json", "nowhere", timeout=60)
@@ -119,15 +119,15 @@ def test_ctrl_c_as_python_ends_is_one_line() -> None:
 
 def test_ctrl_c_twice_at_once_is_once() -> None:
     program = BEGIN + (
-        "from saint_cli import console\n"
-        "line = console._line\n"
+        "from saint_cli.cli import console\n"
+        "line = console._print_line\n"
         "def twice(*words, **styles):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    line(*words, **styles)\n"
-        "console._line = twice\n"
+        "console._print_line = twice\n"
         "program.main()"
     )
-    done = saint(program, "info", "nowhere")  # whose line is told: once it raises, then it is passed over
+    done = saint(program, "info", "nowhere")  # whose line is shown: once it raises, then it is skipped
     assert (done.returncode, done.stderr) == (130, "saint: interrupted\n")
 
 
@@ -156,11 +156,11 @@ def test_ctrl_c_after_any_time_is_one_line(delay_ms: int) -> None:
     with suppress(subprocess.TimeoutExpired):
         running.wait(delay_ms / 1000)
     running.send_signal(signal.SIGINT)
-    output, told = running.communicate(timeout=60)
+    output, errors = running.communicate(timeout=60)
     done, stopped = "saint: nowhere: no such file or folder\n", "saint: interrupted\n"
-    ends = {-2: ("", done), 130: (stopped, done + stopped), 3: (done,)}  # it may come when all has been told
+    ends = {-2: ("", done), 130: (stopped, done + stopped), 3: (done,)}  # it may come when all has been printed
     assert output == ""
-    assert told in ends[running.returncode]
+    assert errors in ends[running.returncode]
 
 
 ENDS = [
@@ -179,17 +179,17 @@ ENDS = [
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize(("words", "code", "told"), ENDS, ids=[words for words, _, _ in ENDS])
-def test_streams_that_are_closed_or_full_are_one_line_or_silence(words: str, code: int, told: str) -> None:
+@pytest.mark.parametrize(("words", "code", "expected"), ENDS, ids=[words for words, _, _ in ENDS])
+def test_streams_that_are_closed_or_full_are_one_line_or_silence(words: str, code: int, expected: str) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m saint_cli {words}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (code, told)
+    assert (done.returncode, done.stderr) == (code, expected)
 
 
 def test_what_the_caller_closed_is_not_opened_for_a_file(tmp_path: Path) -> None:
     program = (
-        "import os, sys\nfrom saint_cli import streams\nstreams.open_missing()\n"
+        "import os, sys\nfrom saint_cli.cli import streams\nstreams.open_missing()\n"
         "print('for nobody')\nsys.stdout.flush()\nopen(sys.argv[1], 'w').write(str(os.fstat(1).st_rdev))"
     )
     line = f'{sys.executable} -c "$1" "$2" >&-'

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from saint_cli import shipped
-from saint_cli.cli import app
-from saint_cli.training import dataset, run
-from saint_cli.weights import load_model
+from saint_cli.cli.app import app
+from saint_cli.models import shipped
+from saint_cli.models.weights import load_model
+from saint_cli.training import dataset, run, settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_dense.nii.gz"
 
@@ -30,8 +30,8 @@ def held_back(scans: Path) -> Path:
 @pytest.fixture
 def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one real crop, networks of a few channels, and factors that fit it."""
-    monkeypatch.setitem(run.AMI_SIZES, "fast", (8, 4, 2, 1))
-    monkeypatch.setitem(run.RFN_SIZES, "fast", (4, 4, 2, 1))
+    monkeypatch.setitem(settings.AMI_SIZES, "fast", (8, 4, 2, 1))
+    monkeypatch.setitem(settings.RFN_SIZES, "fast", (4, 4, 2, 1))
     monkeypatch.setattr(dataset, "FACTORS", (2, 3))
     folder = tmp_path / "scans"
     folder.mkdir()
@@ -117,11 +117,11 @@ def begun(scans: Path, out: Path) -> tuple[list[object], Path]:
 
 
 def schedule_of(folder: Path) -> dict[str, object]:
-    schedule: dict[str, object] = json.loads((folder / run.SETTINGS).read_text())["schedule"]
+    schedule: dict[str, object] = json.loads((folder / settings.SETTINGS).read_text())["schedule"]
     return schedule
 
 
-def test_a_resumed_run_keeps_its_schedule_but_for_what_is_told(scans: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_schedule_but_for_what_is_given(scans: Path, tmp_path: Path) -> None:
     words, folder = begun(scans, tmp_path / "run")
     result = saint(*words, "--steps", 3, "--resume")
     assert result.exit_code == 0, result.output
@@ -142,7 +142,7 @@ def test_a_refused_resume_changes_nothing_in_the_run_folder(scans: Path, tmp_pat
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
-def test_what_the_first_weights_are_worth_is_told_before_they_change(scans: Path, tmp_path: Path) -> None:
+def test_what_the_first_weights_are_worth_is_reported_before_they_change(scans: Path, tmp_path: Path) -> None:
     begun(scans, tmp_path / "run")
     words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "tuned", "--size", "fast", "--steps", 1]
     result = saint(*words, "--init", tmp_path / "run" / run.MODEL)
@@ -176,6 +176,6 @@ def test_rfn_goes_on_from_where_its_first_weights_are_used(scans: Path, tmp_path
     assert int(load_model(str(tmp_path / "run" / run.MODEL)).rfn.fewest) == 2
 
 
-def test_a_file_in_place_of_a_folder_is_told_what_to_be(scans: Path, tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_refused_with_what_is_expected(scans: Path, tmp_path: Path) -> None:
     result = saint("train", scans / "chest.nii.gz", "--val", held_back(scans), "--out", tmp_path / "run")
     assert (result.exit_code, "give a folder of volumes, or a .txt list" in result.output) == (2, True)

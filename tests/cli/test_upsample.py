@@ -14,10 +14,13 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner, Result
 
-from saint_cli import memory, residuals, shipped, weights
-from saint_cli.cli import app
+from saint_cli.cli.app import app
 from saint_cli.io import read_volume
-from saint_cli.uncertainty import Calibration
+from saint_cli.method import residuals
+from saint_cli.models import shipped, weights
+from saint_cli.models.calibration import Calibration
+from saint_cli.options.job import make_settings
+from saint_cli.runtime import memory
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
 THICK_MM = 4.0
@@ -66,7 +69,7 @@ def test_isotropic_is_the_default_grid(thick: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(default.get_fdata(), isotropic.get_fdata())
 
 
-def test_json_summary_tells_shapes_spacings_and_weights(thick: Path, tmp_path: Path) -> None:
+def test_json_summary_has_shapes_spacings_and_weights(thick: Path, tmp_path: Path) -> None:
     result = run("upsample", thick, "-f", 2, "-m", "fast", "-o", tmp_path / "o.nii", "--json")
     summary = json.loads(result.stdout)
     assert summary["shape_before"] == [40, 36, 5]
@@ -109,17 +112,17 @@ def test_nan_and_infinity_are_counted_and_put_back(tmp_path: Path) -> None:
     assert np.isfinite(after[:5]).all()
 
 
-def test_other_modalities_run_and_the_summary_says_that_the_weights_saw_ct_only(tmp_path: Path) -> None:
+def test_other_modalities_run_and_the_summary_says_that_the_weights_were_trained_on_ct_only(tmp_path: Path) -> None:
     voxels = np.random.default_rng(0).integers(0, 900, (20, 20, 4)).astype(np.uint16)
     result = run("upsample", save(voxels, tmp_path / "mr.nii"), "-f", 2, "-m", "fast", "-o", tmp_path / "o.nii")
     assert result.exit_code == 0
-    assert "only seen CT" in result.output
+    assert "trained on CT only" in result.output
 
 
 def test_uncertainty_writes_the_expected_error_beside_the_result(thick: Path, tmp_path: Path) -> None:
     model = tmp_path / "calibrated.safetensors"
     shutil.copy(shipped.shipped_folder() / "saint-fast.safetensors", model)
-    weights.calibrate_file(model, Calibration((0.0, 100.0), (5.0, 80.0)))
+    weights.write_calibration(model, Calibration((0.0, 100.0), (5.0, 80.0)))
     out, error = tmp_path / "out.nii.gz", tmp_path / "error.nii.gz"
     result = run("upsample", thick, "-f", 2, "-m", model, "-o", out, "--uncertainty", error, "--json")
     assert result.exit_code == 0, result.output
@@ -209,7 +212,7 @@ def test_an_unknown_ending_is_refused_before_the_input_is_read(tmp_path: Path) -
 @pytest.mark.parametrize("words", [["--help"], ["upsample", "--help"], ["info", str(EXAMPLE)]])
 def test_help_and_info_never_import_torch(words: list[str]) -> None:
     probe = (
-        "import sys; from saint_cli.cli import app\n"
+        "import sys; from saint_cli.cli.app import app\n"
         "try: app(sys.argv[1:])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules"
@@ -228,21 +231,14 @@ def test_a_dicom_folder_becomes_a_dicom_folder(tmp_path: Path) -> None:
     assert {float(d.SliceThickness) for d in fabricate.saved_series(tmp_path / "out")} == {5}
 
 
-def test_slice_thickness_is_a_word_and_the_flag_of_old_says_what_is_now_the_default(tmp_path: Path) -> None:
-    from saint_cli.cli import chosen
-
-    assert chosen.job_of({}).keep_slice_thickness
-    assert chosen.job_of({"keep_slice_thickness": True}).keep_slice_thickness
-    assert chosen.job_of({"slice_thickness": "acquired"}).keep_slice_thickness
-    assert not chosen.job_of({"slice_thickness": "spacing"}).keep_slice_thickness
-    assert not chosen.job_of({"keep_slice_thickness": False}).keep_slice_thickness  # in a table
-    source = fabricate.save(fabricate.slices(), tmp_path / "study")
+def test_slice_thickness_is_a_word(tmp_path: Path) -> None:
+    assert make_settings({}).keep_slice_thickness
+    assert make_settings({"slice_thickness": "acquired"}).keep_slice_thickness
+    assert not make_settings({"slice_thickness": "spacing"}).keep_slice_thickness
     for words in (["--slice-thickness", "thin"], ["--slice-thickness", "5"]):
-        result = run("upsample", source, "-f", 2, *words, "-o", tmp_path / "out")
+        result = run("upsample", "study", "-f", 2, *words, "-o", tmp_path / "out")
         assert result.exit_code == 2
-        assert "is none of acquired, spacing" in " ".join(result.output.split())
-    result = run("upsample", source, "-f", 40, "--keep-slice-thickness", "-o", tmp_path / "out")
-    assert "outside 2...16" in result.output
+        assert "must be one of acquired, spacing" in result.output
 
 
 def test_dicom_of_another_format_is_refused_before_anything_is_computed(thick: Path, tmp_path: Path) -> None:
@@ -273,15 +269,15 @@ def test_too_little_memory_is_refused_before_anything_is_computed(thick: Path, t
 def test_skipped_air_and_temporary_files_keep_the_result(
     thick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filed, scratch = [], memory.scratch
-    monkeypatch.setattr(memory, "scratch", lambda size: filed.append(size) or scratch(size))
+    filed, scratch = [], memory.map_scratch_file
+    monkeypatch.setattr(memory, "map_scratch_file", lambda size: filed.append(size) or scratch(size))
     made = []
     for name, options in (("plain", ()), ("whole", ("--no-skip-air",)), ("filed", ())):
         if name == "filed":
-            monkeypatch.setattr(memory, "residual_bytes", lambda *_: 0)
+            monkeypatch.setattr(memory, "plan_residual_bytes", lambda *_: 0)
         result = run("upsample", thick, "-f", 2, "-m", "fast", *options, "-o", tmp_path / f"{name}.nii")
         assert result.exit_code == 0, result.output
-        assert len(filed) == (residuals.VOLUMES if name == "filed" else 0)
+        assert len(filed) == (residuals.RESIDUAL_VOLUMES if name == "filed" else 0)
         made.append(read_volume(tmp_path / f"{name}.nii").voxels.astype(int))
     np.testing.assert_array_equal(made[2], made[0])
     body = made[1] > -700
@@ -305,7 +301,7 @@ def test_quiet_says_nothing_of_model_and_machine(thick: Path, tmp_path: Path) ->
     assert (result.exit_code, result.output) == (0, "")
 
 
-def test_more_threads_than_cores_are_told_and_not_taken(thick: Path, tmp_path: Path) -> None:
+def test_more_threads_than_cores_are_reported_and_not_taken(thick: Path, tmp_path: Path) -> None:
     result = run("upsample", thick, "--factor", "2", "--threads", "100000", "-o", tmp_path / "out.nii")
     assert result.exit_code == 0, result.output
     assert "--threads 100000: " in result.stderr.splitlines()[0]

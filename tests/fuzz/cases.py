@@ -1,4 +1,4 @@
-"""Every kind of hostile input by its name; a case is told by seed, kind and number alone."""
+"""Every kind of hostile input by its name; seed, kind and number identify a case."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ KINDS: dict[str, Callable[[random.Random], Sample]] = {
     "zip": scans.zipped,
     "weights": records.weights,
     "table": records.table,
-    "records": records.books,
+    "records": records.run_records,
     "folder": records.folder,
 }
 

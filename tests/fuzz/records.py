@@ -18,7 +18,7 @@ def tiny_weights() -> bytes:
     """A sound weights file of networks that run in milliseconds."""
     from nets import tiny
 
-    from saint_cli import weights
+    from saint_cli.models import weights
 
     with TemporaryDirectory() as folder:
         path = Path(folder, "tiny.safetensors")
@@ -145,7 +145,7 @@ def record(name: str, status: str) -> dict[str, Any]:
     }
 
 
-def books(rng: random.Random) -> Sample:
+def run_records(rng: random.Random) -> Sample:
     """The records of earlier runs in a folder of results, damaged; the input is one file that cannot be read."""
     lines, changes = [], []
     bad = {"target": "bad.nii.gz", "name": "bad", "source": "in/bad.nii"}

@@ -32,7 +32,7 @@ def unpacked(target: Path) -> bytes:
 
 def check_result(source: Volume, result: Volume, job: Job) -> None:
     """That acquired slices are the source's, and what lies between is finite and within the source's values."""
-    grid = job.grid.on(source)
+    grid = job.settings.grid.make_grid(source)
     window, offset = grid.locate()
     acquired = np.moveaxis(source.voxels, grid.axis, -1)
     made = np.moveaxis(result.voxels, grid.axis, -1)

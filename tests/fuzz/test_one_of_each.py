@@ -235,10 +235,10 @@ class Run:
 
 
 def run_batch(source: Path, out: Path, folder: Path) -> Run:
-    """``saint batch`` as a process of its own, its peak memory told by the system."""
+    """``saint batch`` as a process of its own, its peak memory measured by the system."""
     words = ["batch", source, out, "--factor", "2", "-m", "fast", "--workers", "1", "--threads", "1", "--json"]
-    told, errors = folder / "stdout", folder / "stderr"
-    with told.open("wb") as stdout, errors.open("wb") as stderr:
+    output, errors = folder / "stdout", folder / "stderr"
+    with output.open("wb") as stdout, errors.open("wb") as stderr:
         program = subprocess.Popen([sys.executable, "-m", "saint_cli", *words], stdout=stdout, stderr=stderr)
         alarm = threading.Timer(LONGEST_S, program.kill)
         alarm.start()
@@ -248,7 +248,7 @@ def run_batch(source: Path, out: Path, folder: Path) -> Run:
     text = errors.read_text(errors="surrogateescape")
     assert "Traceback" not in text, text[-3000:]
     kilo = 1 if sys.platform == "darwin" else 1024
-    return Run(program.returncode, json.loads(told.read_text()), text, usage.ru_maxrss * kilo)
+    return Run(program.returncode, json.loads(output.read_text()), text, usage.ru_maxrss * kilo)
 
 
 @pytest.fixture(scope="module")
@@ -297,9 +297,9 @@ def rows(out: Path, run: Run) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.make.__name__)
 def test_every_bad_input_is_a_row_with_a_reason(trial: tuple[Path, Run, Run], bad: Bad) -> None:
     out, first, _ = trial
-    told = rows(out, first)
-    found = [reason for name, reason in told[bad.row].items() if bad.name in name]
-    assert found, {row: list(reasons) for row, reasons in told.items()}
+    reasons = rows(out, first)
+    found = [reason for name, reason in reasons[bad.row].items() if bad.name in name]
+    assert found, {row: list(names) for row, names in reasons.items()}
     assert [len(reason.replace(HOSTILE_NAME, "").splitlines()) for reason in found] == [1] * len(found)
 
 

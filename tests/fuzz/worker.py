@@ -1,4 +1,4 @@
-"""A process that runs cases one after another and tells of each: what a case breaks, it breaks here.
+"""A process that runs cases one after another and reports each: what a case breaks, it breaks here.
 
     python -m fuzz.worker FOLDER MEMORY_BYTES SECONDS
 
@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fuzz import cases, records
-from fuzz.judge import Verdict, clean_temporary_folder, judge
+from fuzz.oracle import Outcome, check_case, clean_temporary_folder
 from fuzz.results import NotAllowed
 from fuzz.sample import CANARY, Sample
 
-from saint_cli.jobs import Engine
+from saint_cli.jobs import ModelConfig
 
 SHOWN = 4000
 """Characters of a traceback that are kept: its end."""
@@ -42,17 +42,17 @@ def main() -> None:
     log = _redirect(folder / "log")
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "tmp")
     (folder / "tmp").mkdir()
-    engine = _engine(folder)
-    _warm_up(folder, engine)
+    model_config = _tiny_model_config(folder)
+    _warm_up(folder, model_config)
     signal.signal(signal.SIGALRM, _ring)
     limit = _virtual_bytes() + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:
         request = json.loads(line)
-        sample, verdict = _run_case(request, folder, engine, seconds, log)
-        answer: dict[str, Any] = {"word": verdict.word, "detail": verdict.detail, "trace": verdict.trace}
-        if verdict.is_failure and sample is not None:
+        sample, outcome = _run_case(request, folder, model_config, seconds, log)
+        answer: dict[str, Any] = {"word": outcome.word, "detail": outcome.detail, "trace": outcome.trace}
+        if outcome.is_failure and sample is not None:
             answer["sample"] = sample.to_json()
         print(json.dumps(answer), file=answers)
 
@@ -66,58 +66,58 @@ def _redirect(path: Path) -> TextIO:
     return log
 
 
-def _engine(folder: Path) -> Engine:
+def _tiny_model_config(folder: Path) -> ModelConfig:
     path = folder / "tiny.safetensors"
     path.write_bytes(records.tiny_weights())
-    return Engine(str(path), "cpu", "fp32", 4, 1)
+    return ModelConfig(str(path), "cpu", "fp32", 4, 1)
 
 
-def _warm_up(folder: Path, engine: Engine) -> None:
+def _warm_up(folder: Path, model_config: ModelConfig) -> None:
     """Import what cases import, and let pools and caches be made, before memory is limited."""
     scan = Sample("a.nii", {"a.nii": records.sound_scan()})
     for kind, sample in (("nifti", scan), ("packed", cases.make("packed", "warm up", 0)), ("folder", scan)):
         for number in range(4):  # chooses formats
             with contextlib.suppress(Exception):
-                _in_folder(folder, kind, sample, number, engine)
+                _in_folder(folder, kind, sample, number, model_config)
     gc.collect()
     gc.freeze()
 
 
 def _run_case(
-    request: dict[str, Any], folder: Path, engine: Engine, seconds: int, log: TextIO
-) -> tuple[Sample | None, Verdict]:
+    request: dict[str, Any], folder: Path, model_config: ModelConfig, seconds: int, log: TextIO
+) -> tuple[Sample | None, Outcome]:
     kind, number = request["kind"], request["number"]
     sample = None
     try:
         stored = request.get("sample")
         sample = Sample.from_json(stored) if stored else cases.make(kind, request["seed"], number)
         signal.alarm(seconds)
-        verdict = _in_folder(folder, kind, sample, number, engine)
+        outcome = _in_folder(folder, kind, sample, number, model_config)
     except NotAllowed as error:
-        verdict = Verdict(str(error.args[0]), str(error.args[-1]), _trace(error))
+        outcome = Outcome(str(error.args[0]), str(error.args[-1]), _trace(error))
     except TooLong as error:
-        verdict = Verdict("time", f"more than {seconds} s", _trace(error))
+        outcome = Outcome("time", f"more than {seconds} s", _trace(error))
     except MemoryError as error:
-        verdict = Verdict("memory", str(error), _trace(error))
+        outcome = Outcome("memory", str(error), _trace(error))
     except Warning as error:
-        verdict = Verdict("warning", f"{type(error).__name__}: {error}", _trace(error))
+        outcome = Outcome("warning", f"{type(error).__name__}: {error}", _trace(error))
     except BaseException as error:
-        verdict = Verdict("exception", f"{type(error).__name__}: {error}"[:300], _trace(error))
+        outcome = Outcome("exception", f"{type(error).__name__}: {error}"[:300], _trace(error))
     finally:
         signal.alarm(0)
     written = _written(log)
-    if not verdict.is_failure and written:
+    if not outcome.is_failure and written:
         word = "patient text" if CANARY in written else "output"
-        verdict = Verdict(word, written[:1000])
-    return sample, verdict
+        outcome = Outcome(word, written[:1000])
+    return sample, outcome
 
 
-def _in_folder(folder: Path, kind: str, sample: Sample, number: int, engine: Engine) -> Verdict:
+def _in_folder(folder: Path, kind: str, sample: Sample, number: int, model_config: ModelConfig) -> Outcome:
     place = folder / "case"
     place.mkdir()
     try:
         with clean_temporary_folder(folder / "tmp"):
-            return judge(kind, sample, place, number, engine)
+            return check_case(kind, sample, place, number, model_config)
     finally:
         _remove(place)
         for entry in (folder / "tmp").iterdir():

@@ -13,10 +13,10 @@ import pytest
 from fabricate import interpolated, saved_series
 
 import saint_cli
-from saint_cli import owners
 from saint_cli.errors import OutputError
-from saint_cli.io import atomic, check_result, check_writable, partial, read_volume, write_volume
-from saint_cli.io.atomic import complete_or_absent, complete_or_absent_folder
+from saint_cli.io import atomic, check_result, check_target_path, partial_names, read_volume, write_volume
+from saint_cli.io.atomic import open_atomic_file, open_atomic_folder
+from saint_cli.runtime import process_identity
 from saint_cli.volume import Volume
 
 NOBODY = 2**22 + 1
@@ -39,14 +39,14 @@ def dense(folder: Path, factor: int = 2) -> Volume:
 
 
 def fill(folder: Path, names: str, *, overwrite: bool = False) -> None:
-    with complete_or_absent_folder(folder, overwrite=overwrite) as inside:
+    with open_atomic_folder(folder, overwrite=overwrite) as inside:
         for name in names:
             (inside / name).write_text(names)
 
 
 def test_an_empty_mount_point_is_filled_with_the_series(place: Path, tmp_path: Path) -> None:
     volume, before = dense(tmp_path / "s"), place.stat().st_ino
-    check_writable(place)
+    check_target_path(place)
     write_volume(volume, place)
     assert place.stat().st_ino == before
     assert len(saved_series(place)) == len(list(place.iterdir())) == 11
@@ -61,7 +61,7 @@ def test_the_working_folder_can_be_filled(tmp_path: Path, monkeypatch: pytest.Mo
     volume = dense(tmp_path / "s")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    check_writable(Path())
+    check_target_path(Path())
     write_volume(volume, Path())
     assert len(list((tmp_path / "here").iterdir())) == 11
 
@@ -93,9 +93,9 @@ def test_a_failure_in_a_folder_that_stays_leaves_what_was_there(place: Path, mon
 
 def test_an_interrupt_while_a_folder_is_filled_leaves_it_empty(place: Path) -> None:
     def interrupted() -> None:
-        with complete_or_absent_folder(place) as inside:
+        with open_atomic_folder(place) as inside:
             (inside / "a").write_text("half")
-            assert partial.is_ours(inside.name)
+            assert partial_names.is_partial_name(inside.name)
             assert inside.parent == place
             raise KeyboardInterrupt
 
@@ -109,11 +109,11 @@ def test_a_bind_mount_of_the_same_disk_is_known_by_the_list_of_mounts(
 ) -> None:
     folder = tmp_path / "my out"
     folder.mkdir()
-    assert not atomic.is_fixed(folder)
+    assert not atomic.is_irreplaceable(folder)
     listed = str(folder).replace(" ", "\\040")
     (tmp_path / "mountinfo").write_text(f"42 27 254:0 /data {listed} rw,relatime - ext4 /dev/vda rw\n")
     monkeypatch.setattr(atomic, "MOUNTS", tmp_path / "mountinfo")
-    assert atomic.is_fixed(folder)
+    assert atomic.is_irreplaceable(folder)
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(saint_cli.__file__).parents[1])}
@@ -125,7 +125,7 @@ from saint_cli.io import atomic
 target = Path(sys.argv[1])
 if sys.argv[2] == "mount":
     atomic._is_mount = lambda path: path == target
-writer = atomic.complete_or_absent if sys.argv[2] == "file" else atomic.complete_or_absent_folder
+writer = atomic.open_atomic_file if sys.argv[2] == "file" else atomic.open_atomic_folder
 with writer(target) as work:
     if sys.argv[2] != "file":
         (work / "half").write_text("half")
@@ -140,9 +140,9 @@ def test_what_a_killed_run_left_goes_with_the_next_run_to_the_same_target(kind: 
     ended = subprocess.run([sys.executable, "-c", KILLED, str(target), kind], env=ENVIRONMENT, check=False)
     assert ended.returncode == -signal.SIGKILL
     (left,) = home.glob(".saint-*.partial")
-    check_writable(target.with_suffix(".nii") if kind == "file" else target)
+    check_target_path(target.with_suffix(".nii") if kind == "file" else target)
     if kind == "file":
-        with complete_or_absent(target) as file:
+        with open_atomic_file(target) as file:
             file.write(b"whole")
     else:
         fill(target, "abc")
@@ -152,14 +152,16 @@ def test_what_a_killed_run_left_goes_with_the_next_run_to_the_same_target(kind: 
 
 def of_process(name: str, pid: int, start: int, **other: str) -> str:
     """A name of this process as another one would have made it."""
-    host, _, _, boot, space = owners.own_mark().split("-")
+    host, _, _, boot, space = process_identity.own_mark().split("-")
     fields = {"host": host, "boot": boot, "space": space} | other
-    return name.replace(owners.own_mark(), f"{fields['host']}-{pid}-{start}-{fields['boot']}-{fields['space']}")
+    return name.replace(
+        process_identity.own_mark(), f"{fields['host']}-{pid}-{start}-{fields['boot']}-{fields['space']}"
+    )
 
 
 def test_only_what_a_process_of_this_machine_left_that_is_gone_is_removed(tmp_path: Path) -> None:
-    name, own = partial.name_for(tmp_path / "out.nii"), owners.own_mark()
-    parent, start = os.getppid(), owners._start_of(os.getppid())
+    name, own = partial_names.make_partial_name(tmp_path / "out.nii"), process_identity.own_mark()
+    parent, start = os.getppid(), process_identity._read_start(os.getppid())
     assert start is not None
     kept = {
         name,
@@ -173,26 +175,26 @@ def test_only_what_a_process_of_this_machine_left_that_is_gone_is_removed(tmp_pa
         of_process(name, NOBODY, start),
         of_process(name, parent, start + 1),  # the number was given again
         of_process(name, parent, start, boot="0" * 8),
-        of_process(partial.name_for(tmp_path / "other.nii"), NOBODY, start),
+        of_process(partial_names.make_partial_name(tmp_path / "other.nii"), NOBODY, start),
     }
     for one in kept | gone:
         (tmp_path / one).write_text("half")
-    with complete_or_absent(tmp_path / "out.nii") as file:
+    with open_atomic_file(tmp_path / "out.nii") as file:
         file.write(b"whole")
     assert {entry.name for entry in tmp_path.iterdir()} == {"out.nii", *kept}
 
 
 def test_a_series_that_is_being_written_is_not_read(tmp_path: Path) -> None:
     folder = fabricate.save(fabricate.slices(), tmp_path / "s")
-    fabricate.save(fabricate.slices(modality="MR"), folder / partial.name_for(folder))
+    fabricate.save(fabricate.slices(modality="MR"), folder / partial_names.make_partial_name(folder))
     assert read_volume(folder).shape == (16, 12, 6)
 
 
 def test_what_was_replaced_when_the_power_went_is_kept_until_the_new_one_stands(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    old = tmp_path / partial.name_for(target, "old").replace(f"-{os.getpid()}-", f"-{NOBODY}-")
+    old = tmp_path / partial_names.make_partial_name(target, "old").replace(f"-{os.getpid()}-", f"-{NOBODY}-")
     fill(old, "abc")
-    with pytest.raises(OutputError, match="full"), complete_or_absent_folder(target):
+    with pytest.raises(OutputError, match="full"), open_atomic_folder(target):
         raise OSError(28, "disk full")
     assert len(list(old.iterdir())) == 3
     fill(target, "xy")
@@ -216,7 +218,7 @@ DAMAGED_LISTS = {
 
 @pytest.mark.parametrize("kind", DAMAGED_LISTS)
 def test_a_list_of_names_that_is_damaged_is_removed_and_nothing_renamed(kind: str, tmp_path: Path) -> None:
-    DAMAGED_LISTS[kind](tmp_path / of_process(partial.name_for(tmp_path / "x", "names"), NOBODY, 1))
+    DAMAGED_LISTS[kind](tmp_path / of_process(partial_names.make_partial_name(tmp_path / "x", "names"), NOBODY, 1))
     (tmp_path / "kept").write_text("")
-    partial.remove_stale(tmp_path)
+    partial_names.remove_stale(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]

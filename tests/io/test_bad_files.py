@@ -93,7 +93,7 @@ def test_a_folder_of_nifti_files_says_to_name_one(tmp_path: Path) -> None:
 SHAPES = {
     "2-D": ((4, 5), "2-D image or single slice"),
     "one slice": ((4, 5, 1), "single slice"),
-    "4-D": ((4, 5, 6, 2), "4-D .* its 2 volumes with --volume"),
+    "4-D": ((4, 5, 6, 2), "4-D .* its 2 volumes with `volume`"),
     "5-D": ((4, 5, 6, 1, 3), "5-D"),
 }
 
@@ -188,7 +188,7 @@ def test_a_detached_header_without_its_data_is_refused(tmp_path: Path, field: st
 
 def test_series_cannot_be_chosen_in_a_file_of_one_volume(tmp_path: Path) -> None:
     write_volume(fabricate.volume(), tmp_path / "scan.nii")
-    with pytest.raises(UsageError, match="--series"):
+    with pytest.raises(UsageError, match="`series`"):
         read_volume(tmp_path / "scan.nii", series="1")
 
 

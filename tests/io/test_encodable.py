@@ -10,16 +10,18 @@ import nibabel
 import numpy as np
 import pytest
 from fabricate import interpolated, saved_series
+from make_jobs import make_job
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from saint_cli import jobs
-from saint_cli.choices import silent
 from saint_cli.errors import GeometryError, OutputError, SaintError, UsageError
 from saint_cli.geometry import grid_by_factor, spacing_mm
-from saint_cli.io import check_result, dicom_derived, dicom_write, read_volume, write_volume
-from saint_cli.jobs import Engine, Grid, Job
+from saint_cli.io import check_result, read_volume, write_volume
+from saint_cli.io.dicom import derived_header, derived_image
+from saint_cli.jobs import GridRequest, ModelConfig
+from saint_cli.progress import silent
 from saint_cli.volume import Header, Volume
 
 AFFINE = np.diag([0.7, 0.9, 5.0, 1.0])
@@ -55,11 +57,13 @@ def test_nothing_is_computed_for_a_result_that_could_not_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_volume(moved(1e7 + 0.3), tmp_path / "far.nrrd")
-    loaded: list[Engine] = []
-    monkeypatch.setattr(Engine, "start", lambda self: loaded.append(self))
-    monkeypatch.setattr(jobs.run, "_starting", lambda engine: lambda: loaded.append(engine))
+    loaded: list[ModelConfig] = []
+    monkeypatch.setattr(ModelConfig, "start", lambda self: loaded.append(self))
+    monkeypatch.setattr(jobs.run, "_start_networks", lambda model_config: lambda: loaded.append(model_config))
     with pytest.raises(UsageError, match="cannot hold this place"):
-        jobs.run_job(Job(tmp_path / "far.nrrd", tmp_path / "out.nii", Grid(factor=2), Engine("fast")), silent)
+        jobs.run_job(
+            make_job(tmp_path / "far.nrrd", tmp_path / "out.nii", GridRequest(factor=2), ModelConfig("fast")), silent
+        )
     assert loaded == []
 
 
@@ -121,7 +125,7 @@ def test_whatever_a_nifti_header_says_its_result_is_written_or_it_is_refused_bef
         source.write_bytes(mutated(good, 348 if kind is nibabel.Nifti1Image else 540, rng))
         with contextlib.suppress(SaintError):
             volume = read_volume(source)
-            grid = Grid(factor=2).on(volume)
+            grid = GridRequest(factor=2).make_grid(volume)
             check_result(volume, grid, target)
             done += 1
             result = replace(volume, affine_lps=grid.refine(volume.affine_lps))
@@ -172,7 +176,7 @@ def test_headers_that_cannot_be_encoded_are_known_before_anything_is_computed(
     def stumble(*_: object) -> None:
         raise KeyError(77)
 
-    monkeypatch.setattr(dicom_derived, "_place", stumble)
+    monkeypatch.setattr(derived_header, "_set_place", stumble)
     with pytest.raises(OutputError, match=r"out: slice IM00001\.dcm cannot be encoded \(KeyError\)"):
         check_result(volume, grid, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -181,14 +185,14 @@ def test_headers_that_cannot_be_encoded_are_known_before_anything_is_computed(
 def test_an_element_that_cannot_be_written_is_left_out_of_its_slice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = dicom_write.derive
+    plain = derived_image.derive_header
 
     def with_odd(data: Dataset, *args: object, **options: object) -> Dataset:
         made = plain(data, *args, **options)  # type: ignore[arg-type]
         made.add(DataElement(Tag("PatientComments"), "LT", 3.5, already_converted=True))
         return made
 
-    monkeypatch.setattr(dicom_write, "derive", with_odd)
+    monkeypatch.setattr(derived_image, "derive_header", with_odd)
     volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
     write_volume(interpolated(volume, 2), tmp_path / "out")
     assert all("PatientComments" not in d and "PatientName" in d for d in saved_series(tmp_path / "out"))

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from nets import tiny
 
-from saint_cli import pipeline
 from saint_cli.errors import UnreadableError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.io import read_volume, write_volume
-from saint_cli.io.scaling import encode, narrow, unscale
+from saint_cli.io.scaling import encode, narrow_floats, unscale
 from saint_cli.volume import Storage, Volume
 
 AFFINE = np.diag([0.7, 0.9, 5.0, 1.0])
@@ -45,7 +44,7 @@ def written(volume: Volume, path: Path) -> Volume:
 def test_acquired_slices_of_every_type_come_back_bit_for_bit(voxels: np.ndarray, ending: str, tmp_path: Path) -> None:
     source = written(Volume(voxels, AFFINE), tmp_path / f"in{ending}")
     np.testing.assert_array_equal(source.voxels, voxels)
-    dense = pipeline.upsample(source, tiny.model(), grid_by_factor(SHAPE[2], 2, 2), tiny.CPU)
+    dense = tiny.upsample(source, tiny.model(), grid_by_factor(SHAPE[2], 2, 2), tiny.CPU)
     result = written(dense, tmp_path / f"out{ending}")
     assert result.voxels.dtype == voxels.dtype
     np.testing.assert_array_equal(result.voxels[..., ::2], voxels)
@@ -74,7 +73,7 @@ SCALINGS = [
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "int32", "uint32"])
 @pytest.mark.parametrize(("slope", "intercept"), SCALINGS, ids=str)
-def test_stored_integers_can_be_told_from_their_scanner_values(slope: float, intercept: float, dtype: str) -> None:
+def test_stored_integers_can_be_recovered_from_their_scanner_values(slope: float, intercept: float, dtype: str) -> None:
     limits = np.iinfo(dtype)
     stored = RNG.integers(limits.min, limits.max, SHAPE, dtype=dtype, endpoint=True)
     values, storage = unscale(stored, Storage(stored.dtype, float(np.float32(slope)), float(np.float32(intercept))))
@@ -98,7 +97,7 @@ def test_floats_with_a_scaling_overflow_into_float64_only() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_narrow_floats_are_float32(dtype: str) -> None:
-    assert narrow(FINE.astype(dtype)).dtype == np.float32
+    assert narrow_floats(FINE.astype(dtype)).dtype == np.float32
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ import torch
 from nets import tiny
 from pydicom.dataset import Dataset
 
-from saint_cli.coding import Coding, choose
-from saint_cli.compute import Compute
 from saint_cli.geometry import grid_by_factor
 from saint_cli.io import read_volume, write_volume
-from saint_cli.pipeline import upsample
-from saint_cli.weights import SaintModel
+from saint_cli.models.weights import SaintModel
+from saint_cli.runtime.device_selection import Compute
+from saint_cli.volume.stored_values import Coding, choose_coding
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
@@ -73,7 +72,7 @@ SERIES: dict[str, Callable[[], list[Dataset]]] = {
 @pytest.mark.parametrize("name", SERIES)
 def test_a_result_has_the_same_values_as_dicom_nifti_nrrd_and_mha(name: str, tmp_path: Path) -> None:
     source = read_volume(fabricate.save(SERIES[name](), tmp_path / "source"))
-    result = upsample(source, eager(), grid_by_factor(6, 2, 3), CPU)
+    result = tiny.upsample(source, eager(), grid_by_factor(6, 2, 3), CPU)
     assert not np.array_equal(result.voxels[..., 1], result.voxels[..., 0])
     for ending in ("", ".nii", ".nii.gz", ".nrrd", ".mha"):
         write_volume(result, tmp_path / f"result{ending}")
@@ -89,7 +88,7 @@ def test_a_scaled_nifti_file_gives_the_same_values_in_every_format(dtype: str, t
     raw = bytearray(nib.Nifti1Image(stored, np.diag([0.8, 0.8, 5.0, 1.0])).to_bytes())
     raw[112:120] = np.array([0.3, -7], "<f4").tobytes()  # scl_slope, scl_inter
     (tmp_path / "source.nii").write_bytes(raw)
-    result = upsample(read_volume(tmp_path / "source.nii"), eager(), grid_by_factor(5, 2, 2), CPU)
+    result = tiny.upsample(read_volume(tmp_path / "source.nii"), eager(), grid_by_factor(5, 2, 2), CPU)
     for ending in (".nii", ".nrrd", ".mha"):
         write_volume(result, tmp_path / f"result{ending}")
         np.testing.assert_array_equal(read_volume(tmp_path / f"result{ending}").voxels, result.voxels)
@@ -119,8 +118,8 @@ def test_the_nearest_value_can_be_stored_is_within_half_a_step_and_stays_itself(
 
 def test_of_two_codings_the_exact_one_is_chosen_then_the_coarsest_that_need_not_clip() -> None:
     fine, coarse = Coding(0.5, 0, 0, 4095), Coding(2, 0, 0, 1000)
-    assert choose((fine, coarse), np.array([0.5, 8.0])) is fine
-    assert choose((fine, coarse), np.array([4.0, 8.0])) is coarse
-    assert choose((fine, coarse), np.array([4.3, 1900.0])) is coarse
-    assert choose((fine, coarse), np.array([4.3, 2040.3])) is fine
-    assert choose((fine, coarse), np.array([4.3, 9000.0])) is coarse
+    assert choose_coding((fine, coarse), np.array([0.5, 8.0])) is fine
+    assert choose_coding((fine, coarse), np.array([4.0, 8.0])) is coarse
+    assert choose_coding((fine, coarse), np.array([4.3, 1900.0])) is coarse
+    assert choose_coding((fine, coarse), np.array([4.3, 2040.3])) is fine
+    assert choose_coding((fine, coarse), np.array([4.3, 9000.0])) is coarse

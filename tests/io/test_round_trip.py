@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from saint_cli import geometry
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.io import check_writable, read_volume, write_volume
+from saint_cli.io import check_target_path, read_volume, write_volume
 from saint_cli.io.scaling import encode
 from saint_cli.volume import Header, Storage, Volume
 
@@ -122,7 +122,7 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_an_existing_output_is_kept_unless_overwriting(tmp_path: Path) -> None:
     path = tmp_path / "out.nii"
     path.write_text("precious")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite=True`"):
         write_volume(fabricate.volume(), path)
     assert path.read_text() == "precious"
     write_volume(fabricate.volume(), path, overwrite=True)
@@ -150,14 +150,14 @@ def test_a_missing_folder_is_created(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["out.dcm", "out.gz", ".nii", "out.mhd"])
 def test_an_ending_of_no_format_names_the_formats(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"\.nii, \.nii\.gz, \.nrrd, \.mha"):
-        check_writable(tmp_path / name)
+        check_target_path(tmp_path / name)
 
 
 def test_checking_ahead_creates_nothing_and_finds_what_writing_would(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "out.nii")
+    check_target_path(tmp_path / "new" / "out.nii")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.nii").mkdir()
     for path in (tmp_path / "file" / "out.nii", tmp_path / "folder.nii"):
         with pytest.raises(OutputError):
-            check_writable(path, overwrite=True)
+            check_target_path(path, overwrite=True)

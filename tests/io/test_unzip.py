@@ -46,9 +46,9 @@ def test_a_directory_that_claims_less_than_members_hold_is_damage(tmp_path: Path
 
 def test_more_members_than_a_study_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path / "a.zip", study(tmp_path))
-    monkeypatch.setattr(unzip, "MOST_MEMBERS", 6)
+    monkeypatch.setattr(unzip, "MAX_MEMBERS", 6)
     assert describe(path).stacks[0].shape == (16, 12, 6)
-    monkeypatch.setattr(unzip, "MOST_MEMBERS", 5)
+    monkeypatch.setattr(unzip, "MAX_MEMBERS", 5)
     with pytest.raises(UnreadableError, match="lists 6 files"):
         describe(path)
 
@@ -60,7 +60,7 @@ def test_a_list_of_millions_of_members_is_refused_unparsed(
     if zip64:
         monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
     path = zipped(tmp_path / "a.zip", {str(number): b"" for number in range(600)})
-    monkeypatch.setattr(unzip, "MOST_DIRECTORY", 1 << 14)
+    monkeypatch.setattr(unzip, "MAX_DIRECTORY_BYTES", 1 << 14)
     with pytest.raises(UnreadableError, match="its list of files takes"):
         describe(path)
 
@@ -73,6 +73,6 @@ def test_the_disk_for_temporary_files_is_never_filled(tmp_path: Path, monkeypatc
         describe(path)
 
 
-def test_names_of_members_are_told_in_part(tmp_path: Path) -> None:
+def test_names_of_members_are_shortened(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {**study(tmp_path), "x" * 60_000 + ".dcm": b"no image"})
-    assert max(map(len, unzip.unpacked(path).names.values())) == unzip.LONGEST_NAME
+    assert max(map(len, unzip.extract_zip(path).names.values())) == unzip.MAX_MEMBER_NAME

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from saint_cli.nets import AMI
 from saint_cli.nets.ami import convolve, convolve_windows
-from saint_cli.nets.fdm import filter_distance_matrix
-from saint_cli.training.run import AMI_SIZES
+from saint_cli.nets.filter_generation import filter_distance_matrix
+from saint_cli.training.settings import AMI_SIZES
 
 
 def fdm(factor: int, through: float = 5.0) -> Tensor:

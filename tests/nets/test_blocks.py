@@ -62,12 +62,12 @@ def test_trunk_size_is_deduced_from_the_state_it_made(size: TrunkSize, prefix: s
     with torch.device("meta"):
         state = ResidualDenseNetwork(size).state_dict(prefix=prefix)
     state["another.blocks.99.push.0.weight"] = torch.zeros(1)
-    assert TrunkSize.of(state, prefix) == size
+    assert TrunkSize.from_state(state, prefix) == size
 
 
 def test_trunk_size_of_another_network_is_refused() -> None:
     with pytest.raises((KeyError, IndexError)):
-        TrunkSize.of(nn.Conv2d(3, 8, 3).state_dict())
+        TrunkSize.from_state(nn.Conv2d(3, 8, 3).state_dict())
 
 
 @pytest.mark.parametrize("plane", [(1, 1), (1, 6), (7, 5), (8, 2)])

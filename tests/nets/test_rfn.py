@@ -5,10 +5,10 @@ from torch import Tensor
 
 from saint_cli.nets import RFN
 from saint_cli.nets.blocks import TrunkSize
-from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
-from saint_cli.training.run import RFN_SIZES
+from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
+from saint_cli.training.settings import RFN_SIZES
 
-THREE_D = TrunkSize(WITH_CONTEXT, 4, 2, 2, 1, dims=3)
+THREE_D = TrunkSize(INPUTS_WITH_CONTEXT, 4, 2, 2, 1, dims=3)
 
 
 def inputs(batch: int = 3, plane: tuple[int, int] = (9, 7), stack: int | None = None) -> list[Tensor]:
@@ -21,12 +21,14 @@ def inputs(batch: int = 3, plane: tuple[int, int] = (9, 7), stack: int | None = 
 
 def test_paper_size_has_about_the_papers_parameter_count() -> None:
     with torch.device("meta"):
-        count = sum(p.numel() for p in RFN(TrunkSize(WITH_CONTEXT, *RFN_SIZES["base"])).parameters())
+        count = sum(p.numel() for p in RFN(TrunkSize(INPUTS_WITH_CONTEXT, *RFN_SIZES["base"])).parameters())
     assert count == pytest.approx(0.12e6, rel=0.3)
 
 
 @pytest.mark.parametrize(
-    ("size", "stack"), [(tiny.RFN_SIZE, None), (TrunkSize(PAIR, 8, 4, 2, 1), None), (THREE_D, 4)], ids=str
+    ("size", "stack"),
+    [(tiny.RFN_SIZE, None), (TrunkSize(INPUTS_WITHOUT_CONTEXT, 8, 4, 2, 1), None), (THREE_D, 4)],
+    ids=str,
 )
 def test_untrained_network_returns_the_mean_of_its_two_inputs(size: TrunkSize, stack: int | None) -> None:
     given = inputs(stack=stack)
@@ -50,7 +52,7 @@ def test_result_is_independent_of_batch_size(size: TrunkSize, stack: int | None)
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("changed", range(WITH_CONTEXT))
+@pytest.mark.parametrize("changed", range(INPUTS_WITH_CONTEXT))
 def test_every_input_matters_with_context(changed: int) -> None:
     net, given = tiny.rfn(), inputs()
     with torch.no_grad():
@@ -61,8 +63,8 @@ def test_every_input_matters_with_context(changed: int) -> None:
 
 @pytest.mark.parametrize("changed", [2, 3, 4])
 def test_without_context_the_acquired_slices_do_not_matter(changed: int) -> None:
-    net, given = tiny.rfn(size=TrunkSize(PAIR, 8, 4, 2, 1)), inputs()
-    assert not net.context
+    net, given = tiny.rfn(size=TrunkSize(INPUTS_WITHOUT_CONTEXT, 8, 4, 2, 1)), inputs()
+    assert not net.has_context
     with torch.no_grad():
         before = net(*given)
         given[changed] = given[changed] + 0.5
@@ -72,7 +74,7 @@ def test_without_context_the_acquired_slices_do_not_matter(changed: int) -> None
 @pytest.mark.parametrize("size", [tiny.RFN_SIZE, TrunkSize(6, 6, 4, 3, 2)], ids=str)
 def test_an_input_changes_no_output_farther_than_the_reach(size: TrunkSize) -> None:
     net = tiny.rfn(size=size)
-    length, centre = 2 * net.reach + 5, net.reach + 2
+    length, centre = 2 * net.features.size.reach + 5, net.features.size.reach + 2
     given = inputs(1, (length, 3))
     with torch.no_grad():
         before = net(*given)
@@ -80,7 +82,7 @@ def test_an_input_changes_no_output_farther_than_the_reach(size: TrunkSize) -> N
         changed = (net(*given) - before)[0].abs().amax(1) > 1e-6
     at = changed.nonzero().flatten()
     assert changed[centre]
-    assert int((at - centre).abs().max()) <= net.reach
+    assert int((at - centre).abs().max()) <= net.features.size.reach
 
 
 @pytest.mark.parametrize(("size", "stack"), [(tiny.RFN_SIZE, None), (THREE_D, 3)], ids=str)

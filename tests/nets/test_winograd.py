@@ -16,7 +16,7 @@ needs_nnpack = pytest.mark.skipif(not torch.backends.nnpack.is_available(), reas
 def test_conv3x3_equals_conv2d_without_gradient(
     shape: tuple[int, ...], bias: bool, pays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(winograd, "_pays", lambda: pays)
+    monkeypatch.setattr(winograd, "_is_faster", lambda: pays)
     torch.manual_seed(9)
     layer, x = winograd.Conv3x3(shape[1], WIDE, bias=bias), torch.randn(shape)
     with torch.inference_mode():
@@ -30,17 +30,17 @@ def test_conv3x3_equals_conv2d_without_gradient(
 def test_winograd_is_used_where_it_pays_and_no_gradient_is_wanted(
     pays: bool, gradient: bool, calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard, convolve = [], torch._nnpack_spatial_convolution
-    monkeypatch.setattr(winograd, "_pays", lambda: pays)
-    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", lambda *a, **k: heard.append(a) or convolve(*a, **k))
+    calls_made, convolve = [], torch._nnpack_spatial_convolution
+    monkeypatch.setattr(winograd, "_is_faster", lambda: pays)
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", lambda *a, **k: calls_made.append(a) or convolve(*a, **k))
     with torch.set_grad_enabled(gradient):
         winograd.Conv3x3(WIDE, WIDE)(torch.randn(1, WIDE, 5, 5))
-    assert len(heard) == calls
+    assert len(calls_made) == calls
 
 
 @needs_nnpack
 def test_conv3x3_has_gradients_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "_pays", lambda: True)
+    monkeypatch.setattr(winograd, "_is_faster", lambda: True)
     layer = winograd.Conv3x3(WIDE, WIDE)
     layer(torch.randn(1, WIDE, 5, 5)).square().sum().backward()
     assert layer.weight.grad is not None
@@ -49,7 +49,7 @@ def test_conv3x3_has_gradients_where_they_are_wanted(monkeypatch: pytest.MonkeyP
 
 @needs_nnpack
 def test_conv3x3_follows_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "_pays", lambda: True)
+    monkeypatch.setattr(winograd, "_is_faster", lambda: True)
     layer = winograd.Conv3x3(WIDE, WIDE)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert layer(torch.randn(1, WIDE, 5, 5)).dtype == torch.bfloat16

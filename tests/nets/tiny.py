@@ -3,17 +3,18 @@
 import numpy as np
 import torch
 
-from saint_cli import pipeline
-from saint_cli.choices import Choices
-from saint_cli.compute import Compute
 from saint_cli.geometry import SliceGrid
+from saint_cli.method import pipeline
+from saint_cli.method.network_input import prepare_input
+from saint_cli.method.pipeline import Estimates
+from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.models.weights import SaintModel
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
-from saint_cli.pipeline import Estimates
-from saint_cli.plan import SlicePlan
-from saint_cli.scene import prepare
+from saint_cli.options.method import MethodOptions
+from saint_cli.progress import ProgressCallback, silent
+from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Header, Volume
-from saint_cli.weights import SaintModel
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
@@ -56,6 +57,18 @@ def linear_model() -> SaintModel:
     return SaintModel(net, RFN(RFN_SIZE).eval(), "linear", "0" * 64)
 
 
+def upsample(
+    scan: Volume,
+    model: SaintModel,
+    grid: SliceGrid,
+    compute: Compute,
+    options: MethodOptions = MethodOptions(),  # noqa: B008  (frozen)
+    on_progress: ProgressCallback = silent,
+) -> Volume:
+    """The final result of ``pipeline.restore``."""
+    return pipeline.restore(scan, model, grid, compute, options, on_progress).result()
+
+
 def volume(
     shape: tuple[int, int, int] = (20, 18, 5), axis: int = 2, dtype: str = "int16", modality: str | None = "CT"
 ) -> Volume:
@@ -79,11 +92,13 @@ def transposed(scan: Volume) -> Volume:
 
 
 def estimates(
-    volume: Volume, grid: SliceGrid, machine: Compute = CPU, networks: SaintModel | None = None, directions: int = 2
+    volume: Volume, grid: SliceGrid, compute: Compute = CPU, networks: SaintModel | None = None, directions: int = 2
 ) -> Estimates:
     """Residuals over linear interpolation, network range."""
-    scene, plan = prepare(volume, grid), SlicePlan.of(grid)
-    return pipeline.estimate(scene, networks or model(), plan, machine, Choices(directions))
+    network_input, plan = prepare_input(volume, grid), SlicePlan.from_grid(grid)
+    return pipeline.estimate_residuals(
+        network_input, networks or model(), plan, compute, MethodOptions(directions=directions)
+    )
 
 
 def assert_same_estimates(ours: Estimates, theirs: Estimates) -> None:

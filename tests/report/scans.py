@@ -3,10 +3,10 @@
 import numpy as np
 
 from saint_cli.geometry import RAS_FROM_LPS
-from saint_cli.report import cuts
-from saint_cli.report.anatomy import Upright
-from saint_cli.report.cuts import Pair
-from saint_cli.report.page import CheckView, ErrorMaps, Line, Page
+from saint_cli.report import plane_cuts
+from saint_cli.report.anatomy import UprightVolume
+from saint_cli.report.page import ErrorMapTexts, PageContent, SelfCheckContent
+from saint_cli.report.plane_cuts import ScanPair
 from saint_cli.report.windows import CT_WINDOWS
 
 EVIL = """a<b>&amp;"quoted" 'single' <script>alert(1)</script>.nii.gz"""
@@ -19,35 +19,35 @@ def affine(spacing_mm: tuple[float, float, float], *, ras: bool = False) -> np.n
     return RAS_FROM_LPS @ diagonal if ras else diagonal
 
 
-def pair(shape: tuple[int, int, int] = (40, 30, 9), factor: int = 4) -> Pair:
+def pair(shape: tuple[int, int, int] = (40, 30, 9), factor: int = 4) -> ScanPair:
     """A bright ball in noisy air: after at 1 x 1 x 1 mm, and before every ``factor``-th slice of it."""
     dense_shape = (*shape[:2], (shape[2] - 1) * factor + 1)
     grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in dense_shape), indexing="ij")
     dense = np.where(sum(g**2 for g in grids) < 0.5, 400.0, -1000.0)
     dense += np.random.default_rng(0).normal(0, 30, dense_shape)
-    before = Upright.of(dense[..., ::factor].astype(np.int16), affine((1.0, 1.0, float(factor))))
-    after = Upright.of(dense.astype(np.int16), affine((1.0, 1.0, 1.0)))
-    extra = {axis: np.abs(dense.take(dense_shape[axis] // 2, axis)).astype(np.float32) / 50 for axis in (0, 1)}
-    return Pair(before, after, 2, extra)
+    before = UprightVolume.from_voxels(dense[..., ::factor].astype(np.int16), affine((1.0, 1.0, float(factor))))
+    after = UprightVolume.from_voxels(dense.astype(np.int16), affine((1.0, 1.0, 1.0)))
+    error_map = {axis: np.abs(dense.take(dense_shape[axis] // 2, axis)).astype(np.float32) / 50 for axis in (0, 1)}
+    return ScanPair(before, after, 2, error_map)
 
 
-def page(name: str = "chest.nii.gz", scan: Pair | None = None, **changes: object) -> Page:
+def page(name: str = "chest.nii.gz", scan: ScanPair | None = None, **changes: object) -> PageContent:
     """A page with everything on it."""
     scan = pair() if scan is None else scan
-    shown = tuple(cuts.cut(scan, axis, scan.after.voxels.shape[axis] // 2) for axis in scan.planes())
+    shown = tuple(plane_cuts.make_cut(scan, axis, scan.after.voxels.shape[axis] // 2) for axis in scan.list_planes())
     axial = scan.before.voxels[..., 0].T.astype(np.float32)
     figures = (("PSNR, dB", "39.50", "36.10"),)
     values: dict[str, object] = {
         "name": name,
         "version": "0",
         "headline": (("Slices", "9 → 33"),),
-        "geometry": (Line("Spacing, mm", "4", "1"),),
+        "geometry": (("Spacing, mm", "4", "1"),),
         "cuts": shown,
         "windows": CT_WINDOWS,
-        "errors": ErrorMaps("Expected absolute error", "HU", "a note"),
-        "check": CheckView(axial, axial + 5, axial + 9, figures, 39.5, 3.4, "HU", "what was left out"),
+        "errors": ErrorMapTexts("Expected absolute error", "HU", "a note"),
+        "check": SelfCheckContent(axial, axial + 5, axial + 9, figures, "HU", "what was left out"),
         "bone": (np.full((33, 40), 40, np.uint8), np.full((33, 40), 200, np.uint8)),
         "facts": (("Input", name),),
         "warnings": (f"{name} looks odd",),
     }
-    return Page(**(values | changes))
+    return PageContent(**(values | changes))

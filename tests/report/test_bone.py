@@ -5,12 +5,12 @@ import pytest
 from report.scans import affine, pair
 
 from saint_cli.report import bone
-from saint_cli.report.anatomy import Upright
-from saint_cli.report.cuts import Pair
+from saint_cli.report.anatomy import UprightVolume
+from saint_cli.report.plane_cuts import ScanPair
 from saint_cli.volume import Header
 
 
-def test_a_ball_of_bone_is_seen_where_it_lies_and_lit_from_above() -> None:
+def test_a_ball_of_bone_is_drawn_where_it_lies_and_lit_from_above() -> None:
     rendered = bone.render(pair((40, 30, 17), 2))
     assert rendered is not None
     for picture in rendered:
@@ -24,8 +24,10 @@ def test_after_is_smoother_than_before() -> None:
     """A tilted plate: linear interpolation between thick slices makes steps of it, the dense volume does not."""
     _, y, z = np.meshgrid(np.arange(40), np.arange(40), np.arange(33), indexing="ij")
     dense = np.where(y > 5 + z, 1000, -1000).astype(np.int16)
-    before, after = (Upright.of(v, affine((1.0, 1.0, s))) for v, s in ((dense[..., ::4], 4.0), (dense, 1.0)))
-    rendered = bone.render(Pair(before, after, 2))
+    before, after = (
+        UprightVolume.from_voxels(v, affine((1.0, 1.0, s))) for v, s in ((dense[..., ::4], 4.0), (dense, 1.0))
+    )
+    rendered = bone.render(ScanPair(before, after, 2))
     assert rendered is not None
     steps = [np.abs(np.diff(picture[40:-40, 100].astype(float))).mean() for picture in rendered]
     assert steps[1] < 0.5 * steps[0]
@@ -38,8 +40,8 @@ def test_linear_before_equals_after_where_after_is_linear(axis: int) -> None:
     voxels = scan.after.voxels.transpose(order)
     spacing = [1.0, 1.0, 1.0]
     spacing[axis] = 2.0
-    sparse = Upright.of(voxels.take(range(0, 23, 2), axis), affine((spacing[0], spacing[1], spacing[2])))
-    again = Pair(sparse, Upright.of(voxels.take(range(0, 23, 2), axis), sparse.affine_lps), axis)
+    sparse = UprightVolume.from_voxels(voxels.take(range(0, 23, 2), axis), affine((spacing[0], spacing[1], spacing[2])))
+    again = ScanPair(sparse, UprightVolume.from_voxels(voxels.take(range(0, 23, 2), axis), sparse.affine_lps), axis)
     rendered = bone.render(again)
     assert rendered is not None
     np.testing.assert_array_equal(*rendered)
@@ -56,7 +58,7 @@ def test_pixels_are_square_in_millimetres() -> None:
 def test_without_bone_there_is_no_picture() -> None:
     scan = pair()
     air = np.full_like(scan.after.voxels, -1000)
-    assert bone.render(Pair(scan.before, replace(scan.after, voxels=air), 2)) is None
+    assert bone.render(ScanPair(scan.before, replace(scan.after, voxels=air), 2)) is None
 
 
 @pytest.mark.parametrize("fill", [32767.0, 1e20, -3.4e38])
@@ -64,9 +66,9 @@ def test_padding_is_no_surface(fill: float) -> None:
     voxels = pair((24, 24, 9), 2).after.voxels.astype(np.float32)
     air = voxels.copy()
     air[:, :3], voxels[:, :3] = bone.AIR_HU, fill
-    plain = Upright.of(air, affine((1.0, 1.0, 1.0)))
-    filled = Upright.of(voxels, affine((1.0, 1.0, 1.0)), Header(padding=((fill, fill),)))
-    wanted, found = bone.render(Pair(plain, plain, 2)), bone.render(Pair(filled, filled, 2))
+    plain = UprightVolume.from_voxels(air, affine((1.0, 1.0, 1.0)))
+    filled = UprightVolume.from_voxels(voxels, affine((1.0, 1.0, 1.0)), Header(padding=((fill, fill),)))
+    wanted, found = bone.render(ScanPair(plain, plain, 2)), bone.render(ScanPair(filled, filled, 2))
     assert wanted is not None
     assert found is not None
     np.testing.assert_array_equal(found[1], wanted[1])
@@ -75,5 +77,5 @@ def test_padding_is_no_surface(fill: float) -> None:
 def test_what_is_not_finite_is_no_surface() -> None:
     voxels = pair((24, 24, 9), 2).after.voxels.astype(np.float32)
     voxels[3, 3], voxels[12, 12, 4] = np.nan, -np.inf
-    upright = Upright.of(voxels, affine((1.0, 1.0, 1.0)))
-    assert bone.render(Pair(upright, upright, 2)) is not None
+    upright = UprightVolume.from_voxels(voxels, affine((1.0, 1.0, 1.0)))
+    assert bone.render(ScanPair(upright, upright, 2)) is not None

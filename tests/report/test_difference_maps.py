@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from saint_cli.errors import OutputError
-from saint_cli.metrics import PAPER
-from saint_cli.report.difference_maps import Comparison, Plane, _picture, _planes, _psnr, draw
+from saint_cli.evaluation.metrics import PAPER
+from saint_cli.report.difference_maps import Comparison, Plane, _choose_planes, _picture, _psnr, write_difference_maps
 
 LPS = np.diag([0.8, 0.9, 2.0, 1.0])
 """x to the patient's left, y to the back, z to the head."""
@@ -42,7 +42,7 @@ def test_pictures_hang_the_same_whichever_way_the_voxels_run(axes: tuple[int, ..
 
 
 def test_planes_are_one_across_the_slices_and_the_synthesised_slice_farthest_from_acquired_ones() -> None:
-    across, axial = _planes(comparison())
+    across, axial = _choose_planes(comparison())
     assert across.fixed in (0, 1)
     assert (axial.fixed, axial.index % 4) == (2, 2)
 
@@ -50,33 +50,33 @@ def test_planes_are_one_across_the_slices_and_the_synthesised_slice_farthest_fro
 def test_psnr_in_titles_leaves_acquired_slices_out() -> None:
     wanted = 20 * np.log10(4000 / 30)
     found = comparison()
-    for plane in _planes(found):
+    for plane in _choose_planes(found):
         assert _psnr(found, found.restored["cubic"], plane) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("affine_lps", [LPS, LPS[:, [2, 0, 1, 3]], flipped(0, 2)], ids=["axial", "turned", "flipped"])
 def test_a_figure_is_a_picture_as_wide_as_its_columns(affine_lps: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "maps.png"
-    draw(comparison(affine_lps), path)
+    write_difference_maps(comparison(affine_lps), path)
     with Image.open(path) as image:
         assert image.width > 3 * 300
         assert len(image.convert("RGB").getcolors(1 << 24)) > 200
 
 
 def test_one_synthesised_slice_is_enough(tmp_path: Path) -> None:
-    draw(comparison(shape=(20, 20, 2)), tmp_path / "maps.png")
+    write_difference_maps(comparison(shape=(20, 20, 2)), tmp_path / "maps.png")
     assert (tmp_path / "maps.png").exists()
 
 
-def test_a_figure_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_figure_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        draw(comparison(), tmp_path / "file" / "maps.png")
+        write_difference_maps(comparison(), tmp_path / "file" / "maps.png")
 
 
 @pytest.mark.parametrize("name", ["a$b$c_{", "$\\frac$", "短い\N{BRAIN}\x1b[31m", "M\udcfcller", "%s {x} \\n"])
 def test_names_in_a_figure_are_no_mathematics(tmp_path: Path, name: str) -> None:
     shown = comparison()
     renamed = replace(shown, title=name, restored={name: shown.truth})
-    draw(renamed, tmp_path / "maps.png")
+    write_difference_maps(renamed, tmp_path / "maps.png")
     assert (tmp_path / "maps.png").stat().st_size > 0

@@ -19,7 +19,7 @@ from saint_cli.report.index_page import IndexRow, write_index
 from saint_cli.report.page import write_page
 from saint_cli.report.windows import CT_WINDOWS
 
-WIPED = "[data-wipe=coronal]"
+WIPED = "[data-slider=coronal]"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def seen(driver: Any, selector: str = f"{WIPED} .frame") -> np.ndarray:
 
 def slide(driver: Any, value: int, key: str = "coronal") -> None:
     script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
-    driver.execute_script(script, css(driver, f"#wipe-{key}"), value)
+    driver.execute_script(script, css(driver, f"#slider-{key}"), value)
 
 
 def resembles(shown: np.ndarray, picture: np.ndarray) -> bool:
@@ -70,20 +70,20 @@ def resembles(shown: np.ndarray, picture: np.ndarray) -> bool:
 def test_the_slider_moves_the_wipe(opened: Any) -> None:
     cut, window = page().cuts[0], CT_WINDOWS[0]
     slide(opened, 100)
-    assert resembles(seen(opened), window.grey(cut.before))
-    assert not resembles(seen(opened), window.grey(cut.after))
+    assert resembles(seen(opened), window.to_grey(cut.before))
+    assert not resembles(seen(opened), window.to_grey(cut.after))
     slide(opened, 0)
-    assert resembles(seen(opened), window.grey(cut.after))
-    assert not resembles(seen(opened), window.grey(cut.before))
+    assert resembles(seen(opened), window.to_grey(cut.after))
+    assert not resembles(seen(opened), window.to_grey(cut.before))
 
 
 def test_a_slider_obeys_the_arrow_keys_and_says_where_it_is(opened: Any) -> None:
-    slider = css(opened, "#wipe-coronal")
+    slider = css(opened, "#slider-coronal")
     slider.send_keys("\ue012" * 3)  # three times to the left
     assert slider.get_attribute("value") == "47"
     assert slider.get_attribute("aria-valuetext").startswith("47 %")
-    assert "--wipe: 47%" in css(opened, f"{WIPED} .frame").get_attribute("style")
-    assert opened.find_elements("css selector", "label[for=wipe-coronal]")
+    assert "--slider: 47%" in css(opened, f"{WIPED} .frame").get_attribute("style")
+    assert opened.find_elements("css selector", "label[for=slider-coronal]")
 
 
 def test_dragging_a_picture_moves_its_own_wipe_only(opened: Any) -> None:
@@ -93,8 +93,8 @@ def test_dragging_a_picture_moves_its_own_wipe_only(opened: Any) -> None:
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", frame)
     width = frame.size["width"]
     ActionChains(opened).move_to_element(frame).click_and_hold().move_by_offset(width // 4, 0).release().perform()
-    assert float(css(opened, "#wipe-coronal").get_attribute("value")) == pytest.approx(75, abs=2)
-    assert css(opened, "#wipe-sagittal").get_attribute("value") == "50"
+    assert float(css(opened, "#slider-coronal").get_attribute("value")) == pytest.approx(75, abs=2)
+    assert css(opened, "#slider-sagittal").get_attribute("value") == "50"
 
 
 def test_windows_change_the_picture_by_click_and_by_number_key(opened: Any) -> None:
@@ -102,11 +102,11 @@ def test_windows_change_the_picture_by_click_and_by_number_key(opened: Any) -> N
     slide(opened, 0)
     for index in (1, 2, 0):
         css(opened, f"input[name=window][value='{index}']").click()
-        assert resembles(seen(opened), CT_WINDOWS[index].grey(cut.after)), index
+        assert resembles(seen(opened), CT_WINDOWS[index].to_grey(cut.after)), index
     for index in (2, 0, 1):
         keys(opened, "body", str(index + 1))
         assert css(opened, f"input[name=window][value='{index}']").is_selected()
-        assert resembles(seen(opened), CT_WINDOWS[index].grey(cut.after)), index
+        assert resembles(seen(opened), CT_WINDOWS[index].to_grey(cut.after)), index
     keys(opened, "body", "9")
     assert css(opened, "input[name=window][value='1']").is_selected()
 
@@ -129,7 +129,7 @@ def test_b_flips_all_pictures_between_before_and_after(opened: Any) -> None:
 def test_pictures_keep_their_proportions_and_fit_the_window(opened: Any, width: int) -> None:
     opened.set_window_size(width, 1000)
     for cut in page().cuts:
-        size = css(opened, f"[data-wipe={cut.name}] .frame").size
+        size = css(opened, f"[data-slider={cut.name}] .frame").size
         assert size["width"] / size["height"] == pytest.approx(cut.after.shape[1] / cut.after.shape[0], rel=0.02)
     assert opened.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     opened.set_window_size(1200, 1000)

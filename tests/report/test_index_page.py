@@ -7,7 +7,7 @@ import pytest
 from report.scans import EVIL
 
 from saint_cli.report import index_page
-from saint_cli.report.index_page import IndexRow, html, link, write_index
+from saint_cli.report.index_page import IndexRow, make_link, render_index, write_index
 
 PICTURE = "data:image/png;base64," + "A" * 4000
 
@@ -26,8 +26,8 @@ DONE = IndexRow(
 FAILED = IndexRow("broken", failure="GeometryError: 10 mm between z = 28 and 38")
 
 
-def test_rows_tell_what_came_of_each_scan() -> None:
-    text = html([DONE, FAILED])
+def test_rows_show_what_came_of_each_scan() -> None:
+    text = render_index([DONE, FAILED])
     assert '<a href="./chest.html">chest.nii.gz</a>' in text
     assert "0.75\N{MULTIPLICATION SIGN}0.75\N{MULTIPLICATION SIGN}5\N{NO-BREAK SPACE}→ 0.75" in text
     assert "GeometryError: 10 mm between z = 28 and 38" in text
@@ -35,7 +35,7 @@ def test_rows_tell_what_came_of_each_scan() -> None:
 
 
 def test_totals_count_each_scan_once() -> None:
-    totals = dict(index_page.totals([DONE, DONE, FAILED]))
+    totals = dict(index_page.count_totals([DONE, DONE, FAILED]))
     assert totals == {
         "Scans": "3",
         "Done": "2",
@@ -47,7 +47,7 @@ def test_totals_count_each_scan_once() -> None:
 
 
 def test_what_users_name_their_files_cannot_become_markup() -> None:
-    text = html([IndexRow(EVIL, page=f"{EVIL}.html", thumbnail=EVIL, warnings=(EVIL,), failure=EVIL)])
+    text = render_index([IndexRow(EVIL, page=f"{EVIL}.html", thumbnail=EVIL, warnings=(EVIL,), failure=EVIL)])
     assert "<script>alert" not in text
     assert unescape(re.findall(r"<a href=[^>]*>(.*?)</a>", text)[0]) == EVIL
 
@@ -66,7 +66,7 @@ def test_what_users_name_their_files_cannot_become_markup() -> None:
     ],
 )
 def test_links_stay_relative_files(target: str, wanted: str) -> None:
-    assert link(target) == wanted
+    assert make_link(target) == wanted
 
 
 def test_ten_thousand_scans_stay_below_five_megabytes(tmp_path: Path) -> None:
@@ -85,4 +85,4 @@ def test_pictures_inside_the_list_are_left_out_where_they_would_make_it_slow(tmp
 
 
 def test_an_empty_list_is_a_page_too() -> None:
-    assert "<dd>0</dd>" in html([])
+    assert "<dd>0</dd>" in render_index([])

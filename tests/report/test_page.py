@@ -12,9 +12,9 @@ from PIL import Image
 from report.scans import EVIL, page, pair
 
 from saint_cli.errors import OutputError
-from saint_cli.report import cuts, index_page
-from saint_cli.report.cuts import Pair
-from saint_cli.report.page import html, write_page
+from saint_cli.report import index_page, plane_cuts
+from saint_cli.report.page import WEBP_QUALITIES, render_page, write_page
+from saint_cli.report.plane_cuts import ScanPair
 from saint_cli.report.windows import CT_WINDOWS
 
 
@@ -25,13 +25,15 @@ def pictures(text: str) -> list[np.ndarray]:
 
 
 def test_a_page_needs_nothing_outside_itself() -> None:
-    text = html(page())
+    text = render_page(page())
     assert not re.search(r"https?://|//cdn|@import|url\(|fetch\(|XMLHttp", re.sub(r"base64,[^\"]+", "", text))
     assert set(re.findall(r'(?:src|href)="([^":]*:)', text)) == {"data:"}
     assert "default-src 'none'" in text
 
 
-@pytest.mark.parametrize("text", [html(page(EVIL)), index_page.html([index_page.IndexRow(EVIL, failure=EVIL)])])
+@pytest.mark.parametrize(
+    "text", [render_page(page(EVIL)), index_page.render_index([index_page.IndexRow(EVIL, failure=EVIL)])]
+)
 def test_a_page_obeys_its_own_style_and_script_alone(text: str) -> None:
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', text)
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -49,17 +51,17 @@ def test_a_page_obeys_its_own_style_and_script_alone(text: str) -> None:
     [((), "'none'"), (("a.jpg",), "'self' file:"), (("data:image/png;base64,x", "a.jpg"), "'self' file: data:")],
 )
 def test_a_list_shows_pictures_only_from_where_it_has_some(thumbnails: tuple[str, ...], sources: str) -> None:
-    text = index_page.html([index_page.IndexRow("a", thumbnail=one) for one in thumbnails])
+    text = index_page.render_index([index_page.IndexRow("a", thumbnail=one) for one in thumbnails])
     assert f"img-src {sources};" in text
 
 
 def test_characters_that_hide_or_turn_a_name_are_shown() -> None:
-    text = html(page("a\u202egnp.exe\x1b[31m"))
+    text = render_page(page("a\u202egnp.exe\x1b[31m"))
     assert r"a\u202egnp.exe\x1b[31m" in text
 
 
 def test_what_users_name_their_files_cannot_become_markup() -> None:
-    text = html(page(EVIL))
+    text = render_page(page(EVIL))
     assert "<script>alert" not in text
     assert unescape(re.findall(r"<h1>(.*?)</h1>", text)[0]) == EVIL
     assert unescape(re.findall(r"<li>(.*?)</li>", text)[0]) == f"{EVIL} looks odd"
@@ -71,7 +73,7 @@ def test_a_name_that_no_encoding_holds_can_still_be_written(tmp_path: Path) -> N
 
 
 def test_every_window_has_its_own_picture_of_every_plane_before_and_after() -> None:
-    text = html(page())
+    text = render_page(page())
     for index, window in enumerate(CT_WINDOWS):
         assert window.name in text
         assert len(re.findall(rf'<img class="(?:before|after)" data-window="{index}"', text)) == 4
@@ -79,28 +81,29 @@ def test_every_window_has_its_own_picture_of_every_plane_before_and_after() -> N
 
 def test_a_page_shows_the_values_that_it_was_given() -> None:
     shown = page()
-    after, before = pictures(html(shown))[:2]
+    after, before = pictures(render_page(shown))[:2]
     window = CT_WINDOWS[0]
-    assert np.abs(before.astype(float) - window.grey(shown.cuts[0].before)).mean() < 3
-    assert np.abs(after.astype(float) - window.grey(shown.cuts[0].after)).mean() < 3
-    assert np.abs(after.astype(float) - window.grey(shown.cuts[0].before)).mean() > 5
+    assert np.abs(before.astype(float) - window.to_grey(shown.cuts[0].before)).mean() < 3
+    assert np.abs(after.astype(float) - window.to_grey(shown.cuts[0].after)).mean() < 3
+    assert np.abs(after.astype(float) - window.to_grey(shown.cuts[0].before)).mean() > 5
 
 
-def test_what_is_missing_is_told_with_its_reason() -> None:
-    text = html(page(check="only 4 slices were acquired", bone="Only for CT."))
+def test_what_is_missing_is_named_with_its_reason() -> None:
+    text = render_page(page(check="only 4 slices were acquired", bone="Only for CT."))
     assert "Not done: only 4 slices were acquired." in text
     assert "Only for CT." in text
-    assert "wipe-bone" not in text
+    assert "slider-bone" not in text
 
 
-def test_noise_without_end_still_makes_a_page_below_its_limit(tmp_path: Path) -> None:
+def test_noise_without_end_still_makes_a_page_below_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large volume of pure noise, the least compressible picture there is."""
+    monkeypatch.setattr("saint_cli.report.page.WEBP_QUALITIES", WEBP_QUALITIES[-2:])  # which it comes to at last
     noise = np.random.default_rng(0).normal(0, 400, (512, 512, 5)).astype(np.int16)
     scan = pair((512, 512, 5), 4)
     turned = replace(scan.after, voxels=np.random.default_rng(1).normal(0, 400, (4, 512, 512)).astype(np.int16))
     before = replace(scan.before, voxels=np.random.default_rng(2).normal(0, 400, (4, 512, 512)).astype(np.int16))
-    wide = Pair(before, turned, 2, {0: np.abs(noise[..., 0]).astype(np.float32)})
-    one = cuts.cut(replace(wide, before=turned), 0, 1)
+    wide = ScanPair(before, turned, 2, {0: np.abs(noise[..., 0]).astype(np.float32)})
+    one = plane_cuts.make_cut(replace(wide, before=turned), 0, 1)
     write_page(page(cuts=(one, replace(one, name="coronal"))), tmp_path / "p.html")
     assert 500_000 < (tmp_path / "p.html").stat().st_size < 3_000_000
 

@@ -11,9 +11,9 @@ DRAW = (
     "import os, sys, numpy as np\n"
     "fonts = len(sys.argv) > 1\n"
     "from saint_cli.report import encode, plotting\n"
-    "encode.coloured(np.zeros((2, 2)), 1.0)\n"
+    "encode.apply_colours(np.zeros((2, 2)), 1.0)\n"
     "if fonts: import matplotlib.font_manager\n"
-    "print(os.environ.get(plotting.OWN_FOLDER, ''), os.environ.get(plotting.CACHES, ''))\n"
+    "print(os.environ.get(plotting.MATPLOTLIB_FOLDER, ''), os.environ.get(plotting.CACHE_FOLDER, ''))\n"
 )
 
 

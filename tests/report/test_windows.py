@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from saint_cli.report import encode
-from saint_cli.report.windows import CT_WINDOWS, Window, windows_for
+from saint_cli.report.windows import CT_WINDOWS, Window, choose_windows
 from saint_cli.volume import Header, Volume
 
 
@@ -12,13 +12,13 @@ def scan(voxels: np.ndarray, header: Header = Header()) -> Volume:  # noqa: B008
 
 def test_low_is_black_high_is_white_and_what_lies_beyond_is_clipped() -> None:
     values = np.array([-2000.0, -160.0, 40.0, 240.0, 9000.0, np.nan, np.inf, -np.inf])
-    assert Window("", -160, 240).grey(values).tolist() == [0, 0, 128, 255, 255, 0, 255, 0]
+    assert Window("", -160, 240).to_grey(values).tolist() == [0, 0, 128, 255, 255, 0, 255, 0]
 
 
 def test_ct_has_the_windows_of_radiology_and_other_modalities_percentiles() -> None:
     voxels = np.linspace(0, 1000, 27_000, dtype=np.float32).reshape(30, 30, 30)
-    assert windows_for(scan(voxels), ct=True) == CT_WINDOWS
-    whole, darker, brighter = windows_for(scan(voxels), ct=False)
+    assert choose_windows(scan(voxels), is_ct=True) == CT_WINDOWS
+    whole, darker, brighter = choose_windows(scan(voxels), is_ct=False)
     assert (whole.low, whole.high) == (pytest.approx(5, abs=1), pytest.approx(995, abs=1))
     assert darker.high == pytest.approx(800, abs=1)
     assert brighter.low == pytest.approx(500, abs=1)
@@ -27,32 +27,34 @@ def test_ct_has_the_windows_of_radiology_and_other_modalities_percentiles() -> N
 @pytest.mark.parametrize("fill", [-32768.0, 1e20, -3.4e38])
 def test_padding_moves_no_window_and_has_the_grey_of_the_end_that_it_lies_beyond(fill: float) -> None:
     voxels = np.linspace(0, 1000, 27_000, dtype=np.float32).reshape(30, 30, 30)
-    wanted = windows_for(scan(voxels[:20]), ct=False)
+    wanted = choose_windows(scan(voxels[:20]), is_ct=False)
     voxels[20:] = fill
-    found = windows_for(scan(voxels, Header(padding=((fill, fill), (7e6, 8e6)))), ct=False)
+    found = choose_windows(scan(voxels, Header(padding=((fill, fill), (7e6, 8e6)))), is_ct=False)
     for one, other in zip(wanted, found, strict=True):
         assert (one.low, one.high) == (pytest.approx(other.low, abs=1), pytest.approx(other.high, abs=1))
-        assert one.grey(voxels[20:]).max() == one.grey(voxels[20:]).min() == (255 if fill > 0 else 0)
+        assert one.to_grey(voxels[20:]).max() == one.to_grey(voxels[20:]).min() == (255 if fill > 0 else 0)
 
 
 @pytest.mark.parametrize("fill", [0.0, 7.0, np.nan])
 def test_a_constant_volume_still_has_windows(fill: float) -> None:
-    for window in windows_for(scan(np.full((8, 8, 3), fill)), ct=False):
+    for window in choose_windows(scan(np.full((8, 8, 3), fill)), is_ct=False):
         assert window.high > window.low
 
 
-def test_the_range_is_told_with_its_unit() -> None:
+def test_the_range_is_shown_with_its_unit() -> None:
     assert CT_WINDOWS[0].range == "\N{MINUS SIGN}160 to 240 HU"
     assert Window("", 0.0, 0.5).range == "0.000 to 0.500"
 
 
 def test_colours_rise_in_brightness_all_the_way() -> None:
-    levels = encode.coloured(np.linspace(0, 10, 64)[None], 10.0)[0].astype(float)
+    levels = encode.apply_colours(np.linspace(0, 10, 64)[None], 10.0)[0].astype(float)
     luminance = levels @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luminance) > 0).mean() > 0.95
-    np.testing.assert_array_equal(encode.coloured(np.array([[99.0]]), 10.0), encode.coloured(np.array([[10.0]]), 10.0))
+    np.testing.assert_array_equal(
+        encode.apply_colours(np.array([[99.0]]), 10.0), encode.apply_colours(np.array([[10.0]]), 10.0)
+    )
 
 
 @pytest.mark.parametrize(("highest", "top"), [(0.0, 1.0), (0.13, 0.15), (7.0, 8.0), (100.0, 100.0), (101.0, 150.0)])
 def test_the_bar_ends_at_a_round_value(highest: float, top: float) -> None:
-    assert encode.rounded_top(np.full((30, 30), highest)) == pytest.approx(top)
+    assert encode.choose_colour_limit(np.full((30, 30), highest)) == pytest.approx(top)

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saint_cli import intensity
 from saint_cli.errors import UsageError
-from saint_cli.training.augment import CONTRAST
-from saint_cli.training.dataset import FACTORS, LEAST_ERROR, OFFSETS, AmiBatch, AmiSampler, PatchSource
+from saint_cli.method import intensity
+from saint_cli.training.augment import LARGEST_CONTRAST
+from saint_cli.training.dataset import FACTORS, LEAST_DIFFICULTY, OFFSET_COUNT, AmiBatch, AmiSampler, PatchSource
 from saint_cli.training.volumes import DenseVolume
 
 PATCH = (7, 3)
@@ -36,7 +36,7 @@ def sampler(volume: DenseVolume, batch: int = 3, seed: int = 1, *, augment: bool
 
 def batches(volume: DenseVolume, count: int = 24, *, augment: bool = False) -> list[AmiBatch]:
     drawn = sampler(volume, augment=augment)
-    return [drawn.at(step) for step in range(count)]
+    return [drawn.draw_batch(step) for step in range(count)]
 
 
 def equal(one: AmiBatch, other: AmiBatch) -> bool:
@@ -46,11 +46,11 @@ def equal(one: AmiBatch, other: AmiBatch) -> bool:
 @pytest.mark.parametrize("augment", [False, True])
 def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_drawn_before(augment: bool) -> None:
     first, second = (sampler(noise(), augment=augment) for _ in range(2))
-    forwards = [first.at(step) for step in range(6)]
-    backwards = [second.at(step) for step in reversed(range(6))][::-1]
+    forwards = [first.draw_batch(step) for step in range(6)]
+    backwards = [second.draw_batch(step) for step in reversed(range(6))][::-1]
     assert all(map(equal, forwards, backwards))
     assert not equal(forwards[0], forwards[1])
-    assert not equal(forwards[0], sampler(noise(), seed=2).at(0))
+    assert not equal(forwards[0], sampler(noise(), seed=2).draw_batch(0))
 
 
 def factor_of(batch: AmiBatch, i: int, slice_mm: float = 2.0) -> int:
@@ -59,7 +59,7 @@ def factor_of(batch: AmiBatch, i: int, slice_mm: float = 2.0) -> int:
 
 
 def thick(seed: int = 0) -> DenseVolume:
-    """Noise whose slices lie too far apart to be looked at sideways."""
+    """Noise whose slices lie too far apart to be trained on sideways."""
     return replace(noise((12, 11, 40), seed), spacing_mm=(0.5, 0.8, 2.0))
 
 
@@ -72,18 +72,18 @@ def test_all_factors_occur_small_ones_more_often() -> None:
 
 def test_ranks_draw_different_patches_of_one_seed() -> None:
     first, second = (AmiSampler([noise()], 3, PATCH, 1, rank) for rank in (0, 1))
-    assert not equal(first.at(0), second.at(0))
+    assert not equal(first.draw_batch(0), second.draw_batch(0))
 
 
 def test_offsets_are_steps_of_each_patchs_factor_and_sorted() -> None:
     for batch in batches(thick()):
-        assert batch.offsets.shape == (3, OFFSETS)
+        assert batch.offsets.shape == (3, OFFSET_COUNT)
         for i, offsets in enumerate(batch.offsets):
             factor = factor_of(batch, i)
             steps = offsets * factor
             np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
             assert (np.diff(steps) >= 0).all()
-            assert len(set(np.round(steps))) == OFFSETS or factor - 1 < OFFSETS
+            assert len(set(np.round(steps))) == OFFSET_COUNT or factor - 1 < OFFSET_COUNT
             assert 0 < offsets.min() <= offsets.max() < 1
 
 
@@ -92,7 +92,7 @@ def test_offsets_are_steps_of_each_patchs_factor_and_sorted() -> None:
 def test_shapes_and_types_fit_the_network(augment: bool, spacing: float) -> None:
     for batch in batches(replace(noise(), spacing_mm=(0.5, 0.8, spacing)), 60, augment=augment):
         assert batch.slices.shape == (3, 3, *PATCH)
-        assert batch.linear.shape == batch.truth.shape == (3, OFFSETS, PATCH[0], PATCH[1] - 1)
+        assert batch.linear.shape == batch.truth.shape == (3, OFFSET_COUNT, PATCH[0], PATCH[1] - 1)
         assert batch.in_plane_mm.shape == batch.through_plane_mm.shape == batch.difficulty.shape == (3,)
         assert {part.dtype for part in batch} == {np.dtype(np.float32)}
 
@@ -100,20 +100,20 @@ def test_shapes_and_types_fit_the_network(augment: bool, spacing: float) -> None
 def test_difficulty_is_the_root_mean_square_error_of_linear_interpolation_in_the_body() -> None:
     volume = along(2, lambda z: 100.0 * (z % 2))  # at x2 every other slice is missed by 100 HU
     source = PatchSource([volume], 7, 3)
-    assert source.difficulty(volume, 2) == pytest.approx(0.1, rel=1e-4)
-    assert source.difficulty(along(2, lambda z: 5.0 * z), 2) == LEAST_ERROR
+    assert source.measure_difficulty(volume, 2) == pytest.approx(0.1, rel=1e-4)
+    assert source.measure_difficulty(along(2, lambda z: 5.0 * z), 2) == LEAST_DIFFICULTY
 
 
 def test_a_thick_volume_sideways_shows_its_own_slices_and_neighbours_one_pixel_away() -> None:
     steep = np.broadcast_to(40.0 * np.arange(30)[:, None, None] + 100.0 * np.arange(9), (30, 24, 9)).astype(np.float32)
-    along_x, along_y = replace(dense(steep), spacing_mm=(0.5, 0.5, 2.0)).sideways(thick=True)
+    along_x, along_y = replace(dense(steep), spacing_mm=(0.5, 0.5, 2.0)).view_sideways(thick=True)
     assert along_x.voxels.shape == (9, 24, 30)
     assert along_y.voxels.shape == (9, 30, 24)
     assert along_x.spacing_mm == (0.5, 0.5, 0.5)
     assert along_x.neighbour_step == 0.25
     drawn = sampler(along_x)
     drawn.source = PatchSource([along_x], *PATCH)
-    for slices in np.concatenate([drawn.at(step).slices for step in range(12)]):
+    for slices in np.concatenate([drawn.draw_batch(step).slices for step in range(12)]):
         np.testing.assert_allclose(np.abs(slices[2] - slices[0]), 0.05, atol=1e-5)  # 2 quarters of 100 HU
         assert float(np.ptp(slices[1], axis=0).max()) < 1e-6  # nothing changes along y
         assert np.abs(np.diff(slices[1], axis=1)).min() > 0.07  # at least two steps of 40 HU along x
@@ -126,13 +126,13 @@ def test_zoomed_patches_keep_their_slope_in_mm() -> None:
     drawn.source = PatchSource([volume], *PATCH)
     zooms = set()
     for step in range(40):
-        batch = drawn.at(step)
+        batch = drawn.draw_batch(step)
         for slices, in_plane in zip(batch.slices, batch.in_plane_mm, strict=True):
             inner = slices[:, 1:-1]  # the kernel repeats the outermost voxels
             slope = np.abs(np.diff(inner[1], axis=0)).mean() / in_plane
             across = np.abs(inner[2] - inner[0]).mean() / in_plane / 2
             steepest = max(slope, across)  # sagittal patches show the ramp, coronal ones cross it
-            assert 0.05 / CONTRAST - 0.03 < steepest < 0.05 * CONTRAST + 0.03
+            assert 0.05 / LARGEST_CONTRAST - 0.03 < steepest < 0.05 * LARGEST_CONTRAST + 0.03
             zooms.add(round(float(in_plane / 0.8), 2))
     assert min(zooms) < 0.9
     assert max(zooms) > 1.2
@@ -228,4 +228,4 @@ def test_volumes_smaller_than_the_patch_are_refused_or_share_a_batch_with_others
     except UsageError:
         return
     for step in range(8):
-        assert drawn.at(step).slices.shape[2] <= PATCH[0]
+        assert drawn.draw_batch(step).slices.shape[2] <= PATCH[0]

@@ -11,35 +11,39 @@ import torch
 from nets import tiny
 from torch import Tensor, nn
 
-from saint_cli import intensity
+from saint_cli.method import intensity
 from saint_cli.nets import AMI
 from saint_cli.training import loop, stages
 from saint_cli.training.dataset import AmiSampler
 from saint_cli.training.journal import LOG
-from saint_cli.training.loop import CHECKPOINT, Schedule, State
-from saint_cli.training.optimise import Muon
+from saint_cli.training.loop import CHECKPOINT, Schedule, TrainingState
+from saint_cli.training.muon import Muon
 from saint_cli.training.volumes import DenseVolume
 
 
-def fresh(seed: int = 0) -> State:
+def fresh(seed: int = 0) -> TrainingState:
     torch.manual_seed(seed)
     model = AMI(*tiny.AMI_SIZE)
-    return State(model, copy.deepcopy(model), Muon.of(model, 1e-3))
+    return TrainingState(model, copy.deepcopy(model), Muon.for_model(model, 1e-3))
 
 
 def loss() -> Callable[[nn.Module, int], Tensor]:
     voxels = np.random.default_rng(0).integers(-500, 900, (12, 11, 20)).astype(np.int16)
-    return stages.ami_loss(AmiSampler([DenseVolume("v", voxels, (0.5, 0.8, 1.0), intensity.CT)], 2, (7, 3), 1))
+    return stages.make_ami_loss(AmiSampler([DenseVolume("v", voxels, (0.5, 0.8, 1.0), intensity.CT)], 2, (7, 3), 1))
+
+
+def objective(figures: dict[str, float] | None = None) -> loop.Objective:
+    return loop.Objective(loss(), lambda m: figures or {})
 
 
 def schedule(steps: int = 6, **changes: Any) -> Schedule:
     return Schedule(steps, **{"warmup": 2, "save_every": math.inf, "validate_every": 2, **changes})
 
 
-def train(state: State, plan: Schedule, folder: Path, *, stop: int | None = None) -> list[loop.Progress]:
+def train(state: TrainingState, plan: Schedule, folder: Path, *, stop: int | None = None) -> list[loop.StepResult]:
     """Run, and leave without a word after step ``stop``, as a killed process does."""
     heard = []
-    for progress in loop.run(state, loss(), lambda m: {"figure": 1.0}, plan, folder):
+    for progress in loop.run_loop(state, objective({"figure": 1.0}), plan, folder):
         heard.append(progress)
         if progress.step == stop:
             break
@@ -57,11 +61,11 @@ def flat(value: Any) -> list[Tensor]:
     return [torch.tensor(float(value))] if isinstance(value, int | float) else []
 
 
-def everything(state: State) -> list[Tensor]:
+def everything(state: TrainingState) -> list[Tensor]:
     return flat([part.state_dict() for part in (state.model, state.average, state.optimiser)])
 
 
-def assert_equal(one: State, other: State) -> None:
+def assert_equal(one: TrainingState, other: TrainingState) -> None:
     assert one.step == other.step
     pairs = list(zip(everything(one), everything(other), strict=True))
     assert len(pairs) > 60
@@ -103,7 +107,7 @@ def test_training_changes_network_and_average_differently(tmp_path: Path) -> Non
 def test_the_average_follows_the_network_by_its_decay(tmp_path: Path) -> None:
     state = fresh()
     mean = next(fresh().model.parameters()).detach().clone()
-    for progress in loop.run(state, loss(), lambda m: {}, schedule(4, ema=0.2), tmp_path):
+    for progress in loop.run_loop(state, objective(), schedule(4, ema=0.2), tmp_path):
         decay = min(0.2, progress.step / (9 + progress.step))
         mean = decay * mean + (1 - decay) * next(state.model.parameters()).detach()
         torch.testing.assert_close(next(state.average.parameters()).detach(), mean)
@@ -139,21 +143,21 @@ def test_the_first_interrupted_checkpoint_is_none(tmp_path: Path, monkeypatch: p
 
 def test_rate_warms_up_stays_and_falls_in_a_straight_line_to_the_final_rate() -> None:
     plan = Schedule(1000, learning_rate=4e-4, final_rate=1e-5, warmup=100, decay=0.4)
-    rates = [plan.rate(step) for step in range(1001)]
+    rates = [plan.learning_rate_at(step) for step in range(1001)]
     np.testing.assert_allclose(rates[:100], 4e-4 * np.arange(1, 101) / 100)
     np.testing.assert_allclose(rates[100:601], 4e-4)
     np.testing.assert_allclose(rates[600:], np.linspace(4e-4, 1e-5, 401))
-    assert plan.rate(5000) == pytest.approx(1e-5)
+    assert plan.learning_rate_at(5000) == pytest.approx(1e-5)
 
 
 def test_rate_without_warm_up_starts_at_its_peak() -> None:
-    assert Schedule(10, learning_rate=3e-4, warmup=0).rate(0) == pytest.approx(3e-4)
+    assert Schedule(10, learning_rate=3e-4, warmup=0).learning_rate_at(0) == pytest.approx(3e-4)
 
 
 def test_the_rate_of_the_schedule_is_used(tmp_path: Path) -> None:
     state, plan = fresh(), schedule(4)
-    for progress in loop.run(state, loss(), lambda m: {}, plan, tmp_path):
-        assert state.optimiser.param_groups[0]["lr"] == plan.rate(progress.step - 1)
+    for progress in loop.run_loop(state, objective(), plan, tmp_path):
+        assert state.optimiser.param_groups[0]["lr"] == plan.learning_rate_at(progress.step - 1)
 
 
 def test_validation_is_logged_when_due_and_at_the_end(tmp_path: Path) -> None:
@@ -175,7 +179,8 @@ def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
 
 def test_a_large_gradient_is_clipped(tmp_path: Path) -> None:
     state = fresh()
-    steps = loop.run(state, lambda m, s: 1e6 * loss()(m, s), lambda m: {}, schedule(1, clip=0.5), tmp_path)
+    large = loop.Objective(lambda m, s: 1e6 * loss()(m, s), lambda m: {})
+    steps = loop.run_loop(state, large, schedule(1, clip=0.5), tmp_path)
     next(iter(steps))
     gradients = [p.grad for p in state.model.parameters() if p.grad is not None]
     assert float(torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients]))) == pytest.approx(0.5, rel=1e-3)

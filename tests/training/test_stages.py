@@ -8,15 +8,23 @@ import torch.nn.functional as F
 from nets import tiny
 from torch import Tensor, nn
 
-from saint_cli import intensity, interpolate
+from saint_cli.evaluation import baselines
+from saint_cli.evaluation.metrics import psnr
 from saint_cli.geometry import grid_by_factor
-from saint_cli.metrics import psnr
+from saint_cli.method import intensity
 from saint_cli.nets import RFN
 from saint_cli.nets.blocks import TrunkSize
-from saint_cli.nets.rfn import PAIR, WITH_CONTEXT
+from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
 from saint_cli.training.dataset import AmiBatch, AmiSampler
-from saint_cli.training.fusion import Block, FusionSampler
-from saint_cli.training.stages import ABSOLUTE_SHARE, ami_loss, relative_error, rfn_loss, validate_ami, validate_rfn
+from saint_cli.training.fusion_blocks import FusionBlock, FusionSampler
+from saint_cli.training.stages import (
+    ABSOLUTE_SHARE,
+    make_ami_loss,
+    make_rfn_loss,
+    relative_error,
+    validate_ami,
+    validate_rfn,
+)
 from saint_cli.training.volumes import DenseVolume
 
 
@@ -27,13 +35,13 @@ def dense(shape: tuple[int, int, int] = (12, 11, 20), *, straight: bool = False)
     return DenseVolume("v", np.ascontiguousarray(voxels).astype(np.float32), (0.5, 0.8, 1.0), intensity.CT)
 
 
-def block(factor: int = 3, size: int = 10) -> Block:
+def block(factor: int = 3, size: int = 10) -> FusionBlock:
     """Two windows of noise, where the truth is 0.2 above linear interpolation."""
     random = np.random.default_rng(1)
     sparse = random.uniform(0.5, 1.5, (3, size, size)).astype(np.float32)
     sagittal, coronal = random.normal(0, 0.05, (2, 2, factor - 1, size, size)).astype(np.float16)
     offsets = (np.arange(1, factor) / factor).astype(np.float32)
-    return Block(sagittal, coronal, np.full_like(sagittal, 0.2), sparse, offsets, 5.0, 0.1)
+    return FusionBlock(sagittal, coronal, np.full_like(sagittal, 0.2), sparse, offsets, 5.0, 0.1)
 
 
 def relative(result: np.ndarray, truth: np.ndarray, difficulty: np.ndarray) -> float:
@@ -50,18 +58,18 @@ def test_the_error_is_relative_to_each_patch_of_the_batch() -> None:
 
 def test_ami_loss_of_linear_interpolation_is_its_relative_error() -> None:
     sampler = AmiSampler([dense()], 3, (7, 3), 0)
-    batch = sampler.at(4)
+    batch = sampler.draw_batch(4)
     with torch.no_grad():
-        found = float(ami_loss(sampler)(tiny.linear_model().ami, 4))
+        found = float(make_ami_loss(sampler)(tiny.linear_model().ami, 4))
     assert found == pytest.approx(relative(batch.linear, batch.truth, batch.difficulty), rel=1e-4)
 
 
 def test_a_teacher_counts_as_much_as_the_truth() -> None:
     sampler, student = AmiSampler([dense()], 3, (7, 3), 0), tiny.ami()
     with torch.no_grad():
-        alone = float(ami_loss(sampler)(student, 1))
-        assert float(ami_loss(sampler, student)(student, 1)) == pytest.approx(alone / 2, rel=1e-5)
-        other = float(ami_loss(sampler, tiny.linear_model().ami)(student, 1))
+        alone = float(make_ami_loss(sampler)(student, 1))
+        assert float(make_ami_loss(sampler, student)(student, 1)) == pytest.approx(alone / 2, rel=1e-5)
+        other = float(make_ami_loss(sampler, tiny.linear_model().ami)(student, 1))
     assert other > alone / 2 + 1e-4
 
 
@@ -81,11 +89,11 @@ class Oracle(nn.Module):
 def test_ami_loss_of_the_right_answer_between_acquired_columns_is_zero() -> None:
     sampler = AmiSampler([dense()], 3, (7, 3), 0)
     for step in range(4):
-        assert float(ami_loss(sampler)(Oracle(sampler.at(step)), step)) == pytest.approx(0, abs=1e-6)
+        assert float(make_ami_loss(sampler)(Oracle(sampler.draw_batch(step)), step)) == pytest.approx(0, abs=1e-6)
 
 
 def test_ami_loss_of_straight_lines_is_that_of_the_residual_alone() -> None:
-    loss = ami_loss(AmiSampler([dense(straight=True)], 3, (7, 3), 0, augment=False))
+    loss = make_ami_loss(AmiSampler([dense(straight=True)], 3, (7, 3), 0, augment=False))
     with torch.no_grad():
         assert float(loss(tiny.linear_model().ami, 0)) == pytest.approx(0, abs=1e-5)
         assert float(loss(tiny.ami(), 0)) > 1e-2
@@ -93,19 +101,21 @@ def test_ami_loss_of_straight_lines_is_that_of_the_residual_alone() -> None:
 
 def test_rfn_loss_of_an_untrained_network_is_that_of_the_mean() -> None:
     sampler = FusionSampler([block()], 4, 6, 0)
-    batch = sampler.at(2)
+    batch = sampler.draw_batch(2)
     with torch.no_grad():
-        found = float(rfn_loss(sampler)(RFN(tiny.RFN_SIZE), 2))
+        found = float(make_rfn_loss(sampler)(RFN(tiny.RFN_SIZE), 2))
     wanted = relative((batch.i_sag + batch.i_cor) / 2, batch.truth, batch.difficulty)
     assert found == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    "size", [tiny.RFN_SIZE, TrunkSize(PAIR, 8, 4, 2, 1), TrunkSize(WITH_CONTEXT, 4, 2, 2, 1, dims=3)], ids=str
+    "size",
+    [tiny.RFN_SIZE, TrunkSize(INPUTS_WITHOUT_CONTEXT, 8, 4, 2, 1), TrunkSize(INPUTS_WITH_CONTEXT, 4, 2, 2, 1, dims=3)],
+    ids=str,
 )
 def test_a_few_steps_lower_the_fusion_loss_and_raise_its_figure(size: TrunkSize) -> None:
     torch.manual_seed(0)
-    model, loss = RFN(size), rfn_loss(FusionSampler([block()], 4, 8, 0, stacks=size.dims == 3))
+    model, loss = RFN(size), make_rfn_loss(FusionSampler([block()], 4, 8, 0, stacks=size.dims == 3))
     optimiser = torch.optim.Adam(model.parameters(), 0.01)
     before, first = validate_rfn(model, [block()]), float(loss(model, 0).detach())
     for step in range(40):
@@ -121,7 +131,7 @@ def test_a_few_steps_lower_the_fusion_loss_and_raise_its_figure(size: TrunkSize)
 
 def test_a_few_steps_lower_the_interpolation_loss() -> None:
     torch.manual_seed(0)
-    model, loss = tiny.ami(), ami_loss(AmiSampler([dense()], 3, (7, 3), 0))
+    model, loss = tiny.ami(), make_ami_loss(AmiSampler([dense()], 3, (7, 3), 0))
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     first = float(loss(model, 0).detach())
     for _ in range(12):
@@ -133,7 +143,7 @@ def test_a_few_steps_lower_the_interpolation_loss() -> None:
 
 def test_the_figure_of_a_known_fusion_error_in_closed_form() -> None:
     made = block()
-    flat = Block(*(np.zeros_like(made.truth) for _ in range(2)), made.truth, made.sparse, made.offsets, 5.0, 0.1)
+    flat = FusionBlock(*(np.zeros_like(made.truth) for _ in range(2)), made.truth, made.sparse, made.offsets, 5.0, 0.1)
     found = validate_rfn(RFN(tiny.RFN_SIZE), [flat, flat])
     assert found["fused dB"] == pytest.approx(20 * math.log10(4.0 / 0.2), abs=0.01)
 
@@ -145,7 +155,9 @@ def test_validation_of_a_network_that_adds_nothing_gives_linear_interpolation() 
     truth = volume.values.to_network(volume.voxels[xs])
     grid = grid_by_factor(6, 2, 4)
     between = np.arange(21) % 4 > 0
-    line, cubic = (f(truth[..., ::4], grid)[..., between] for f in (interpolate.linear, interpolate.cubic))
+    line, cubic = (
+        f(truth[..., ::4], grid)[..., between] for f in (baselines.interpolate_linear, baselines.interpolate_cubic)
+    )
     scores = [psnr(truth[..., between], result, 4.0) for result in (line, cubic)]
     assert found["v x4 over cubic dB"] == pytest.approx(scores[0] - scores[1], abs=2e-3)
     assert found["x4 over cubic dB"] == found["v x4 over cubic dB"]

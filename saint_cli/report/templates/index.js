@@ -16,7 +16,7 @@
     const keyed = [...body.rows].map((row) => [valueOf(row, head.cellIndex, kind), row]);
     const missing = (value) => value === "" || Number.isNaN(value);
     keyed.sort(([a], [b]) => {
-      if (missing(a) || missing(b)) return missing(a) - missing(b); // what is not known comes last, both ways
+      if (missing(a) || missing(b)) return missing(a) - missing(b); // unknown values come last in both orders
       return way * (kind === "number" ? a - b : names.compare(a, b));
     });
     for (const other of heads) other.removeAttribute("aria-sort");
@@ -26,7 +26,7 @@
   for (const head of heads) head.querySelector("button").addEventListener("click", () => sort(head));
 
   const filter = document.getElementById("filter");
-  const told = document.getElementById("shown");
+  const shown = document.getElementById("shown");
   const choose = () => {
     const wanted = filter.value.trim().toLowerCase();
     let count = 0;
@@ -34,7 +34,7 @@
       row.hidden = wanted !== "" && !row.textContent.toLowerCase().includes(wanted);
       count += !row.hidden;
     }
-    told.textContent = wanted === "" ? "" : count + " of " + body.rows.length;
+    shown.textContent = wanted === "" ? "" : count + " of " + body.rows.length;
   };
   filter.addEventListener("input", choose);
   choose();

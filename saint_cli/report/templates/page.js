@@ -1,32 +1,6 @@
 "use strict";
 (() => {
-  const sliders = [];
-
-  const wire = (figure) => {
-    const slider = figure.querySelector("input[type=range]");
-    const frame = figure.querySelector(".frame");
-    const show = () => {
-      frame.style.setProperty("--wipe", slider.value + "%");
-      slider.setAttribute("aria-valuetext", slider.value + " % of the width shows before");
-    };
-    const follow = (event) => {
-      const box = frame.getBoundingClientRect();
-      slider.value = Math.round(100 * Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)));
-      show();
-    };
-    frame.addEventListener("pointerdown", (event) => {
-      frame.setPointerCapture(event.pointerId);
-      follow(event);
-    });
-    frame.addEventListener("pointermove", (event) => {
-      if (event.buttons) follow(event);
-    });
-    slider.addEventListener("input", show);
-    show();
-    sliders.push({ slider, show });
-  };
-  document.querySelectorAll("[data-wipe]").forEach(wire);
-
+{% include "slider.js" %}
   const windows = [...document.querySelectorAll("input[name=window]")];
   const choose = (index) => {
     windows[index].checked = true;

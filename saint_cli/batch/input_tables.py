@@ -1,0 +1,127 @@
+"""Tables of scans (CSV, JSONL): rows as text by column; what is wrong is reported by row."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from saint_cli.batch.state_files import STATE_FOLDER
+from saint_cli.errors import UsageError
+from saint_cli.io.skipped_files import format_first
+from saint_cli.io.text_files import can_be_path, read_text, split_lines
+
+DELIMITERS = ",;\t"
+"""Spreadsheets write CSV with semicolons where numbers have decimal commas; the first row shows which it is."""
+
+MAX_PROBLEM_LENGTH = 300
+"""Characters of what is said of one row, whose cells may hold anything."""
+
+Row = dict[str, str]
+
+
+def read_table(path: Path) -> list[tuple[str, Row]]:
+    """The rows of a table by column, empty cells left out, each with where it stands, as in ``scans.csv, row 2``.
+
+    Raises:
+        UnreadableError: no text, or not a regular file.
+        UsageError: rows that cannot be used: the first of them, and how many there are.
+    """
+    rows, problems = list[tuple[str, Row]](), list[str]()
+    for place, row in _parse(path, read_text(path)):
+        problem = row if isinstance(row, str) else _find_problem(row)
+        if isinstance(row, str) or problem:
+            problems.append(f"{place}: {problem}")
+        else:
+            rows.append((place, {column: value for column, value in row.items() if value}))
+    if problems:
+        raise UsageError(list_problems(problems))
+    return rows
+
+
+def list_problems(problems: Sequence[str]) -> str:
+    """One sentence of the first problems, and how many there are."""
+    cut = [one if len(one) <= MAX_PROBLEM_LENGTH else f"{one[:MAX_PROBLEM_LENGTH]}…" for one in problems]
+    return cut[0] if len(cut) == 1 else f"{len(cut):,} rows cannot be used: {format_first(cut)}"
+
+
+def _parse(path: Path, text: str) -> Iterator[tuple[str, Row | str]]:
+    """Where each row stands, and its cells or what is wrong with it."""
+    if path.suffix.lower() == ".csv":
+        yield from ((f"{path}, row {number}", row) for number, row in _parse_csv(text))
+    else:
+        yield from ((f"{path}, line {number}", row) for number, row in _parse_jsonl(text))
+
+
+def _parse_csv(text: str) -> Iterator[tuple[int, Row | str]]:
+    delimiter = max(DELIMITERS, key=split_lines(text)[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    number = 0
+    try:
+        for number, cells in enumerate(reader, 1):
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                if repeated := _find_repeated(header):
+                    yield number, f"two columns are called '{repeated}'; keep one"
+                    return
+            elif cells and len(cells) != len(header):
+                yield number, "not as many cells as the first row has columns"
+            elif cells:
+                yield number, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        yield number + 1, f"cannot be read as CSV ({error}); look for a quote that does not end"
+
+
+def _parse_jsonl(text: str) -> Iterator[tuple[int, Row | str]]:
+    for number, line in enumerate(split_lines(text), 1):
+        if line.strip():
+            yield number, _parse_json(line)
+
+
+def _parse_json(line: str) -> Row | str:
+    try:
+        document = json.loads(line, object_pairs_hook=_make_dict)
+    except (ValueError, RecursionError):
+        return 'not a JSON object such as {"source": "a.nii", "factor": 4}, with each name once'
+    if not isinstance(document, dict):
+        return "not a JSON object"
+    for name, value in document.items():
+        is_text = name.strip() in ("source", "name")
+        if value is not None and not isinstance(value, str if is_text else str | int | float):
+            return f"'{name}' must be {'text' if is_text else 'text, a number, true or false'}"
+    return {name.strip(): "" if value is None else str(value) for name, value in document.items()}
+
+
+def _make_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if repeated := _find_repeated([name for name, _ in pairs]):
+        raise ValueError(repeated)
+    return dict(pairs)
+
+
+def _find_repeated(names: Sequence[str]) -> str | None:
+    """A name of which a sequence holds two spellings, as options of the command line are compared."""
+    visited = set()
+    for name in names:
+        plain = name.strip().replace("-", "_").lower()
+        if plain and plain in visited:
+            return name
+        visited.add(plain)
+    return None
+
+
+def _find_problem(row: Row) -> str | None:
+    """What is wrong with the source or the name of a row; None if nothing is."""
+    name = row.get("name", "")
+    if not row.get("source"):
+        return "no 'source'; each row names one in a column of that name"
+    for column in ("source", "name"):
+        if not can_be_path(row.get(column, "")):
+            return f"the '{column}' holds characters that no file name can have"
+    if not name:
+        return None
+    parts = Path(name).parts
+    if Path(name).is_absolute() or ".." in parts or not parts:
+        return f"the name {name} leads out of the output folder"
+    return f"the name {name} lies in the folder where saint keeps its state" if parts[0] == STATE_FOLDER else None

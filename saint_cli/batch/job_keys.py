@@ -1,0 +1,64 @@
+"""What distinguishes one job of a batch from all others: its input files, its options and the weights."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from saint_cli.batch.job_records import JobRecord, JobStatus
+from saint_cli.batch.json_values import digest
+from saint_cli.errors import WeightsError
+from saint_cli.io.folder_walk import is_folder
+from saint_cli.jobs.location import SourceLocation
+from saint_cli.models import shipped
+
+
+def make_key(record: JobRecord, weights_sha256: str | None) -> str:
+    """The key of a job with these weights."""
+    return digest({"input": record.fingerprint, "options": record.options, "weights": weights_sha256})
+
+
+def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
+    """Whether a record is of a planned job; one for ``auto`` may have been done by any of the models it stands for.
+
+    So a tree that was begun on a GPU is not computed again on a CPU, nor the other way round.
+    """
+    keys = {planned.key}
+    if planned.model == shipped.AUTO and record.status is JobStatus.DONE:
+        keys |= {make_key(planned, weights) for weights in _automatic_weights()}
+    return record.key in keys
+
+
+def fingerprint_inputs(source: SourceLocation, files: Sequence[Path]) -> str:
+    """Names, sizes and times of change of the files that a result depends on; moving them all changes nothing.
+
+    At a URL, sizes and times (or what else changes with the content) are as listed.
+    """
+    if not isinstance(source, Path):
+        folder_name = source.main.rpartition("/")[0] if source.is_file else source.main
+        return digest(sorted([i.name.removeprefix(f"{folder_name}/"), i.size, i.stamp] for i in source.items))
+    folder = source if is_folder(source) else source.parent
+    entries = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except (OSError, ValueError):
+            continue
+        name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
+        entries.append([name, stat.st_size, stat.st_mtime_ns])
+    return digest(sorted(entries))
+
+
+def hash_weights(model: str) -> str | None:
+    """The sha256 of a model's weights, None if they cannot be read; of ``auto``, which the device decides, the word."""
+    if model == shipped.AUTO:
+        return shipped.AUTO
+    try:
+        return shipped.weights_sha256(model)
+    except WeightsError:
+        return None  # the job itself will fail with the reason
+
+
+@cache
+def _automatic_weights() -> frozenset[str | None]:
+    """The sha256 of the weights that ``auto`` may stand for."""
+    return frozenset(hash_weights(shipped.resolve_name(shipped.AUTO, device)) for device in ("cpu", "cuda"))

@@ -1,0 +1,74 @@
+"""The pages of a batch: where each scan's page lies, and the list that leads to them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from saint_cli.batch.job_records import JobRecord, JobStatus
+from saint_cli.batch.output_names import strip_output_ending
+from saint_cli.errors import OutputError
+from saint_cli.io.error_conversion import convert_os_errors
+from saint_cli.io.folder_walk import is_file
+from saint_cli.io.remote import urls
+from saint_cli.report.index_page import IndexRow, write_index
+
+FOLDER = "report"
+INDEX = "index.html"
+
+
+def page_path(target: str) -> str:
+    """Path of a scan's page below the report folder."""
+    return f"{strip_output_ending(target)}.html"
+
+
+def thumbnail_path(target: str) -> str:
+    """Path of a scan's small picture below the report folder."""
+    return f"thumbnails/{strip_output_ending(target)}.jpg"
+
+
+def has_index(state_dir: Path) -> bool:
+    """Whether there is a list of all scans."""
+    return is_file(state_dir / FOLDER / INDEX)
+
+
+def write_page_index(state_dir: Path, records: Sequence[JobRecord]) -> Path:
+    """List all scans of a folder of results, with links to the pages that are there; returns the list's path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    index = state_dir / FOLDER / INDEX
+    with convert_os_errors(index, "written", OutputError):
+        index.parent.mkdir(parents=True, exist_ok=True)
+    write_index(index, [_make_row(state_dir, record) for record in records])
+    return index
+
+
+def _make_row(state_dir: Path, record: JobRecord) -> IndexRow:
+    is_done = record.status is JobStatus.DONE
+    has_pages = is_done and record.page is not None  # else what lies there shows an earlier result
+    page, thumbnail = page_path(record.target), thumbnail_path(record.target)
+    reason = "" if record.error is None else _hide_paths(record.error.message, record.source, state_dir)
+    failure = None if record.error is None else f"{record.error.error_class}: {reason}"
+    return IndexRow(
+        name=record.name,
+        page=page if has_pages and is_file(state_dir / FOLDER / page) else None,
+        thumbnail=thumbnail if has_pages and is_file(state_dir / FOLDER / thumbnail) else None,
+        shape_before=record.shape_before,
+        shape_after=record.shape_after,
+        spacing_before_mm=record.spacing_before_mm,
+        spacing_after_mm=record.spacing_after_mm,
+        seconds=record.seconds,
+        warnings=tuple(_hide_paths(warning, record.source, state_dir) for warning in record.warnings or ()),
+        failure=failure if record.status is JobStatus.FAILED else None,
+        skip_reason=reason if record.status is JobStatus.SKIPPED else None,
+    )
+
+
+def _hide_paths(sentence: str, source: str, state_dir: Path) -> str:
+    """A sentence with file names in place of paths, which may say more than a page that is passed on should."""
+    paths = [state_dir.absolute(), state_dir]
+    paths += [] if urls.is_url(source) else [Path(source).absolute(), Path(source)]
+    names = {str(path) for path in paths if len(path.parts) > 1} | ({source} if urls.is_url(source) else set())
+    for name in sorted(names, key=len, reverse=True):
+        sentence = sentence.replace(name, Path(name).name)
+    return sentence

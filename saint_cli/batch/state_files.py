@@ -1,0 +1,16 @@
+"""The files in which a batch keeps its state, below the folder of results or ``--state-dir``."""
+
+from pathlib import Path
+
+MANIFEST = "manifest.jsonl"
+DAMAGED_LINES = "manifest.damaged.jsonl"
+STATE_FOLDER = ".saint"
+LOCK = f"{STATE_FOLDER}/lock"
+RECEIPTS = f"{STATE_FOLDER}/receipts"
+DAMAGED_RECEIPTS = f"{STATE_FOLDER}/damaged"
+REMOTE_DESCRIPTIONS = f"{STATE_FOLDER}/seen"
+
+
+def is_state_dir(state_dir: Path) -> bool:
+    """Whether this machine sees the folder of a batch."""
+    return (state_dir / LOCK).is_file()

@@ -1,0 +1,103 @@
+"""The summary of a batch: everything that is made of all its records."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from saint_cli.batch import report_pages
+from saint_cli.batch.job_records import JobRecord, JobStatus
+from saint_cli.batch.plan import Plan
+
+EXIT_SOME_FAILED = 8
+"""Exit code of a batch in which a job failed, now or in an earlier run without success since."""
+
+EXIT_NOTHING_FOUND = 2
+"""Exit code of a batch that found no stack to upsample."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a plan. ran: records of this run; damaged: a sentence on records that were set aside."""
+
+    plan: Plan
+    ran: tuple[JobRecord, ...]
+    seconds: float
+    index: Path | None = None
+    damaged: str | None = None
+
+    @cached_property
+    def records(self) -> tuple[JobRecord, ...]:
+        """The records of all scans that were found, in the order of their targets."""
+        plan = self.plan
+        return tuple(sorted((*self.ran, *plan.kept_records, *plan.refused_records), key=lambda record: record.target))
+
+    def with_status(self, status: JobStatus) -> list[JobRecord]:
+        """The records with this status."""
+        return [record for record in self.records if record.status is status]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is well, 8 if jobs failed, 2 if there was nothing to do in the first place."""
+        if self.with_status(JobStatus.FAILED):
+            return EXIT_SOME_FAILED
+        return 0 if self.records else EXIT_NOTHING_FOUND
+
+    @property
+    def all_skipped(self) -> list[tuple[str, str]]:
+        """Name and reason of each scan that turned out to be none to upsample, in its header or when it was read."""
+        return [*((record.name, record.reason) for record in self.with_status(JobStatus.SKIPPED)), *self.plan.skipped]
+
+    @property
+    def models(self) -> dict[str, int]:
+        """How many results each model made; weights files by their names."""
+        return dict(Counter(Path(record.model).name for record in self.with_status(JobStatus.DONE)))
+
+    @property
+    def mixture(self) -> str | None:
+        """A sentence where results are of several models, as ``auto`` makes them on different machines, or None."""
+        if len(self.models) < 2:
+            return None
+        counts = ", ".join(f"{count} by {model}" for model, count in sorted(self.models.items()))
+        return f"results of several models: {counts}; -m MODEL makes all others anew with one"
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary for scripts."""
+        return {
+            "output": self.plan.url or str(self.plan.state_dir),
+            "report": None if self.index is None else str(self.index),
+            "done": len(self.with_status(JobStatus.DONE)),
+            "models": self.models,
+            "failed": [
+                {"name": record.name, "source": record.source, **record.error_to_json()}
+                for record in self.with_status(JobStatus.FAILED)
+            ],
+            "skipped": [{"name": name, "reason": reason} for name, reason in self.all_skipped],
+            "ignored_files": self.plan.ignored,
+            "damaged_records": self.damaged,
+            "ran": len(self.ran),
+            "kept": len(self.plan.kept_records),
+            "seconds": round(self.seconds, 1),
+            "exit_code": self.exit_code,
+        }
+
+
+def summarize(plan: Plan, ran: Sequence[JobRecord], seconds: float, *, with_index: bool) -> Summary:
+    """Sum up a plan that was carried out, and list all scans in ``report/index.html``.
+
+    with_index: write the list; one that is there from before is updated anyway.
+
+    Raises:
+        OutputError: the list cannot be written.
+    """
+    summary = Summary(plan, tuple(ran), seconds)
+    if not summary.records or not (with_index or report_pages.has_index(plan.state_dir)):
+        return summary
+    return replace(summary, index=report_pages.write_page_index(plan.state_dir, summary.records))
+
+
+def count_done(records: Sequence[JobRecord]) -> int:
+    """How many of the records are of results."""
+    return sum(record.status is JobStatus.DONE for record in records)

@@ -1,0 +1,122 @@
+"""Examples and notes that the help of each command shows below its first sentence."""
+
+import textwrap
+
+from saint_cli.options.job import COLUMNS
+
+COLUMNS_TEXT = textwrap.fill(f"Columns of a table: source; optional: name, {', '.join(COLUMNS)}.", 78)
+
+UPSAMPLE = """
+[bold]Examples[/bold]
+
+Isotropic voxels:
+  [green]saint upsample chest.nii.gz -o chest_iso.nii.gz[/green]
+
+Three new slices between two acquired ones:
+  [green]saint upsample chest.nii.gz --factor 4 -o chest_x4.nii.gz[/green]
+
+Slices 1 mm apart, quickly, from a DICOM folder:
+  [green]saint upsample FOLDER --spacing 1 --model fast -o chest.nrrd[/green]
+
+Also write the expected error of each voxel, in HU:
+  [green]saint upsample chest.nii.gz -o iso.nii.gz --uncertainty error.nii.gz[/green]
+
+Also write a quality-control page, with pictures and a self-check:
+  [green]saint upsample chest.nii.gz -o iso.nii.gz --report iso.html[/green]
+
+Write a new DICOM series, ready for PACS:
+  [green]saint upsample FOLDER --factor 4 -o NEW_FOLDER/[/green]
+
+Acquired slices on the new grid (all of them with --factor) are copied bit
+for bit; origin and orientation stay.
+"""
+
+INFO = """
+[bold]Examples[/bold]
+
+What a file contains, and what upsample would produce:
+  [green]saint info chest.nii.gz[/green]
+
+The series of a DICOM folder, numbered as --series takes them, and every
+NIfTI, NRRD and MHA file below it:
+  [green]saint info STUDY/[/green]
+
+For a program, one object per path (its stacks have the fields of
+saint_cli.io.StackInfo):
+  [green]saint info --json STUDY/ chest.nii.gz[/green]
+
+SeriesNumber and SeriesDescription are shown; --phi shows name, ID, dates and
+study too.
+"""
+
+EVALUATE = """
+[bold]Examples[/bold]
+
+  [green]saint evaluate dense.nii.gz --factor 4[/green]
+
+  [green]saint evaluate a.nii.gz b.nii.gz -f 2,4,6 -m base,fast --json[/green]
+
+  [green]saint evaluate dense.nii.gz -f 4 --degrade average --figure maps.png[/green]
+
+Protocol paper compares synthesised slices: HU + 1024 clipped to 0…4000, data
+range 4000, central 256 x 256 pixels, mean over slices. Protocol all compares
+every slice, whole, with range 4095.
+
+A factor such as 2.5 = 5/2 keeps every 5th slice and compares every 2nd, so
+its gaps, and its figures, are those of factor 5.
+"""
+
+TRAIN = """
+[bold]Examples[/bold]
+
+From scratch, first AMI, then RFN:
+  [green]saint train scans/ --val held_back/ -o run --size fast[/green]
+  [green]saint train scans/ --val held_back/ -o run --size fast --stage rfn[/green]
+
+Fine-tune shipped weights on your own scans, ten minutes on a laptop:
+  [green]saint train scans/ --val held_back/ -o mine --size fast --init fast --steps 1000 --lr 3e-4[/green]
+  [green]saint upsample thick.nii.gz -m mine/model.safetensors -o thin.nii.gz[/green]
+
+Four GPUs:
+  [green]torchrun --nproc-per-node 4 --no-python saint train scans.txt --val val.txt -o run --device cuda --bf16[/green]
+
+DATA and --val: folders of NIfTI, NRRD, MHA files and DICOM series, searched
+with their sub-folders, or text files that list one path a line.
+On a CPU shared with other work, --threads 1 is several times faster than
+two threads that wait for each other.
+"""
+
+BATCH = f"""
+[bold]Examples[/bold]
+
+Every scan below a folder, into folders of the same names, isotropic voxels:
+  [green]saint batch STUDIES/ OUT/[/green]
+
+What would be done, and how long it would take:
+  [green]saint batch STUDIES/ OUT/ --factor 4 --model fast --dry-run[/green]
+
+New DICOM series, ready for PACS; files by pattern; a table of scans and options:
+  [green]saint batch STUDIES/ OUT/ --to dicom[/green]
+  [green]saint batch 'trial/**/ct_*.nii.gz' OUT/ --spacing 1[/green]
+  [green]saint batch scans.csv OUT/[/green]
+
+All results side by side, named by file or folder and eight digits of the scan:
+  [green]saint batch STUDIES/ OUT/ --name-template '{{name}}_{{series}}'[/green]
+
+{COLUMNS_TEXT}
+
+From and to an object store (docs/cluster.md); STATE/ gets manifest and pages:
+  [green]saint batch s3://bucket/studies OUT/[/green]
+  [green]saint batch s3://bucket/studies s3://bucket/iso --state-dir STATE/[/green]
+
+On a Dask cluster that runs already (docs/cluster.md):
+  [green]saint batch STUDIES/ OUT/ --scheduler tcp://host:8786[/green]
+
+Run the same command again at any time: scans that are done and unchanged
+are skipped, changed ones are redone. Scans that cannot be read or are not a
+regular stack are tried again only if they, the options or saint change, or
+with --retry-failed; other failures (no space, a lost worker) are always
+tried again. OUT/manifest.jsonl records every job.
+
+Exit codes: 0 all done, 8 some failed, 2 no scan to upsample found.
+"""

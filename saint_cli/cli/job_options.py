@@ -1,0 +1,59 @@
+"""From what was typed to jobs: for one scan, and for every row of a table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saint_cli.cli import parsing
+from saint_cli.errors import UsageError
+from saint_cli.options.job import COLUMNS, make_settings
+
+if TYPE_CHECKING:
+    from saint_cli.jobs import Job
+
+GRID_COLUMNS = frozenset(("factor", "spacing", "isotropic"))
+"""Options that say how fine to interpolate: any of them in a row replaces all of the command line."""
+
+TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def make_job(source: str, target: str, typed: Mapping[str, Any], **files: Any) -> "Job":
+    """The job of a path or URL to another; ``files``: what else is written, by the fields of ``Job``.
+
+    Raises:
+        UsageError: a value that an option cannot have, or options that exclude each other.
+        UnreadableError: nothing lies at the source's URL, or it cannot be listed.
+    """
+    from saint_cli.io.remote import transfer
+    from saint_cli.jobs import Job
+    from saint_cli.jobs.location import RemoteTarget
+
+    settings = make_settings(typed)
+    source_location, target_location = parsing.parse_path_or_url(source), parsing.parse_path_or_url(target)
+    return Job(
+        source_location if isinstance(source_location, Path) else transfer.list_source(source_location),
+        target_location if isinstance(target_location, Path) else RemoteTarget(target_location),
+        settings,
+        **files,
+    )
+
+
+def merge_row(typed: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed, with the cells of a table's row in its place.
+
+    Raises:
+        UsageError: a column that is not an option of a scan, a value of the wrong type.
+    """
+    cells: dict[str, Any] = {}
+    for column, text in row.items():
+        option = COLUMNS.get(column.replace("-", "_").lower())
+        if option is None:
+            raise UsageError(f"'{column}' is not a column of a table of scans; use source, name, {', '.join(COLUMNS)}")
+        try:
+            cells[option.name] = BOOLEANS[text.lower()] if option.type is bool else option.type(text)
+        except (KeyError, ValueError):
+            raise UsageError(f'{column} "{text}" is not {TYPE_NAMES[option.type]}') from None
+    replaced = GRID_COLUMNS if GRID_COLUMNS & cells.keys() else ()
+    return {name: value for name, value in typed.items() if name not in replaced} | cells

@@ -1,0 +1,75 @@
+"""Parameters of commands: those that several commands share, and those that are made of declared options."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Annotated, Any
+
+import typer
+
+from saint_cli.cli.parsing import parse_local_path
+from saint_cli.options.fields import Option, Panel
+
+Source = Annotated[
+    str, typer.Argument(metavar="INPUT", help="NIfTI, NRRD or MHA file, or DICOM: folder, zip, DICOMDIR; or a URL.")
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="File (.nii, .nii.gz, .nrrd, .mha), its URL, or DICOM folder.",
+        rich_help_panel=Panel.OUTPUT,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.", rich_help_panel=Panel.RUN)]
+SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=Panel.RUN)]
+
+PathOption = partial(Option, panel=Panel.OUTPUT, type=str, default=None, metavar="PATH", parse=parse_local_path)
+"""An option that names a file or folder of this machine."""
+
+Typed = dict[str, Any]
+"""What was typed, by the names of the options (``Option.name``)."""
+
+Command = Callable[..., None]
+
+
+def takes_options(*options: Option) -> Callable[[Command], Command]:
+    """Give a command these options, where its parameter ``typed`` stands.
+
+    The command itself gets their values as ``typed``; ``from_typed`` makes the dataclasses of them.
+    """
+    panels = list(Panel)
+    ordered = sorted(options, key=lambda option: panels.index(option.panel))
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command)
+        parameters: list[inspect.Parameter] = []
+        for parameter in own.parameters.values():
+            parameters += map(_make_parameter, ordered) if parameter.name == "typed" else [parameter]
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            typed = {option.name: values.pop(option.name) for option in ordered}
+            command(typed=typed, **values)
+
+        vars(run)["__signature__"] = own.replace(parameters=parameters)  # what typer reads
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def _make_parameter(option: Option) -> inspect.Parameter:
+    """A parameter as typer reads it from a signature."""
+    declared = typer.Option(
+        *option.flags.split(),
+        metavar=option.metavar,
+        help=option.help,
+        autocompletion=option.complete,
+        rich_help_panel=option.panel,
+    )
+    kind = option.type if option.default is not None else option.type | None
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(option.name, keyword_only, default=option.default, annotation=Annotated[kind, declared])

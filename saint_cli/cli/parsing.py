@@ -1,0 +1,89 @@
+"""Values of options that only the command line has: from the text that was typed to what the program works with."""
+
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+from saint_cli.errors import OutputError, UsageError
+from saint_cli.options.values import check_word
+
+
+def parse_path_or_url(text: str) -> Path | str:
+    """A path, or a URL that may stand in a manifest."""
+    from saint_cli.io.remote import urls
+
+    return urls.check_url(text) if urls.is_url(text) else Path(text)
+
+
+def parse_local_path(text: str) -> Path:
+    """A path on this machine, where a URL cannot be used."""
+    from saint_cli.io.remote import urls
+
+    if urls.is_url(text):
+        raise UsageError(f"{urls.public_url(text)}: name a file on this machine; only the result itself goes to a URL")
+    return Path(text)
+
+
+def parse_batch_output(out: str, state_dir: Path | None) -> tuple[Path, str | None]:
+    """The folder that keeps the manifest, and the URL of the results if they go to one."""
+    place = parse_path_or_url(out)
+    if isinstance(place, Path):
+        if state_dir is not None:
+            raise UsageError(f"--state-dir {state_dir} goes with a URL as OUT_DIR; {out} keeps its own manifest")
+        return place, None
+    if state_dir is None:
+        raise UsageError(
+            f"{place}: manifest and pages need a folder here; name one, the same each time, by --state-dir FOLDER"
+        )
+    return state_dir, place.rstrip("/")
+
+
+def parse_factors(text: str) -> tuple[int | Fraction, ...]:
+    """``2,2.5,4`` as integers and exact fractions."""
+    try:
+        factors = [Fraction(word) for word in text.split(",")]
+    except (ValueError, ZeroDivisionError):
+        factors = []
+    if not factors or not all(2 <= factor <= 16 for factor in factors):
+        raise UsageError(f"--factor {text} is not a list of factors from 2 to 16, such as 2,2.5,4")
+    return tuple(int(factor) if factor.denominator == 1 else factor for factor in factors)
+
+
+def list_of(flag: str, *allowed: str) -> Callable[[str], tuple[str, ...]]:
+    """A parser of ``a,b``: its words, each once; any words where none are listed as allowed."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+        for word in words:
+            if allowed:
+                check_word(flag, word, allowed)
+            elif not word:
+                raise UsageError(f"{flag} {text} holds an empty name")
+        return words
+
+    return parse
+
+
+def positive(flag: str) -> Callable[[float], float]:
+    """A parser that accepts finite numbers above zero."""
+
+    def parse(number: float) -> float:
+        if not 0 < number < float("inf"):
+            raise UsageError(f"{flag} {number:g} is not a positive number")
+        return number
+
+    return parse
+
+
+def check_new_file(flag: str, path: Path, ending: str, *, overwrite: bool) -> None:
+    """Refuse a file that does not end so or that could not be written, before anything is computed."""
+    if path.suffix.lower() != ending:
+        raise UsageError(f"{flag} {path} does not end in {ending}")
+    folder = path.absolute().parent
+    while not folder.exists() and not folder.is_symlink():  # missing folders are made when the file is written
+        folder = folder.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{flag} {path}: no file of this name can be written in {folder}")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{flag} {path}: exists already; choose another name or pass --overwrite")

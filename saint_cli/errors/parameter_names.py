@@ -1,0 +1,51 @@
+"""How messages name parameters: `factor=40` in Python, and --factor 40 while a command runs.
+
+The one place that knows a parameter by both names. Messages are written with the name in Python, in backticks.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PARAMETERS = (
+    *("factor", "spacing_mm", "isotropic", "axis", "extrapolate", "modality", "allow_labels"),
+    *("series", "volume", "split_runs", "merge", "outside_data", "overwrite"),
+    *("model", "directions", "tta", "match_noise", "regenerate"),
+    *("device", "precision", "batch_size", "threads", "max_memory"),
+)
+"""Parameters that are options of the command line too."""
+
+OPTION_NAMES = {"spacing_mm": "spacing"}
+"""Options that are not called as their parameter."""
+
+PARAMETER = re.compile(rf"`({'|'.join(PARAMETERS)})(?:=([^`]*))?`")
+
+_commands = 0
+"""How many commands run in this process."""
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Messages that are made meanwhile name options of the command line."""
+    global _commands
+    _commands += 1
+    try:
+        yield
+    finally:
+        _commands -= 1
+
+
+def adapt_message(message: str) -> str:
+    """The message in the words of whoever called: a command line or Python."""
+    return to_options(message) if _commands else message
+
+
+def to_options(message: str) -> str:
+    """The message with ``--factor 40`` for `factor=40`, ``--overwrite`` for `overwrite=True`."""
+    return PARAMETER.sub(_to_option, message)
+
+
+def _to_option(parameter: re.Match[str]) -> str:
+    name, value = parameter[1], parameter[2]
+    option = f"--{OPTION_NAMES.get(name, name).replace('_', '-')}"
+    return option if value in (None, "True") else f"{option} {value}"

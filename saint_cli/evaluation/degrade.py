@@ -1,0 +1,43 @@
+"""Dense volumes made sparse: the paper's decimation (Eq. 1) and the slab average of real thick slices."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from saint_cli.errors import GeometryError
+from saint_cli.geometry import refine_axis
+from saint_cli.volume import Volume
+
+
+def decimate(volume: Volume, axis: int, factor: int) -> Volume:
+    """Every ``factor``-th slice along ``axis``, from the first (Eq. 1); trailing slices past the last kept one drop.
+
+    Raises:
+        GeometryError: fewer than two slices would be left.
+    """
+    count = volume.voxels.shape[axis]
+    if count <= factor:
+        raise GeometryError(f"{count} slices decimated by {factor} leave one; at least {factor + 1} slices are needed")
+    keep = [slice(None)] * 3
+    keep[axis] = slice(None, None, factor)
+    header = replace(volume.header, codings=())  # of slices that are no longer there
+    return Volume(volume.voxels[tuple(keep)], refine_axis(volume.affine_lps, axis, factor), header)
+
+
+def average_slabs(volume: Volume, axis: int, factor: int) -> Volume:
+    """Slabs of ``factor`` slices centred on those that ``decimate`` keeps, averaged; slabs at the ends are cut short.
+
+    Values come back as float32 scanner values.
+
+    Raises:
+        GeometryError: fewer than two slices would be left.
+    """
+    sparse = decimate(volume, axis, factor)
+    dense = np.moveaxis(volume.voxels, axis, -1).astype(np.float32)
+    reach = (factor - 1) / 2
+    positions = np.arange(dense.shape[-1])
+    slabs = []
+    for centre in positions[::factor]:  # an even factor takes half of each outermost slice
+        weights = np.clip(reach + 1 - np.abs(positions - centre), 0, 1).astype(np.float32)
+        slabs.append(dense @ (weights / weights.sum()))
+    return replace(sparse, voxels=np.moveaxis(np.stack(slabs, -1), -1, axis))

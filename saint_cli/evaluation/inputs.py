@@ -1,0 +1,94 @@
+"""The dense volumes of an evaluation: names, central slices, and what makes their scores mean less."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli.errors import GeometryError, UsageError
+from saint_cli.evaluation.metrics import Factor
+from saint_cli.evaluation.scores import require_slices
+from saint_cli.geometry import in_plane, through_plane_axis
+from saint_cli.geometry.spacing_limits import check_spacing
+from saint_cli.io import read_volume
+from saint_cli.method import intensity, padding
+from saint_cli.volume import Volume, hounsfield
+
+THICKEST_DENSE_MM, THICKEST_DENSE_PIXELS = 2.5, 5.0
+"""Slices farther apart than this, or than so many pixels, are themselves what saint is asked to interpolate."""
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """What to score: files at factors; axis None for the one with the largest spacing; central slices, None for all."""
+
+    files: list[Path]
+    factors: list[Factor]
+    axis: int | None = None
+    slices: int | None = None
+
+
+def name_files(files: list[Path]) -> dict[Path, str]:
+    """Each file's name, with as many folders before it as distinguish it from the others."""
+    names = {file: file.name for file in files}
+    for depth in range(2, max((len(file.parts) for file in files), default=0) + 1):
+        shared = [name for name, times in Counter(names.values()).items() if times > 1]
+        names = {f: "/".join(f.parts[-depth:]) if name in shared else name for f, name in names.items()}
+    return names
+
+
+def read_dense_volume(file: Path, inputs: EvaluationInputs) -> tuple[Volume, int]:
+    """A file's central slices as CT, and their through-plane axis.
+
+    Raises:
+        UsageError: it is not CT, or holds values that are not finite.
+        GeometryError: too few slices for one of the factors, or a spacing that no scan has.
+    """
+    volume = read_volume(file)
+    try:
+        check_spacing(volume.affine_lps)
+    except GeometryError as error:
+        raise GeometryError(f"{file}: {error}") from None
+    if not intensity.is_ct(volume):
+        raise UsageError(f"{file}: not CT; the protocols compare HU")
+    volume = replace(volume, header=replace(volume.header, modality="CT"))
+    axis = inputs.axis
+    if axis is None:
+        axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
+    volume = keep_central_slices(volume, axis, inputs.slices)
+    volume = padding.hide_padding(volume, axis)  # for interpolators, and because no protocol compares it
+    for factor in inputs.factors:
+        require_slices(volume.shape[axis], factor, file.name)
+    if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):
+        are = "voxel is" if unknown == 1 else "voxels are"
+        raise UsageError(f"{file}: {unknown} {are} NaN or infinite; nothing can be compared with them")
+    most = hounsfield.MAX_HU
+    if volume.voxels.dtype.kind == "f" and np.abs(volume.voxels).max() > most:
+        volume = replace(volume, voxels=np.clip(volume.voxels, -most, most).astype(np.float32))
+    return volume, axis
+
+
+def check_slice_thickness(volume: Volume, axis: int, factors: Sequence[Factor], name: str) -> tuple[str, ...]:
+    """A warning where the slices are themselves thick, or nothing."""
+    spacing = volume.spacing_mm
+    between, pixels = spacing[axis], min(in_plane(spacing, axis))
+    if between <= THICKEST_DENSE_MM and between <= THICKEST_DENSE_PIXELS * pixels:
+        return ()
+    sparse = ", ".join(f"{between * Fraction(factor).numerator:.3g}" for factor in factors)
+    return (
+        f"{name}: slices {between:.3g} mm apart (pixels {pixels:.3g} mm) are thick; the scores show how well they are "
+        f"predicted from slices {sparse} mm apart, not how good new slices between them would be",
+    )
+
+
+def keep_central_slices(volume: Volume, axis: int, count: int | None) -> Volume:
+    """The ``count`` slices in the middle of a volume, or all of it."""
+    size = volume.shape[axis]
+    if count is None or count >= size:
+        return volume
+    keep = [slice(None)] * 3
+    keep[axis] = slice((size - count) // 2, (size - count) // 2 + count)
+    return replace(volume, voxels=volume.voxels[tuple(keep)])

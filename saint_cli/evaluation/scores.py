@@ -1,0 +1,202 @@
+"""PSNR, SSIM, bias and noise of a restored volume against the truth, by a named protocol."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from saint_cli.errors import GeometryError
+from saint_cli.evaluation import degrade, metrics
+from saint_cli.evaluation.metrics import Factor, Protocol
+from saint_cli.geometry import SliceGrid
+from saint_cli.method import noise
+from saint_cli.volume import Volume
+
+DEGRADATIONS = {"decimate": degrade.decimate, "average": degrade.average_slabs}
+"""How dense slices become sparse: single slices kept (Eq. 1), or slabs averaged as scanners do."""
+
+CONTEXT_VOXELS = 32
+"""In-plane voxels kept around the scored crop, so that the networks get its surroundings too."""
+
+
+@dataclass(frozen=True)
+class DegradedScan:
+    """A dense volume made sparse, and what its restoration is compared with.
+
+    sparse: the degraded volume; grid: where the restored slices lie, each at a dense slice;
+    truth: [X, Y, grid.count] the dense slices there, through-plane axis last.
+    """
+
+    volume: str
+    factor: Factor
+    sparse: Volume
+    grid: SliceGrid
+    truth: np.ndarray
+
+    @classmethod
+    def from_dense(
+        cls, dense: Volume, axis: int, factor: Factor, degradation: str = "decimate", name: str = ""
+    ) -> "DegradedScan":
+        """Degrade along a voxel axis. Trailing slices that decimation cannot reach are left out.
+
+        factor: an integer, or p/q: every p-th slice is kept, and every q-th one restored and compared.
+
+        Raises:
+            GeometryError: fewer than two slices would be left.
+        """
+        kept, compared = Fraction(factor).as_integer_ratio()
+        require_slices(dense.shape[axis], factor, name or "this scan")
+        sparse = DEGRADATIONS[degradation](dense, axis, kept)
+        count = (sparse.shape[axis] - 1) * kept // compared + 1
+        grid = SliceGrid(axis, sparse.shape[axis], compared / kept, count)
+        truth = np.moveaxis(dense.voxels, axis, 2)[..., ::compared][..., :count]
+        return cls(name, factor, sparse, grid, truth)
+
+    @property
+    def acquired(self) -> np.ndarray:
+        """[X, Y, acquired] the sparse slices."""
+        return np.moveaxis(self.sparse.voxels, self.grid.axis, 2)
+
+
+def require_slices(count: int, factor: Factor, name: str) -> None:
+    """Refuse a stack from which decimation would leave a single slice.
+
+    Raises:
+        GeometryError: naming the slices there are and those needed.
+    """
+    kept, compared = Fraction(factor).as_integer_ratio()
+    if count <= kept:
+        how = f"one slice in {kept}" + (f", compared on one in {compared}" if compared > 1 else "")
+        raise GeometryError(
+            f"{name}: factor {float(factor):g} keeps {how}: of {count} slices that leaves one; "
+            f"at least {kept + 1} are needed"
+        )
+
+
+def crop_in_plane(volume: Volume, axis: int, crop: int | None) -> Volume:
+    """The volume cut in-plane to the crop that a protocol scores, with ``CONTEXT_VOXELS`` voxels around it."""
+    if crop is None:
+        return volume
+    cut = [slice(None)] * 3
+    for i, size in enumerate(volume.shape):
+        if i != axis:
+            low = max(0, (size - crop) // 2 - CONTEXT_VOXELS)
+            cut[i] = slice(low, size - low)  # symmetric, so that the central crop stays the same
+    return replace(volume, voxels=volume.voxels[tuple(cut)])
+
+
+@dataclass(frozen=True)
+class Score:
+    """The figures of one method on one volume at one factor; None where a figure is not defined.
+
+    slices: restored slices, scored: those that the protocol compares; model: None for interpolators;
+    psnr_db (inf where nothing differs), by the protocol; ssim: mean over the scored slices;
+    bias_hu: mean of restored minus true HU over synthesised slices;
+    noise_ratio: median noise of synthesised slices over that of the acquired ones;
+    seconds: of the whole method on what the protocol compares (``crop_in_plane``); for a model only with ``fused``.
+    """
+
+    volume: str
+    factor: float
+    slices: int
+    scored: int
+    model: str | None
+    method: str
+    psnr_db: float
+    ssim: float | None
+    bias_hu: float
+    noise_ratio: float | None
+    seconds: float | None
+
+    @property
+    def label(self) -> str:
+        """The method as a table names it."""
+        return self.method if self.model is None else f"{self.model} {self.method}"
+
+
+class Scorer:
+    """Scores restorations of one trial; what depends on the truth alone is computed once."""
+
+    def __init__(self, degraded: DegradedScan, protocol: Protocol) -> None:
+        self.degraded, self.protocol = degraded, protocol
+        count = degraded.grid.count
+        self.scored = metrics.list_scored_slices(count, degraded.factor, protocol)
+        self.synthesised = metrics.list_scored_slices(count, degraded.factor, metrics.PAPER)
+        self._masks = {j: noise.find_smooth_body(self._hu(degraded.truth, j)) for j in range(count)}
+        acquired = [j for j in range(count) if j % degraded.factor == 0]
+        window = degraded.grid.locate()[0]
+        self._acquired_noise = [
+            noise.estimate_deviation(self._hu(degraded.acquired, int(window[j])), self._masks[j]) for j in acquired
+        ]
+
+    def score(self, method: str, result: np.ndarray, *, model: str | None = None, seconds: float | None) -> Score:
+        """The figures of a restoration [X, Y, slices] of the trial."""
+        degraded, span = self.degraded, self.protocol.data_range
+        psnr = metrics.psnr_by_protocol(degraded.truth, result, 2, degraded.factor, self.protocol)
+        ssim = [metrics.ssim(self._view(degraded.truth, j), self._view(result, j), span) for j in self.scored]
+        bias = [np.mean(self._view(result, j) - self._view(degraded.truth, j), dtype=float) for j in self.synthesised]
+        noisy = [noise.estimate_deviation(self._hu(result, j), self._masks[j]) for j in self.synthesised]
+        return Score(
+            volume=degraded.volume,
+            factor=factor_as_number(degraded.factor),
+            slices=degraded.grid.count,
+            scored=len(self.scored),
+            model=model,
+            method=method,
+            psnr_db=round(psnr, 3),
+            ssim=_round_or_none(float(np.mean(ssim)), 4),
+            bias_hu=round(float(np.mean(bias)), 3),
+            noise_ratio=_round_or_none(noise.compute_ratio(noisy, self._acquired_noise), 3),
+            seconds=None if seconds is None else round(seconds, 3),
+        )
+
+    def collect_errors(self, result: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """|I_sag - I_cor| and |result - truth|, HU, of every compared voxel of the synthesised slices, flat.
+
+        result: [X, Y, slices]; difference: [X, Y, synthesised slices].
+        """
+        errors = [np.abs(self._view(result, j) - self._view(self.degraded.truth, j)) for j in self.synthesised]
+        return self.protocol.cut(difference).ravel(), np.stack(errors, -1).ravel()
+
+    def _view(self, volume: np.ndarray, j: int) -> np.ndarray:
+        return self.protocol.view(volume[..., j])
+
+    def _hu(self, volume: np.ndarray, j: int) -> np.ndarray:
+        return self._view(volume, j) + np.float32(self.protocol.low_hu)
+
+
+def factor_as_number(factor: Factor) -> float:
+    """A factor as JSON and tables show it: whole where it is."""
+    return int(factor) if factor == int(factor) else float(factor)
+
+
+def _round_or_none(value: float, digits: int) -> float | None:
+    return None if np.isnan(value) else round(value, digits)
+
+
+def average_scores(scores: list[Score]) -> list[Score]:
+    """Per factor and method the mean over volumes of every figure; one that some volume lacks is None."""
+    groups: dict[tuple[float, str], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((score.factor, score.label), []).append(score)
+    return [_average_group(group) for group in groups.values()]
+
+
+def _average_group(group: list[Score]) -> Score:
+    return replace(
+        group[0],
+        volume=f"mean of {len(group)} volumes",
+        slices=sum(s.slices for s in group),
+        scored=sum(s.scored for s in group),
+        psnr_db=float(np.mean([s.psnr_db for s in group])),
+        ssim=_mean_or_none(s.ssim for s in group),
+        bias_hu=float(np.mean([s.bias_hu for s in group])),
+        noise_ratio=_mean_or_none(s.noise_ratio for s in group),
+        seconds=_mean_or_none(s.seconds for s in group),
+    )
+
+
+def _mean_or_none(values: Iterable[float | None]) -> float | None:
+    known = list(values)
+    return None if None in known else float(np.mean([v for v in known if v is not None]))

@@ -1,0 +1,90 @@
+"""Affine maths in LPS millimetres: spacing, slice distance, the through-plane axis."""
+
+import math
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
+
+from saint_cli.errors import GeometryError
+
+Value = TypeVar("Value")
+
+NEAR_ISOTROPIC_RATIO = 1.2
+"""Largest over smallest spacing below which no axis stands out as through-plane (in-plane rounding reaches 1.1)."""
+
+MAX_COORDINATE_MM = 1e12
+"""Larger numbers in an affine are damage, and their squares and products may overflow."""
+
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""NIfTI's world axes point right, anterior, superior; DICOM's and ITK's point left, posterior, superior."""
+
+
+def spacing_mm(affine_lps: np.ndarray) -> tuple[float, float, float]:
+    """Norms of the three direction columns of a 4x4 affine, mm, in voxel-axis order."""
+    x, y, z = np.linalg.norm(affine_lps[:3, :3], axis=0)
+    return float(x), float(y), float(z)
+
+
+def format_spacing(spacing: Iterable[float], digits: int = 4) -> str:
+    """``0.7 x 0.7 x 5``: spacings in mm as messages show them."""
+    return " x ".join(f"{s:.{digits}g}" for s in spacing)
+
+
+def in_plane(values: Iterable[Value], axis: int) -> tuple[Value, Value]:
+    """Of one value per voxel axis those of the two in-plane axes; ``axis`` is the through-plane one."""
+    first, second = (value for i, value in enumerate(values) if i != axis)
+    return first, second
+
+
+def slice_distance_mm(affine_lps: np.ndarray, axis: int) -> float:
+    """Distance in mm between neighbouring slices along their normal; less than the spacing when slices are sheared."""
+    normal = np.cross(*in_plane(affine_lps[:3, :3].T, axis))
+    return float(abs(affine_lps[:3, axis] @ normal) / np.linalg.norm(normal))
+
+
+def through_plane_axis(spacing: tuple[float, float, float], *, allow_isotropic: bool = False) -> int:
+    """The voxel axis (0, 1, 2) with the largest spacing.
+
+    Raises:
+        GeometryError: the largest spacing is under ``NEAR_ISOTROPIC_RATIO`` times the smallest, so that no axis stands
+            out, and ``allow_isotropic`` is False.
+    """
+    axis = max(range(3), key=lambda i: (round(spacing[i] / max(spacing), 3), i))  # the last of equal ones
+    if not allow_isotropic and max(spacing) < NEAR_ISOTROPIC_RATIO * min(spacing):
+        raise GeometryError(
+            f"spacing {format_spacing(spacing, 3)} mm is nearly isotropic, so no axis is clearly through-plane; "
+            "choose one with `axis`, or a grid with `factor` or `spacing_mm`"
+        )
+    return axis
+
+
+def check_affine(affine_lps: np.ndarray) -> None:
+    """Refuse a 4x4 affine that places no volume.
+
+    Raises:
+        GeometryError: an entry is not finite or beyond ``MAX_COORDINATE_MM``, a spacing is zero, or the axes lie in
+            one plane.
+    """
+    if not np.isfinite(affine_lps).all():
+        raise GeometryError("the affine holds NaN or infinity, so the voxels have no position; repair the header first")
+    if np.abs(affine_lps).max() > MAX_COORDINATE_MM:
+        raise GeometryError(f"the affine places voxels beyond {MAX_COORDINATE_MM:g} mm; repair the header first")
+    spacing = spacing_mm(affine_lps)
+    shown = format_spacing(spacing)
+    if min(spacing) == 0:
+        raise GeometryError(f"spacing {shown} mm: a voxel spacing of zero; repair the header first")
+    if abs(np.linalg.det(affine_lps[:3, :3])) < 1e-6 * math.prod(spacing):
+        raise GeometryError(f"the voxel axes (spacing {shown} mm) lie in one plane; repair the header first")
+
+
+def refine_axis(affine_lps: np.ndarray, axis: int, step: float) -> np.ndarray:
+    """A copy of the affine whose column ``axis`` is multiplied by ``step``; voxel (0, 0, 0) does not move."""
+    refined = affine_lps.copy()
+    refined[:3, axis] *= step
+    return refined
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine of the angle between two vectors."""
+    return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))

@@ -1,0 +1,119 @@
+"""Where output slices lie: by a whole factor, or by a wanted spacing."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from saint_cli.errors import UsageError
+from saint_cli.geometry.affine import refine_axis
+from saint_cli.geometry.slice_stack import require_two_slices
+
+MIN_FACTOR, MAX_FACTOR = 2, 16
+"""Slices per acquired one; the networks were trained up to the largest."""
+
+ACQUIRED_TOLERANCE = 1e-4
+"""Fraction of the input spacing within which an output slice counts as the acquired slice itself (0.5 um at 5 mm)."""
+
+SNAP_FRACTION = 0.005
+"""How far the last slice may move, in acquired spacings, for a wanted spacing to count as a whole fraction of them."""
+
+
+@dataclass(frozen=True)
+class SliceGrid:
+    """Where the output slices lie along the through-plane axis, in units of the input spacing.
+
+    Output slice j lies at ``j * step`` input spacings from acquired slice 0.
+    """
+
+    axis: int
+    acquired: int
+    step: float
+    count: int
+
+    @property
+    def extrapolated(self) -> np.ndarray:
+        """(count,) bool, which output slices lie beyond the last acquired one."""
+        window, offset = self.locate()
+        return np.asarray((window == self.acquired - 1) & (offset > 0))
+
+    def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Voxels of the output volume along x, y, z, of an input of ``shape``."""
+        x, y, z = (self.count if axis == self.axis else n for axis, n in enumerate(shape))
+        return x, y, z
+
+    def locate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Window and offset of every output slice.
+
+        Returns ``window`` (count,) int, index of the acquired slice at or below, and ``offset`` (count,) float64
+        t in [0, 1): 0 exactly where the output slice is an acquired one. Extrapolated slices have the last
+        acquired slice as their window.
+        """
+        position = np.arange(self.count) * self.step
+        nearest = np.rint(position)
+        position = np.where(np.abs(position - nearest) < ACQUIRED_TOLERANCE, nearest, position)
+        window = np.minimum(np.floor(position).astype(int), self.acquired - 1)
+        return window, position - window
+
+    def refine(self, affine_lps: np.ndarray) -> np.ndarray:
+        """The affine of the output volume: the slice column times ``step``, origin and other columns unchanged."""
+        return refine_axis(affine_lps, self.axis, self.step)
+
+
+def check_factor(factor: int) -> None:
+    """Raise UsageError for a factor that no grid can have."""
+    if not MIN_FACTOR <= factor <= MAX_FACTOR:
+        raise UsageError(f"`factor={factor}` is outside {MIN_FACTOR}...{MAX_FACTOR}")
+
+
+def grid_by_factor(acquired: int, axis: int, factor: int, *, extrapolate: bool = False) -> SliceGrid:
+    """The grid of ``(acquired - 1) * factor + 1`` slices, or the paper's ``acquired * factor`` with ``extrapolate``.
+
+    Raises:
+        UsageError: factor outside 2...16.
+        GeometryError: fewer than two acquired slices.
+    """
+    check_factor(factor)
+    require_two_slices(acquired)
+    count = acquired * factor if extrapolate else (acquired - 1) * factor + 1
+    return SliceGrid(axis, acquired, 1 / factor, count)
+
+
+def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, extrapolate: bool = False) -> SliceGrid:
+    """The grid with ``target`` mm between slices, from acquired slice 0 up to at most the last acquired slice.
+
+    ``spacing`` is the input's, mm. With ``extrapolate`` the grid goes on to less than one input spacing beyond.
+
+    Raises:
+        UsageError: target is not positive, not below the input spacing, finer than 1/16 of it, or so near to it that
+            the grid would have no more slices than the input.
+        GeometryError: fewer than two acquired slices.
+    """
+    if not (target > 0 and math.isfinite(target)):
+        raise UsageError(f"`spacing_mm={target}` is not a positive distance in mm")
+    if target >= spacing * (1 - ACQUIRED_TOLERANCE):
+        raise UsageError(
+            f"the target spacing {target:.4g} mm is not below the input's {spacing:.4g} mm; nothing to interpolate"
+        )
+    step = _snap_step(target / spacing, acquired)
+    if step < 1 / MAX_FACTOR - ACQUIRED_TOLERANCE:
+        raise UsageError(
+            f"from {spacing:.4g} to {target:.4g} mm is a factor of {1 / step:.1f}; the finest is "
+            f"`factor={MAX_FACTOR}`, or `spacing_mm={spacing / MAX_FACTOR:.4g}`"
+        )
+    require_two_slices(acquired)
+    end = acquired - ACQUIRED_TOLERANCE if extrapolate else acquired - 1 + ACQUIRED_TOLERANCE
+    count = int(end / step) + 1
+    if count <= acquired:
+        raise UsageError(
+            f"{acquired} slices {spacing:.4g} mm apart become {count} at {target:.4g} mm, no more than there are; "
+            "give `factor`, or a smaller `spacing_mm`"
+        )
+    return SliceGrid(axis, acquired, step, count)
+
+
+def _snap_step(step: float, acquired: int) -> float:
+    """1/n where that moves no slice of the stack by more than ``SNAP_FRACTION``: headers round spacings."""
+    n = round(1 / step)
+    drift = abs(1 - n * step) * (acquired - 1)
+    return 1 / n if drift <= SNAP_FRACTION else step

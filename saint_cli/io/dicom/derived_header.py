@@ -1,0 +1,229 @@
+"""The elements that make a slice a derived one: identity, provenance, place (PS3.3 C.7.6.1, C.12.1, C.12.4)."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+from pydicom import uid
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.valuerep import format_number_as_ds
+
+from saint_cli import geometry
+from saint_cli.io.dicom.derived_series import DerivedSeries, DerivedSlice
+from saint_cli.io.dicom.slice_header import SliceHeader
+from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid, make_instance_uid
+from saint_cli.io.dicom.values import decode_text, list_values
+from saint_cli.runtime.version import __version__
+
+SPATIAL_RESAMPLING = ("113085", "Spatial resampling")
+SOURCE_FOR_PROCESSING = ("121322", "Source image for image processing operation")
+MODIFYING_EQUIPMENT = ("109103", "Modifying Equipment")
+"""Codes of CID 7203, 7202 and 7005."""
+
+MAX_LO_LENGTH = 64
+MAX_IS = 2**31 - 1
+
+EMPTY_IF_ABSENT = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "Manufacturer", "PositionReferenceIndicator", "PatientPosition"),
+)
+"""Type 2 of every image; a source that lacks them was invalid, the result need not be."""
+
+EMPTY_IF_ABSENT_BY_CLASS = {
+    uid.CTImageStorage: ("KVP", "AcquisitionNumber"),
+    uid.MRImageStorage: ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength"),
+    uid.PositronEmissionTomographyImageStorage: (),
+}
+
+DEFAULT_KIND = dict(zip(EMPTY_IF_ABSENT_BY_CLASS, ("AXIAL", "OTHER", "IMAGE"), strict=True))
+"""Third value of ImageType where the source has none."""
+
+ACQUISITION_TAGS = (
+    *("XRayTubeCurrent", "XRayTubeCurrentInuA", "XRayTubeCurrentInmA", "ExposureTime", "ExposureTimeInuS"),
+    *("ExposureTimeInms", "AcquisitionTime", "AcquisitionDateTime", "CTDIvol"),
+    *("CTDIPhantomTypeCodeSequence", "EstimatedDoseSaving", "WaterEquivalentDiameter", "SAR"),
+    *("WaterEquivalentDiameterCalculationMethodCodeSequence", "IrradiationEventUID", "TablePosition"),
+)
+"""Dose, current and time of one acquired slice, which a synthesised slice does not have."""
+
+EXPOSURE_TAGS = ("Exposure", "ExposureInuAs", "ExposureInmAs")
+"""Gone from every slice: nobody was exposed for this series, and dcm2niix splits a series whose exposures differ."""
+
+METHOD_DESCRIPTIONS = {
+    "match-noise": "noise like that of neighbouring acquired slices was added to synthesised ones",
+    "tta": "mean over flipped copies",
+    "directions=4": "diagonal directions too",
+    "regenerate": "acquired slices were computed anew",
+    "no-skip-air": "air around the patient computed too",
+    "extrapolate": "goes on beyond the last acquired slice",
+}
+"""What the words of ``Derivation.option_names`` mean, for those who read the image and not the manual."""
+
+
+def derive_header(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -> Dataset:
+    """Turn a copy of a template into the header of an output slice, in place.
+
+    is_acquired: whether the slice has the pixels of an acquired one.
+    """
+    _set_identity(data, output)
+    _set_provenance(data, output, is_acquired=is_acquired)
+    _set_place(data, output)
+    if not is_acquired and data.SOPClassUID != uid.PositronEmissionTomographyImageStorage:
+        _remove_acquisition(data)
+    for name in EXPOSURE_TAGS:
+        data.pop(name, None)
+    for name in (*EMPTY_IF_ABSENT, *EMPTY_IF_ABSENT_BY_CLASS[data.SOPClassUID]):
+        if name not in data:
+            setattr(data, name, None)
+    if not any(data.get(name) for name in ("BodyPartExamined", "ImageLaterality", "AnatomicRegionSequence")):
+        data.setdefault("Laterality", DataElement("Laterality", "CS", None))  # might be a paired part (Type 2C)
+    if "SpecificCharacterSet" in data and not data.SpecificCharacterSet:
+        del data.SpecificCharacterSet
+    return data
+
+
+def _set_identity(data: Dataset, output: DerivedSlice) -> None:
+    """New instance and series, old study and frame of reference (PS3.3 C.7.6.1.1.2)."""
+    series = output.series
+    source = series.acquired[0]
+    number = 100 * source.series_number + 1
+    data.SOPInstanceUID = make_instance_uid(series.uid, output.index)
+    data.SeriesInstanceUID = series.uid
+    data.StudyInstanceUID = find_study_uid(source)
+    data.FrameOfReferenceUID = find_frame_of_reference_uid(source)
+    data.SeriesNumber = number if 0 < number <= MAX_IS else 1
+    data.InstanceNumber = output.instance_number
+    data.SeriesDescription = _add_suffix(data.get("SeriesDescription"), f"SAINT {series.factor}")
+    created = _local_time(data, series)
+    for name in ("InstanceCreation", "Series", "Content"):
+        setattr(data, f"{name}Date", created.strftime("%Y%m%d"))
+        setattr(data, f"{name}Time", created.strftime("%H%M%S"))
+    if data.SOPClassUID == uid.PositronEmissionTomographyImageStorage:
+        data.NumberOfSlices, data.ImageIndex = series.volume.shape[2], data.InstanceNumber
+
+
+def _add_suffix(description: str | bytes | None, suffix: str) -> str | bytes:
+    """The source's description and the suffix, cut to what LO holds; bytes stay in their character set.
+
+    Text beyond ASCII cannot be cut without knowing its characters: it stays whole, or the suffix stands alone.
+    """
+    limit = MAX_LO_LENGTH - len(suffix) - 1
+    if not isinstance(description, bytes):
+        return f"{(description or '').strip()[:limit]} {suffix}".strip()
+    start = description.strip()
+    if b"\x1b" not in start and start.isascii():
+        start = start[:limit]
+    elif len(start) > limit or not _ends_in_ascii(start):
+        return suffix
+    return (start + b" " + suffix.encode()).strip()
+
+
+def _ends_in_ascii(text: bytes) -> bool:
+    """Whether ASCII may follow ISO 2022 text: its last escape sequence for the lower half brought ASCII back."""
+    lower = re.findall(rb"\x1b(\$?\(?[@-Z])", text)  # upper halves, \x1b) and \x1b$), leave ASCII as it is
+    return not lower or lower[-1] in (b"(B", b"(J")
+
+
+def _local_time(data: Dataset, series: DerivedSeries) -> datetime:
+    """The time of creation in the data set's time zone."""
+    return series.created.astimezone(_parse_time_zone(decode_text(data.get("TimezoneOffsetFromUTC"))))
+
+
+def _parse_time_zone(offset: str) -> timezone | None:
+    """The data set's time zone, or None for this machine's."""
+    match = re.fullmatch(r"([+-])(\d\d)(\d\d)", offset)
+    if match is None:
+        return None
+    sign, hours, minutes = match.groups()
+    shift = timedelta(hours=int(hours), minutes=int(minutes))
+    return timezone(-shift if sign == "-" else shift) if shift < timedelta(hours=24) else UTC
+
+
+def _set_provenance(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -> None:
+    """What was done, to what, and by which program (PS3.3 C.12.4.1, C.7.6.1.1.3)."""
+    kinds = [str(v) for v in list_values(data.get("ImageType"))[2:3] if v] or [DEFAULT_KIND[data.SOPClassUID]]
+    is_pet = data.SOPClassUID == uid.PositronEmissionTomographyImageStorage
+    data.ImageType = ["DERIVED", "PRIMARY" if is_pet else "SECONDARY", *kinds]  # PET allows no other (C.8.9.4.1.3)
+    data.DerivationDescription = derivation_description(data, output, is_acquired=is_acquired)
+    data.DerivationCodeSequence = [_make_code(*SPATIAL_RESAMPLING)]
+    references = [_make_reference(source) for source in output.neighbours if source.has_instance_uid]
+    if references:
+        data.SourceImageSequence = references
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [_make_code(*MODIFYING_EQUIPMENT)]
+    item.Manufacturer, item.ManufacturerModelName = "saint", "saint"
+    item.SoftwareVersions = __version__
+    item.ContributionDateTime = _local_time(data, output.series).strftime("%Y%m%d%H%M%S%z")
+    item.ContributionDescription = "Slices interpolated between acquired ones"
+    data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), item]
+
+
+def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -> str:
+    """DerivationDescription in one sentence: method, options, acquired slices (PS3.3 C.12.4.1).
+
+    ST holds 1024 characters, this is far below.
+    """
+    series = output.series
+    model = "".join(c if c.isascii() and c.isprintable() else "?" for c in series.derivation.model[:64])
+    options = "".join(f", {METHOD_DESCRIPTIONS.get(word, word)}" for word in series.derivation.option_names)
+    numbers = [str(source.instance_number) for source in output.neighbours]
+    if output.is_beyond:
+        origin = f"extrapolated beyond acquired slice {numbers[0]}, which it repeats"
+    elif is_acquired:
+        origin = f"kept acquired slice {numbers[0]}"
+    elif len(numbers) == 1:
+        origin = f"computed in place of acquired slice {numbers[0]}"
+    else:
+        origin = f"synthesised between acquired slices {numbers[0]} and {numbers[1]}, offset {output.offset:.4g}"
+    thickness = data.get("SliceThickness")
+    thick = "" if thickness in (None, "") else f", acquired slice thickness {thickness} mm"
+    return (
+        f"SAINT slice interpolation {series.factor}, model {model}, saint {__version__}{options}; {origin}; "
+        f"acquired slice spacing {series.spacing_mm / series.derivation.grid.step:.6g} mm{thick}"
+    )
+
+
+def _make_reference(source: SliceHeader) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.sop_class, source.sop_instance
+    if source.is_multiframe:
+        item.ReferencedFrameNumber = source.frame + 1
+    item.PurposeOfReferenceCodeSequence = [_make_code(*SOURCE_FOR_PROCESSING)]
+    return item
+
+
+def _make_code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
+
+
+def _set_place(data: Dataset, output: DerivedSlice) -> None:
+    """Where the slice lies: acquired positions verbatim, others between those of their neighbours."""
+    if output.offset != 0:
+        data.ImagePositionPatient = format_decimals(output.position)
+    spacing = format_number_as_ds(output.series.spacing_mm)
+    data.SpacingBetweenSlices = spacing
+    if data.get("SliceThickness") in (None, ""):
+        data.SliceThickness = None  # Type 2 (PS3.3 C.7.6.2): present, though unknown
+    elif not output.series.keep_slice_thickness and float(spacing) < data.SliceThickness:
+        data.SliceThickness = spacing  # never made larger than acquired
+    if data.get("SliceLocation") not in (None, ""):
+        position = np.array([float(v) for v in data.ImagePositionPatient])
+        orientation = np.array([float(v) for v in data.ImageOrientationPatient])
+        data.SliceLocation = format_decimals(geometry.positions_along_normal(position[None], orientation))[0]
+
+
+def format_decimals(values: Sequence[float] | np.ndarray) -> list[str]:
+    """Decimal strings of at most 16 characters, as exact as these can be."""
+    return [format_number_as_ds(round(float(v), 12) + 0.0) for v in values]
+
+
+def _remove_acquisition(data: Dataset) -> None:
+    """Remove what only an acquired slice has."""
+    for name in ACQUISITION_TAGS:
+        data.pop(name, None)
+    if "TriggerTime" in data:
+        data.TriggerTime = None  # which may be required

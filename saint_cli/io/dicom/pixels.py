@@ -1,0 +1,253 @@
+"""Pixels of DICOM slices as stored values: pydicom for native and RLE data, GDCM for every other compressed syntax.
+
+Only Python code sees the file here; GDCM decodes in a process of its own (``decoder``).
+"""
+
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pydicom
+from pydicom import encaps, uid
+from pydicom.dataset import FileMetaDataset
+
+from saint_cli.errors import DecoderUnavailableError, SourceChangedError, UnreadableError
+from saint_cli.io.dicom.compressed_frames import StreamError, check_frame, explain_excessive_size, split_frames
+from saint_cli.io.dicom.decoder import Decoder, DecoderError
+from saint_cli.io.dicom.decoder_process import DecoderStartError
+from saint_cli.io.dicom.headers import read_dataset
+from saint_cli.io.dicom.pixel_format import extract_stored_values, has_high_bits, parse_padding_range
+from saint_cli.io.dicom.slice_header import SliceHeader
+from saint_cli.io.dicom.transfer_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
+from saint_cli.io.dicom.values import SkippedFileError, parse_optional_int
+
+ITEM_TAG = b"\xfe\xff\x00\xe0"
+"""Tag of an item, with which encapsulated pixel data start; of 16-bit pixels it would be 65534 beside 57344."""
+
+HIGH_BITS_NOTE = "bits above BitsStored are set in some pixels; they are ignored, as other readers do"
+
+ERROR_PREFIX = re.compile(r"^(ITK ERROR: )?\w+\(0x[0-9a-f]+\): |^sitk::ERROR: |^ *pydicom: ")
+"""What a decoder's error starts with: who reports it."""
+
+MAX_LINE = 160
+"""Characters of a decoder's message that are shown."""
+
+
+class PixelReader:
+    """Reads the stored values of slices; what was odd about them collects on the way, with the names of the files.
+
+    high_bit_notes: files with bits set above BitsStored. decoder_notes: what decoders reported but went on from.
+    """
+
+    def __init__(self) -> None:
+        self.high_bit_notes: list[str] = []
+        self.decoder_notes: list[str] = []
+        self._decoder = Decoder()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoder.close()
+
+    def read_slices(self, headers: Sequence[SliceHeader]) -> Iterator[tuple[int, np.ndarray]]:
+        """Index and stored values [row, column] of each slice, every file decoded once; as :meth:`read_frames`."""
+        by_file: dict[Path, list[int]] = defaultdict(list)
+        for index, header in enumerate(headers):
+            by_file[header.path].append(index)
+        for indices in by_file.values():
+            frames = self.read_frames(headers[indices[0]])
+            for index in indices:
+                yield index, frames[headers[index].frame]
+
+    def read_frames(self, header: SliceHeader) -> np.ndarray:
+        """Stored values of every frame of a slice's file, [frame, row, column], masked and sign-extended to BitsStored.
+
+        Raises:
+            UnreadableError: the pixel data are truncated, corrupt, or of a syntax that no decoder here knows.
+            DecoderUnavailableError: there is no process to decode in.
+        """
+        words, lines = self._read_words(header)
+        if lines:
+            self.decoder_notes.append(f"{header.path.name}: {lines[-1][:MAX_LINE]}")
+        if has_high_bits(words, header.pixel_format):
+            self.high_bit_notes.append(f"{header.path.name}: {HIGH_BITS_NOTE}")
+        return extract_stored_values(words, header.pixel_format)
+
+    def resolve_bit_shift(self, slices: Sequence[SliceHeader]) -> tuple[tuple[SliceHeader, ...], tuple[str, ...]]:
+        """The headers with the place of their stored values that the pixels of all of them show, and a note on it.
+
+        GDCM, pydicom and dcm2niix read from bit 0 whatever HighBit says, which is right for the many files in which it
+        is a mistake. Old files are left-justified, as HighBit says (ACR-NEMA, PS3.5 section 8.1.1): then the bits below
+        the value are zero in every pixel, and values lie above BitsStored. Pixels are read only where HighBit leaves
+        both open.
+
+        Raises: as :meth:`read_frames`.
+        """
+        doubtful = {header.path: header for header in slices if header.pixel_format.claimed_shift}
+        has_low, has_high = False, False
+        for header in doubtful.values():
+            pixel_format = header.pixel_format
+            words = self._read_words(header)[0].astype(pixel_format.dtype, copy=False)
+            has_low |= bool((words & ((1 << pixel_format.claimed_shift) - 1)).any())
+            has_high |= not np.array_equal(extract_stored_values(words, pixel_format), words)
+        if has_low or not has_high:
+            return tuple(slices), ()
+        shift = next(iter(doubtful.values())).pixel_format.claimed_shift
+        note = f"the lowest {shift} bits of every pixel are zero and higher bits are set: read as left-justified"
+        return tuple(map(_apply_claimed_shift, slices)), (note,)
+
+    def _read_words(self, header: SliceHeader) -> tuple[np.ndarray, list[str]]:
+        """The words that hold the stored values, [frame, row, column], and what the decoder wrote about them."""
+        try:
+            data, _ = read_dataset(header.path, pixels=True)
+        except SkippedFileError as reason:
+            raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
+        words, lines = _decode_file(header, data, self._decoder)
+        frames = words.reshape(-1, *words.shape[-2:])  # [frame, row, column]
+        if frames.shape[1:] != header.shape:
+            raise UnreadableError(f"{header.path}: pixel data are {frames.shape[1:]}, the header says {header.shape}")
+        if header.frame >= len(frames):
+            raise UnreadableError(f"{header.path}: pixel data hold {len(frames)} frames, not {header.frame + 1}")
+        return frames, lines
+
+
+def _apply_claimed_shift(header: SliceHeader) -> SliceHeader:
+    if not header.pixel_format.claimed_shift:
+        return header
+    pixel_format = replace(header.pixel_format, shift=header.pixel_format.claimed_shift)
+    try:
+        padding = parse_padding_range(read_dataset(header.path)[0], pixel_format)
+    except SkippedFileError as reason:
+        raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
+    return replace(header, pixel_format=pixel_format, padding=padding)
+
+
+def _decode_file(header: SliceHeader, data: pydicom.Dataset, decoder: Decoder) -> tuple[np.ndarray, list[str]]:
+    """The words of every frame of a file, and what the decoder wrote about them; all decoders are called from here."""
+    syntax = transfer_syntax(data)
+    lines: list[str] = []
+    try:
+        frames = _find_frames(header, data, syntax)
+        if syntax in NATIVE:
+            return _decode_pydicom(data, syntax, header), lines
+        if syntax == uid.RLELossless:
+            return np.stack([_decode_pydicom(data, syntax, header, frame) for frame in frames]), lines
+        return _decode_gdcm(frames, syntax, header, decoder, lines), lines
+    except (UnreadableError, MemoryError):
+        raise
+    except DecoderStartError as error:
+        raise DecoderUnavailableError(
+            f"{header.path}: the process that decodes {syntax_name(syntax)} cannot be started or given files ({error})"
+        ) from None
+    except Exception as error:  # pydicom and decoders raise whatever a damaged stream leads them to
+        if isinstance(error, DecoderError) and error.is_transient:
+            raise DecoderUnavailableError(
+                f"{header.path}: pixel data ({syntax_name(syntax)}) could not be decoded ({error}); try again, or "
+                "export the file again"
+            ) from None
+        raise UnreadableError(
+            f"{header.path}: pixel data ({syntax_name(syntax)}) are truncated or corrupt "
+            f"({_summarize_error(error, lines)}); export the file again"
+        ) from None
+
+
+def _summarize_error(error: Exception, lines: list[str]) -> str:
+    """The last line that the decoder wrote before its error, else the error; without the name of who reports it."""
+    lines = [*lines, *(error.lines if isinstance(error, DecoderError) else []), str(error)]
+    texts = [text for line in lines if (text := line.strip())]
+    reason = (texts[:-1] or texts or [type(error).__name__])[-1].splitlines()[-1]
+    return ERROR_PREFIX.sub("", reason)[:MAX_LINE]
+
+
+def _find_frames(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> list[bytes]:
+    """The compressed frames, none of native pixels; refuses pixels that are too few or contradict the transfer syntax.
+
+    Raises:
+        UnreadableError, StreamError: saying what is wrong.
+    """
+    path, allocated = header.path, header.pixel_format.bits_allocated
+    reason = explain_unsupported(syntax)
+    if reason:
+        raise UnreadableError(f"{path}: {reason}")
+    if "PixelData" not in data:
+        raise UnreadableError(f"{path}: no pixel data")
+    stored = data.PixelData or b""
+    count = parse_optional_int(data.get("NumberOfFrames")) or 1
+    need, size = header.shape[0] * header.shape[1] * count * allocated // 8, len(stored)
+    is_native = syntax in NATIVE
+    starts_with_item = stored.startswith(ITEM_TAG) and (size < need or not is_native)
+    is_encapsulated = data["PixelData"].is_undefined_length or starts_with_item
+    if is_encapsulated == is_native:
+        raise UnreadableError(
+            f"{path}: pixel data are {'' if is_encapsulated else 'not '}encapsulated, but the transfer syntax is "
+            f"{syntax_name(syntax)}; export the file again"
+        )
+    if is_native:
+        if size < need:
+            raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {size}")
+        return []
+    excess = explain_excessive_size(header.shape, count, allocated // 8, size)
+    if excess:
+        raise StreamError(excess)
+    frames = split_frames(stored, count)
+    for frame in frames:
+        check_frame(frame, syntax, header.shape, allocated)
+    return frames
+
+
+def _decode_pydicom(
+    data: pydicom.Dataset, syntax: uid.UID, header: SliceHeader, frame: bytes | None = None
+) -> np.ndarray:
+    """Whole words, whatever BitsStored says: pydicom would clear the bits above it. Of one RLE frame, or all native."""
+    if not getattr(data, "file_meta", None):
+        data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = syntax
+    data.PhotometricInterpretation = "MONOCHROME2"
+    data.BitsStored, data.HighBit = data.BitsAllocated, data.BitsAllocated - 1
+    data.SamplesPerPixel, data.PixelRepresentation = 1, int(header.pixel_format.is_signed)  # some files lack them
+    if frame is not None:
+        data.PixelData, data.NumberOfFrames = encaps.encapsulate([frame]), 1
+        data["PixelData"].is_undefined_length = True
+    data.pixel_array_options(decoding_plugin="pydicom")  # no other that happens to be installed: they are native code
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.asarray(data.pixel_array)
+
+
+def _decode_gdcm(
+    frames: Sequence[bytes], syntax: uid.UID, header: SliceHeader, decoder: Decoder, lines: list[str]
+) -> np.ndarray:
+    """Words [frame, row, column]; ``lines`` takes what GDCM wrote about them."""
+    planes = []
+    for frame in frames:
+        words, more = decoder.decode(make_frame_file(frame, syntax, header), header.shape)
+        lines += more
+        planes.append(words)
+    return planes[0][None] if len(planes) == 1 else np.stack(planes)
+
+
+def make_frame_file(frame: bytes, syntax: uid.UID, header: SliceHeader) -> bytes:
+    """A DICOM file of one frame and nothing else that GDCM would rescale, invert or overlay."""
+    bare, pixel_format = pydicom.Dataset(), header.pixel_format
+    bare.Rows, bare.Columns = header.shape
+    bare.BitsAllocated, bare.PixelRepresentation = pixel_format.bits_allocated, int(pixel_format.is_signed)
+    bare.BitsStored = pixel_format.bits_stored + pixel_format.claimed_shift
+    bare.HighBit = bare.BitsStored - 1
+    bare.SamplesPerPixel, bare.NumberOfFrames = 1, 1
+    bare.PhotometricInterpretation = "MONOCHROME2"
+    bare.SOPClassUID = uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage
+    bare.SOPInstanceUID = uid.generate_uid()
+    bare.PixelData = encaps.encapsulate([frame])
+    bare["PixelData"].is_undefined_length = True
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = syntax
+    file = BytesIO()
+    bare.save_as(file, enforce_file_format=True)
+    return file.getvalue()

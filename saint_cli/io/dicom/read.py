@@ -1,0 +1,186 @@
+"""DICOM series as volumes: choose a stack, decode its slices, rescale them."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.io import size_limits
+from saint_cli.io.dicom.folder_scan import HeaderScan, scan_headers
+from saint_cli.io.dicom.headers import MOSAIC, NOT_DICOM
+from saint_cli.io.dicom.pixel_format import describe_high_bit
+from saint_cli.io.dicom.pixels import PixelReader
+from saint_cli.io.dicom.regular_runs import find_regular_runs, suggest_split_runs
+from saint_cli.io.dicom.rescale import check_rescale, rescale, rescale_padding
+from saint_cli.io.dicom.selection import choose_stack
+from saint_cli.io.dicom.slice_header import SliceHeader
+from saint_cli.io.dicom.source_check import record_source
+from saint_cli.io.dicom.stacks import Stack, build_stacks
+from saint_cli.io.size_limits import ReadLimits
+from saint_cli.io.skipped_files import format_counts
+from saint_cli.runtime import memory
+from saint_cli.volume import Header, Volume
+from saint_cli.volume.stored_values import Coding
+
+
+@dataclass(frozen=True)
+class StackInventory:
+    """The stacks of a folder, and what else was found there (``folder_scan.HeaderScan``)."""
+
+    stacks: tuple[Stack, ...]
+    scan: HeaderScan
+
+
+def list_stacks(
+    path: Path,
+    *,
+    split_runs: bool = False,
+    merge: bool = False,
+    may_be_empty: bool = False,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> StackInventory:
+    """The CT, MR and PET stacks below a folder, in a zip file, or in one file.
+
+    Pixels are read only where slices share a position. With ``split_runs`` the regular runs of irregular stacks stand
+    in their place; ``merge`` as for ``build_stacks``. ``on_progress`` is called with the number of files read.
+
+    Raises:
+        UnreadableError: ``path`` is missing, or holds only files that are damaged or colour images.
+        UsageError: no CT or MR slice. Neither is raised of a folder that ``may_be_empty``.
+    """
+    scan = scan_headers(path, on_progress)
+    if not scan.slices and not may_be_empty:
+        raise no_slices_error(path, scan)
+    stacks = build_stacks(scan.slices, merge=merge)
+    if split_runs:
+        stacks = [run for stack in stacks for run in find_regular_runs(stack)]
+    noted = (replace(stack, warnings=(*_count_notes(stack.slices), *stack.warnings)) for stack in stacks)
+    return StackInventory(tuple(noted), scan)
+
+
+def read_series(
+    path: Path,
+    series: str | None = None,
+    volume: int | None = None,
+    limits: ReadLimits = size_limits.DEFAULT,
+    *,
+    split_runs: bool = False,
+    merge: bool = False,
+) -> Volume:
+    """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom.selection.choose_stack`.
+
+    With ``split_runs`` an irregular stack is read as its longest regular run, or as the one that ``volume`` counts.
+
+    Raises:
+        UsageError: no CT or MR slices, several stacks and no ``series``, no stack of that name, or too little memory.
+        UnreadableError: damaged files or pixel data.
+        GeometryError: missing, duplicated or unevenly spaced slices, or a single one; 4-D and no ``volume``.
+    """
+    inventory = list_stacks(path, split_runs=split_runs, merge=merge)
+    stack, choice_notes = choose_stack(path, inventory.stacks, series, volume)
+    if stack.problem is not None or stack.geometry is None:
+        raise _explain_problem(path, stack, inventory.scan)
+    _check_memory(path, stack, limits)
+    with PixelReader() as reader:
+        slices, shift_notes = reader.resolve_bit_shift(stack.slices)
+        stored = _read_stored_values(slices, reader)
+    voxels, storage = rescale(stored, slices)
+    notes = (*shift_notes, *_describe_pixels(reader), *choice_notes, *_describe_skipped(inventory.scan))
+    header = Header(
+        slices[0].modality or None,
+        "DICOM",
+        storage,
+        warnings=(*stack.warnings, *notes, *check_rescale(voxels, slices)),
+        dicom_source=record_source(slices, inventory.scan),
+        padding=rescale_padding(slices, voxels.dtype),
+        codings=_list_codings(slices),
+    )
+    return Volume(voxels, stack.geometry.affine_lps, header)
+
+
+def _check_memory(path: Path, stack: Stack, limits: ReadLimits) -> None:
+    itemsize = max(header.pixel_format.dtype.itemsize for header in stack.slices)
+    memory.check_voxels_fit(path, itemsize * math.prod(stack.slices[0].shape) * len(stack.slices), limits.max_memory)
+
+
+def _list_codings(slices: Sequence[SliceHeader]) -> tuple[Coding, ...]:
+    """The coding of each slice; one where all have the same."""
+    codings = tuple(header.coding for header in slices)
+    return codings[:1] if len(set(codings)) == 1 else codings
+
+
+def _count_notes(slices: Sequence[SliceHeader]) -> list[str]:
+    """What was odd about headers, with the number of slices where it is not all of them."""
+    notes = ((describe_high_bit(header.pixel_format), *header.notes) for header in slices)
+    counts = Counter(note for several in notes for note in several if note)
+    return [note if n == len(slices) else f"{note} ({n} of {len(slices)} slices)" for note, n in counts.items()]
+
+
+def _explain_problem(path: Path, stack: Stack, scan: HeaderScan) -> SaintError:
+    """Why a stack cannot be read, and what may help."""
+    assert stack.problem is not None
+    if isinstance(stack.problem, UnreadableError):
+        return stack.problem
+    alone = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
+    larger = f"; other slices may belong to it: {stack.merge_hint}" if stack.merge_hint else ""
+    problems = {reason: scan.skipped[reason] for reason in scan.named}
+    beside = f" (skipped files: {format_counts(problems, scan.named)})" if problems else ""
+    return type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{suggest_split_runs(stack)}{beside}")
+
+
+def no_slices_error(path: Path, scan: HeaderScan) -> SaintError:
+    """Why a folder without a CT, MR or PET slice cannot be used."""
+    if not scan.skipped:
+        return UsageError(f"{path}: the folder holds no files; nothing to interpolate")
+    reasons = set(scan.skipped) - {NOT_DICOM}
+    counts = format_counts(scan.skipped, scan.named if path.is_dir() else {})
+    if reasons == {"colour image"}:
+        return UnreadableError(f"{path}: colour image, not a CT/MR volume")
+    if MOSAIC in reasons:
+        return GeometryError(
+            f"{path}: {scan.skipped[MOSAIC]} {MOSAIC} images, each of many slices tiled in one; convert them to "
+            "NIfTI with dcm2niix first"
+        )
+    if reasons and reasons <= scan.damaged:
+        return UnreadableError(f"{path}: no readable DICOM slice ({counts})")
+    advice = "; give a NIfTI, NRRD or MHA file by its name" if not reasons else ""
+    return UsageError(f"{path}: nothing to interpolate: no CT, MR or PET slices (skipped: {counts}){advice}")
+
+
+def _describe_pixels(reader: PixelReader) -> list[str]:
+    """Warnings of what was odd about pixels: the first file of each kind, and how many more there are."""
+    warnings = []
+    for notes, prefix in (
+        (reader.high_bit_notes, ""),
+        (reader.decoder_notes, "the decoder found pixel data odd, look at the result: "),
+    ):
+        more = f" (and {len(notes) - 1} more files)" if len(notes) > 1 else ""
+        warnings += [f"{prefix}{note}{more}" for note in notes[:1]]
+    return warnings
+
+
+def _describe_skipped(scan: HeaderScan) -> list[str]:
+    """A warning of skipped files, by their names alone: QC pages show no folders."""
+    if not scan.skipped:
+        return []
+    names = {reason: [Path(name).name for name in paths] for reason, paths in scan.named.items()}
+    return [f"skipped files: {format_counts(scan.skipped, names)}"]
+
+
+def _read_stored_values(slices: Sequence[SliceHeader], reader: PixelReader) -> np.ndarray:
+    """Stored values [x, y, z] of slices in order, in the smallest type that holds those of every slice.
+
+    Memory is taken when the first slice has shown that its pixels are there.
+    """
+    rows, columns = slices[0].shape
+    dtype = np.result_type(*{header.pixel_format.dtype for header in slices})
+    stored = np.empty((0, 0, 0), dtype)
+    for index, plane in reader.read_slices(slices):
+        if not stored.size:
+            stored = np.empty((columns, rows, len(slices)), dtype=dtype, order="F")
+        stored[:, :, index] = plane.T  # [row, column] -> [x, y]
+    return stored

@@ -1,0 +1,187 @@
+"""Which of several DICOM stacks is meant: by number, by UID, by the end of a UID, by its place within a series."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli import geometry
+from saint_cli.errors import GeometryError, SaintError, UsageError
+from saint_cli.errors.parameter_names import adapt_message
+from saint_cli.io.dicom.layout import ORIENTATION_TOLERANCE
+from saint_cli.io.dicom.regular_runs import suggest_split_runs
+from saint_cli.io.dicom.stacks import Stack
+
+MIN_SUFFIX = 4
+"""Characters of a UID's end that may stand for it; fewer could be a number that was meant to count stacks."""
+
+NO_UID = "none"
+"""What stands for the UID of stacks that have none."""
+
+STATIC_KEYS = (
+    *("KVP", "Monoenergetic", "ConvolutionKernel", "FilterType", "Reconstruction", "SliceThickness", "ScanOptions"),
+)
+"""What distinguishes reconstructions and energies of one moment, which nobody calls a 4-D image."""
+
+MAX_SHOWN_STACKS, MAX_SHOWN_REASONS = 12, 3
+"""Stacks and reasons listed in the message that asks for a choice; more would hide the question."""
+
+
+def choose_stack(
+    path: Path, stacks: Sequence[Stack], series: str | None, volume: int | None = None
+) -> tuple[Stack, tuple[str, ...]]:
+    """The stack that ``series`` and ``volume`` name, or the only one of more than one slice, and notes on the choice.
+
+    Where several have more than one slice and only one of them can be upsampled, the user still has to name it, since
+    another may be meant: the message names it first.
+
+    series: number of the stack in the list (from 1), its SeriesInstanceUID, the end of that, or either with ``#k``
+    for the k-th stack of that series. volume: k as well, from 1.
+
+    Raises:
+        UsageError: nothing or several stacks are named; the message lists them.
+        GeometryError: no volume is chosen of a series that holds several at one place, as of a 4-D file.
+    """
+    named = list(stacks)
+    if series is not None:
+        name, _, place = series.partition("#")
+        named = _find_by_name(stacks, name)
+        if place.isdecimal() and volume is None:
+            volume = int(place)
+        if not named:
+            raise UsageError(f"{path}: `series={series}` names no stack; choose one of: {format_stacks(stacks)}")
+    if volume is not None:
+        return _choose_volume(path, stacks, named, volume), ()
+    if len(named) == 1:
+        return named[0], ()
+    if named[0].run_of and len({stack.run_of for stack in named}) == 1:
+        return _choose_longest_run(path, named)
+    if series is not None:
+        raise _explain_undecided(path, stacks, named, f"`series={series}` names {len(named)} stacks")
+    larger = [stack for stack in stacks if len(stack.slices) > 1 and not stack.is_scattered]
+    if len(larger) == 1:
+        others = sum(len(stack.slices) for stack in stacks) - len(larger[0].slices)
+        return larger[0], (f"{others} single slice{'s' * (others != 1)} beside the stack ignored",)
+    raise _explain_undecided(path, stacks, larger or stacks, f"{len(stacks)} stacks")
+
+
+def _find_by_name(stacks: Sequence[Stack], name: str) -> list[Stack]:
+    if name.isdecimal() and 1 <= int(name) <= len(stacks):
+        return [stacks[int(name) - 1]]
+    matching = [stack for stack in stacks if name and (stack.series_uid or NO_UID) == name]
+    if not matching and len(name) >= MIN_SUFFIX:
+        matching = [stack for stack in stacks if stack.series_uid.endswith(name)]
+    return matching
+
+
+def _choose_volume(path: Path, stacks: Sequence[Stack], named: Sequence[Stack], volume: int) -> Stack:
+    if len({stack.series_uid for stack in named}) > 1:
+        raise UsageError(
+            f"{path}: `volume={volume}` counts within one series; choose that with `series` too: "
+            f"{format_stacks(stacks)}"
+        )
+    if not 1 <= volume <= len(named):
+        raise UsageError(f"{path}: volume {volume} of {len(named)}; choose one of: {format_stacks(stacks)}")
+    return named[volume - 1]
+
+
+def _choose_longest_run(path: Path, runs: Sequence[Stack]) -> tuple[Stack, tuple[str, ...]]:
+    """The longest of the regular runs of one stack, which stands for all."""
+    if any(run.is_doubtful for run in runs):
+        names = "; ".join(f"{k} = {run.split_by}" for k, run in enumerate(runs, 1))
+        raise UsageError(
+            f"{path}: either one scan whose spacing changes, or two that lie between each other; choose with "
+            f"`volume`: {names}"
+        )
+    longest = max(runs, key=lambda run: len(run.slices))
+    others = "; ".join(f"{k} = {run.split_by}" for k, run in enumerate(runs, 1) if run is not longest)
+    taken = f"the longest of {len(runs)} regular runs was taken; `volume` chooses another: {others}"
+    return longest, (adapt_message(taken),)
+
+
+def _explain_undecided(path: Path, stacks: Sequence[Stack], possible: Sequence[Stack], count: str) -> SaintError:
+    """The question which of the ``possible`` stacks is meant; the reasons where none can be upsampled."""
+    usable = [stack for stack in possible if stack.is_usable]
+    if not usable:
+        return GeometryError(f"{path}: {count}, none of which can be upsampled: {_explain_unusable(stacks, possible)}")
+    if len(usable) == 1 and len(possible) > 1:
+        count += ", of which 1 can be upsampled"
+    shown = format_stacks(stacks)
+    if len({stack.series_uid for stack in possible}) > 1:
+        return UsageError(f"{path}: {count}; choose one with `series`: {shown}")
+    if all(stack.merge_hint for stack in possible):
+        return UsageError(f"{path}: {count} of one series: {possible[0].merge_hint}, or choose with `volume`: {shown}")
+    difference = _describe_difference(possible)
+    if difference:
+        return UsageError(
+            f"{path}: {count} of one series; choose one with `volume` or `series`: {shown}; they are {difference}"
+        )
+    is_static = possible[0].split_by.startswith(STATIC_KEYS)
+    kind = f"{count} at the same positions" if is_static else f"4-D image, {count}"
+    return GeometryError(f"{path}: {kind}; choose one with `volume`: {shown}")
+
+
+def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack]) -> str:
+    """Why none of some stacks can be upsampled, each with its number."""
+    numbers = {id(stack): number for number, stack in enumerate(stacks, 1)}
+    lines = []
+    for stack in unusable[:MAX_SHOWN_REASONS]:
+        summary = _summarize(stack, "").partition(" UID ")[0]
+        reason = "a single slice" if len(stack.slices) == 1 else str(stack.problem)
+        lines.append(f"{numbers[id(stack)]} = {summary}: {reason}{suggest_split_runs(stack)}")
+    if len(unusable) > MAX_SHOWN_REASONS:
+        lines.append(f"and {len(unusable) - MAX_SHOWN_REASONS} more")
+    return "; ".join(lines)
+
+
+def _describe_difference(stacks: Sequence[Stack]) -> str:
+    """In what the stacks differ that volumes of a 4-D scan share: size, direction or place; "" if in none."""
+    first, *others = (stack.slices[0] for stack in stacks)
+    if any(header.shape != first.shape for header in others):
+        return "of different size"
+    if any(float(np.abs(header.orientation - first.orientation).max()) > ORIENTATION_TOLERANCE for header in others):
+        return "of different direction"
+    ends = [_ends_mm(stack, first.orientation) for stack in stacks]
+    if all(a[1] < b[0] or b[1] < a[0] for i, a in enumerate(ends) for b in ends[i + 1 :]):
+        return "at different places"
+    return ""
+
+
+def _ends_mm(stack: Stack, orientation: np.ndarray) -> tuple[float, float]:
+    positions = np.array([header.position for header in stack.slices])
+    along = geometry.positions_along_normal(positions, orientation)
+    return float(along.min()), float(along.max())
+
+
+def label_stacks(stacks: Sequence[Stack]) -> list[str]:
+    """The SeriesInstanceUID of each stack or ``NO_UID``, with ``#1``, ``#2``, ... where a series holds several."""
+    names = [stack.series_uid or NO_UID for stack in stacks]
+    total, count = Counter(names), Counter[str]()
+    labels = []
+    for name in names:
+        count[name] += 1
+        labels.append(f"{name}#{count[name]}" if total[name] > 1 else name)
+    return labels
+
+
+def format_stacks(stacks: Sequence[Stack]) -> str:
+    """The stacks on one line, each with its number, what it is, and the end of its UID; usable ones first."""
+    numbered = sorted(enumerate(zip(stacks, label_stacks(stacks), strict=True), 1), key=lambda n: not n[1][0].is_usable)
+    lines = [f"{number} = {_summarize(stack, label)}" for number, (stack, label) in numbered[:MAX_SHOWN_STACKS]]
+    if len(stacks) > MAX_SHOWN_STACKS:
+        lines.append(f"and {len(stacks) - MAX_SHOWN_STACKS} more")
+    return "; ".join(lines)
+
+
+def _summarize(stack: Stack, label: str) -> str:
+    first = stack.slices[0]
+    rows, columns = first.shape
+    shape = f"{columns}x{rows}x{len(stack.slices)}"
+    problem = ""
+    if stack.problem is not None and len(stack.slices) > 1:
+        problem = " (phase map)" if first.is_phase else " (not one scan)" if stack.is_scattered else " (not regular)"
+    split_by = f" {stack.split_by}" if stack.split_by else ""
+    uid, hash_, place = label.partition("#")
+    shown = uid if uid == NO_UID else f"…{uid[-8:]}"
+    return f"{first.modality} {shape}{split_by}{problem} UID {shown}{hash_}{place}"

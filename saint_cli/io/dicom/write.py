@@ -1,0 +1,131 @@
+"""A volume that was read from DICOM as one derived DICOM series: slice by slice, whole or not at all."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from saint_cli.errors import OutputError, UsageError
+from saint_cli.geometry import SliceGrid
+from saint_cli.io.atomic import open_atomic_folder
+from saint_cli.io.dicom import derived_image
+from saint_cli.io.dicom.derived_series import DerivedSeries
+from saint_cli.io.dicom.headers import reread_headers
+from saint_cli.io.dicom.pixels import PixelReader
+from saint_cli.io.dicom.single_frame import SINGLE_FRAME_CLASSES
+from saint_cli.io.dicom.sop_class import IMAGE_CLASSES
+from saint_cli.io.dicom.source_check import check_no_new_slices, check_unchanged
+from saint_cli.io.dicom.template import load_template
+from saint_cli.io.dicom.values import list_values
+from saint_cli.io.path_identity import lies_in
+from saint_cli.volume import Derivation, DicomSource, Volume
+
+
+def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True) -> None:
+    """Write a volume as one derived series of single-frame images into a new folder.
+
+    Each slice takes the header of the nearest acquired one. Slices whose voxels are still the acquired ones get
+    their stored values and position back bit for bit. The folder appears under its name only when it is complete;
+    while it is written, memory beyond the volume itself does not grow with the number of slices.
+
+    Raises:
+        UsageError: the volume was not read from DICOM, or its slices are not those of the source.
+        SourceChangedError: the source's files are gone or changed, or more slices of the series came.
+        OutputError: the folder exists and is not empty, holds source files, or cannot be written.
+    """
+    source = check_dicom_target(volume, folder)
+    touched = check_unchanged(source.slices)
+    with PixelReader() as reader:
+        acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices))
+    grid = SliceGrid(2, len(acquired), 1.0, len(acquired))
+    derivation = volume.header.derivation or Derivation(grid, "none", "")
+    series = DerivedSeries(volume, derivation, acquired, keep_slice_thickness, datetime.now(UTC).astimezone())
+    with PixelReader() as reader, open_atomic_folder(folder, overwrite=overwrite) as partial:
+        files = derived_image.SourceFiles(reader, touched)
+        for output in series.slices:
+            path = partial / output.file_name
+            pixels = derived_image.choose_pixels(output, files)
+            with derived_image.convert_encoding_errors(path):
+                _save(derived_image.build_slice(output, files, pixels), path)
+        check_unchanged(source.slices)
+        check_no_new_slices(volume)
+
+
+def _save(data: Dataset, path: Path) -> None:
+    encoded = derived_image.encode_writable(data)
+    with path.open("xb") as file:
+        file.write(encoded)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_dicom_target(volume: Volume, folder: Path, grid: SliceGrid | None = None) -> DicomSource:
+    """Check that a volume, once on ``grid``, could be written as DICOM into ``folder``; returns its source.
+
+    Raises:
+        UsageError: not read from DICOM, interpolated along another axis, or a class that cannot be written back.
+        OutputError: ``folder`` holds source files or lies among them.
+    """
+    source, derivation = volume.header.dicom_source, volume.header.derivation
+    if source is None:
+        raise UsageError(
+            f"{folder}: only DICOM input can be written as DICOM; name a file ending in .nii, .nii.gz, .nrrd or .mha"
+        )
+    grid = grid or (derivation.grid if derivation else None)
+    slices = volume.shape[2] if grid is None else grid.acquired
+    if (grid is not None and grid.axis != 2) or slices != len(source.slices):
+        raise UsageError(
+            f"{folder}: DICOM output keeps the planes of the source's slices, the z axis; leave `axis` out, or name "
+            "a file ending in .nii.gz"
+        )
+    paths = {one.path for one in source.slices}
+    homes = {home for path in paths for home in (path.parent, Path(os.path.realpath(path)).parent)}
+    if any(lies_in(folder, home) for home in homes):
+        raise OutputError(f"{folder}: holds the source files or lies among them; name a folder elsewhere")
+    data = load_template(source.slices[0])
+    _check_class(data, folder)
+    if volume.shape[:2] != (data.Columns, data.Rows):
+        raise UsageError(
+            f"{folder}: slices of {volume.shape[0]}x{volume.shape[1]} voxels cannot be written as DICOM, those of the "
+            f"source have {data.Columns}x{data.Rows}; name a file ending in .nii.gz"
+        )
+    return source
+
+
+def _check_class(data: Dataset, folder: Path) -> None:
+    name = uid.UID(str(data.SOPClassUID)).name.removesuffix(" Storage")
+    if data.SOPClassUID not in (*IMAGE_CLASSES, *SINGLE_FRAME_CLASSES):
+        raise UsageError(f"{folder}: {name} cannot be written back as DICOM; name a file ending in .nii.gz")
+    kind = "".join(str(v) for v in list_values(data.get("SeriesType"))[:1])
+    if kind in ("DYNAMIC", "GATED"):
+        raise UsageError(
+            f"{folder}: a {kind} PET series cannot be written back as DICOM, since one of its volumes is not such a "
+            "series; name a file ending in .nii.gz"
+        )
+
+
+def check_encodable(volume: Volume, folder: Path, grid: SliceGrid) -> None:
+    """Encode an acquired and a synthesised slice of a volume on ``grid``, without their pixels, and write neither.
+
+    Raises:
+        OutputError: the headers of the source are such that no slice could be written.
+        UnreadableError: the source's files are gone or changed.
+    """
+    source = volume.header.dicom_source
+    assert source is not None
+    first_gap = SliceGrid(2, 2, grid.step, 2)
+    empty = np.broadcast_to(volume.voxels.dtype.type(0), (*volume.shape[:2], first_gap.count))
+    virtual = Volume(empty, grid.refine(volume.affine_lps), volume.header)
+    stored = np.zeros((volume.shape[1], volume.shape[0]), np.int64)
+    with PixelReader() as reader:
+        acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices[:2]))
+        derivation = Derivation(first_gap, "none", "")
+        series = DerivedSeries(virtual, derivation, acquired, True, datetime.now(UTC).astimezone())
+        files = derived_image.SourceFiles(reader)
+        for output in series.slices:
+            with derived_image.convert_encoding_errors(folder / output.file_name):
+                pixels = derived_image.SlicePixels(stored, acquired[0], is_acquired=output.index == 0)
+                derived_image.encode_file(derived_image.build_slice(output, files, pixels))

@@ -1,0 +1,256 @@
+"""Images of other libraries as volumes, and results as images of the same kind: numpy, nibabel, SimpleITK.
+
+An image is recognised by the library of its class, so that no library is imported but the caller's. Axes: numpy arrays
+and nibabel images are [x, y, z]; SimpleITK images too, though its arrays are [z, y, x]. World axes are LPS in
+SimpleITK, as in a volume, and RAS in nibabel.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from saint_cli import geometry
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.geometry import SliceGrid
+from saint_cli.io import fill_values
+from saint_cli.io.read import read_volume
+from saint_cli.io.scaling import narrow_floats
+from saint_cli.io.voxel_checks import check_values
+from saint_cli.volume import Header, Storage, Volume
+
+if TYPE_CHECKING:
+    import nibabel
+    import SimpleITK
+
+ACCEPTED_IMAGES = "pass a path, a Volume, a numpy array with voxel_spacing_mm=(x, y, z), a nibabel or SimpleITK image"
+
+HINT_BY_CLASS = {
+    "Tensor": "pass tensor.cpu().numpy() with voxel_spacing_mm=(x, y, z)",
+    "MaskedArray": "pass array.filled(value) with voxel_spacing_mm=(x, y, z)",
+}
+"""What to pass instead of other objects, by the name of their class."""
+
+PLACEMENT_FIELDS = (
+    *("pixdim", "xyzt_units", "descrip", "sform_code", "srow_x", "srow_y", "srow_z"),
+    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+)
+"""Fields of a NIfTI header for placement and origin; nibabel sets the others when it saves."""
+
+KNOWN_SPACE_CODES = range(1, 6)
+"""Form codes that NIfTI defines; others come from damage."""
+
+SIMPLEITK_MODALITY_KEY = "0008|0060"
+"""Where SimpleITK keeps the Modality of a DICOM file."""
+
+
+def to_volume(image: Any, *, voxel_spacing_mm: Sequence[float] | None = None, modality: str | None = None) -> Volume:
+    """The volume of an image or of the file at a path; the image is not modified, its voxels are copied only if needed.
+
+    voxel_spacing_mm: along x, y and z; only for a numpy array. modality: "CT" or "MR", in place of what the image says.
+
+    Raises:
+        UsageError: no image, voxels that are not plain numbers, or parameters that do not fit.
+        GeometryError: not one 3-D volume of at least two voxels along every axis, or no sound affine.
+        UnreadableError: voxels that nibabel cannot read from their file, or a path that cannot be read.
+    """
+    kind = _image_kind(image)
+    modality = None if modality is None else _parse_modality(modality)
+    if voxel_spacing_mm is not None and kind != "numpy":
+        raise UsageError(f"voxel_spacing_mm is for numpy arrays; {_type_name(image)} has a spacing of its own")
+    if kind == "path":
+        return read_volume(image, modality=modality)
+    if kind == "numpy":
+        volume = _from_array(image, voxel_spacing_mm)
+    elif kind == "nibabel":
+        volume = _from_nibabel(image)
+    elif kind == "SimpleITK":
+        volume = _from_simpleitk(image)
+    else:
+        volume = replace(image, voxels=_check_voxels(image.voxels, "Volume"))
+    geometry.check_affine(volume.affine_lps)
+    if modality is not None:
+        volume = replace(volume, header=replace(volume.header, modality=modality))
+    if kind == "Volume":  # its reader has warned already
+        return fill_values.mark_fill_values(volume)
+    return check_values(volume)
+
+
+def convert_like(image: Any, result: Volume) -> Any:
+    """The result as an image of the kind of ``image``, of which ``to_volume`` made its source; of a path, a Volume."""
+    kind = _image_kind(image)
+    if kind == "numpy":
+        return result.voxels
+    if kind == "nibabel":
+        return _to_nibabel(image, result)
+    if kind == "SimpleITK":
+        return _to_simpleitk(image, result)
+    return result
+
+
+def check_convertible(image: Any, volume: Volume, grid: SliceGrid) -> None:
+    """Refuse early what ``convert_like`` could not convert, by converting an empty result.
+
+    Raises:
+        UsageError: a position or size that images of that library do not hold.
+    """
+    kind = _image_kind(image)
+    if kind not in ("nibabel", "SimpleITK"):
+        return
+    counts = tuple(grid.count if axis == grid.axis else n for axis, n in enumerate(volume.shape))
+    if kind == "SimpleITK":
+        counts = (2, 2, 2)  # an image of the whole size would allocate it
+    empty = np.broadcast_to(volume.voxels.dtype.type(0), counts)
+    try:
+        convert_like(image, Volume(empty, grid.refine(volume.affine_lps), volume.header))
+    except SaintError:
+        raise
+    except Exception as error:  # libraries raise anything
+        raise UsageError(f"{_type_name(image)}: cannot hold the result ({type(error).__name__})") from None
+
+
+def _image_kind(image: Any) -> str:
+    """``path``, ``Volume``, ``numpy``, ``nibabel`` or ``SimpleITK``."""
+    if isinstance(image, str | os.PathLike):
+        return "path"
+    if isinstance(image, Volume):
+        return "Volume"
+    if isinstance(image, np.ndarray) and not isinstance(image, np.ma.MaskedArray):
+        return "numpy"
+    classes = {(one.__module__.partition(".")[0], one.__name__) for one in type(image).__mro__}
+    if ("nibabel", "SpatialImage") in classes:
+        return "nibabel"
+    if ("SimpleITK", "Image") in classes:
+        return "SimpleITK"
+    hint = next((HINT_BY_CLASS[name] for _, name in classes if name in HINT_BY_CLASS), ACCEPTED_IMAGES)
+    raise UsageError(f"{_type_name(image)}: not an image that saint knows; {hint}")
+
+
+def _type_name(image: Any) -> str:
+    """The name of a type in messages, such as ``nibabel Nifti1Image``."""
+    kind = type(image)
+    library = kind.__module__.partition(".")[0]
+    return kind.__name__ if library in ("builtins", "saint_cli", "pathlib") else f"{library} {kind.__name__}"
+
+
+def _check_voxels(voxels: np.ndarray, name: str) -> np.ndarray:
+    """[x, y, z] voxels in this machine's byte order: integers as they are, floats as float32 if exact, else float64.
+
+    Raises:
+        UsageError: voxels that are not plain numbers. GeometryError: not 3-D, or an axis of less than two voxels.
+    """
+    hints = {
+        "b": "a mask is not a scan; saint interpolates intensities",
+        "c": "pass its magnitude, abs(...)",
+        "V": "a colour image is not a CT or MR volume",
+    }
+    if voxels.dtype.kind not in "iuf" or voxels.dtype.itemsize > 8:
+        hint = hints.get(voxels.dtype.kind, "pass integers or float32, such as array.astype('float32')")
+        raise UsageError(f"{name}: voxels of type {voxels.dtype}; {hint}")
+    shape = " x ".join(map(str, voxels.shape)) or "one number"
+    if voxels.ndim != 3:
+        raise GeometryError(
+            f"{name}: {voxels.ndim}-D ({shape}), but saint takes one 3-D volume at a time, [x, y, z]; pass a part of it"
+        )
+    if min(voxels.shape) < 2:
+        raise GeometryError(f"{name}: {shape} voxels; at least 2 are needed along every axis")
+    if voxels.dtype.kind == "f":
+        return narrow_floats(voxels)
+    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+
+
+def _parse_modality(word: Any) -> str:
+    if not isinstance(word, str) or word.upper() not in ("CT", "MR"):
+        raise UsageError(f"modality {word!r} must be 'CT' or 'MR'; leave it out to judge by the values")
+    return word.upper()
+
+
+def _from_array(array: np.ndarray, spacing_mm: Any) -> Volume:
+    if spacing_mm is None:
+        raise UsageError("a numpy array has no spacing; pass voxel_spacing_mm=(x, y, z), mm, along its axes")
+    try:
+        spacing = tuple(spacing_mm)
+    except TypeError:
+        spacing = ()
+    are_numbers = all(isinstance(s, Real) and not isinstance(s, bool) and 0 < float(s) < math.inf for s in spacing)
+    if len(spacing) != 3 or not are_numbers:
+        raise UsageError(f"voxel_spacing_mm={spacing_mm!r} must be three numbers above 0: mm along x, y and z")
+    voxels = _check_voxels(np.asarray(array), "numpy array")
+    affine = np.diag([*(float(s) for s in spacing), 1.0])
+    return Volume(voxels, affine, Header(source_format="numpy", storage=Storage(voxels.dtype)))
+
+
+def _from_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
+    from saint_cli.io.nifti.placement import MM_PER_UNIT, UNKNOWN_SPACE
+
+    name, header = _type_name(image), cast(Any, image.header)
+    if image.affine is None:
+        raise GeometryError(f"{name}: has no affine; nibabel.{type(image).__name__}(array, affine) gives it one")
+    try:
+        stored = np.asanyarray(image.dataobj)
+    except Exception as error:  # decoders of damaged files raise anything
+        raise UnreadableError(f"{name}: its voxels cannot be read ({type(error).__name__})") from None
+    while stored.ndim > 3 and stored.shape[-1] == 1:
+        stored = stored[..., 0]
+    voxels = _check_voxels(stored, name)
+    affine = geometry.RAS_FROM_LPS @ np.asarray(image.affine, dtype=np.float64)
+    units = int(header["xyzt_units"]) & 7 if _is_nifti(image) else 0
+    affine[:3] *= MM_PER_UNIT.get(units, 1.0)
+    codes = [int(header[f"{form}_code"]) for form in ("sform", "qform")] if _is_nifti(image) else [1]  # the scanner's
+    code = next((code for code in codes if code in KNOWN_SPACE_CODES), UNKNOWN_SPACE)
+    return Volume(voxels, affine, Header(source_format="nibabel", storage=Storage(voxels.dtype), space_code=code))
+
+
+def _is_nifti(image: Any) -> bool:
+    return any(one.__name__ == "Nifti1Pair" for one in type(image).__mro__)  # of NIfTI-2 too
+
+
+def _to_nibabel(image: "nibabel.spatialimages.SpatialImage", result: Volume) -> "nibabel.spatialimages.SpatialImage":
+    """The same class if it is one of NIfTI, else NIfTI-1; with a new header, in mm, in the source's space."""
+    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti2 import Nifti2Image, Nifti2Pair
+
+    from saint_cli.io.nifti.write import MAX_NIFTI1_AXIS, make_header
+
+    kind: Any = type(image) if _is_nifti(image) else Nifti1Image
+    if max(result.shape) > MAX_NIFTI1_AXIS and not issubclass(kind, Nifti2Pair):
+        kind = Nifti2Image
+    affine_ras = geometry.RAS_FROM_LPS @ result.affine_lps
+    header = make_header(result, Storage(result.voxels.dtype))
+    converted = kind(result.voxels, affine_ras, dtype=result.voxels.dtype)
+    for name in PLACEMENT_FIELDS:
+        converted.header[name] = header[name]
+    return cast("nibabel.spatialimages.SpatialImage", converted)
+
+
+def _from_simpleitk(image: "SimpleITK.Image") -> Volume:
+    import SimpleITK as sitk
+
+    name = _type_name(image)
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise UsageError(f"{name}: {image.GetNumberOfComponentsPerPixel()} values per voxel; pass an image of one")
+    if image.GetPixelIDTypeAsString().startswith("label"):
+        raise UsageError(f"{name}: a label map is not a scan; saint interpolates intensities")
+    voxels = _check_voxels(sitk.GetArrayViewFromImage(image).transpose(), name)  # [x, y, z]
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    has_modality = image.HasMetaDataKey(SIMPLEITK_MODALITY_KEY)
+    modality = image.GetMetaData(SIMPLEITK_MODALITY_KEY).strip() if has_modality else None
+    return Volume(voxels, affine, Header(modality or None, "SimpleITK", Storage(voxels.dtype)))
+
+
+def _to_simpleitk(image: "SimpleITK.Image", result: Volume) -> "SimpleITK.Image":
+    """Origin, direction and in-plane spacing are the source's, digit for digit; its metadata are not copied."""
+    import SimpleITK as sitk
+
+    converted = sitk.GetImageFromArray(np.ascontiguousarray(result.voxels.transpose()))  # [z, y, x]
+    converted.SetOrigin(image.GetOrigin())
+    converted.SetDirection(image.GetDirection())
+    spacings = zip(image.GetSpacing(), result.spacing_mm, strict=True)
+    converted.SetSpacing([before if math.isclose(before, after) else after for before, after in spacings])
+    return converted

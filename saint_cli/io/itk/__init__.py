@@ -1,0 +1,1 @@
+"""NRRD and MetaImage in and out."""

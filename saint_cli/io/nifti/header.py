@@ -1,0 +1,145 @@
+"""Headers of NIfTI-1 and NIfTI-2, single files and pairs: nibabel parses them, this module checks them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
+from nibabel.spatialimages import HeaderDataError
+
+from saint_cli import geometry
+from saint_cli.errors import GeometryError, UnreadableError, UsageError
+from saint_cli.io import formats
+from saint_cli.io.decompress import read_packing
+from saint_cli.io.formats import Format
+from saint_cli.io.itk import data_files
+from saint_cli.io.nifti.placement import UNKNOWN_SPACE, find_affine
+from saint_cli.io.volume_header import Payload, VolumeHeader
+from saint_cli.io.voxel_checks import require_3d
+from saint_cli.volume import Storage
+
+MAX_OFFSET = 1 << 28
+"""Header extensions beyond 256 MiB do not occur; an offset above, or NaN, is damage."""
+
+LABEL_INTENT = 1002
+"""NIFTI_INTENT_LABEL."""
+
+
+def read_header(path: Path, volume: int | None = None, *, outside_data: bool = False) -> VolumeHeader:
+    """Read and check the header of a NIfTI volume without its voxels; ``volume`` chooses, from 1, of a 4-D file.
+
+    outside_data: whether the other file of a pair may be a link to one outside the folder.
+
+    Raises:
+        UsageError: no such volume.
+        UnreadableError: not NIfTI, a colour or complex image, or half of a pair.
+        GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
+    """
+    head_path, data = _files(path)
+    for other in {head_path, data} - {path}:
+        data_files.check_inside(path, other, outside=outside_data)
+    head = formats.read_head(head_path)
+    raw, version = _parse(head, path)
+    is_single = _is_single(head, version)
+    if is_single:
+        data = head_path
+    elif data == head_path:
+        raise UnreadableError(f"{path}: header of a .hdr/.img pair whose .img file is missing")
+    dtype = _stored_dtype(raw, path)
+    shape, volumes = _shape(raw, path, volume)
+    try:
+        affine, code, warnings = find_affine(raw)
+        geometry.check_affine(affine)
+    except GeometryError as error:
+        raise GeometryError(f"{path}: {error}") from None
+    first = (352 if version == 1 else 544) if is_single else 0
+    if not 0 <= raw["vox_offset"] < MAX_OFFSET:
+        raise UnreadableError(f"{path}: vox_offset {float(raw['vox_offset'])} is nonsense; the header is corrupt")
+    size, before = math.prod(shape) * dtype.itemsize, (volume or 1) - 1
+    start, trailing = max(int(raw["vox_offset"]), first) + before * size, (volumes - 1) * size
+    payload = Payload((data,), start, dtype, shape, file_packing=read_packing(data), trailing=trailing)
+    is_labels = int(raw["intent_code"]) == LABEL_INTENT
+    storage = _storage(raw, dtype, path)
+    return VolumeHeader(Format.NIFTI, affine, payload, storage, warnings, is_labels, volumes, code or UNKNOWN_SPACE)
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """The files of the header and of the voxels: one and the same, or the two of a pair."""
+    partners = {".hdr": ".img", ".img": ".hdr"}
+    bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    other = partners.get(bare.suffix.lower())
+    if other is None:
+        return path, path
+    names = [bare.with_suffix(e + gz) for e in (other, other.upper()) for gz in ("", ".gz")]
+    partner = next((name for name in names if name.is_file()), None)
+    if bare.suffix.lower() == ".img":
+        if formats.nifti_version(formats.read_head(path)):
+            return path, path
+        if partner is None:
+            raise UnreadableError(f"{path}: voxels of a .hdr/.img pair whose .hdr file is missing")
+        return partner, path
+    return path, partner or path
+
+
+def _parse(head: bytes, path: Path) -> tuple[Any, int]:
+    version = formats.nifti_version(head)
+    if formats.is_analyze(head):
+        raise UnreadableError(f"{path}: Analyze 7.5, which does not say left from right; convert it to NIfTI first")
+    if not version:
+        raise UnreadableError(f"{path}: not a NIfTI file")
+    kinds = {1: (Nifti1PairHeader, Nifti1Header), 2: (Nifti2PairHeader, Nifti2Header)}
+    raw = kinds[version][_is_single(head, version)](head[: 348 if version == 1 else 540], check=False)  # type: ignore[no-untyped-call]
+    return raw, version
+
+
+def _is_single(head: bytes, version: int) -> bool:
+    """Whether header and voxels are one file, not a pair."""
+    return head[4:8] == b"n+2\0" if version == 2 else head[344:348] == b"n+1\0"
+
+
+def _stored_dtype(raw: Any, path: Path) -> np.dtype:
+    try:
+        dtype: np.dtype = raw.get_data_dtype()
+    except (HeaderDataError, KeyError):
+        raise UnreadableError(f"{path}: NIfTI datatype {int(raw['datatype'])} is not supported") from None
+    if dtype.fields:
+        raise UnreadableError(f"{path}: colour image, not a CT/MR volume")
+    if dtype.kind == "c":
+        raise UnreadableError(f"{path}: complex image, not a CT/MR volume; export its magnitude first")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise UnreadableError(f"{path}: NIfTI datatype {int(raw['datatype'])} is not supported")
+    return dtype
+
+
+def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, int], int]:
+    """The 3-D shape, after dropping axes of length one beyond the third, and how many volumes of it there are."""
+    count = int(raw["dim"][0])
+    if not 1 <= count <= 7:
+        raise UnreadableError(f"{path}: the header claims {count} dimensions; it is corrupt or not NIfTI")
+    shape = [int(n) for n in raw["dim"][1 : count + 1]]
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    volumes = shape[3] if len(shape) == 4 else 1
+    if volume is not None and not 1 <= volume <= max(volumes, 1):
+        raise UsageError(f"{path}: `volume={volume}`, but the file holds {volumes}; they are counted from 1")
+    if volumes > 1 and volume is None:
+        shown = " x ".join(map(str, shape))
+        raise GeometryError(f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`")
+    if volumes > 1:
+        shape.pop()
+    return require_3d(tuple(shape), path), max(volumes, 1)
+
+
+def _storage(raw: Any, dtype: np.dtype, path: Path) -> Storage:
+    """Stored type and scaling; a slope of 0 or NaN means none, as the NIfTI-1 standard says."""
+    try:
+        if np.isinf(raw["scl_slope"]):  # which nibabel takes for none
+            raise HeaderDataError
+        slope, intercept = raw.get_slope_inter()
+    except HeaderDataError:
+        raise UnreadableError(f"{path}: scl_slope or scl_inter is not finite; repair the header first") from None
+    if slope is None:
+        return Storage(dtype)
+    return Storage(dtype, float(slope), float(intercept))

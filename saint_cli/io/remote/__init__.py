@@ -1,0 +1,1 @@
+"""Files at URLs: listed, fetched, uploaded, described from their first bytes."""

@@ -1,0 +1,127 @@
+"""What is refused before anything is computed, and what is only warned of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from saint_cli import io
+from saint_cli.errors import OutputError, UsageError
+from saint_cli.geometry import SliceGrid, spacing_limits
+from saint_cli.io.path_identity import check_distinct
+from saint_cli.jobs.job import LoadedJob, LocalJob
+from saint_cli.method import intensity
+from saint_cli.models import shipped
+from saint_cli.volume import Volume
+
+PAGE_ENDINGS, PICTURE_ENDINGS = (".html", ".htm"), (".png", ".jpg", ".jpeg")
+
+
+def check_job(job: LocalJob) -> None:
+    """Refuse what can be refused from the job alone: its files, its options, its model.
+
+    Raises:
+        UsageError: files that are the input or each other, options that do not go together or fit no machine.
+        OutputError: a file that cannot be written, or exists.
+        WeightsError: no such model.
+        UnreadableError: a source that is missing or of no known format.
+    """
+    model = job.settings.model_config.model
+    inputs = {} if model == shipped.AUTO or model in shipped.read_manifest() else {Path(model): "the weights file"}
+    io.check_outputs(job.source, job.target, _list_extras(job), overwrite=job.overwrite, inputs=inputs)
+    io.require_format(job.source)
+    _check_calibrated_options(job)
+    job.settings.model_config.check()
+
+
+class DiskCheck:
+    """The disks that a job's files go to, so that nothing is written to another disk when one was unmounted."""
+
+    def __init__(self, job: LocalJob) -> None:
+        paths = [job.target, *(extra.path for extra in _list_extras(job))]
+        self._disks = {path: io.find_disk(path) for path in paths}
+
+    def check(self) -> None:
+        """Check that they are still there.
+
+        Raises:
+            OutputError: a folder lies on another disk now.
+        """
+        for path, disk in self._disks.items():
+            if io.find_disk(path) != disk:
+                raise OutputError(f"{path}: the disk of its folder disappeared during the run; mount it and run again")
+
+
+def _list_extras(job: LocalJob) -> list[io.ExtraOutput]:
+    """The files that are wanted besides the result."""
+    extras = (
+        ("--uncertainty", job.uncertainty, io.OUTPUT_ENDINGS),
+        ("--report", job.page, PAGE_ENDINGS),
+        ("--preview", job.preview, PICTURE_ENDINGS),
+        ("the thumbnail", job.thumbnail, PICTURE_ENDINGS),
+    )
+    return [io.ExtraOutput(option, path, endings) for option, path, endings in extras if path is not None]
+
+
+def _check_calibrated_options(job: LocalJob) -> None:
+    """Refuse options for which the error was never measured."""
+    if job.uncertainty is None:
+        return
+    for flag in job.settings.method_options.uncalibrated_flags:
+        raise UsageError(f"--uncertainty was calibrated without {flag}; leave one of them out")
+    if job.settings.grid.extrapolate:
+        raise UsageError("--uncertainty has no estimate beyond the last acquired slice; leave out --extrapolate")
+
+
+def check_scan(job: LocalJob, volume: Volume, grid: SliceGrid) -> None:
+    """Refuse what can be refused once the scan is known.
+
+    Raises:
+        UsageError, OutputError: a result that its format, or the disk, cannot hold, or one that is a slice of the scan.
+        SourceChangedError: slices were added to the series while it was read.
+    """
+    if volume.header.dicom_source is not None:
+        slices = {one.path: f"the input's {one.path.name}" for one in volume.header.dicom_source.slices}
+        extras = [(f"{extra.option} {extra.path}", extra.path) for extra in _list_extras(job)]
+        check_distinct([(str(job.target), job.target), *extras], slices)
+    io.check_complete(volume)
+    io.check_result(volume, grid, job.target)
+    if job.uncertainty is not None:
+        as_floats = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
+        io.check_result(as_floats, grid, job.uncertainty)
+
+
+def check_calibration(loaded: LoadedJob) -> None:
+    """Refuse to estimate an error that was never measured for these weights or such a scan.
+
+    Raises:
+        UsageError: weights without a calibration, a scan that is not CT.
+    """
+    if loaded.job.uncertainty is None:
+        return
+    if loaded.model.calibration is None:
+        model = loaded.resolved_settings.model_config.model
+        raise UsageError(f"--uncertainty: the weights {model} carry no calibration; benchmarks/calibrate.py adds one")
+    if not intensity.is_ct(loaded.volume):
+        raise UsageError(f"--uncertainty: {loaded.job.source} is not CT, and errors are known in HU only")
+
+
+def add_warnings(loaded: LoadedJob) -> Volume:
+    """The volume with a warning for each thing that limits its result."""
+    volume, grid = loaded.volume, loaded.grid
+    if not intensity.is_ct(volume):
+        is_shipped = loaded.resolved_settings.model_config.model in shipped.read_manifest()
+        training = "; the shipped weights were trained on CT only" if is_shipped else ""
+        volume = volume.with_warning(f"not CT: intensities were normalised by percentiles{training}")
+    network_mm = spacing_limits.network_spacing_mm(volume.spacing_mm, grid.axis)[2]
+    if network_mm < volume.spacing_mm[grid.axis]:
+        spacing = " x ".join(f"{s:.4g}" for s in volume.spacing_mm)
+        volume = volume.with_warning(
+            f"spacing {spacing} mm is beyond what the networks know: they treated slices as {network_mm:.4g} mm apart"
+        )
+    beyond = int(grid.extrapolated.sum())
+    if beyond:
+        slices = "slice lies" if beyond == 1 else f"{beyond} slices lie"
+        repeat = "repeats" if beyond == 1 else "repeat"
+        volume = volume.with_warning(f"the last {slices} beyond the last acquired one and {repeat} it")
+    return volume

@@ -1,0 +1,101 @@
+"""Output slices: copies of acquired ones, and linear interpolation plus residual, in values that can be stored."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from saint_cli.errors import NonFiniteError
+from saint_cli.method import intensity
+from saint_cli.method.bounds import Bounds
+from saint_cli.method.network_input import NetworkInput
+from saint_cli.method.padding import fill_nonfinite
+from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.volume.stored_values import Coding, choose_coding
+
+
+def allocate_slices(plane: Sequence[int], count: int, dtype: Any) -> np.ndarray:
+    """[X, Y, count] zeros, every slice contiguous in memory."""
+    return np.moveaxis(np.zeros((count, *plane), dtype), 0, 2)
+
+
+def assemble(sparse: np.ndarray, plan: SlicePlan, network_input: NetworkInput, residual: Tensor) -> np.ndarray:
+    """[X, Y, acquired] scanner values and a residual (S, x, y) inside the body's box to [X, Y, output slices].
+
+    The linear part is taken from the unclipped scanner values, so that metal and padding are interpolated linearly.
+    Beside a voxel that is not finite only the other neighbour counts. No synthesised voxel lies outside its ``Bounds``.
+
+    Raises:
+        NonFiniteError: a residual, or a synthesised voxel between finite ones, is NaN or infinite.
+    """
+    dtype: np.dtype = sparse.dtype if sparse.dtype.kind in "iu" else np.result_type(sparse.dtype, np.float32)
+    dense, box = allocate_slices(sparse.shape[:2], plan.count, dtype), network_input.box
+    for j, source in zip(plan.copied, plan.source, strict=True):
+        dense[..., j] = sparse[..., source]
+    wide: type[np.floating] = np.float64 if sparse.dtype.itemsize > 2 else np.float32
+    filled = fill_nonfinite(sparse)
+    bounds = Bounds(filled[box])
+    for s, j in enumerate(plan.synthesised):
+        t, k_below, k_above = wide(plan.offset[s]), int(plan.window[s]), int(plan.above[s])
+        below, above = filled[..., k_below], filled[..., k_above]
+        line: np.ndarray = below * (1 - t) + above * t
+        limits = bounds.between(k_below, k_above)
+        line[box] = _add_residual(line[box], residual[s].numpy(), network_input.intensity_map, limits)
+        _require_finite(line, residual[s], int(j))
+        plane = intensity.round_to_dtype(line, dtype) if dtype.kind in "iu" else line.astype(dtype, copy=False)
+        if wide is np.float64:  # which rounds large values: a constant may come out as its neighbour
+            least, most = (pick(below, above) for pick in (np.minimum, np.maximum))
+            least[box], most[box] = limits
+            np.clip(plane, least, most, out=plane)
+        if filled is not sparse:
+            plane = _restore_nonfinite(plane, sparse[..., k_below], sparse[..., k_above], below, t)
+        dense[..., j] = plane
+    return dense
+
+
+def _require_finite(line: np.ndarray, residual: Tensor, index: int) -> None:
+    """Refuse a synthesised slice between finite voxels, or its residual, that is not finite."""
+    if not (residual.isfinite().all() and np.isfinite(line).all()):
+        raise NonFiniteError(
+            f"output slice {index} came out NaN or infinite; nothing was written. Try another model with -m, or "
+            "`precision=fp32` on a GPU"
+        )
+
+
+def round_to_codings(dense: np.ndarray, plan: SlicePlan, codings: tuple[Coding, ...]) -> None:
+    """Give synthesised slices of ``dense`` [X, Y, output slices] values that their source can store, in place.
+
+    ``codings``: one, or one for each acquired slice; where two neighbours differ, ``choose_coding`` decides.
+    """
+    if not codings:
+        return
+    for s, j in enumerate(plan.synthesised):
+        below, above = (codings[0 if len(codings) == 1 else int(k)] for k in (plan.window[s], plan.above[s]))
+        around = (below,) if plan.offset[s] == 0 else (below, above)
+        dense[..., j] = choose_coding(around, dense[..., j]).nearest(dense[..., j])
+
+
+def _add_residual(
+    line: np.ndarray,
+    residual: np.ndarray,
+    intensity_map: intensity.IntensityMap,
+    limits: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """Linear interpolation plus residual, within the window and ``limits``; outside the window ``line`` alone."""
+    inside = (line >= intensity_map.low) & (line <= intensity_map.high)
+    dtype = intensity_map.dtype
+    with np.errstate(over="ignore"):  # the sum of two large numbers; it is clipped
+        moved = line + residual.astype(dtype) * dtype.type(intensity_map.scale)
+    bounded = np.clip(np.clip(moved, *limits), intensity_map.low, intensity_map.high)
+    return np.where(inside, bounded, line).astype(line.dtype)
+
+
+def _restore_nonfinite(
+    line: np.ndarray, below: np.ndarray, above: np.ndarray, filled: np.ndarray, t: np.floating
+) -> np.ndarray:
+    """A synthesised slice with what is not finite put back from the nearer neighbour, and no residual beside it."""
+    is_alone = np.isfinite(below) ^ np.isfinite(above)
+    line = np.where(is_alone, filled, line)
+    nearer = below if t < 0.5 else above
+    return np.where(np.isfinite(nearer), line, nearer)

@@ -1,0 +1,62 @@
+"""How much memory the networks need, from their sizes: checked before any voxel is computed."""
+
+from dataclasses import replace
+
+from saint_cli.geometry import SliceGrid, in_plane
+from saint_cli.method.directions import make_tiling
+from saint_cli.models.weights import SaintModel
+from saint_cli.nets.blocks import TrunkSize
+from saint_cli.runtime import memory
+from saint_cli.runtime.device_selection import PIXELS_PER_BATCH, Compute
+from saint_cli.volume import Volume
+
+GPU_HOST_BYTES = 700_000_000
+"""Host memory of a job on a CUDA GPU, its libraries included; not yet measured."""
+
+BYTES_PER_FEATURE = 8
+"""A float32, and as much again for its convolution; ``base`` and ``fast`` take less."""
+
+
+def with_memory_budget(
+    volume: Volume, model: SaintModel, grid: SliceGrid, compute: Compute, allowed: int | None, extra: int = 0
+) -> Compute:
+    """The same device with ``residual_bytes`` for this volume.
+
+    allowed: bytes that the user allows, None for ``memory.DEFAULT_EXTRA_BYTES`` beyond input and output; extra: bytes
+    written per output voxel besides the voxel itself.
+
+    Raises:
+        UsageError: more is needed than is allowed, or than the machine has.
+    """
+    read, plane = volume.voxels, in_plane(volume.shape, grid.axis)
+    written = read.size // grid.acquired * grid.count * (read.itemsize + extra)
+    work = estimate_work_bytes(model, compute, plane, grid.acquired)
+    work += read.nbytes if volume.header.padding else 0  # the copy in which padding is hidden
+    return replace(compute, residual_bytes=memory.plan_residual_bytes(read.nbytes, read.size, written, work, allowed))
+
+
+def estimate_work_bytes(model: SaintModel, compute: Compute, plane: tuple[int, int], acquired: int) -> int:
+    """Memory of a job besides its volumes: the process, activations, and gaps between freed blocks.
+
+    plane: pixels (x, y) of a slice; acquired: number of slices. A 3-D RFN needs more.
+    """
+    if compute.device.type == "cuda":
+        return GPU_HOST_BYTES
+    ami, rfn = model.ami.features.size, model.rfn.features.size
+    side, halo = max(plane), rfn.reach
+    tiling = make_tiling(compute, acquired, ami.reach)
+    rows = min(side, tiling.max_input_rows)
+    batch = max(PIXELS_PER_BATCH[compute.device.type], tiling.batch_size(rows) * rows * acquired)
+    max_planes = sum(plane) - 1  # as many as diagonals
+    strip = max(compute.fusion_pixels, 2 * halo * side) + 4 * halo * (side + halo)
+    activations = max(
+        min(batch, max_planes * side * acquired) * estimate_bytes_per_pixel(ami),
+        min(strip, side * side) * estimate_bytes_per_pixel(rfn),
+    )
+    return memory.PROCESS_BYTES + activations + min(activations, memory.MAX_KEPT_BYTES)
+
+
+def estimate_bytes_per_pixel(size: TrunkSize) -> int:
+    """Of activations at the end of the last block, where they peak: all blocks' outputs, and its features twice."""
+    features = size.width + size.layers * size.growth
+    return BYTES_PER_FEATURE * ((size.blocks + 1) * size.width + 2 * features)

@@ -1,0 +1,78 @@
+"""The part of a volume that the networks get as input: network range, through-plane axis last, cut to the body."""
+
+import copy
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saint_cli.geometry import SliceGrid
+from saint_cli.geometry.spacing_limits import network_spacing_mm
+from saint_cli.method import intensity, planes
+from saint_cli.method.padding import fill_nonfinite
+from saint_cli.runtime.device_selection import Compute
+from saint_cli.volume import Volume
+
+Network = TypeVar("Network", bound=nn.Module)
+
+BODY_THRESHOLD = 0.3
+"""Network value (-724 HU) above which a voxel is body or table, not the air around them."""
+
+BODY_MARGIN = 16
+"""Columns around the body that are passed to the networks too; wider margins change the body by rounding only."""
+
+SLAB_COLUMNS = 16
+"""Sagittal planes that are brought into network range at once."""
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """The part of a volume that the networks get as input.
+
+    voxels: (x, y, acquired) network range, cut to the body; box: where that lies in the plane;
+    spacing_mm: along x, y and between acquired slices, as the networks get it;
+    intensity_map: from scanner values to network values;
+    body: (x, y) bool, what of the box the networks are needed for, None for all of it.
+    """
+
+    voxels: Tensor
+    box: tuple[slice, slice]
+    spacing_mm: tuple[float, float, float]
+    intensity_map: intensity.IntensityMap
+    body: Tensor | None = None
+
+    @property
+    def needed(self) -> Tensor:
+        """(x, y) bool: the columns that the networks are needed for; the others are interpolated linearly."""
+        return torch.ones(self.voxels.shape[:2], dtype=torch.bool) if self.body is None else self.body
+
+    def copy_to_devices(self, network: Network, compute: Compute) -> list[tuple[Tensor, Network]]:
+        """The voxels and the network on every device; ``network`` lies on the first of them."""
+        copies = [network if d == compute.device else copy.deepcopy(network).to(d) for d in compute.devices]
+        return [(self.voxels.to(d), one) for d, one in zip(compute.devices, copies, strict=True)]
+
+
+def prepare_input(volume: Volume, grid: SliceGrid, *, skip_air: bool = True) -> NetworkInput:
+    """Bring a volume into network range, through-plane axis last, and cut CT to the body."""
+    intensity_map = intensity.choose_map(volume)
+    sparse = fill_nonfinite(np.moveaxis(volume.voxels, grid.axis, 2))
+    box, body = (planes.WHOLE, planes.WHOLE), None
+    if intensity_map is intensity.CT and skip_air:
+        box, body = find_body(intensity_map.to_network(sparse.max(axis=2)))
+    boxed = sparse[box]
+    voxels = torch.empty(boxed.shape)
+    for x in range(0, len(boxed), SLAB_COLUMNS):  # no second copy of the volume is held
+        voxels[x : x + SLAB_COLUMNS] = torch.from_numpy(intensity_map.to_network(boxed[x : x + SLAB_COLUMNS]))
+    return NetworkInput(voxels, box, network_spacing_mm(volume.spacing_mm, grid.axis), intensity_map, body)
+
+
+def find_body(brightest: np.ndarray) -> tuple[tuple[slice, slice], Tensor]:
+    """The box of the body in the plane, and what of it the networks are needed for, (x, y) bool.
+
+    brightest: (X, Y) network range, the highest value of each column.
+    """
+    values = torch.from_numpy(brightest)
+    box = planes.find_body_box(values[..., None], BODY_THRESHOLD, BODY_MARGIN)
+    return box, planes.find_body_mask(values[box], BODY_THRESHOLD, BODY_MARGIN)

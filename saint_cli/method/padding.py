@@ -1,0 +1,90 @@
+"""Padding around the field of view: hidden from the networks, and put back afterwards.
+
+DICOM PS3.3 C.7.5.1.1.2: voxels between PixelPaddingValue and PixelPaddingRangeLimit hold no measurement. Interpolating
+between one of them (-3024 HU, say) and tissue would invent a dark rim, and networks would ring at its edge.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from saint_cli.method import intensity
+from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.volume import Header, Volume, hounsfield
+
+AIR_PERCENTILE = 0.5
+"""Percentile of the measured values that stands for air: a few outliers below do not fill the whole border."""
+
+
+def hide_padding(volume: Volume, axis: int) -> Volume:
+    """The volume with padding voxels replaced by the nearest measured value along ``axis``.
+
+    Columns without any measured voxel take about the least measured value of the volume (air). A volume without
+    padding, or of nothing else, comes back itself; the input is not modified.
+    """
+    if not volume.header.padding:
+        return volume
+    padded = sum(int(volume.header.is_padding(part).sum()) for part in volume.voxels.T)
+    if padded in (0, volume.voxels.size):
+        return volume
+    (lowest,) = hounsfield.percentiles(intensity.sample_measured(volume), (AIR_PERCENTILE,), "lower")
+    least = volume.voxels.dtype.type(lowest)
+    voxels = volume.voxels.copy(order="K")
+    for plane in np.moveaxis(voxels, axis, 2):  # views [Y, slices], so that memory holds little besides the copy
+        holes = volume.header.is_padding(plane)
+        columns = holes.any(axis=1)
+        plane[columns] = _fill_columns(plane[columns], holes[columns], least)
+    return replace(volume, voxels=voxels)
+
+
+def restore_padding(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, header: Header) -> None:
+    """Put padding back into ``dense`` [X, Y, output slices], in place.
+
+    ``sparse`` [X, Y, acquired] are the values before :func:`hide`. Copied slices get all their padding; synthesised
+    ones only where both neighbours have it.
+    """
+    if not header.padding:
+        return
+    for j, source in zip(plan.copied, plan.source, strict=True):
+        dense[..., j] = sparse[..., source]
+    for s, j in enumerate(plan.synthesised):
+        both = is_between_padding(sparse, plan, s, header)
+        dense[..., j][both] = sparse[..., plan.window[s]][both]
+
+
+def is_between_padding(sparse: np.ndarray, plan: SlicePlan, s: int, header: Header) -> np.ndarray:
+    """[X, Y] where synthesised slice ``s`` lies between two voxels of padding in ``sparse`` [X, Y, acquired].
+
+    A slice at the place of an acquired one (``--regenerate``) has the padding of that one.
+    """
+    if plan.offset[s] == 0:
+        return header.is_padding(sparse[..., plan.window[s]])
+    below, above = (header.is_padding(sparse[..., k]) for k in (plan.window[s], plan.above[s]))
+    return np.asarray(below & above)
+
+
+def fill_nonfinite(slices: np.ndarray) -> np.ndarray:
+    """The slices [X, Y, slices] if all values are finite, else a copy with the others filled from the nearest slices.
+
+    Columns without any finite value take the least of the volume, 0 if there is none.
+    """
+    if slices.dtype.kind in "iu" or np.isfinite(slices).all():
+        return slices
+    holes = ~np.isfinite(slices)
+    columns = holes.any(axis=2)
+    known = slices[~holes]
+    least = known.min() if known.size else slices.dtype.type(0)
+    result = slices.copy()
+    result[columns] = _fill_columns(slices[columns], holes[columns], least)
+    return result
+
+
+def _fill_columns(columns: np.ndarray, holes: np.ndarray, least: np.generic) -> np.ndarray:
+    """(n, slices) columns with holes filled from the nearest slice that has a value, else with ``least``."""
+    count = columns.shape[1]
+    index = np.arange(count)
+    below = np.maximum.accumulate(np.where(holes, -1, index), axis=1)
+    above = np.minimum.accumulate(np.where(holes, count, index)[:, ::-1], axis=1)[:, ::-1]
+    nearest = np.where((below >= 0) & ((index - below <= above - index) | (above == count)), below, above)
+    taken = np.take_along_axis(columns, np.minimum(nearest, count - 1), axis=1)
+    return np.where((nearest < count) & (nearest >= 0), taken, least).astype(columns.dtype)

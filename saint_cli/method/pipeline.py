@@ -1,0 +1,210 @@
+"""The paper as one function: a sparse volume in, the volume on its refined grid out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saint_cli.errors import UsageError
+from saint_cli.geometry import SliceGrid, in_plane
+from saint_cli.method import intensity, noise_matching, padding, planes
+from saint_cli.method.assembly import allocate_slices, assemble, round_to_codings
+from saint_cli.method.directions import interpolate_directions
+from saint_cli.method.fusion import Rectangle, fuse
+from saint_cli.method.network_input import NetworkInput, prepare_input
+from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.models.weights import SaintModel
+from saint_cli.options.grid import DICOM_SLICE_AXIS
+from saint_cli.options.method import MethodOptions
+from saint_cli.progress import ProgressCallback, silent
+from saint_cli.runtime.device_selection import Compute
+from saint_cli.volume import Derivation, Header, Volume
+
+MEMORY_ERROR_WORDS = ("DefaultCPUAllocator", "MPS backend out of memory", "bad_alloc")
+"""Parts of torch's messages about too little memory on devices other than CUDA's."""
+
+WHOLE_PLANE = (planes.WHOLE, planes.WHOLE)
+
+
+class ResultStage(StrEnum):
+    """A stage of the result: AMI along either direction, their mean, and RFN's final one."""
+
+    SAGITTAL = "sagittal"
+    CORONAL = "coronal"
+    MEAN = "mean"
+    FUSED = "fused"
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Residuals over linear interpolation, network range: (S, X, Y) half precision for S synthesised slices.
+
+    sagittal, coronal: by AMI along either direction (with four directions, each with one diagonal); fused: by RFN.
+    """
+
+    sagittal: Tensor
+    coronal: Tensor
+    fused: Tensor
+
+    def residual(self, stage: ResultStage) -> Tensor:
+        """(S, X, Y) half precision."""
+        if stage is ResultStage.MEAN:
+            return (self.sagittal + self.coronal) / 2
+        residual: Tensor = getattr(self, stage)
+        return residual
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """The networks' estimates for a volume, from which every stage of the result follows.
+
+    source: the volume as it came in; measured: the same with its padding hidden (``padding``).
+    """
+
+    source: Volume
+    measured: Volume
+    grid: SliceGrid
+    plan: SlicePlan
+    network_input: NetworkInput
+    estimates: Estimates
+    model: SaintModel
+    options: MethodOptions
+
+    def stage(self, stage: ResultStage) -> np.ndarray:
+        """[X, Y, output slices] scanner values after a stage."""
+        acquired, measured = (np.moveaxis(v.voxels, self.grid.axis, 2) for v in (self.source, self.measured))
+        dense = assemble(measured, self.plan, self.network_input, self.estimates.residual(stage))
+        if self.options.match_noise and stage is ResultStage.FUSED:
+            noise_matching.match_noise(dense, measured, self.plan)
+        padding.restore_padding(dense, acquired, self.plan, self.source.header)
+        if self.grid.axis == DICOM_SLICE_AXIS or len(self.source.header.codings) == 1:
+            round_to_codings(dense, self.plan, self.source.header.codings)
+        return dense
+
+    def result(self, stage: ResultStage = ResultStage.FUSED) -> Volume:
+        """The volume after a stage on its refined grid; by default the final one."""
+        derivation = Derivation(self.grid, self.model.name, self.model.sha256, self.options.non_default)
+        return self._to_volume(self.stage(stage), replace(self.source.header, derivation=derivation))
+
+    def difference(self, part: Rectangle = WHOLE_PLANE) -> np.ndarray:
+        """[x, y, synthesised slices] |I_sag - I_cor| in scanner values, float32, or float64 where those are huge.
+
+        It is 0 outside the body's box. part: which x and y of the plane; no other residuals are read.
+        """
+        result = allocate_slices(
+            self._part_shape(part), len(self.plan.synthesised), self.network_input.intensity_map.dtype
+        )
+        for s, difference in enumerate(self._differences(part)):
+            result[..., s] = difference
+        return result
+
+    def _differences(self, part: Rectangle) -> Iterator[np.ndarray]:
+        """``difference`` slice by slice, each [x, y], so that only one is in memory."""
+        sizes, boxes = in_plane(self.source.shape, self.grid.axis), self.network_input.box
+        overlaps = [_overlap(range(n)[cut], range(n)[box]) for n, cut, box in zip(sizes, part, boxes, strict=True)]
+        in_part, in_box = zip(*overlaps, strict=True)
+        intensity_map = self.network_input.intensity_map
+        shape, dtype = self._part_shape(part), intensity_map.dtype
+        sagittal, coronal = (e[:, *in_box] for e in (self.estimates.sagittal, self.estimates.coronal))
+        for one, other in zip(sagittal, coronal, strict=True):
+            difference = np.zeros(shape, dtype)
+            difference[in_part] = (one.float() - other.float()).abs().numpy() * dtype.type(intensity_map.scale)
+            yield difference
+
+    def _part_shape(self, part: Rectangle) -> tuple[int, ...]:
+        sizes = in_plane(self.source.shape, self.grid.axis)
+        return tuple(len(range(n)[cut]) for n, cut in zip(sizes, part, strict=True))
+
+    @property
+    def has_known_error(self) -> bool:
+        """Whether the model was calibrated for what was done: on CT, with these options, between acquired slices."""
+        calibrated = self.model.calibration is not None and self.options.is_calibrated
+        return calibrated and intensity.is_ct(self.source) and not self.grid.extrapolated.any()
+
+    def error(self) -> Volume:
+        """The expected absolute error of every voxel of the result, HU, float32; 0 at acquired slices and in padding.
+
+        Only for CT, and for a model that carries a calibration.
+        """
+        assert self.model.calibration is not None
+        header, acquired = self.source.header, np.moveaxis(self.source.voxels, self.grid.axis, 2)
+        error = allocate_slices(acquired.shape[:2], self.plan.count, np.float32)
+        for s, difference in enumerate(self._differences(WHOLE_PLANE)):
+            if self.plan.offset[s] > 0:  # with regenerate, acquired slices are among the synthesised ones
+                expected = self.model.calibration.expected_error(difference)
+                is_padding = padding.is_between_padding(acquired, self.plan, s, header)
+                error[..., self.plan.synthesised[s]] = np.where(is_padding, 0, expected)
+        return self._to_volume(error, Header(source_format=header.source_format, space_code=header.space_code))
+
+    def _to_volume(self, dense: np.ndarray, header: Header) -> Volume:
+        """[X, Y, output slices] as a volume in the source's axis order."""
+        return Volume(np.moveaxis(dense, 2, self.grid.axis), self.grid.refine(self.source.affine_lps), header)
+
+
+def _overlap(one: range, other: range) -> tuple[slice, slice]:
+    """Where two ranges of voxels overlap, as a slice of each."""
+    start = max(one.start, other.start)
+    length = max(0, min(one.stop, other.stop) - start)
+    first, second = (slice(start - r.start, start - r.start + length) for r in (one, other))
+    return first, second
+
+
+def restore(
+    volume: Volume,
+    model: SaintModel,
+    grid: SliceGrid,
+    compute: Compute,
+    options: MethodOptions = MethodOptions(),  # noqa: B008  (frozen)
+    on_progress: ProgressCallback = silent,
+) -> Restoration:
+    """Interpolate a volume's slices along ``grid.axis`` by SAINT; the input is not modified.
+
+    Voxels keep their dtype, integers are rounded and clipped. Voxels that are not finite, or hold no measurement, are
+    hidden from the networks and put back, also into the slices nearest to them.
+
+    Raises:
+        UsageError: too little memory; ``match_noise`` for a volume that is not CT; values that span too much.
+    """
+    plan, measured = SlicePlan.from_grid(grid, regenerate=options.regenerate), padding.hide_padding(volume, grid.axis)
+    network_input = prepare_input(measured, grid, skip_air=options.skip_air)
+    if options.match_noise and network_input.intensity_map is not intensity.CT:
+        raise UsageError("`match_noise=True` needs CT; leave it out for other modalities")
+    estimates = estimate_residuals(network_input, model, plan, compute, options, on_progress)
+    return Restoration(volume, measured, grid, plan, network_input, estimates, model, options)
+
+
+@torch.inference_mode()
+def estimate_residuals(
+    network_input: NetworkInput,
+    model: SaintModel,
+    plan: SlicePlan,
+    compute: Compute,
+    options: MethodOptions,
+    on_progress: ProgressCallback = silent,
+) -> Estimates:
+    """Run AMI over every direction and RFN over every synthesised slice (Eqs. 2 and 3)."""
+    model = model.to(compute.device)
+    try:
+        sagittal, coronal = interpolate_directions(network_input, model.ami, plan, compute, options, on_progress)
+        fused = fuse(network_input, model.rfn, (sagittal, coronal), plan, compute, on_progress)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_memory_error(error):
+            raise
+        raise UsageError(
+            f"{compute.device} has too little memory for this volume; try `batch_size=1`, a smaller `factor`, "
+            "or another `device`"
+        ) from None
+    for residuals in (sagittal, coronal):
+        for s in np.flatnonzero(plan.residual_weight < 1):
+            residuals.values[s] *= float(plan.residual_weight[s])
+        residuals.release_memory()
+    return Estimates(sagittal.values.cpu(), coronal.values.cpu(), fused.values.cpu())
+
+
+def _is_memory_error(error: RuntimeError | MemoryError) -> bool:
+    """Whether a device's memory was too small; only for CUDA's torch has a class."""
+    known = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
+    return known or any(word in str(error) for word in MEMORY_ERROR_WORDS)

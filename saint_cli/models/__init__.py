@@ -1,0 +1,1 @@
+"""The models that come with saint, and weights files: find, check, load, save."""

@@ -1,0 +1,126 @@
+"""The expected error of the fused result, estimated from the difference of I_sag and I_cor."""
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from saint_cli.errors import WeightsError
+
+KNOT_QUANTILES = (0.0, 0.1, 0.3, 0.5, 0.65, 0.75, 0.83, 0.88, 0.92, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 1.0)
+"""Edges of the bins behind the knots, finer where the difference is large, which interests users most."""
+
+RELIABILITY_EDGES_HU = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, float("inf"))
+"""Bins of |I_sag - I_cor| in which a calibration is checked: the same for every volume, so that tables compare."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A rising, piecewise linear map from |I_sag - I_cor| to the expected absolute error of the fused result, HU.
+
+    difference_hu, error_hu: the knots, the first strictly rising, the second never falling. Beyond the last knot, where
+    nothing was measured, the map is constant.
+    """
+
+    difference_hu: tuple[float, ...]
+    error_hu: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        knots = np.array([self.difference_hu, self.error_hu], dtype=float)  # ValueError where lengths differ
+        rising = (np.diff(knots[0]) > 0).all() and (np.diff(knots[1]) >= 0).all()
+        if knots.shape[1] == 0 or not np.isfinite(knots).all() or knots.min() < 0 or not rising:
+            raise ValueError("the knots of a calibration must be finite, not negative, and rising")
+
+    @classmethod
+    def fit(cls, difference_hu: np.ndarray, error_hu: np.ndarray) -> "Calibration":
+        """Mean error per quantile bin of the difference, made monotone (isotonic regression).
+
+        difference_hu, error_hu: |I_sag - I_cor| and |I_fuse - truth| of the same voxels, any shape.
+        """
+        difference, error = (a.astype(np.float64).ravel() for a in (difference_hu, error_hu))
+        edges = np.unique(np.quantile(difference, KNOT_QUANTILES))
+        bins = np.clip(np.searchsorted(edges, difference, side="right") - 1, 0, max(0, len(edges) - 2))
+        counts = np.bincount(bins)
+        filled = counts > 0
+        x, y = (np.bincount(bins, values)[filled] / counts[filled] for values in (difference, error))
+        x, y = (np.round(values, 2) for values in (x, _fit_isotonic(y, counts[filled])))  # the map is no more exact
+        knots = dict(zip(x.tolist(), y.tolist(), strict=True))  # of equal x, the last
+        return cls(tuple(knots), tuple(knots.values()))
+
+    def expected_error(self, difference_hu: np.ndarray) -> np.ndarray:
+        """|I_sag - I_cor| in HU, any shape, to the expected absolute error in HU, float32."""
+        expected: np.ndarray = np.interp(difference_hu, self.difference_hu, self.error_hu).astype(np.float32)
+        return expected
+
+    def to_json(self) -> str:
+        """One short line, the same for the same knots."""
+        return json.dumps({"difference_hu": self.difference_hu, "error_hu": self.error_hu}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Calibration":
+        """The calibration that ``to_json`` wrote.
+
+        Raises:
+            WeightsError: the text is something else.
+        """
+        try:
+            knots = json.loads(text)
+            return cls(tuple(map(float, knots["difference_hu"])), tuple(map(float, knots["error_hu"])))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            raise WeightsError("the calibration of the expected error is damaged") from None
+
+
+def _fit_isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The never-falling sequence nearest to ``values`` in weighted squares: pool adjacent violators."""
+    pools: list[tuple[float, float, int]] = []  # mean, weight, length
+    for value, weight in zip(values, weights, strict=True):
+        pools.append((float(value), float(weight), 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (a, n, i), (b, m, j) = pools[-2:]
+            pools[-2:] = [((a * n + b * m) / (n + m), n + m, i + j)]
+    return np.repeat([p[0] for p in pools], [p[2] for p in pools])
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Observed and predicted mean absolute error, HU, of the voxels whose |I_sag - I_cor| lies in [low, high) HU."""
+
+    low_hu: float
+    high_hu: float
+    voxels: int
+    observed_hu: float
+    predicted_hu: float | None
+
+
+def compute_reliability(
+    difference_hu: np.ndarray, error_hu: np.ndarray, calibration: Calibration | None
+) -> list[ReliabilityBin]:
+    """Observed and predicted error per bin of ``RELIABILITY_EDGES_HU``, empty ones left out; without a calibration no
+    prediction.
+    """
+    bins = []
+    for low, high in pairwise(RELIABILITY_EDGES_HU):
+        inside = (difference_hu >= low) & (difference_hu < high)
+        if not inside.any():
+            continue
+        observed, predicted = float(error_hu[inside].mean(dtype=np.float64)), None
+        if calibration is not None:
+            predicted = float(calibration.expected_error(difference_hu[inside]).mean(dtype=np.float64))
+        bins.append(ReliabilityBin(low, high, int(inside.sum()), observed, predicted))
+    return bins
+
+
+def pool_reliability(tables: list[list[ReliabilityBin]]) -> list[ReliabilityBin]:
+    """One table of several, each bin's errors weighted by its voxels."""
+    pooled = []
+    for low, high in pairwise(RELIABILITY_EDGES_HU):
+        same = [b for table in tables for b in table if b.low_hu == low]
+        if not same:
+            continue
+        voxels = sum(b.voxels for b in same)
+        observed = sum(b.observed_hu * b.voxels for b in same) / voxels
+        known = [b.predicted_hu * b.voxels for b in same if b.predicted_hu is not None]
+        predicted = sum(known) / voxels if len(known) == len(same) else None
+        pooled.append(ReliabilityBin(low, high, voxels, observed, predicted))
+    return pooled

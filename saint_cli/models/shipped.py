@@ -1,0 +1,101 @@
+"""The models that come with saint, their files and their manifest; known before torch is loaded."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from saint_cli.errors import WeightsError
+
+PACKAGED_FOLDER = Path(__file__).parents[1] / "_weights"
+CHECKOUT_FOLDER = Path(__file__).parents[2] / "weights"
+MANIFEST = "manifest.json"
+
+MAX_WEIGHTS_BYTES, MAX_MANIFEST_BYTES = 1 << 28, 1 << 24
+"""Larger files are no weights and no manifest: the paper's networks need 10 MB, the largest shipped ones 6 MB."""
+
+AUTO = "auto"
+"""Name of whichever model suits the device; a weights file of this name is ``./auto``."""
+
+GPU_MODEL, CPU_MODEL = "base", "fast"
+"""Models of ``auto``: on a CPU ``base`` takes eleven times as long as ``fast`` (docs/performance.md)."""
+
+
+def shipped_folder() -> Path:
+    """The folder of the shipped weights: inside the installed package, or beside it in a source checkout."""
+    return PACKAGED_FOLDER if PACKAGED_FOLDER.is_dir() else CHECKOUT_FOLDER
+
+
+def read_manifest(folder: Path | None = None) -> dict[str, Any]:
+    """Model name to its manifest entry (file, sha256, parameters, training, figures); empty where there is none.
+
+    Raises:
+        WeightsError: not a manifest.
+    """
+    path = (folder or shipped_folder()) / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ValueError(path.name)
+        models: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"]
+        if all(isinstance(entry[key], str) for entry in models.values() for key in ("file", "sha256")):
+            return models
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
+
+
+def resolve_name(name_or_path: str, device: str) -> str:
+    """The model that a name stands for on a kind of device (``cpu``, ``cuda``, ``mps``), on which ``auto`` depends."""
+    if name_or_path != AUTO:
+        return name_or_path
+    return CPU_MODEL if device == "cpu" else GPU_MODEL
+
+
+def check_model(name_or_path: str) -> None:
+    """Refuse what is neither ``auto`` nor a model nor a file.
+
+    Raises:
+        WeightsError: none of these, or a model that ``auto`` may choose is missing.
+    """
+    for device in ("cpu", "cuda"):
+        find_weights(resolve_name(name_or_path, device))
+
+
+def find_weights(name_or_path: str) -> Path:
+    """The file of a shipped model by name, or of any weights by path.
+
+    Raises:
+        WeightsError: no such model or file, or a file that is too large for weights.
+    """
+    entry = read_manifest().get(name_or_path)
+    path = Path(name_or_path) if entry is None else shipped_folder() / str(entry["file"])
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):  # not a valid file name
+        size = None
+    if size is None:
+        known = ", ".join(sorted(read_manifest())) or "none"
+        if name_or_path == AUTO:
+            raise WeightsError(f"'{AUTO}' stands for a model once the device is known; name one of: {known}")
+        raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known} (or {AUTO})")
+    if size > MAX_WEIGHTS_BYTES:
+        raise WeightsError(f"{path} holds {size / 1e6:,.0f} MB, more than weights take; name another file")
+    return path
+
+
+def weights_sha256(name_or_path: str) -> str:
+    """The sha256 of a weights file: of a shipped model from the manifest, else of the bytes.
+
+    Raises:
+        WeightsError: no such model or file, or one that cannot be read.
+    """
+    entry = read_manifest().get(name_or_path)
+    if entry is not None:
+        return str(entry["sha256"])
+    path = find_weights(name_or_path)
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from None

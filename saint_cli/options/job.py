@@ -1,0 +1,102 @@
+"""The settings of a job: everything but its files."""
+
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from saint_cli.options.fields import (
+    InKey,
+    Option,
+    OptionValue,
+    Panel,
+    count_option,
+    from_typed,
+    list_option_values,
+    list_options,
+    word_option,
+)
+from saint_cli.options.grid import GridRequest
+from saint_cli.options.method import MethodOptions
+from saint_cli.options.model import ModelConfig
+
+
+def _number_on_page(series: str) -> str | None:
+    """The number of a series; a UID may identify the patient."""
+    return series if series.isdigit() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """How one scan is read, upsampled and written; a row of a table may say most of it.
+
+    modality: "CT" or "MR" overrides what the file says or leaves open; series, volume, split_runs, merge, outside_data:
+    as ``io.read_volume`` has them; refuse_labels: a label map is an error, not a warning; keep_slice_thickness: DICOM
+    output has the source's SliceThickness, else the new spacing where that is smaller.
+    """
+
+    grid: GridRequest = field(default_factory=GridRequest)
+    model_config: ModelConfig = field(default_factory=ModelConfig)
+    method_options: MethodOptions = field(default_factory=MethodOptions)
+    series: str | None = Option(
+        "--series", "Which DICOM series: number or UID.", Panel.INPUT, str, None, "SERIES", page_text=_number_on_page
+    ).as_field()
+    volume: int | None = count_option("--volume", "Which volume of a 4-D scan, from 1.", Panel.INPUT).as_field()
+    split_runs: bool = Option(
+        "--split-runs", "If slices are missing, use the longest evenly spaced part.", Panel.INPUT
+    ).as_field()
+    merge: bool = Option(
+        "--merge", "Take evenly spaced DICOM slices as one scan though UIDs or headers differ.", Panel.INPUT,
+        in_key=InKey.IF_SET,
+    ).as_field()  # fmt: skip
+    outside_data: bool = Option(
+        "--outside-data", "Let a .mhd or .nhdr header read voxels from outside its folder.", Panel.INPUT,
+        is_column=False, in_key=InKey.IF_SET,
+    ).as_field()  # fmt: skip
+    modality: str | None = word_option(
+        "--modality", "How to read intensities: auto, ct, mr.", Panel.INPUT, ("auto", "ct", "mr"),
+        convert=lambda word: None if word == "auto" else word.upper(),
+    ).as_field()  # fmt: skip
+    refuse_labels: bool = Option(
+        "--allow-labels", "Interpolate a label map as if it were an image.", Panel.INPUT, parse=operator.not_
+    ).as_field()
+    keep_slice_thickness: bool = word_option(
+        "--slice-thickness", "SliceThickness of DICOM output: acquired or spacing.", Panel.OUTPUT,
+        ("acquired", "spacing"), convert=lambda word: word == "acquired", page_text=lambda keeps: "spacing",
+    ).as_field()  # fmt: skip
+
+
+OPTION_GROUPS = {"grid": GridRequest, "model_config": ModelConfig, "method_options": MethodOptions}
+"""Fields of ``JobSettings`` that hold options themselves."""
+
+JOB_OPTIONS = (GridRequest, JobSettings, ModelConfig, MethodOptions)
+"""All that declare options of a job, in the order of ``--help``."""
+
+COLUMNS = {option.name: option for option in list_options(*JOB_OPTIONS) if option.is_column}
+"""What a row of a table may say of its scan, beside source and name."""
+
+
+def make_settings(typed: Mapping[str, Any]) -> JobSettings:
+    """Settings made of what was typed, by the names of the options; what is missing or None has its default.
+
+    Raises:
+        UsageError: a value that an option cannot have, or options that exclude each other.
+    """
+    groups: dict[str, Any] = {name: from_typed(kind, typed) for name, kind in OPTION_GROUPS.items()}
+    return replace(from_typed(JobSettings, typed), **groups)
+
+
+def key_options(settings: JobSettings) -> dict[str, Any]:
+    """The options that change the result, for the key of a batch job: not where or how fast it is computed."""
+    rules = {InKey.ALWAYS: True, InKey.NEVER: False}
+    return {one.name: one.value for one in _values(settings) if rules.get(one.option.in_key, one.value)}
+
+
+def page_options(settings: JobSettings) -> dict[str, str]:
+    """Flag and text of each option that is not at its default, for a quality-control page; no UID."""
+    texts = {one.option.flag: one.option.page_text(one.value) for one in _values(settings) if not one.is_default}
+    return {flag: text for flag, text in texts.items() if text is not None}
+
+
+def _values(settings: JobSettings) -> Iterator[OptionValue]:
+    return list_option_values(settings.grid, settings.model_config, settings.method_options, settings)

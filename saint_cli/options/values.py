@@ -1,0 +1,56 @@
+"""Values of options: from the text that was typed to what the program works with."""
+
+from collections.abc import Callable, Sequence
+
+from saint_cli.errors import UsageError
+
+MEMORY_UNITS = {"TB": 10**12, "T": 10**12, "GB": 10**9, "G": 10**9, "MB": 10**6, "M": 10**6}
+
+
+def check_word(flag: str, word: str, allowed: Sequence[str]) -> None:
+    """Refuse a word that is not one of the allowed ones."""
+    if word not in allowed:
+        raise UsageError(f"{flag} must be one of {', '.join(allowed)}, not {word}")
+
+
+def at_least(flag: str, least: int) -> Callable[[int], int]:
+    """A parser that accepts numbers from ``least`` on."""
+
+    def parse(number: int) -> int:
+        if number < least:
+            raise UsageError(f"{flag} {number}: at least {least} is needed")
+        return number
+
+    return parse
+
+
+def parse_axis(word: str) -> int:
+    """``x``, ``y`` or ``z`` as 0, 1 or 2."""
+    if word.lower() not in ("x", "y", "z"):
+        raise UsageError(f"`axis` must be x, y or z, not {word}")
+    return "xyz".index(word.lower())
+
+
+def parse_batch_size(word: str) -> int | None:
+    """``auto`` as None, else a positive integer."""
+    if word == "auto":
+        return None
+    if not word.isdigit() or int(word) < 1:
+        raise UsageError(f"`batch_size={word}` is neither auto nor a positive integer")
+    return int(word)
+
+
+def check_directions(number: int) -> int:
+    """2 or 4."""
+    if number not in (2, 4):
+        raise UsageError(f"`directions={number}` is neither 2 (sagittal, coronal) nor 4 (and both diagonals)")
+    return number
+
+
+def parse_memory(text: str) -> int:
+    """``4GB``, ``4G``, ``800MB`` or ``1TB`` in bytes."""
+    for unit, size in MEMORY_UNITS.items():
+        number = text.upper().removesuffix(unit)
+        if number != text.upper() and number.strip().replace(".", "", 1).isdecimal():
+            return round(float(number) * size)
+    raise UsageError(f"`max_memory={text}` is not an amount of memory, such as 4GB or 800MB")

@@ -1,0 +1,119 @@
+"""Pictures that need no browser: before and after side by side, and a small one for lists of many scans."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saint_cli.errors.plain_text import make_printable
+from saint_cli.report import render
+from saint_cli.report.anatomy import edge_letters
+from saint_cli.report.plane_cuts import Cut
+from saint_cli.report.windows import Window
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+COLUMN_PIXELS, TALLEST_PIXELS, GAP, LINE = 520, 560, 12, 26
+"""Width of a column and greatest height of a picture in it; space between pictures; height of a line of text."""
+
+WIDTH = 2 * COLUMN_PIXELS + 3 * GAP
+
+PAPER, INK = (250, 250, 250), (28, 33, 38)
+"""Dark text on light ground, for slides and mails."""
+
+THUMBNAIL_PIXELS = 160
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""Picture formats by file name ending."""
+
+
+def write_preview(
+    titles: tuple[str, str],
+    cuts: tuple[Cut, ...],
+    window: Window,
+    bone: tuple[np.ndarray, np.ndarray] | None,
+    path: Path,
+) -> None:
+    """Write a picture: a row for each plane, before on the left, after on the right; the bone surface below.
+
+    titles: of the left and the right column.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    rows: list[tuple[str, np.ndarray, np.ndarray]] = []
+    for cut in cuts:
+        greys = (window.to_grey(picture) for picture in (cut.before, cut.after))
+        before, after = (_draw_letters(_fit_column(grey), cut.edges) for grey in greys)
+        rows.append((f"{cut.name} {cut.place}, {window.name.lower()} {window.range}", before, after))
+    if bone is not None:
+        before, after = (_draw_letters(_fit_column(picture), edge_letters(1)) for picture in bone)
+        rows.append(("bone surface from the front", before, after))
+    strips = [_draw_words(*titles)]
+    for words, before, after in rows:
+        strips += [_draw_words(f"before: {words}", "after"), _draw_row(before, after)]
+    _save(np.concatenate([*strips, np.full((GAP, WIDTH, 3), PAPER, np.uint8)]), path)
+
+
+def write_thumbnail(cut: Cut, window: Window, path: Path) -> None:
+    """Write one plane after interpolation, at most ``THUMBNAIL_PIXELS`` along its longer side.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    _save(np.asarray(_fit(window.to_grey(cut.after), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)), path)
+
+
+def _draw_words(*words: str) -> np.ndarray:
+    """A line of text above each column."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.new("RGB", (WIDTH, LINE), PAPER)
+    font = ImageFont.load_default(15)
+    for column, text in enumerate(words):
+        latin = make_printable(text).replace("\N{MINUS SIGN}", "-").encode("latin-1", "replace").decode("latin-1")
+        ImageDraw.Draw(image).text((GAP + column * (COLUMN_PIXELS + GAP), 5), latin, INK, font)
+    return np.asarray(image)
+
+
+def _fit_column(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(_fit(picture, COLUMN_PIXELS, TALLEST_PIXELS))
+
+
+def _draw_letters(picture: np.ndarray, letters: tuple[str, str, str, str]) -> np.ndarray:
+    """A uint8 picture with letters for the patient's sides at its left, right, upper and lower edge."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    image, font = Image.fromarray(picture), ImageFont.load_default(16)
+    width, height = image.size
+    places = ((6, height / 2), (width - 7, height / 2), (width / 2, 4), (width / 2, height - 5))
+    for letter, place, anchor in zip(letters, places, ("lm", "rm", "mt", "mb"), strict=True):
+        ImageDraw.Draw(image).text(place, letter, 255, font, anchor, stroke_width=2, stroke_fill=0)
+    return np.asarray(image)
+
+
+def _draw_row(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    row = np.full((before.shape[0], WIDTH, 3), PAPER, np.uint8)
+    for column, picture in enumerate((before, after)):
+        left = GAP + column * (COLUMN_PIXELS + GAP)
+        row[:, left : left + picture.shape[1]] = picture[..., None]
+    return row
+
+
+def _fit(picture: np.ndarray, width: int, height: int) -> "Image":
+    """A uint8 picture scaled to fit a box: pixels averaged where it shrinks, repeated where it grows."""
+    from PIL import Image
+
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return Image.fromarray(picture).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
+
+
+def _save(picture: np.ndarray, path: Path) -> None:
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(picture).save(file, FORMATS[path.suffix.lower()], quality=85)
+    render.write_bytes(file.getvalue(), path)

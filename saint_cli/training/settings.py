@@ -1,0 +1,122 @@
+"""What a training run depends on besides its data, and which of it a resumed run may change."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.models import weights
+from saint_cli.nets import AMI, RFN
+from saint_cli.nets.blocks import TrunkSize
+from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
+from saint_cli.training.loop import Schedule
+
+AMI_SIZES = {"base": (64, 32, 8, 6), "fast": (32, 16, 4, 2)}
+"""width G0, growth, layers per block, blocks: the paper's, and one with 1/29 of its multiply-adds."""
+
+RFN_SIZES = {"base": (32, 16, 4, 3), "fast": (12, 8, 4, 1)}
+
+DEFAULT_STEPS = 20_000
+
+SETTINGS = "settings.json"
+CHANGEABLE_SETTINGS = ("schedule", "device")
+"""Settings that a resumed run may change: train longer, at another rate, or elsewhere."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """All that a run depends on besides its data; kept as ``settings.json`` in the run folder.
+
+    stage: ``ami`` or ``rfn``. size: ``base`` or ``fast``. patch: in-plane voxels and acquired slices of AMI patches.
+    slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns from, and
+    their in-plane voxels and acquired slices. context: RFN gets the acquired neighbours too. dims: 3 for the 3-D RFN.
+    fewest: RFN is trained and used where at least so many slices are synthesised per gap.
+    optimiser: ``muon`` or ``adam``, the paper's. augment: vary patches and blocks (``augment``). init: weights to
+    start from; teacher: weights to imitate as well. device: as ``--device`` names it.
+    """
+
+    stage: str
+    size: str
+    schedule: Schedule
+    seed: int = 0
+    batch: int = 6
+    patch: tuple[int, int] = (48, 12)
+    slices: int = 16
+    rfn_patch: int = 48
+    blocks: int = 120
+    block: tuple[int, int] = (96, 7)
+    context: bool = True
+    dims: int = 2
+    fewest: int = 1
+    optimiser: str = "muon"
+    augment: bool = True
+    init: str | None = None
+    teacher: str | None = None
+    device: str = "cpu"
+
+    def make_ami(self) -> AMI:
+        """An untrained AMI."""
+        return AMI(*AMI_SIZES[self.size])
+
+    def make_rfn(self) -> RFN:
+        """An untrained RFN."""
+        inputs = INPUTS_WITH_CONTEXT if self.context else INPUTS_WITHOUT_CONTEXT
+        return RFN(replace(TrunkSize(inputs, *RFN_SIZES[self.size]), dims=self.dims), self.fewest)
+
+
+def load_schedule(out: Path, stage: str) -> Schedule:
+    """The schedule of the run in ``out``, for one that is resumed as it was.
+
+    Raises:
+        UnreadableError: its settings are missing or damaged.
+    """
+    return Schedule(**_load_json(out / stage / SETTINGS)["schedule"])
+
+
+def read_fewest(init: str | None) -> int:
+    """From how many synthesised slices per gap on the RFN of ``init`` is used; 1 without one."""
+    return 1 if init is None else int(weights.load_model(init).rfn.fewest)
+
+
+def require_same_settings(settings: TrainingSettings, path: Path) -> None:
+    """Refuse to resume a run with other settings than those in ``path``.
+
+    Raises:
+        UsageError: naming the setting and both values.
+        UnreadableError: the file is missing or damaged.
+    """
+    before = _load_json(path)
+    before.setdefault("fewest", TrainingSettings.fewest)  # missing in settings that were written before it existed
+    for name, now in json.loads(json.dumps(asdict(settings))).items():
+        if name not in CHANGEABLE_SETTINGS and before.get(name) != now:
+            raise UsageError(f"the run was begun with {name} {before.get(name)}, not {now}; resume it as it was")
+
+
+def require_same_data(data: dict[str, Any], path: Path) -> None:
+    """Refuse to resume a run with other volumes or weights than those in ``path``; volumes may have moved.
+
+    Raises:
+        UsageError: they differ.
+        UnreadableError: the file is missing or damaged.
+    """
+    before, now = _load_json(path), json.loads(json.dumps(data))
+    for part in ("train", "val"):
+        try:
+            shapes = [[(v["shape"], v["spacing_mm"]) for v in which[part]] for which in (before, now)]
+        except (KeyError, TypeError):
+            raise UnreadableError(f"{path} is damaged; the run cannot be resumed") from None
+        if shapes[0] != shapes[1]:
+            raise UsageError(f"the run was begun with other {part} volumes ({path} lists them); resume it with those")
+    if before.get("weights_sha256") != now["weights_sha256"]:
+        raise UsageError("the run was begun with other --init or --teacher weights; resume it with those")
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UnreadableError(f"{path} is missing or damaged; the run cannot be resumed")
+    return content

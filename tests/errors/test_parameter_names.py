@@ -1,0 +1,41 @@
+"""A parameter has one name in Python and one on the command line."""
+
+import inspect
+from dataclasses import fields
+
+import pytest
+
+import saint_cli
+from saint_cli.errors import SaintError, UsageError
+from saint_cli.errors.parameter_names import PARAMETERS, naming_options, to_options
+from saint_cli.io import ReadOptions
+from saint_cli.options.fields import list_options
+from saint_cli.options.job import JOB_OPTIONS
+
+MESSAGES = {
+    "`factor=40` is outside 2...16": "--factor 40 is outside 2...16",
+    "give `factor`, or a smaller `spacing_mm`": "give --factor, or a smaller --spacing",
+    "pass `overwrite=True`": "pass --overwrite",
+    "`max_memory=1.00 GB` is too little": "--max-memory 1.00 GB is too little",
+    "a`b.nii: `unknown=3`": "a`b.nii: `unknown=3`",
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_parameters_become_options(message: str) -> None:
+    assert to_options(message) == MESSAGES[message]
+
+
+def test_only_while_a_command_runs_do_errors_name_options() -> None:
+    with naming_options(), naming_options():
+        inside = UsageError("`batch_size=0`")
+    assert str(inside) == "--batch-size 0"
+    assert str(SaintError("`batch_size=0`")) == "`batch_size=0`"
+
+
+def test_every_parameter_is_one_of_python_and_an_option_of_the_command_line() -> None:
+    keywords = set(saint_cli.Options.__annotations__) | set(inspect.signature(saint_cli.upsample).parameters)
+    keywords |= set(inspect.signature(saint_cli.write_volume).parameters) | {one.name for one in fields(ReadOptions)}
+    assert set(PARAMETERS) <= keywords
+    flags = {option.flag for option in list_options(*JOB_OPTIONS)} | {"--overwrite"}
+    assert {to_options(f"`{name}`") for name in PARAMETERS} <= flags

@@ -1,0 +1,92 @@
+"""Rescale that changes or is missing within a CT stack; by right in PET and MR."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import fabricate
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from saint_cli.errors import UnreadableError
+from saint_cli.io import read_volume
+
+
+def body(change: Callable[[int, Dataset], None], *, modality: str = "CT", count: int = 8) -> list[Dataset]:
+    """A body in air, much the same in every slice, before ``change``."""
+    series = fabricate.slices(count, modality=modality, shape=(24, 24))
+    x, y = np.meshgrid(np.arange(24), np.arange(24))
+    inside = (x - 12) ** 2 + (y - 12) ** 2 < 60
+    for k, data in enumerate(series):
+        noise = np.random.default_rng(k).normal(0, 8, (24, 24))
+        fabricate.set_pixels(data, np.rint(np.where(inside, 1064, 24) + noise).clip(0).astype("u2"))
+        change(k, data)
+    return series
+
+
+def lacks_intercept(which: Callable[[int], bool]) -> Callable[[int, Dataset], None]:
+    def change(k: int, data: Dataset) -> None:
+        if which(k):
+            del data.RescaleIntercept
+
+    return change
+
+
+@pytest.mark.parametrize("which", [lambda k: k > 3, lambda k: k % 2, lambda k: k == 5, lambda k: k != 0])
+def test_a_missing_intercept_against_the_values_is_refused(which: Callable[[int], bool], tmp_path: Path) -> None:
+    folder = fabricate.save(body(lacks_intercept(which)), tmp_path / "s")
+    with pytest.raises(UnreadableError, match=r"wrong or missing in \d of 8 slices.*z = .*step of 10[0-9]{2} HU"):
+        read_volume(folder)
+
+
+def test_a_slope_that_the_values_contradict_is_refused(tmp_path: Path) -> None:
+    def change(k: int, data: Dataset) -> None:
+        if k > 3:
+            data.RescaleSlope, data.RescaleIntercept = "2", "-2048"
+
+    with pytest.raises(UnreadableError, match="RescaleIntercept or RescaleSlope"):
+        read_volume(fabricate.save(body(change), tmp_path / "s"))
+
+
+def test_stored_values_that_jump_are_reported_with_their_place(tmp_path: Path) -> None:
+    def change(k: int, data: Dataset) -> None:
+        if k > 3:
+            fabricate.set_pixels(data, fabricate.pixels(data) + np.uint16(1024))
+
+    warnings = read_volume(fabricate.save(body(change), tmp_path / "s")).header.warnings
+    assert warnings[0].startswith("values step by 1024 HU between z = 45 and 50 mm")
+
+
+def test_a_rescale_that_the_values_follow_is_applied_and_reported(tmp_path: Path) -> None:
+    def change(k: int, data: Dataset) -> None:
+        if k > 3:
+            fabricate.set_pixels(data, fabricate.pixels(data) + np.uint16(1000))
+            data.RescaleIntercept = "-2024"
+
+    plain = read_volume(fabricate.save(body(lambda k, data: None), tmp_path / "p"))
+    volume = read_volume(fabricate.save(body(change), tmp_path / "s"))
+    np.testing.assert_array_equal(volume.voxels, plain.voxels)
+    assert volume.header.warnings[0].startswith("2 different rescales")
+    assert plain.header.warnings == ()
+
+
+def test_mr_and_pet_may_have_another_slope_in_every_slice(tmp_path: Path) -> None:
+    def change(k: int, data: Dataset) -> None:
+        data.RescaleSlope = f"{1 + 3 * (k % 2)}"
+
+    for name, series in (("mr", body(change, modality="MR")), ("pet", fabricate.pet())):
+        warnings = " ".join(read_volume(fabricate.save(series, tmp_path / name)).header.warnings)
+        assert "rescale" not in warnings.lower()
+        assert "step" not in warnings
+
+
+def test_an_organ_that_begins_is_no_step(tmp_path: Path) -> None:
+    """The lung base: half of the image changes by 800 HU, air outside the body does not."""
+
+    def change(k: int, data: Dataset) -> None:
+        stored = fabricate.pixels(data).copy()
+        if k > 3:
+            stored[stored > 500] -= 800
+        fabricate.set_pixels(data, stored)
+
+    assert read_volume(fabricate.save(body(change), tmp_path / "s")).header.warnings == ()

@@ -1,0 +1,79 @@
+"""Which stack is meant: asked of those that can be used, with their differences; where none can, the reasons."""
+
+from pathlib import Path
+
+import fabricate
+import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from saint_cli.errors import GeometryError, UsageError
+from saint_cli.io import describe, read_volume
+
+
+def series(count: int = 6, *, missing: bool = False, start: float = 30.0, own_uid: bool = True) -> list[Dataset]:
+    made = fabricate.slices(count)
+    one = uid.generate_uid() if own_uid else made[0].SeriesInstanceUID
+    for k, data in enumerate(made):
+        data.SeriesInstanceUID, data.SOPInstanceUID = one, uid.generate_uid()
+        data.ImagePositionPatient = [-10, 20, start + 5.0 * k]
+    if missing:
+        del made[3]
+    return made
+
+
+def test_the_stack_that_can_be_used_is_named_first(tmp_path: Path) -> None:
+    broken, good = series(missing=True), series()
+    for data in good:
+        data.SeriesNumber = 9
+    folder = fabricate.save([*broken, *good], tmp_path / "s")
+    with pytest.raises(UsageError, match=r"2 stacks, of which 1 can be upsampled; choose one with `series`: 2 = CT"):
+        read_volume(folder)
+    assert read_volume(folder, series="2").shape[2] == 6
+
+
+def test_where_no_stack_can_be_used_the_reasons_are_given_and_no_choice_is_offered(tmp_path: Path) -> None:
+    folder = fabricate.save([*series(missing=True), *series(5, missing=True)], tmp_path / "s")
+    with pytest.raises(
+        GeometryError, match=r"2 stacks, none of which can be upsampled: 1 = CT .*missing.*; 2 = "
+    ) as caught:
+        read_volume(folder)
+    assert "choose" not in str(caught.value)
+    assert "expected 5 mm" in str(caught.value)
+
+
+def test_single_slices_alone_are_no_choice(tmp_path: Path) -> None:
+    folder = fabricate.save([*series(1), *series(1, start=77.0), *series(1, start=99.5)], tmp_path / "s")
+    with pytest.raises(GeometryError, match="none of which can be upsampled: 1 = CT 16x12x1: a single slice"):
+        read_volume(folder)
+
+
+def test_stacks_at_different_places_are_not_4d(tmp_path: Path) -> None:
+    folder = fabricate.save(
+        [*series(4, own_uid=False), *series(6, start=200.0, own_uid=False)], tmp_path / "s", shuffle=1
+    )
+    for data in describe(folder).stacks:
+        assert data.problem is None or "4-D" not in data.problem
+
+
+@pytest.mark.parametrize("what", ["size", "places"])
+def test_stacks_of_one_series_are_listed_with_what_they_differ_in(what: str, tmp_path: Path) -> None:
+    other = series(4, own_uid=False, start=30.0 if what == "size" else 203.0)
+    if what == "size":
+        other = fabricate.slices(4, shape=(8, 8))
+    for data in other:
+        data.SOPInstanceUID, data.ImageType = uid.generate_uid(), ["ORIGINAL", "PRIMARY", "AXIAL", "OTHER"]
+    folder = fabricate.save([*series(own_uid=False), *other], tmp_path / "s")
+    with pytest.raises(UsageError, match=f"2 stacks of one series; choose one.*they are .*different {what}") as caught:
+        read_volume(folder)
+    assert "4-D" not in str(caught.value)
+
+
+def test_distinct_images_at_one_position_are_no_copies(tmp_path: Path) -> None:
+    made = series()
+    other = series(1, start=40.0, own_uid=False)[0]
+    other.SeriesInstanceUID = made[0].SeriesInstanceUID
+    fabricate.set_pixels(other, fabricate.pixels(other) + 1)
+    with pytest.raises(GeometryError, match="at 40 mm along the normal, and their images differ") as caught:
+        read_volume(fabricate.save([*made, other], tmp_path / "s"))
+    assert "copies" not in str(caught.value)

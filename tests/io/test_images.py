@@ -1,0 +1,337 @@
+"""numpy arrays, nibabel and SimpleITK images: taken, and given back in kind; all else refused with what to do."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from fabricate import OBLIQUE_LPS, SHEARED_LPS, interpolated
+from nets import tiny
+
+from saint_cli import geometry
+from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.io import images
+from saint_cli.volume import Volume
+
+SPACING = (0.7, 0.9, 5.0)
+
+
+def voxels(dtype: str = "int16", shape: tuple[int, ...] = (7, 6, 4)) -> np.ndarray:
+    """[x, y, z] voxels of which each has a value of its own."""
+    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+
+
+def nifti(array: np.ndarray, affine_lps: np.ndarray = OBLIQUE_LPS, kind: Any = nib.Nifti1Image) -> Any:
+    return kind(array, geometry.RAS_FROM_LPS @ affine_lps)
+
+
+def itk(array: np.ndarray, affine_lps: np.ndarray = OBLIQUE_LPS) -> sitk.Image:
+    """The image whose voxel [x, y, z] is array[x, y, z]."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose()))
+    spacing = np.linalg.norm(affine_lps[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((affine_lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(affine_lps[:3, 3].tolist())
+    return image
+
+
+def there_and_back(image: Any, factor: int = 3, **options: Any) -> tuple[Volume, Any]:
+    """The finer volume that linear interpolation makes of an image, and the image that it becomes."""
+    dense = interpolated(images.to_volume(image, **options), factor)
+    return dense, images.convert_like(image, dense)
+
+
+def test_axes_of_an_array_are_x_y_z_in_the_order_of_its_spacings() -> None:
+    volume = images.to_volume(voxels(), voxel_spacing_mm=SPACING)
+    np.testing.assert_array_equal(volume.voxels, voxels())
+    assert volume.spacing_mm == pytest.approx(SPACING)
+
+
+@pytest.mark.parametrize("spacing", [[1, 2, 3], np.array([1.0, 2, 3]), (np.float32(1), np.int64(2), 3)])
+def test_spacings_may_be_any_three_numbers(spacing: Any) -> None:
+    assert images.to_volume(voxels(), voxel_spacing_mm=spacing).spacing_mm == pytest.approx((1, 2, 3))
+
+
+@pytest.mark.parametrize("affine", [OBLIQUE_LPS, SHEARED_LPS])
+def test_a_voxel_of_a_nibabel_image_lies_where_its_ras_affine_says(affine: np.ndarray) -> None:
+    image = nifti(voxels(), affine)
+    volume = images.to_volume(image)
+    np.testing.assert_array_equal(volume.voxels, image.get_fdata())
+    place = np.array([2, 3, 1, 1.0])
+    np.testing.assert_allclose((volume.affine_lps @ place)[:3], (image.affine @ place)[:3] * [-1, -1, 1], atol=1e-5)
+
+
+def test_a_voxel_of_a_simpleitk_image_has_its_index_and_its_place() -> None:
+    image = itk(voxels())
+    volume = images.to_volume(image)
+    assert volume.voxels[2, 3, 1] == image[2, 3, 1] == voxels()[2, 3, 1]
+    np.testing.assert_allclose(
+        (volume.affine_lps @ [2, 3, 1, 1])[:3], image.TransformIndexToPhysicalPoint((2, 3, 1)), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("affine", [OBLIQUE_LPS, SHEARED_LPS, np.diag([-0.7, 0.9, 5.0, 1.0])])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image, nib.Nifti1Pair])
+def test_nibabel_gets_its_class_back_with_the_finer_affine(kind: Any, affine: np.ndarray, tmp_path: Path) -> None:
+    image = nifti(voxels(), affine, kind)
+    image.header.set_sform(image.affine, 3)
+    dense, made = there_and_back(image)
+    assert type(made) is kind
+    assert made.get_data_dtype() == np.int16
+    np.testing.assert_allclose(made.affine, image.affine @ np.diag([1, 1, 1 / 3, 1]), atol=1e-5)
+    np.testing.assert_array_equal(np.asanyarray(made.dataobj), dense.voxels)
+    np.testing.assert_array_equal(made.get_fdata()[..., ::3], image.get_fdata())
+    assert made.header.get_zooms() == pytest.approx(dense.spacing_mm)
+    assert (int(made.header["sform_code"]), made.header.get_xyzt_units()[0]) == (3, "mm")
+    nib.save(made, tmp_path / ("a.img" if kind is nib.Nifti1Pair else "a.nii"))
+    again = nib.load(tmp_path / ("a.img" if kind is nib.Nifti1Pair else "a.nii"))
+    np.testing.assert_array_equal(again.get_fdata(), made.get_fdata())
+    np.testing.assert_allclose(again.affine, made.affine, atol=1e-5)
+
+
+def test_scaled_integers_of_a_file_come_back_as_the_floats_that_they_stand_for(tmp_path: Path) -> None:
+    image = nifti(voxels("float64") * 0.37 - 11)
+    image.set_data_dtype(np.int16)
+    nib.save(image, tmp_path / "scaled.nii.gz")
+    scaled = nib.load(tmp_path / "scaled.nii.gz")
+    _, made = there_and_back(scaled)
+    assert made.get_data_dtype() == np.float32
+    np.testing.assert_array_equal(made.get_fdata()[..., ::3], scaled.get_fdata().astype(np.float32))
+    nib.save(made, tmp_path / "again.nii.gz")
+    np.testing.assert_array_equal(nib.load(tmp_path / "again.nii.gz").get_fdata(), made.get_fdata())
+
+
+def test_another_format_of_nibabel_comes_back_as_nifti() -> None:
+    image = nib.MGHImage(voxels("int16"), geometry.RAS_FROM_LPS @ OBLIQUE_LPS)
+    _, made = there_and_back(image)
+    assert type(made) is nib.Nifti1Image
+    np.testing.assert_allclose(made.affine, image.affine @ np.diag([1, 1, 1 / 3, 1]), atol=1e-5)
+
+
+def test_units_of_a_nifti_header_are_honoured() -> None:
+    image = nifti(voxels(), OBLIQUE_LPS)
+    image.header.set_xyzt_units("micron")
+    dense, made = there_and_back(image)
+    assert dense.spacing_mm == pytest.approx((0.0008, 0.0008, 0.005 / 3))
+    assert made.header.get_xyzt_units()[0] == "mm"
+
+
+def test_a_form_code_that_nobody_defined_is_not_handed_on() -> None:
+    image = nifti(voxels())
+    image.header["sform_code"], image.header["qform_code"] = 77, 0
+    _, made = there_and_back(image)
+    assert int(made.header["sform_code"]) == 2  # aligned to something
+
+
+def test_axes_of_length_one_beyond_the_third_are_dropped() -> None:
+    assert images.to_volume(nifti(voxels("int16", (7, 6, 4, 1, 1)))).shape == (7, 6, 4)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_simpleitk_gets_origin_direction_and_in_plane_spacing_digit_for_digit(axis: int) -> None:
+    affine = OBLIQUE_LPS if axis == 2 else OBLIQUE_LPS[:, [2, 0, 1, 3]]
+    image = itk(voxels(), affine)
+    volume = images.to_volume(image)
+    grid = geometry.grid_by_factor(volume.shape[axis], axis, 3)
+    finer = np.repeat(volume.voxels, 3, axis=axis)
+    finer = np.moveaxis(np.moveaxis(finer, axis, 2)[..., : grid.count], 2, axis)
+    made_by = interpolated(tiny.volume(), 3).header.derivation
+    assert made_by is not None
+    header = replace(volume.header, derivation=replace(made_by, grid=grid))
+    made = images.convert_like(image, Volume(finer, grid.refine(volume.affine_lps), header))
+    assert isinstance(made, sitk.Image)
+    assert (made.GetOrigin(), made.GetDirection()) == (image.GetOrigin(), image.GetDirection())
+    spacing = [s / 3 if i == axis else s for i, s in enumerate(image.GetSpacing())]
+    assert made.GetSpacing() == pytest.approx(spacing)
+    assert made.GetPixelID() == image.GetPixelID()
+    assert made.GetSize() == finer.shape
+    assert made[2, 3, 1] == finer[2, 3, 1]
+
+
+DTYPES = {"<i2": "int16", ">i2": "int16", ">f4": "float32", "<f8": "float32", "f2": "float32", "u1": "uint8"} | {
+    "i1": "int8",
+    "u2": "uint16",
+    "i4": "int32",
+    "u8": "uint64",
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_integers_keep_their_type_and_floats_become_float32(dtype: str) -> None:
+    source = (voxels() % 100).astype(dtype)
+    dense, made = there_and_back(source, voxel_spacing_mm=SPACING)
+    assert made.dtype == dense.voxels.dtype == np.dtype(DTYPES[dtype])
+    np.testing.assert_array_equal(made[..., ::3], source)
+
+
+VIEWS: dict[str, Callable[[], np.ndarray]] = {
+    "reversed": lambda: voxels()[::-1, :, ::-1],
+    "every other": lambda: voxels("int16", (14, 6, 8))[::2, :, ::2],
+    "transposed": lambda: voxels("int16", (4, 6, 7)).transpose(),
+    "read-only": lambda: np.broadcast_to(voxels(), (7, 6, 4)),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_layout_of_an_array_in_memory_does_not_matter(name: str) -> None:
+    source = VIEWS[name]()
+    _, made = there_and_back(source, voxel_spacing_mm=SPACING)
+    np.testing.assert_array_equal(made[..., ::3], source)
+
+
+def test_a_file_mapped_into_memory_is_an_array_like_any_other(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", voxels())
+    _, made = there_and_back(np.load(tmp_path / "a.npy", mmap_mode="r"), voxel_spacing_mm=SPACING)
+    assert type(made) is np.ndarray
+
+
+def test_modality_is_as_said_or_as_a_dicom_header_says() -> None:
+    image = itk(voxels())
+    assert images.to_volume(image).header.modality is None
+    image.SetMetaData("0008|0060", "MR ")
+    assert images.to_volume(image).header.modality == "MR"
+    assert images.to_volume(image, modality="ct").header.modality == "CT"
+    assert images.to_volume(voxels(), voxel_spacing_mm=SPACING, modality="MR").header.modality == "MR"
+    assert images.to_volume(tiny.volume(modality="CT"), modality="MR").header.modality == "MR"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_read_and_its_result_is_a_volume(kind: type, tmp_path: Path) -> None:
+    nib.save(nifti(voxels()), tmp_path / "scan.nii")
+    dense, result = there_and_back(kind(tmp_path / "scan.nii"), modality="MR")
+    assert result is dense
+    assert dense.header.modality == "MR"
+    np.testing.assert_array_equal(dense.voxels[..., ::3], voxels())
+
+
+def test_odd_values_are_warnings() -> None:
+    odd = voxels("float32")
+    odd[0, 0, 0] = np.nan
+    (sentence,) = images.to_volume(odd, voxel_spacing_mm=SPACING).header.warnings
+    assert "1 of 168 voxels is NaN" in sentence
+
+
+class Damaged:
+    """What nibabel's proxy of a truncated file does."""
+
+    shape, ndim, dtype = (7, 6, 4), 3, np.dtype(np.int16)
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise OSError("Expected 336 bytes, got 100\nfrom object")
+
+
+def without_affine() -> Any:
+    return nib.Nifti1Image(voxels(), None)
+
+
+def flat() -> Any:
+    image = nifti(voxels())
+    image._affine = np.diag([1.0, 0, 1, 1])
+    return image
+
+
+def damaged() -> Any:
+    image = nifti(voxels())
+    image._dataobj = Damaged()
+    return image
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], type[SaintError], str]] = {
+    "an array alone": (voxels, {}, UsageError, "pass voxel_spacing_mm=(x, y, z), mm"),
+    "two spacings": (voxels, {"voxel_spacing_mm": (1, 5)}, UsageError, "voxel_spacing_mm=(1, 5) must be three numbers"),
+    "one spacing": (voxels, {"voxel_spacing_mm": 5}, UsageError, "must be three numbers"),
+    "no spacing": (voxels, {"voxel_spacing_mm": (1, 1, 0)}, UsageError, "must be three numbers"),
+    "a spacing below 0": (voxels, {"voxel_spacing_mm": (1, -1, 1)}, UsageError, "must be three numbers"),
+    "a spacing that is none": (voxels, {"voxel_spacing_mm": (1, 1, float("nan"))}, UsageError, "must be three numbers"),
+    "words": (voxels, {"voxel_spacing_mm": "115"}, UsageError, "must be three numbers"),
+    "2-D array": (lambda: voxels("int16", (7, 6)), {"voxel_spacing_mm": SPACING}, GeometryError, "2-D (7 x 6)"),
+    "4-D array": (
+        lambda: voxels("int16", (7, 6, 4, 2)),
+        {"voxel_spacing_mm": SPACING},
+        GeometryError,
+        "4-D (7 x 6 x 4 x 2)",
+    ),
+    "0-D array": (lambda: np.array(5), {"voxel_spacing_mm": SPACING}, GeometryError, "0-D (one number)"),
+    "one slice": (lambda: voxels("int16", (7, 6, 1)), {"voxel_spacing_mm": SPACING}, GeometryError, "7 x 6 x 1 voxels"),
+    "no slices": (lambda: voxels("int16", (7, 0, 4)), {"voxel_spacing_mm": SPACING}, GeometryError, "7 x 0 x 4 voxels"),
+    "truth": (lambda: voxels("bool"), {"voxel_spacing_mm": SPACING}, UsageError, "mask"),
+    "complex": (lambda: voxels("complex64"), {"voxel_spacing_mm": SPACING}, UsageError, "magnitude"),
+    "objects": (lambda: voxels("object"), {"voxel_spacing_mm": SPACING}, UsageError, "astype"),
+    "words as voxels": (lambda: voxels("U5"), {"voxel_spacing_mm": SPACING}, UsageError, "astype"),
+    "dates": (lambda: voxels("int64").astype("M8[s]"), {"voxel_spacing_mm": SPACING}, UsageError, "astype"),
+    "masked": (lambda: np.ma.masked_less(voxels(), 5), {"voxel_spacing_mm": SPACING}, UsageError, "filled"),
+    "a list": (lambda: voxels().tolist(), {}, UsageError, "list: not an image"),
+    "None": (lambda: None, {}, UsageError, "NoneType: not an image"),
+    "a path to nothing": (lambda: Path("scan.nii"), {}, UnreadableError, "scan.nii"),
+    "spacing of a file": (lambda: "scan.nii", {"voxel_spacing_mm": SPACING}, UsageError, "for numpy arrays"),
+    "a tensor": (lambda: torch.zeros(4, 4, 4), {}, UsageError, "tensor.cpu().numpy()"),
+    "spacing of an image": (lambda: nifti(voxels()), {"voxel_spacing_mm": SPACING}, UsageError, "for numpy arrays"),
+    "spacing of a volume": (tiny.volume, {"voxel_spacing_mm": SPACING}, UsageError, "for numpy arrays"),
+    "another modality": (tiny.volume, {"modality": "US"}, UsageError, "'US' must be 'CT' or 'MR'"),
+    "4-D nibabel": (lambda: nifti(voxels("int16", (7, 6, 4, 2))), {}, GeometryError, "nibabel Nifti1Image: 4-D"),
+    "colour nibabel": (
+        lambda: nifti(np.zeros((7, 6, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])),
+        {},
+        UsageError,
+        "colour",
+    ),
+    "complex nibabel": (lambda: nifti(voxels("complex64")), {}, UsageError, "magnitude"),
+    "nibabel without affine": (without_affine, {}, GeometryError, "no affine"),
+    "flat nibabel": (flat, {}, GeometryError, "zero"),
+    "damaged nibabel": (damaged, {}, UnreadableError, "cannot be read (OSError)"),
+    "surface": (nib.GiftiImage, {}, UsageError, "GiftiImage: not an image"),
+    "2-D SimpleITK": (lambda: sitk.Image(5, 4, sitk.sitkInt16), {}, GeometryError, "SimpleITK Image: 2-D"),
+    "4-D SimpleITK": (lambda: sitk.Image([5, 4, 3, 2], sitk.sitkInt16), {}, GeometryError, "4-D (5 x 4 x 3 x 2)"),
+    "vectors": (lambda: sitk.Image([5, 4, 3], sitk.sitkVectorFloat32, 3), {}, UsageError, "3 values per voxel"),
+    "complex SimpleITK": (lambda: sitk.Image([5, 4, 3], sitk.sitkComplexFloat32), {}, UsageError, "magnitude"),
+    "labels": (lambda: sitk.Image([5, 4, 3], sitk.sitkLabelUInt8), {}, UsageError, "label map"),
+    "a volume of truth": (lambda: Volume(voxels("bool"), OBLIQUE_LPS), {}, UsageError, "mask"),
+    "a flat volume": (lambda: Volume(voxels("int16", (7, 6, 1)), OBLIQUE_LPS), {}, GeometryError, "7 x 6 x 1 voxels"),
+    "a tensor of another kind": (lambda: torch.nn.Parameter(torch.zeros(4, 4, 4)), {}, UsageError, "numpy()"),
+    "a reader": (sitk.ImageFileReader, {}, UsageError, "ImageFileReader: not an image"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_taken_is_refused_in_one_line_that_says_how(name: str) -> None:
+    make, options, error, words = REFUSED[name]
+    with pytest.raises(error) as caught:
+        images.to_volume(make(), **options)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [voxels, lambda: nifti(voxels()), lambda: itk(voxels())])
+def test_the_input_is_not_modified(make: Callable[[], Any]) -> None:
+    image = make()
+    options = {"voxel_spacing_mm": SPACING} if isinstance(image, np.ndarray) else {}
+    there_and_back(image, **options)
+    left, expected = (
+        one
+        if isinstance(one, np.ndarray)
+        else sitk.GetArrayFromImage(one)
+        if isinstance(one, sitk.Image)
+        else one.dataobj
+        for one in (image, make())
+    )
+    np.testing.assert_array_equal(left, expected)
+
+
+@pytest.mark.parametrize(("made", "other"), [("numpy", "SimpleITK"), ("numpy", "nibabel"), ("nibabel", "SimpleITK")])
+def test_no_library_is_loaded_but_that_of_the_image(made: str, other: str) -> None:
+    program = (
+        f"import sys, numpy as np\nfrom saint_cli import read_volume, upsample\nfrom saint_cli.io import images\n"
+        "image, options = np.zeros((4, 4, 4), np.int16), {'voxel_spacing_mm': (1, 1, 5)}\n"
+        f"if {made!r} == 'nibabel':\n    import nibabel\n"
+        "    image, options = nibabel.Nifti1Image(image, np.eye(4)), {}\n"
+        "volume = images.to_volume(image, **options)\nimages.convert_like(image, volume)\n"
+        f"assert {other!r} not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,100 @@
+"""The forecast counts the pixels that go through the networks, and compares with the other shipped model."""
+
+from dataclasses import replace
+
+import fabricate
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli.jobs import GridRequest, ModelConfig
+from saint_cli.method import forecast
+from saint_cli.models import weights
+from saint_cli.options.method import MethodOptions
+from saint_cli.runtime import device_selection
+from saint_cli.volume import Volume
+
+CPU = device_selection.select_compute("cpu", "fp32")
+
+
+def body(shape: tuple[int, int, int] = (70, 60, 6)) -> Volume:
+    """Soft tissue of 30 x 26 voxels in air, as CT."""
+    voxels = np.full(shape, -1000, np.int16)
+    voxels[20:50, 18:44] = 40
+    volume = fabricate.volume(shape)
+    return replace(volume, voxels=voxels, header=replace(volume.header, modality="CT"))
+
+
+@pytest.mark.parametrize(
+    ("factor", "options"),
+    [
+        (4, MethodOptions()),
+        (3, MethodOptions(skip_air=False)),
+        (2, MethodOptions(directions=4)),
+        (2, MethodOptions(tta=True)),
+        (2, MethodOptions(regenerate=True)),
+    ],
+    ids=["plain", "with air", "diagonals", "flips", "regenerate"],
+)
+def test_as_many_pixels_are_counted_as_the_networks_see(
+    factor: int, options: MethodOptions, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, model = body(), weights.load_model(model_config.model)
+    seen = {id(model.ami.features): 0, id(model.rfn.features): 0}
+    plain = type(model.ami.features).forward
+
+    def counted(self: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        seen[id(self)] += x.numel() // x.shape[1]
+        return plain(self, x)
+
+    grid = GridRequest(factor=factor).make_grid(volume)
+    expected = forecast.count_pixels(volume, model, grid, CPU, options)
+    monkeypatch.setattr(type(model.ami.features), "forward", counted)
+    tiny.upsample(volume, model, grid, CPU, options)
+    assert (expected.ami, expected.rfn) == tuple(seen.values())
+
+
+def test_a_short_job_is_not_announced(model_config: ModelConfig) -> None:
+    volume = body()
+    assert (
+        forecast.forecast(
+            volume,
+            weights.load_model(model_config.model),
+            GridRequest(factor=2).make_grid(volume),
+            CPU,
+            MethodOptions(),
+        )
+        is None
+    )
+
+
+@pytest.mark.parametrize(("name", "other"), [("fast", "base"), ("base", "fast")])
+def test_a_long_job_has_a_forecast_of_its_time_and_that_of_the_other_model(
+    name: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speed = {"fast": 1e-5, "base": 1e-4}
+
+    def seconds(model: weights.SaintModel, pixels: forecast.PixelCounts, *rest: object) -> float:
+        return speed[model.name] * pixels.ami
+
+    monkeypatch.setattr(forecast, "measure_network_seconds", seconds)
+    monkeypatch.setattr(forecast, "count_pixels", lambda *a: forecast.PixelCounts(10**8, 0))
+    volume = body()
+    made = forecast.forecast(
+        volume, weights.load_model(name), GridRequest(factor=2).make_grid(volume), CPU, MethodOptions()
+    )
+    assert made is not None
+    assert made.other == other
+    assert made.other_seconds / made.seconds == pytest.approx(speed[other] / speed[name])
+    words = {"fast": "18 min", "base": "2.9 h"}
+    assert (
+        made.sentence(name)
+        == f"about {words[name]} with {name}; {other} would take about {words[other]} (`model={other}`)"
+    )
+
+
+def test_the_speed_is_measured_by_running_the_networks(model_config: ModelConfig) -> None:
+    model = weights.load_model(model_config.model)
+    seconds = forecast.measure_network_seconds(model, forecast.PixelCounts(1000, 1000), CPU, 6, 100)
+    assert 0 < seconds < 60

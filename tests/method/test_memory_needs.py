@@ -1,0 +1,77 @@
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli.errors import UsageError
+from saint_cli.geometry import grid_by_factor
+from saint_cli.method import memory_needs
+from saint_cli.method.directions import make_tiling
+from saint_cli.models.weights import load_model
+from saint_cli.runtime.device_selection import Compute
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+MB = 1_000_000
+
+AT_WORK = """
+import sys, torch
+from saint_cli.runtime import memory
+from saint_cli.models.weights import load_model
+memory.keep_freed_memory()
+torch.set_num_threads(1)
+name, planes, depth, *lengths = sys.argv[1], *map(int, sys.argv[2:])
+model = load_model(name)
+with torch.inference_mode():
+    for length in lengths:
+        model.ami.features(torch.rand(planes, 3, length, depth))
+print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+"""
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="peak memory is read from /proc")
+@pytest.mark.parametrize(
+    ("name", "depth", "batch"),
+    [("fast", 50, None), ("fast", 200, None), ("fast", 50, 8), ("base", 50, None), ("base", 400, None)],
+)
+def test_the_networks_take_no_more_memory_than_is_counted_for_them(name: str, depth: int, batch: int | None) -> None:
+    model, compute = load_model(name), replace(CPU, batch_size=batch)
+    counted = memory_needs.estimate_work_bytes(model, compute, (512, 512), depth)
+    rows = min(512, make_tiling(CPU, depth, model.ami.features.size.reach).max_input_rows)
+    lengths = (3 * rows // 4, rows, rows - 20) if name == "fast" else (rows,)  # planes cut to the body differ in length
+    words = (name, batch or 1, depth, *lengths)
+    peak = int(subprocess.check_output([sys.executable, "-c", AT_WORK, *map(str, words)]))
+    assert counted / 3 < peak < counted
+
+
+def test_larger_batches_are_counted_and_a_gpus_activations_are_not() -> None:
+    model, plane = load_model("base"), (512, 512)
+    one, four = (memory_needs.estimate_work_bytes(model, replace(CPU, batch_size=n), plane, 50) for n in (1, 4))
+    assert four - one > 500 * MB
+    assert memory_needs.estimate_work_bytes(model, Compute(torch.device("cuda"), torch.float32), plane, 50) < one
+
+
+def test_diagonal_planes_of_a_large_batch_are_counted() -> None:
+    counted = memory_needs.estimate_work_bytes(load_model("base"), replace(CPU, batch_size=1000), (512, 64), 10)
+    assert counted > memory_needs.estimate_bytes_per_pixel(load_model("base").ami.features.size) * 575 * 512 * 10
+
+
+def test_no_more_rows_are_counted_than_are_computed_at_once() -> None:
+    sizes = [
+        memory_needs.estimate_work_bytes(load_model("base"), CPU, (side, side), 500) for side in (64, 128, 700, 2000)
+    ]
+    assert sizes[0] < sizes[1] < sizes[2] == sizes[3]
+
+
+def test_what_is_left_is_for_the_residuals() -> None:
+    volume = tiny.volume()
+    grid, model = grid_by_factor(volume.shape[2], 2, 4), tiny.model()
+    left = [memory_needs.with_memory_budget(volume, model, grid, CPU, n * MB).residual_bytes for n in (1000, 1100)]
+    assert left[1] - left[0] == 100 * MB
+    beside = memory_needs.with_memory_budget(volume, model, grid, CPU, 1000 * MB, 4).residual_bytes
+    assert left[0] - beside == 4 * 20 * 18 * 17
+    with pytest.raises(UsageError, match="`max_memory=300 MB` is too little"):
+        memory_needs.with_memory_budget(volume, model, grid, CPU, 300 * MB)

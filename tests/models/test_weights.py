@@ -1,0 +1,310 @@
+import hashlib
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from saint_cli.errors import UnreadableError, WeightsError
+from saint_cli.geometry import grid_by_factor
+from saint_cli.models import shipped, weights
+from saint_cli.models.calibration import Calibration
+from saint_cli.models.weights import SaintModel, build_networks, load_model, save_model, write_calibration
+from saint_cli.nets import AMI, RFN
+from saint_cli.nets.blocks import TrunkSize
+from saint_cli.runtime.device_selection import Compute
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+
+def halved(model: SaintModel) -> SaintModel:
+    """The model with its weights rounded to half precision."""
+    for net in (model.ami, model.rfn):
+        net.load_state_dict({k: v.half().float() for k, v in net.state_dict().items()})
+    return model
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A good weights file under a path of its own, for loaded models are kept by path."""
+    path = tmp_path / "tiny.safetensors"
+    save_model(tiny.ami(), tiny.rfn(), path)
+    return path
+
+
+def test_a_saved_and_loaded_model_gives_the_same_output(file: Path) -> None:
+    volume, grid = tiny.volume(dtype="float32"), grid_by_factor(5, 2, 3)
+    loaded = load_model(str(file))
+    wanted = tiny.upsample(volume, halved(tiny.model()), grid, CPU)
+    np.testing.assert_array_equal(tiny.upsample(volume, loaded, grid, CPU).voxels, wanted.voxels)
+
+
+def test_a_loaded_model_is_ready_for_inference_and_knows_where_it_came_from(file: Path) -> None:
+    loaded = load_model(str(file))
+    assert loaded.name == "tiny"
+    assert loaded.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert not loaded.ami.training
+    assert not loaded.rfn.training
+    assert {p.dtype for net in (loaded.ami, loaded.rfn) for p in net.parameters()} == {torch.float32}
+    assert loaded.parameters == tuple(sum(p.numel() for p in n.parameters()) for n in (tiny.ami(), tiny.rfn()))
+
+
+def test_save_returns_the_files_sha256_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    assert save_model(tiny.ami(), tiny.rfn(), path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+    assert all(tensor.dtype == torch.float16 for tensor in load_file(path).values())
+
+
+@pytest.mark.parametrize(
+    ("ami", "rfn"),
+    [
+        ((8, 4, 2, 2), TrunkSize(6, 8, 4, 2, 1)),
+        ((6, 5, 3, 1), TrunkSize(2, 4, 3, 4, 2)),
+        ((4, 2, 1, 11), TrunkSize(6, 4, 2, 2, 1, dims=3)),
+    ],
+    ids=str,
+)
+def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, int, int, int], rfn: TrunkSize, tmp_path: Path) -> None:
+    save_model(AMI(*ami), RFN(rfn, fewest=3), tmp_path / "m.safetensors")
+    loaded = load_model(str(tmp_path / "m.safetensors"))
+    assert loaded.ami.features.size == TrunkSize(3, *ami)
+    assert (loaded.rfn.features.size, int(loaded.rfn.fewest)) == (rfn, 3)
+
+
+@pytest.mark.parametrize("name", ["base", "fast"])
+def test_shipped_weights_leave_the_average_alone_where_one_slice_is_synthesised(name: str) -> None:
+    assert int(load_model(name).rfn.fewest) == 2
+
+
+def test_weights_that_do_not_say_where_rfn_is_used_use_it_everywhere(file: Path) -> None:
+    state = {name: tensor for name, tensor in load_file(file).items() if name != "rfn.fewest"}
+    assert int(build_networks(state)[1].fewest) == 1
+
+
+def with_manifest(file: Path, sha256: str) -> None:
+    entry = {"file": file.name, "sha256": sha256}
+    (file.parent / shipped.MANIFEST).write_text(json.dumps({"models": {"tiny": entry}}))
+
+
+def test_a_file_that_its_manifest_describes_loads(file: Path) -> None:
+    with_manifest(file, hashlib.sha256(file.read_bytes()).hexdigest())
+    assert load_model(str(file)).name == "tiny"
+    assert list(shipped.read_manifest(file.parent)) == ["tiny"]
+
+
+def test_a_file_that_its_manifest_does_not_name_loads(file: Path) -> None:
+    with_manifest(file.with_name("another.safetensors"), "0" * 64)
+    assert load_model(str(file)).name == "tiny"
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def truncate_header(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:50])
+
+
+def flip_a_byte_of_the_tensors(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1234] ^= 0x10
+    file.write_bytes(data)
+
+
+def flip_a_byte_of_the_header(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[9] ^= 0xFF
+    file.write_bytes(data)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def text(file: Path) -> None:
+    file.write_text("these are no weights\n" * 9)
+
+
+def pickle_by_torch(file: Path) -> None:
+    torch.save(tiny.ami().state_dict(), file)
+
+
+def plain_pickle(file: Path) -> None:
+    file.write_bytes(pickle.dumps({"ami": [1.0]}))
+
+
+def foreign(file: Path) -> None:
+    save_file({"encoder.weight": torch.zeros(3, 3)}, file)
+
+
+def one_network_only(file: Path) -> None:
+    save_file({k: v for k, v in load_file(file).items() if k.startswith("ami.")}, file)
+
+
+def no_tensors(file: Path) -> None:
+    save_file({}, file)
+
+
+def without_a_tensor(file: Path) -> None:
+    save_file({k: v for k, v in load_file(file).items() if k != "ami.features.last.bias"}, file)
+
+
+def with_a_strange_tensor(file: Path) -> None:
+    save_file({**load_file(file), "rfn.strange": torch.zeros(2)}, file)
+
+
+def with_a_tensor_of_another_shape(file: Path) -> None:
+    save_file({**load_file(file), "rfn.output.weight": torch.zeros(1, 9, 3, 3)}, file)
+
+
+def with_scalars(file: Path) -> None:
+    save_file({k: torch.zeros(()) for k in load_file(file)}, file)
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def put_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def manifest_with_another_hash(file: Path) -> None:
+    with_manifest(file, "0" * 64)
+
+
+def manifest_that_is_not_json(file: Path) -> None:
+    (file.parent / shipped.MANIFEST).write_text("{")
+
+
+def manifest_that_is_not_text(file: Path) -> None:
+    (file.parent / shipped.MANIFEST).write_bytes(b"\xff\xfe\x00")
+
+
+DAMAGES = [
+    (truncate, "not a readable safetensors file"),
+    (truncate_header, "not a readable safetensors file"),
+    (flip_a_byte_of_the_tensors, "damaged"),
+    (flip_a_byte_of_the_header, "not a readable safetensors file"),
+    (empty, "not a readable safetensors file"),
+    (text, "not a readable safetensors file"),
+    (pickle_by_torch, "not a readable safetensors file"),
+    (plain_pickle, "not a readable safetensors file"),
+    (foreign, "not those of a SAINT model"),
+    (one_network_only, "not those of a SAINT model"),
+    (no_tensors, "not those of a SAINT model"),
+    (without_a_tensor, "not those of a SAINT model"),
+    (with_a_strange_tensor, "not those of a SAINT model"),
+    (with_a_tensor_of_another_shape, "not those of a SAINT model"),
+    (with_scalars, "not those of a SAINT model"),
+    (remove, "no model or weights file"),
+    (put_a_folder, "no model or weights file"),
+    (manifest_with_another_hash, "damaged"),
+    (manifest_that_is_not_json, "not a weights manifest"),
+    (manifest_that_is_not_text, "not a weights manifest"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGES, ids=[d[0].__name__ for d in DAMAGES])
+def test_what_is_no_whole_model_is_refused_in_one_line(damage: Callable[[Path], None], words: str, file: Path) -> None:
+    damage(file)
+    with pytest.raises(WeightsError, match=words) as caught:
+        load_model(str(file))
+    assert "\n" not in str(caught.value)
+    assert file.name in str(caught.value) or shipped.MANIFEST in str(caught.value)
+    assert caught.value.exit_code == UnreadableError.exit_code == 3
+
+
+@pytest.mark.parametrize("models", [[], {"tiny": 3}, {"tiny": {"figures": 1}}, "none"], ids=str)
+def test_a_strange_manifest_beside_the_file_is_refused_as_such(models: object, file: Path) -> None:
+    (file.parent / shipped.MANIFEST).write_text(json.dumps({"models": models}))
+    with pytest.raises(WeightsError, match="manifest"):
+        load_model(str(file))
+
+
+def test_a_pickle_is_never_unpickled(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "sprung",))  # type: ignore[return-value]
+
+    path = tmp_path / "trap.pt"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(WeightsError):
+        load_model(str(path))
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "a" * 300, "nul\0byte", "line\nbreak"], ids=["", "dot", "long", "nul", "break"]
+)
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(WeightsError, match="no model or weights file"):
+        load_model(name)
+
+
+def test_an_unknown_name_is_answered_with_the_shipped_ones() -> None:
+    with pytest.raises(WeightsError, match="no model or weights file 'basis'; shipped models: "):
+        load_model("basis")
+
+
+def test_networks_are_filled_with_the_tensors() -> None:
+    nets = {"ami.": tiny.ami(3), "rfn.": tiny.rfn(4)}
+    state = {k: v for prefix, net in nets.items() for k, v in net.state_dict(prefix=prefix).items()}
+    for found, wanted in zip(build_networks(state), nets.values(), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(found.parameters(), wanted.parameters(), strict=True))
+
+
+CALIBRATION = Calibration((0.5, 20.0, 300.0), (4.0, 12.5, 200.0))
+
+
+def test_a_calibration_travels_with_the_weights(file: Path, tmp_path: Path) -> None:
+    assert load_model(str(file)).calibration is None
+    save_model(tiny.ami(), tiny.rfn(), tmp_path / "with.safetensors", CALIBRATION)
+    assert load_model(str(tmp_path / "with.safetensors")).calibration == CALIBRATION
+
+
+@pytest.mark.parametrize("name", ["fast", "tiny"])
+def test_calibrating_a_file_leaves_every_tensor_as_it_was(name: str, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibrated.safetensors"
+    source = shipped.shipped_folder() / "saint-fast.safetensors" if name == "fast" else file
+    path.write_bytes(source.read_bytes())
+    before = load_file(path)
+    sha256 = write_calibration(path, CALIBRATION)
+    after = load_file(path)
+    assert before.keys() == after.keys()
+    for key, tensor in before.items():
+        assert tensor.dtype == after[key].dtype
+        assert torch.equal(tensor.view(torch.uint8), after[key].view(torch.uint8))
+    assert load_model(str(path)).calibration == CALIBRATION
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_same_weights_and_calibration_give_the_same_bytes(file: Path) -> None:
+    written = set()
+    for _ in range(12):  # keys of metadata come from safetensors in random order
+        write_calibration(file, CALIBRATION)
+        written.add(file.read_bytes())
+    assert len(written) == 1
+    with safe_open(file, "pt") as opened:
+        assert set(opened.metadata()) == {weights.DIGEST_KEY, weights.CALIBRATION_KEY}
+
+
+def test_a_second_calibration_replaces_the_first(file: Path) -> None:
+    write_calibration(file, CALIBRATION)
+    write_calibration(file, Calibration((1.0,), (2.0,)))
+    assert load_model(str(file)).calibration == Calibration((1.0,), (2.0,))
+
+
+def test_a_damaged_calibration_is_refused(file: Path) -> None:
+    write_calibration(file, CALIBRATION)
+    file.write_bytes(file.read_bytes().replace(b"error_hu", b"error_mm"))
+    with pytest.raises(WeightsError, match=r"tiny\.safetensors: the calibration"):
+        load_model(str(file))

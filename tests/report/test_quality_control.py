@@ -1,0 +1,129 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli import geometry
+from saint_cli.geometry import SliceGrid, grid_by_factor
+from saint_cli.method import pipeline
+from saint_cli.method.pipeline import Restoration
+from saint_cli.models.calibration import Calibration
+from saint_cli.options.method import MethodOptions
+from saint_cli.progress import silent
+from saint_cli.report import error_maps, page, quality_control, texts
+from saint_cli.report.anatomy import UprightVolume
+from saint_cli.report.quality_control import JobFacts
+from saint_cli.runtime.device_selection import Compute
+from saint_cli.volume import Header, Volume
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+FACTS = JobFacts("in.nii.gz", "out.nii.gz", "tiny", "ab" * 32, "cpu", "float32", 75.0, 7, {"--factor": "2"})
+
+
+def restored(volume: Volume, grid: SliceGrid, *, calibrated: bool = True, **options: object) -> Restoration:
+    model = replace(tiny.model(), calibration=Calibration((0.0, 100.0), (3.0, 53.0)) if calibrated else None)
+    return pipeline.restore(volume, model, grid, CPU, replace(MethodOptions(), **options))
+
+
+def ras(volume: Volume) -> Volume:
+    """The same voxels, their first two axes towards the patient's right and front, as most NIfTI files have them."""
+    return replace(volume, affine_lps=geometry.RAS_FROM_LPS @ volume.affine_lps)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_error_planes_are_those_of_the_error_volume(axis: int, turned: bool) -> None:
+    shape = tuple(np.insert([12, 10], axis, 5))
+    volume = tiny.volume((int(shape[0]), int(shape[1]), int(shape[2])), axis)
+    restoration = restored(ras(volume) if turned else volume, grid_by_factor(5, axis, 4))
+    result = restoration.result()
+    error = UprightVolume.from_voxels(restoration.error().voxels, result.affine_lps).voxels
+    after = UprightVolume.from_voxels(result.voxels, result.affine_lps)
+    at = (3, 7, 2)
+    planes = error_maps.make_error_maps(restoration, result, after, at)
+    assert len(planes) == 2
+    for fixed, plane in planes.items():
+        np.testing.assert_allclose(plane, error.take(at[fixed], fixed), rtol=1e-5)
+
+
+def test_where_no_error_was_measured_the_disagreement_is_shown_and_named_so() -> None:
+    volume, grid = tiny.volume((12, 10, 5)), grid_by_factor(5, 2, 4)
+    unknown = {
+        "no calibration": restored(volume, grid, calibrated=False),
+        "flips": restored(volume, grid, tta=True),
+        "four directions": restored(volume, grid, directions=4),
+        "not CT": restored(tiny.volume((12, 10, 5), modality="MR"), grid),
+        "beyond the end": restored(volume, grid_by_factor(5, 2, 4, extrapolate=True)),
+    }
+    for name, restoration in unknown.items():
+        assert not restoration.has_known_error, name
+        assert "Disagreement |I_sag" in texts.describe_error_maps(restoration, is_calibrated=False).title
+    restoration = unknown["no calibration"]
+    result = restoration.result()
+    after = UprightVolume.from_voxels(result.voxels, result.affine_lps)
+    planes = error_maps.make_error_maps(restoration, result, after, (3, 7, 2))
+    np.testing.assert_array_equal(planes[0][:, restoration.plan.synthesised], restoration.difference()[3])
+    assert (planes[0][:, ::4] == 0).all()
+    assert restored(volume, grid).has_known_error
+
+
+def test_regenerated_slices_have_no_error() -> None:
+    restoration = restored(tiny.volume((12, 10, 5)), grid_by_factor(5, 2, 4), regenerate=True)
+    result = restoration.result()
+    after = UprightVolume.from_voxels(result.voxels, result.affine_lps)
+    assert (error_maps.make_error_maps(restoration, result, after, (3, 7, 2))[1][:, ::4] == 0).all()
+
+
+def test_the_check_is_made_where_the_pictures_are() -> None:
+    volume = tiny.volume((12, 10, 5))
+    volume.voxels[:] = -1000
+    volume.voxels[8:11, 2:5, 3:] = 40
+    restoration = restored(ras(volume), grid_by_factor(5, 2, 4))
+    pictures = quality_control.make_pictures(restoration, restoration.result())
+    assert pictures.centre == pytest.approx((9, 3, 4), abs=1)
+    assert [cut.place for cut in pictures.cuts] == [f"y = {pictures.centre[1]}", f"x = {pictures.centre[0]}"]
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+@pytest.mark.parametrize("shape", [(8, 8, 3), (9, 8, 2), (20, 18, 7)])
+def test_even_the_smallest_volume_has_a_page(shape: tuple[int, int, int], modality: str) -> None:
+    volume = replace(tiny.volume(shape, dtype="float32"), header=Header(modality))
+    volume.voxels[2, 2, 1], volume.voxels[3, 3, 0] = np.nan, np.inf
+    restoration = restored(volume, grid_by_factor(shape[2], 2, 4))
+    result = restoration.result()
+    pictures = quality_control.make_pictures(restoration, result)
+    check = quality_control.try_self_check(restoration, pictures, CPU, silent)
+    found = quality_control.make_page_content(FACTS, pictures, restoration, result, check)
+    assert (isinstance(found.check, str)) == (shape[2] < 5)
+    text = re.sub('base64,[^"]+', "", page.render_page(found))
+    assert ("HU" in text) == (modality == "CT")
+    assert not re.search(r"\b(None|nan|inf)\b", text.split("<body>")[1].split("<script>")[0])
+
+
+def test_the_page_shows_geometry_provenance_and_the_region_that_was_checked() -> None:
+    restoration = restored(tiny.volume((20, 18, 7)), grid_by_factor(7, 2, 4))
+    result = restoration.result()
+    pictures = quality_control.make_pictures(restoration, result)
+    found = quality_control.make_page_content(
+        FACTS, pictures, restoration, result, quality_control.try_self_check(restoration, pictures, CPU, silent)
+    )
+    assert dict(found.headline)["Distance between slices"] == "5 → 1.25 mm"
+    assert [row[1:] for row in found.geometry][:2] == [
+        (texts.TIMES.join(("20", "18", "7")), texts.TIMES.join(("20", "18", "25"))),
+        (texts.TIMES.join(("0.7", "0.9", "5")), texts.TIMES.join(("0.7", "0.9", "1.25"))),
+    ]
+    facts = dict(found.facts)
+    assert facts["Weights"] == f"tiny, sha256 {'ab' * 32}"
+    assert facts["Options"] == "--factor 2"
+    assert not isinstance(found.check, str)
+    assert "3 of 7 slices over their whole planes" in found.check.note
+    assert "10 mm apart instead of 5 mm" in found.check.note
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.26, "4.3 s"), (75.0, "1 min 15 s"), (7260.0, "2 h 1 min")])
+def test_times_read_well(seconds: float, text: str) -> None:
+    assert texts.format_exact_duration(seconds) == text

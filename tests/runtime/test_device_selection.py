@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from saint_cli.errors import UsageError
+from saint_cli.runtime import device_selection
+from saint_cli.runtime.device_selection import Compute
+
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+
+
+@without_cuda
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
+def test_a_cuda_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(UsageError, match=f"`device={device}`: this machine has 0 CUDA devices"):
+        device_selection.select_compute(device)
+
+
+def test_cuda_is_all_gpus_and_a_list_is_those_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for word, wanted in (("auto", [0, 1, 2]), ("cuda", [0, 1, 2]), ("cuda:1", [1]), ("cuda:2,cuda:0,cuda:2", [2, 0])):
+        chosen = device_selection.select_compute(word, "fp32")
+        assert [device.index for device in chosen.devices] == wanted
+        assert {device.type for device in chosen.devices} == {"cuda"}
+    with pytest.raises(UsageError, match="`device=cuda:3`: this machine has 3 CUDA devices"):
+        device_selection.select_compute("cuda:0,cuda:3", "fp32")
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has an Apple GPU")
+def test_an_apple_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="`device=mps`"):
+        device_selection.select_compute("mps")
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "meta", "xla", "cuda:", "cpu,cuda"])
+def test_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(UsageError, match="must be one of auto, cpu, cuda"):
+        device_selection.select_compute(device)
+
+
+@pytest.mark.parametrize("precision", ["", "float32", "int8", "FP32"])
+def test_an_unknown_precision_is_refused(precision: str) -> None:
+    with pytest.raises(UsageError, match="must be one of auto, fp32, bf16, fp16"):
+        device_selection.select_compute("cpu", precision)
+
+
+def test_fp16_on_the_cpu_is_refused() -> None:
+    with pytest.raises(UsageError, match="`precision=fp16` needs a GPU"):
+        device_selection.select_compute("cpu", "fp16")
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, -16])
+def test_a_batch_of_less_than_one_slice_is_refused(batch_size: int) -> None:
+    with pytest.raises(UsageError, match="batch"):
+        device_selection.select_compute("cpu", "fp32", batch_size)
+
+
+@pytest.mark.parametrize(("word", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_asked_precision_is_chosen(word: str, dtype: torch.dtype) -> None:
+    assert device_selection.select_compute("cpu", word, 3) == Compute(torch.device("cpu"), dtype, 3)
+
+
+def test_auto_is_a_device_and_precision_that_work_here() -> None:
+    chosen = device_selection.select_compute()
+    with chosen.autocast():
+        product = torch.ones(2, 2, device=chosen.device) @ torch.ones(2, 2, device=chosen.device)
+    assert product.dtype == chosen.precision
+    assert float(product[0, 0]) == 2
+
+
+@pytest.mark.parametrize(("pixels", "batch"), [(26_000, 1), (2_600, 10), (1, 26_000), (10**9, 1)])
+def test_auto_batch_fills_the_cache_and_is_at_least_one(pixels: int, batch: int) -> None:
+    assert device_selection.select_compute("cpu").batch_size_for(pixels) == batch
+
+
+@pytest.mark.parametrize(("free", "pixels"), [(80_000_000_000, 1_000_000), (1_000_000_000, 250_000)])
+def test_a_gpu_with_little_memory_gets_smaller_batches(free: int, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 80_000_000_000))
+    compute = Compute(torch.device("cuda", free // 1_000_000_000), torch.float32)  # each is read once
+    assert compute.batch_size_for(1000) == pixels // 1000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 80_000_000_000))
+    assert compute.batch_size_for(1000) == pixels // 1000
+
+
+def test_an_asked_batch_size_is_kept() -> None:
+    assert device_selection.select_compute("cpu", batch_size=7).batch_size_for(10**9) == 7
+
+
+def test_threads_are_limited_and_fewer_than_one_refused() -> None:
+    before = torch.get_num_threads()
+    try:
+        device_selection.set_threads(1)
+        assert torch.get_num_threads() == 1
+        device_selection.set_threads(None)
+        assert torch.get_num_threads() == 1
+        with pytest.raises(UsageError, match="`threads=0`"):
+            device_selection.set_threads(0)
+    finally:
+        torch.set_num_threads(before)
