@@ -44,7 +44,7 @@ class EvaluationResult:
     """The scores of one volume at one factor.
 
     scores: interpolators first, then each model's stages; reliability: by model, observed against predicted error;
-    trial, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and each model's fused result;
+    degraded, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and of fused results;
     warnings: what limits the scores' meaning.
     """
 
@@ -105,7 +105,7 @@ def evaluate(
     compute: Compute,
     on_progress: ProgressCallback = silent,
 ) -> EvaluationResult:
-    """Score every interpolator and every stage of every model on one trial."""
+    """Score every interpolator and every stage of every model on one degraded scan."""
     scorer = Scorer(degraded, options.protocol)
     scores, reliability = list[Score](), dict[str, list[ReliabilityBin]]()
     on_progress(INTERPOLATION_STAGE, 0, len(options.interpolators))

@@ -116,7 +116,7 @@ class Score:
 
 
 class Scorer:
-    """Scores restorations of one trial; what depends on the truth alone is computed once."""
+    """Scores restorations of one degraded scan; what depends on the truth alone is computed once."""
 
     def __init__(self, degraded: DegradedScan, protocol: Protocol) -> None:
         self.degraded, self.protocol = degraded, protocol
@@ -131,7 +131,7 @@ class Scorer:
         ]
 
     def score(self, method: str, result: np.ndarray, *, model: str | None = None, seconds: float | None) -> Score:
-        """The figures of a restoration [X, Y, slices] of the trial."""
+        """The figures of a restoration [X, Y, slices] of the degraded scan."""
         degraded, span = self.degraded, self.protocol.data_range
         psnr = metrics.psnr_by_protocol(degraded.truth, result, 2, degraded.factor, self.protocol)
         ssim = [metrics.ssim(self._view(degraded.truth, j), self._view(result, j), span) for j in self.scored]

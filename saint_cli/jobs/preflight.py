@@ -67,8 +67,8 @@ def _check_calibrated_options(job: LocalJob) -> None:
     """Refuse options for which the error was never measured."""
     if job.uncertainty is None:
         return
-    for flag in job.settings.method_options.uncalibrated_flags:
-        raise UsageError(f"--uncertainty was calibrated without {flag}; leave one of them out")
+    if flags := job.settings.method_options.uncalibrated_flags:
+        raise UsageError(f"--uncertainty was calibrated without {flags[0]}; leave one of them out")
     if job.settings.grid.extrapolate:
         raise UsageError("--uncertainty has no estimate beyond the last acquired slice; leave out --extrapolate")
 
