@@ -22,6 +22,7 @@ import peer
 import torch
 import torch.nn.functional as F
 from arguments import make_parser
+from matrix_rate import measure_matrix_rate
 from performance_growth import measure_factors, measure_long_scan, measure_scaling, measure_start_up
 from performance_programs import NETWORKS, OTHERS, run_program
 from timing import measure_least
@@ -29,7 +30,6 @@ from timing import measure_least
 from saint_cli import Volume, read_volume, write_volume
 from saint_cli.evaluation.metrics import PAPER, psnr_by_protocol
 from saint_cli.evaluation.scores import DegradedScan
-from saint_cli.evaluation.workload import count_multiply_adds
 from saint_cli.models.weights import load_model
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.runtime import device_selection, memory
@@ -37,7 +37,6 @@ from saint_cli.runtime import device_selection, memory
 EXAMPLE = Path(__file__).parent.parent / "examples" / "chest_dense.nii.gz"
 SIDE, DENSE_SLICES, THIN_MM = 512, 197, 1.25
 QUICK = (128, 33)
-MATRIX = 2048
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,6 @@ class Setup:
     gmacs: float
 
 
-def measure_matrix_rate(precision: torch.dtype) -> float:
-    """Billions of multiply-adds per second of a plain matrix product."""
-    a = torch.randn(MATRIX, MATRIX).to(precision)
-    return MATRIX**3 / measure_least(lambda: a @ a, 3) / 1e9
-
-
 def measure_rates(setup: Setup) -> list[str]:
     """AMI's convolutions against the matrix rate of the same process."""
     machine = device_selection.select_compute("cpu")
@@ -68,7 +61,7 @@ def measure_rates(setup: Setup) -> list[str]:
         features = load_model(name).ami.features
         with torch.inference_mode(), machine.autocast():
             seconds = measure_least(lambda features=features: features(planes), 3)
-        rate = count_multiply_adds(features) * height * width / seconds / 1e9
+        rate = features.multiply_adds * height * width / seconds / 1e9
         lines.append(f"| AMI of `{name}` | {rate:.0f} | {100 * rate / setup.gmacs:.0f} % |")
     return lines
 
@@ -149,7 +142,7 @@ def compute_floor(setup: Setup) -> list[str]:
     lines = ["| model | multiply-adds, 10^12 | at the matrix rate, s | bytes over bandwidth, s |", "|---|---|---|---|"]
     for name in ("fast", "base"):
         model = load_model(name)
-        ami, rfn = count_multiply_adds(model.ami.features), count_multiply_adds(model.rfn)
+        ami, rfn = model.ami.features.multiply_adds, model.rfn.multiply_adds
         work = 2 * x * y * z * ami + synthesised * x * y * rfn
         lines.append(f"| `{name}` | {work / 1e12:.2f} | {work / setup.gmacs / 1e9:.1f} | {moved / bandwidth:.2f} |")
     return lines

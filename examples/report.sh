@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 saint upsample "$here/chest_thick.nii.gz" --model "${2:-fast}" -o "$work/chest.nii.gz" --report "$work/page.html"
 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/profile" \
-  --window-size=1160,1440 --screenshot="$work/page.png" "file://$work/page.html"
+  --window-size=1160,1640 --screenshot="$work/page.png" "file://$work/page.html"
 python3 - "$work/page.png" "$out" <<'PY'
 import sys
 from PIL import Image

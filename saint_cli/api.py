@@ -17,7 +17,7 @@ from saint_cli import io
 from saint_cli.errors import UsageError
 from saint_cli.io import images
 from saint_cli.options.grid import GridRequest
-from saint_cli.options.method import MethodOptions
+from saint_cli.options.method import MATCH_NOISE_WARNING, MethodOptions, NoiseHandling
 from saint_cli.options.model import ModelConfig
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.volume import Volume
@@ -42,7 +42,8 @@ class Options(TypedDict, total=False):
     max_memory: bytes; larger volumes go to disk in TMPDIR.
     tta: average over four flips: a little better, four times the time.
     directions: 2, or 4 with both diagonals.
-    match_noise: make synthesised CT slices as noisy as acquired ones.
+    noise: of CT: "keep"; "match" makes synthesised slices as noisy as acquired ones, "smooth" acquired ones as quiet as
+    synthesised ones. match_noise: the old name of ``noise="match"``, for one more release.
     regenerate: send acquired slices through the networks too.
     skip_air: interpolate the air around the body linearly; True unless given.
     spacing_mm: distance between slices, instead of a factor. isotropic: as near as pixels, which is the default.
@@ -62,6 +63,7 @@ class Options(TypedDict, total=False):
     max_memory: int | None
     tta: bool
     directions: int
+    noise: str
     match_noise: bool
     regenerate: bool
     skip_air: bool
@@ -108,14 +110,16 @@ class Stages(Generic[Image]):
 
     @property
     def expected_error(self) -> Image:
-        """The absolute error, HU, to expect of each voxel of ``fused``.
+        """The absolute error, HU, to expect of each voxel of ``fused``, by the calibration of the weights.
+
+        No self-check of the scan is made, as ``saint upsample --uncertainty`` does, so that the two differ in level.
 
         Raises:
             UsageError: not CT, a model without calibration, or options that it was not calibrated for.
         """
         if not self._restoration.has_known_error:
             raise UsageError(
-                "expected errors are known for CT and models with a calibration, without `tta`, `match_noise`, "
+                "expected errors are known for CT and models with a calibration, without `tta`, `noise`, "
                 "`directions=4` and `extrapolate`"
             )
         error: Image = images.convert_like(self._source, self._restoration.error())
@@ -136,9 +140,10 @@ def upsample(source: Any, factor: int | None = None, **options: Unpack[Options])
     """Synthesise slices between those of an image; isotropic voxels if neither factor nor spacing is given.
 
     source: a path, a Volume, a numpy array [x, y, z], a nibabel or a SimpleITK image, 3-D. The result is of the same
-    kind (of a path, a Volume), and the input is not modified. Acquired slices come back bit for bit. Voxels keep their
-    integer dtype; floats, and the scaled integers of a nibabel image, become float32 if that holds them exactly, else
-    float64. An array made of a SimpleITK image is [z, y, x]: pass ``array.transpose()``.
+    kind (of a path, a Volume), and the input is not modified. Acquired slices come back bit for bit, except with
+    ``noise="smooth"``. Voxels keep their integer dtype; floats, and the scaled integers of a nibabel image, become
+    float32 if that holds them exactly, else float64. An array made of a SimpleITK image is [z, y, x]: pass
+    ``array.transpose()``.
     factor: how many times as many slices, 2 to 16.
     options: keywords, listed under ``Options``.
 
@@ -175,6 +180,8 @@ def _restore(source: Any, keywords: dict[str, Any]) -> "pipeline.Restoration":
     image_keywords = {name: given.pop(name, None) for name in ("voxel_spacing_mm", "modality")}
     if given:
         raise TypeError(f"{next(iter(given))} is not a keyword of upsample or restore")
+    if options.match_noise:
+        warnings.warn(MATCH_NOISE_WARNING, FutureWarning, stacklevel=3)
     volume = images.to_volume(source, **image_keywords)
     if not allow_labels:
         io.check_intensities(volume)
@@ -244,6 +251,12 @@ def _check_directions(name: str, value: Any) -> int:
     return int(value)
 
 
+def _check_noise(name: str, value: Any) -> NoiseHandling:
+    if value not in tuple(NoiseHandling):
+        raise UsageError(f"`{name}={value!r}` must be one of {', '.join(NoiseHandling)}")
+    return NoiseHandling(value)
+
+
 def _check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool):
         raise UsageError(f"`{name}={value!r}` must be True or False")
@@ -257,6 +270,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("device", "precision"), _check_word),
     **dict.fromkeys(FLAGS, _check_flag),
     "model": _check_model,
+    "noise": _check_noise,
     "directions": _check_directions,
     "spacing_mm": _check_number,
     "axis": _check_axis,

@@ -222,8 +222,8 @@ def test_errors_name_parameters_instead_of_options(tmp_path: Path, tiny_model: d
         saint_cli.read_volume(path, volume=3)
     with pytest.raises(GeometryError, match=r"choose one with `axis`, or a grid with `factor` or `spacing_mm`"):
         saint_cli.upsample(Volume(np.zeros((4, 4, 4), np.int16), np.eye(4)))
-    with pytest.raises(UsageError, match=r"`match_noise=True` needs CT"):
-        saint_cli.upsample(tiny.volume(modality="MR"), factor=2, match_noise=True, **tiny_model)
+    with pytest.raises(UsageError, match=r"`noise=match` needs CT"):
+        saint_cli.upsample(tiny.volume(modality="MR"), factor=2, noise="match", **tiny_model)
 
 
 @pytest.mark.parametrize("name", ["a--overwrite.nii", "a`overwrite.nii"])

@@ -30,8 +30,10 @@ def has_index(state_dir: Path) -> bool:
     return is_file(state_dir / FOLDER / INDEX)
 
 
-def write_page_index(state_dir: Path, records: Sequence[JobRecord]) -> Path:
+def write_page_index(state_dir: Path, records: Sequence[JobRecord], skipped: Sequence[tuple[str, str]] = ()) -> Path:
     """List all scans of a folder of results, with links to the pages that are there; returns the list's path.
+
+    skipped: name and reason of scans that have no record.
 
     Raises:
         OutputError: it cannot be written.
@@ -39,7 +41,8 @@ def write_page_index(state_dir: Path, records: Sequence[JobRecord]) -> Path:
     index = state_dir / FOLDER / INDEX
     with convert_os_errors(index, "written", OutputError):
         index.parent.mkdir(parents=True, exist_ok=True)
-    write_index(index, [_make_row(state_dir, record) for record in records])
+    left_out = [IndexRow(name, skip_reason=_hide_paths(reason, name, state_dir)) for name, reason in skipped]
+    write_index(index, [*(_make_row(state_dir, record) for record in records), *left_out])
     return index
 
 
@@ -48,7 +51,6 @@ def _make_row(state_dir: Path, record: JobRecord) -> IndexRow:
     has_pages = is_done and record.page is not None  # else what lies there shows an earlier result
     page, thumbnail = page_path(record.target), thumbnail_path(record.target)
     reason = "" if record.error is None else _hide_paths(record.error.message, record.source, state_dir)
-    failure = None if record.error is None else f"{record.error.error_class}: {reason}"
     return IndexRow(
         name=record.name,
         page=page if has_pages and is_file(state_dir / FOLDER / page) else None,
@@ -59,7 +61,7 @@ def _make_row(state_dir: Path, record: JobRecord) -> IndexRow:
         spacing_after_mm=record.spacing_after_mm,
         seconds=record.seconds,
         warnings=tuple(_hide_paths(warning, record.source, state_dir) for warning in record.warnings or ()),
-        failure=failure if record.status is JobStatus.FAILED else None,
+        failure=reason if record.status is JobStatus.FAILED else None,
         skip_reason=reason if record.status is JobStatus.SKIPPED else None,
     )
 

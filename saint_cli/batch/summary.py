@@ -95,7 +95,7 @@ def summarize(plan: Plan, ran: Sequence[JobRecord], seconds: float, *, with_inde
     summary = Summary(plan, tuple(ran), seconds)
     if not summary.records or not (with_index or report_pages.has_index(plan.state_dir)):
         return summary
-    return replace(summary, index=report_pages.write_page_index(plan.state_dir, summary.records))
+    return replace(summary, index=report_pages.write_page_index(plan.state_dir, summary.records, plan.skipped))
 
 
 def count_done(records: Sequence[JobRecord]) -> int:

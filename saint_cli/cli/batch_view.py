@@ -258,8 +258,7 @@ def _show_counts(summary: Summary) -> None:
 def show_failures(records: list[JobRecord]) -> None:
     """One line on stderr for each scan that failed; of very many the first, and how many more there are."""
     for record in records[:MAX_FAILURES_SHOWN]:
-        error_class = "" if record.error is None else record.error.error_class
-        console.print_error(f"{record.name}: {record.reason} [{error_class}]")
+        console.print_error(f"{record.name}: {record.reason}")
     if (more := len(records) - MAX_FAILURES_SHOWN) > 0:
         console.print_error(f"{more:,} more scans failed; --json lists all with the reasons")
 

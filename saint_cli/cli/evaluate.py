@@ -9,16 +9,18 @@ import typer
 
 from saint_cli.cli.parameters import PathOption, Typed, takes_options
 from saint_cli.cli.parsing import check_new_file, list_of, parse_factors
+from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.options.completion import list_completer, list_model_names
 from saint_cli.options.fields import Option, Panel, count_option, from_typed, list_options, pick_options, word_option
 from saint_cli.options.grid import GridRequest
-from saint_cli.options.method import MethodOptions
+from saint_cli.options.method import MATCH_NOISE_WARNING, MethodOptions
 from saint_cli.options.model import ModelConfig
 
 if TYPE_CHECKING:
     from saint_cli.evaluation.evaluate import EvaluationOptions, EvaluationResult
 
 INTERPOLATORS = ("linear", "cubic", "bspline", "lanczos", "bicubic-misaligned")
+MEASURES = ("noise", "tissues")
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,14 @@ class EvaluateOptions:
     slices: int | None = count_option(
         "--slices", "Score only this many central slices, 3 or more.", Panel.COMPARISON, least=3
     ).as_field()
+    measures: tuple[str, ...] = Option(
+        "--measure", "noise, tissues (bone, lung, fat, and edges across slices): one or both, in tables of their own.",
+        Panel.COMPARISON, str, None, "LIST", list_completer(lambda: MEASURES), list_of("--measure", *MEASURES),
+    ).as_field()  # fmt: skip
     calibration: bool = Option(
-        "--calibration", "Show observed against predicted errors; JSON always has them.", Panel.COMPARISON
-    ).as_field()
+        "--calibration", "Show observed against predicted errors, also as the scan's self-check predicts them.",
+        Panel.COMPARISON,
+    ).as_field()  # fmt: skip
     figure: Path | None = PathOption(
         "--figure", "Draw difference maps of the first volume and factor: a .png.", parse=Path
     ).as_field()
@@ -61,7 +68,7 @@ class EvaluateOptions:
 
 @takes_options(
     *list_options(EvaluateOptions),
-    *pick_options(MethodOptions, "match_noise", "tta", "skip_air"),
+    *pick_options(MethodOptions, "noise", "match_noise", "tta", "skip_air"),
     *pick_options(ModelConfig, "device", "precision", "threads"),
 )
 def evaluate(
@@ -80,6 +87,8 @@ def evaluate(
 
     options, config = from_typed(EvaluateOptions, typed), from_typed(ModelConfig, typed | {"model": None})
     _check(options, config, volumes)
+    if typed.get("match_noise"):
+        console.print_warning(adapt_message(MATCH_NOISE_WARNING))
     results, evaluation_options = _score(options, from_typed(MethodOptions, typed), config, volumes, quiet=as_json)
     document = evaluate_view.make_document(results, evaluation_options)
     if options.json_file is not None:
@@ -131,7 +140,12 @@ def _score(
 
         inputs = EvaluationInputs(volumes, list(options.factors), options.axis, options.slices)
         evaluation_options = EvaluationOptions(
-            options.methods, metrics.PROTOCOLS[options.protocol], options.degradation, method
+            interpolators=options.methods,
+            protocol=metrics.PROTOCOLS[options.protocol],
+            degradation=options.degradation,
+            measures=options.measures or (),
+            checks_calibration=options.calibration,
+            method_options=method,
         )
         memory.keep_freed_memory()
         compute = device_selection.select_compute(config.device, config.precision)

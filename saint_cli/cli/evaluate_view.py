@@ -1,11 +1,12 @@
 """Scores as tables for people and as one document for scripts."""
 
 from dataclasses import asdict
-from math import isinf
+from math import isfinite, isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saint_cli.cli import console, progress_display
+from saint_cli.cli import console, measure_tables, progress_display
+from saint_cli.cli.measure_tables import format_number
 from saint_cli.progress import ProgressStage, format_count
 
 if TYPE_CHECKING:
@@ -35,9 +36,12 @@ def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptio
         first = group[0]
         title = f"{first.volume} x{first.factor:g}, {first.scored} of {first.slices} slices scored"
         console.print_table(title, HEADER, [_format_cells(score) for score in group])
+    for result in results:
+        measure_tables.show_measures(result.measures)
     if calibration:
         for label, bins in _pool_reliability(results).items():
             _show_reliability(label, bins)
+        measure_tables.show_calibration([one for result in results for one in result.calibration])
 
 
 def describe_machine(models: "Sequence[str]", devices: "Sequence[object]", threads: "ThreadChoice") -> str:
@@ -79,8 +83,10 @@ def make_document(results: "Sequence[EvaluationResult]", options: "EvaluationOpt
     return {
         "protocol": asdict(options.protocol),
         "degradation": options.degradation,
-        "scores": [_without_infinity(score) for score in scores],
-        "calibration": [_without_infinity(one) for one in reliability],
+        "scores": [_replace_nonfinite(score) for score in scores],
+        "measures": [_replace_nonfinite(asdict(one)) for result in results for one in result.measures],
+        "calibration": [_replace_nonfinite(one) for one in reliability],
+        "calibration_by_scan": [asdict(one) for result in results for one in result.calibration],
         "warnings": list(dict.fromkeys(sentence for result in results for sentence in result.warnings)),
     }
 
@@ -111,20 +117,21 @@ def _describe_degradation(options: "EvaluationOptions") -> str:
 def _format_cells(score: "Score") -> list[str]:
     seconds = None if score.seconds is None else f"{score.seconds:.2f}"
     others = [
-        _format_number(score.ssim, 4),
+        format_number(score.ssim, 4),
         f"{score.bias_hu:+.2f}",
-        _format_number(score.noise_ratio, 2),
+        format_number(score.noise_ratio, 2),
         seconds or "-",
     ]
     return [score.label, f"{score.psnr_db:.2f}", *others]
 
 
-def _format_number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _without_infinity(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and isinf(v) else v for k, v in row.items()}
+def _replace_nonfinite(value: Any) -> Any:
+    """The same with None for infinity and NaN, also inside dictionaries and sequences."""
+    if isinstance(value, dict):
+        return {key: _replace_nonfinite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_nonfinite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _pool_reliability(results: "Sequence[EvaluationResult]") -> "dict[str, list[ReliabilityBin]]":
@@ -139,7 +146,7 @@ def _show_reliability(label: str, bins: "list[ReliabilityBin]") -> None:
             f"{b.low_hu:g} or more" if isinf(b.high_hu) else f"{b.low_hu:g}...{b.high_hu:g}",
             f"{b.voxels:,}",
             f"{b.observed_hu:.2f}",
-            _format_number(b.predicted_hu, 2),
+            format_number(b.predicted_hu, 2),
         ]
         for b in bins
     ]

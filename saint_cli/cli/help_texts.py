@@ -28,7 +28,8 @@ Write a new DICOM series, ready for PACS:
   [green]saint upsample FOLDER --factor 4 -o NEW_FOLDER/[/green]
 
 Acquired slices on the new grid (all of them with --factor) are copied bit
-for bit; origin and orientation stay.
+for bit, except with --noise smooth or --regenerate; origin and orientation
+stay.
 """
 
 INFO = """

@@ -9,6 +9,7 @@ import typer
 
 from saint_cli.cli.parameters import Typed, takes_options
 from saint_cli.cli.parsing import positive
+from saint_cli.errors import UsageError
 from saint_cli.options.fields import Option, Panel, count_option, from_typed, list_options, pick_options, word_option
 from saint_cli.options.model import ModelConfig
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from saint_cli.training.loop import Schedule, StepResult
     from saint_cli.training.settings import TrainingSettings
 
-VOLUMES_S, SECONDS = 5.0, {"base": (11.0, 1.0), "fast": (0.4, 0.05)}
+VOLUMES_S, SECONDS = 5.0, {"base": (11.0, 1.0), "medium": (0.6, 0.08), "fast": (0.4, 0.05)}
 """Seconds that reading volumes is assumed to take, and by size a block of the RFN stage and a step."""
 
 TRAINING = Panel.TRAINING
@@ -49,7 +50,7 @@ class TrainOptions:
     """What a run is made with, by the names of ``TrainingSettings`` and ``Schedule``; None: their own default."""
 
     stage: str = word_option("--stage", "ami first, then rfn.", TRAINING, ("ami", "rfn")).as_field()
-    size: str = word_option("--size", "base or fast.", TRAINING, ("base", "fast")).as_field()
+    size: str = word_option("--size", "base, medium or fast.", TRAINING, ("base", "medium", "fast")).as_field()
     init: str | None = Option(
         "--init", "Weights to start from: base, fast or a file.", TRAINING, str, None, "MODEL"
     ).as_field()
@@ -57,6 +58,15 @@ class TrainOptions:
         "--teacher", "Weights whose AMI to imitate as well.", TRAINING, str, None, "MODEL"
     ).as_field()
     steps: int | None = count_option("--steps", "Optimiser steps of the whole schedule; 20,000.", TRAINING).as_field()
+    minutes: float | None = Option(
+        "--minutes",
+        "Train for so long instead; the rate falls in time.",
+        TRAINING,
+        float,
+        None,
+        "MIN",
+        parse=positive("--minutes"),
+    ).as_field()
     learning_rate: float | None = Option(
         "--lr", "Peak learning rate; 0.0008.", TRAINING, float, None, "RATE", parse=positive("--lr")
     ).as_field()
@@ -120,7 +130,8 @@ def train(
         settings = _make_settings(options, out, config.device)
         on_progress.expect(*_list_stages(settings))
         paths = TrainingPaths(data, val, out, options.cache)
-        for result in train(settings, paths, resume=options.resume, on_progress=on_progress):
+        run = train(settings, paths, resume=options.resume, on_progress=on_progress, on_note=on_progress.print_message)
+        for result in run:
             _show_step(result, settings, on_progress)
     if is_first:
         console.print_message(f"weights: {out / MODEL}")
@@ -144,14 +155,22 @@ def _make_schedule(options: TrainOptions, out: Path) -> "Schedule":
     from saint_cli.training.loop import CHECKPOINT, Schedule
     from saint_cli.training.settings import DEFAULT_STEPS, load_schedule
 
-    names = ("steps", "learning_rate", "validate_every", "bf16")
+    names = ("steps", "minutes", "learning_rate", "validate_every", "bf16")
     changes = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.steps is not None and options.minutes is not None:
+        raise UsageError("--steps and --minutes both say how long to train; give one of them")
+    if options.minutes is not None:
+        changes["steps"] = None
+    elif options.steps is not None:
+        changes["minutes"] = None
     if not (options.resume and (out / options.stage / CHECKPOINT).is_file()):
         return replace(Schedule(DEFAULT_STEPS), **changes)
     before = load_schedule(out, options.stage)
     for name, value in changes.items():
-        if value != getattr(before, name):
-            console.print_message(f"{name.replace('_', ' ')}: {getattr(before, name)} so far, {value} from here on")
+        earlier = getattr(before, name)
+        if value not in (None, earlier):
+            so_far = "none" if earlier is None else earlier
+            console.print_message(f"{name.replace('_', ' ')}: {so_far} so far, {value} from here on")
     return replace(before, **changes)
 
 
@@ -168,16 +187,25 @@ def _list_stages(settings: "TrainingSettings") -> "list[ProgressStage]":
     return [
         ProgressStage("volumes", VOLUMES_S),
         *blocks,
-        ProgressStage(_name_steps(settings.stage), step_s * settings.schedule.steps),
+        ProgressStage(_name_steps(settings.stage), _expect_seconds(settings.schedule, step_s)),
     ]
+
+
+def _expect_seconds(schedule: "Schedule", step_s: float) -> float:
+    return 60 * schedule.minutes if schedule.minutes is not None else step_s * (schedule.steps or 0)
 
 
 def _show_step(result: "StepResult", settings: "TrainingSettings", on_progress: "ProgressReporter") -> None:
     """How far the run is, and after a validation its figures."""
     from saint_cli.cli import console
 
-    on_progress(_name_steps(settings.stage), result.step, settings.schedule.steps)
+    schedule = settings.schedule
+    if schedule.minutes is None:
+        on_progress(_name_steps(settings.stage), result.step, schedule.steps or 0)
+    else:
+        whole = round(60 * schedule.minutes)
+        on_progress(_name_steps(settings.stage), min(round(result.seconds), whole), whole)
     if result.validation is not None:
         figures = ", ".join(f"{name} {value:+.2f}" for name, value in result.validation.items())
-        loss = "before training" if result.loss is None else f"loss {result.loss:.5f}"
+        loss = "before training" if result.loss is None else f"loss {float(result.loss):.5f}"
         console.print_message(f"step {result.step}, {result.seconds:.0f} s, {loss}: {figures}")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 PARAMETERS = (
     *("factor", "spacing_mm", "isotropic", "axis", "extrapolate", "modality", "allow_labels"),
     *("series", "volume", "split_runs", "merge", "outside_data", "overwrite"),
-    *("model", "directions", "tta", "match_noise", "regenerate"),
+    *("model", "directions", "tta", "noise", "match_noise", "regenerate"),
     *("device", "precision", "batch_size", "threads", "max_memory"),
 )
 """Parameters that are options of the command line too."""

@@ -12,10 +12,13 @@ import numpy as np
 from saint_cli.evaluation import baselines
 from saint_cli.evaluation.inputs import EvaluationInputs, check_slice_thickness, name_files, read_dense_volume
 from saint_cli.evaluation.metrics import PAPER, Factor, Protocol
+from saint_cli.evaluation.result_measures import TRUTH, Measurer, ResultMeasures
+from saint_cli.evaluation.scan_calibration import CalibratedError, derive_calibration
 from saint_cli.evaluation.scores import DegradedScan, Score, Scorer, crop_in_plane, factor_as_number
+from saint_cli.evaluation.selfcheck import try_self_check
 from saint_cli.evaluation.workload import estimate_network_stages
 from saint_cli.geometry import grid_by_factor
-from saint_cli.method.pipeline import ResultStage, restore
+from saint_cli.method.pipeline import Restoration, ResultStage, restore
 from saint_cli.models.calibration import ReliabilityBin, compute_reliability
 from saint_cli.models.weights import SaintModel, load_model
 from saint_cli.options.method import MethodOptions
@@ -31,11 +34,15 @@ SCORE_S = 2e-7
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How to score: interpolators to compare with, protocol, degradation, and options of the method."""
+    """How to score: interpolators to compare with, protocol, degradation, what else to measure (of
+    ``result_measures.MEASURES``), whether errors are also predicted by each scan's self-check, options of the method.
+    """
 
     interpolators: Sequence[str] = tuple(baselines.INTERPOLATORS)
     protocol: Protocol = PAPER
     degradation: str = "decimate"
+    measures: Sequence[str] = ()
+    checks_calibration: bool = False
     method_options: MethodOptions = field(default_factory=MethodOptions)
 
 
@@ -45,6 +52,8 @@ class EvaluationResult:
 
     scores: interpolators first, then each model's stages; reliability: by model, observed against predicted error;
     degraded, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and of fused results;
+    calibration: by model, the error that was observed and predicted for this scan, where asked for;
+    measures: of the truth, the interpolators and each model's fused result, where asked for;
     warnings: what limits the scores' meaning.
     """
 
@@ -54,6 +63,8 @@ class EvaluationResult:
     reliability: dict[str, list[ReliabilityBin]]
     degraded: DegradedScan | None
     pictures: dict[str, np.ndarray]
+    measures: tuple[ResultMeasures, ...] = ()
+    calibration: tuple[CalibratedError, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -106,31 +117,83 @@ def evaluate(
     on_progress: ProgressCallback = silent,
 ) -> EvaluationResult:
     """Score every interpolator and every stage of every model on one degraded scan."""
-    scorer = Scorer(degraded, options.protocol)
-    scores, reliability = list[Score](), dict[str, list[ReliabilityBin]]()
+    scoring = _Scoring(degraded, options)
     on_progress(INTERPOLATION_STAGE, 0, len(options.interpolators))
     for i, name in enumerate(options.interpolators):
         began = time.perf_counter()
         restored = baselines.INTERPOLATORS[name](degraded.acquired, degraded.grid)
-        scores.append(scorer.score(name, restored, seconds=time.perf_counter() - began))
+        scoring.add(name, restored, seconds=time.perf_counter() - began)
         on_progress(INTERPOLATION_STAGE, i + 1, len(options.interpolators))
     pictures = {"cubic": baselines.interpolate_cubic(degraded.acquired, degraded.grid)}
     for label, model in networks.items():
         of_model = _name_stages(on_progress, label)
-        began = time.perf_counter()
-        restoration = restore(degraded.sparse, model, degraded.grid, compute, options.method_options, of_model)
+        pictures[f"{label} fused"] = scoring.add_model(label, model, compute, of_model)
+    return EvaluationResult(
+        volume=degraded.volume,
+        factor=factor_as_number(degraded.factor),
+        scores=scoring.scores,
+        reliability=scoring.reliability,
+        degraded=degraded,
+        pictures=pictures,
+        measures=tuple(scoring.measures),
+        calibration=tuple(scoring.calibration),
+    )
+
+
+class _Scoring:
+    """Everything that is found of one degraded scan, method by method."""
+
+    def __init__(self, degraded: DegradedScan, options: EvaluationOptions) -> None:
+        self.scores, self.measures = list[Score](), list[ResultMeasures]()
+        self.reliability, self.calibration = dict[str, list[ReliabilityBin]](), list[CalibratedError]()
+        self._degraded, self._options, self._scorer = degraded, options, Scorer(degraded, options.protocol)
+        self._measurer = Measurer(degraded, options.protocol, options.measures) if options.measures else None
+        self._measure(TRUTH, degraded.truth)
+
+    def add(self, method: str, restored: np.ndarray, *, seconds: float) -> None:
+        """Score and measure an interpolator's [X, Y, slices]."""
+        self.scores.append(self._scorer.score(method, restored, seconds=seconds))
+        self._measure(method, restored)
+
+    def add_model(self, label: str, model: SaintModel, compute: Compute, on_progress: ProgressCallback) -> np.ndarray:
+        """Restore by a model, score all stages, and measure the fused one, [X, Y, slices], which is returned."""
+        began, degraded, options = time.perf_counter(), self._degraded, self._options.method_options
+        restoration = restore(degraded.sparse, model, degraded.grid, compute, options, on_progress)
         fused = restoration.stage(ResultStage.FUSED)
         seconds = time.perf_counter() - began
         for i, stage in enumerate(ResultStage):
             is_fused = stage is ResultStage.FUSED
             restored = fused if is_fused else restoration.stage(stage)
-            scores.append(scorer.score(stage, restored, model=label, seconds=seconds if is_fused else None))
-            of_model(SCORING_STAGE, i + 1, len(ResultStage))
-        difference, error = scorer.collect_errors(fused, restoration.difference())
-        calibration = model.calibration if options.method_options.is_calibrated else None
-        reliability[label] = compute_reliability(difference, error, calibration)
-        pictures[f"{label} fused"] = fused
-    return EvaluationResult(degraded.volume, factor_as_number(degraded.factor), scores, reliability, degraded, pictures)
+            score = self._scorer.score(stage, restored, model=label, seconds=seconds if is_fused else None)
+            self.scores.append(score)
+            on_progress(SCORING_STAGE, i + 1, len(ResultStage))
+        self._measure(f"{label} {ResultStage.FUSED}", fused)
+        difference, error = self._scorer.collect_errors(fused, restoration.difference())
+        calibration = model.calibration if options.is_calibrated else None
+        self.reliability[label] = compute_reliability(difference, error, calibration)
+        if self._options.checks_calibration:
+            self.calibration.append(self._compare_calibrations(label, restoration, compute))
+        return fused
+
+    def _compare_calibrations(self, label: str, restoration: Restoration, compute: Compute) -> CalibratedError:
+        """The error that was observed, beside those that the weights and the scan's self-check predict."""
+        difference, error = self._scorer.collect_errors(restoration.stage(ResultStage.FUSED), restoration.difference())
+        check = try_self_check(restoration, compute)
+        on_scan = None if isinstance(check, str) else derive_calibration(restoration, check)
+        by_weights = restoration.model.calibration if restoration.options.is_calibrated else None
+        predicted = [None if c is None else c.mean_error(difference) for c in (by_weights, on_scan)]
+        return CalibratedError(
+            volume=self._degraded.volume,
+            factor=factor_as_number(self._degraded.factor),
+            model=label,
+            observed_hu=float(error.mean(dtype=np.float64)),
+            by_weights_hu=predicted[0],
+            by_scan_hu=predicted[1],
+        )
+
+    def _measure(self, method: str, restored: np.ndarray) -> None:
+        if self._measurer is not None:
+            self.measures.append(self._measurer.measure(method, restored))
 
 
 def load_models(names_or_paths: list[str]) -> dict[str, SaintModel]:

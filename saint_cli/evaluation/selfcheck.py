@@ -11,12 +11,18 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.evaluation import baselines, degrade
+from saint_cli.evaluation.check_region import Region, plan_region
+from saint_cli.evaluation.left_out import LeftOutErrors, measure_change, measure_left_out
 from saint_cli.evaluation.metrics import PAPER, Protocol, psnr_by_protocol
+from saint_cli.evaluation.scan_measures import MethodMeasures, measure_methods
+from saint_cli.evaluation.verdict import Verdict
 from saint_cli.geometry import SliceGrid, in_plane
 from saint_cli.method import intensity, padding, pipeline
+from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Header, Volume
+from saint_cli.volume.float_limits import limit_values
 
 FEWEST_SLICES = 5
 """Acquired slices; with fewer there is nothing left to predict from."""
@@ -26,32 +32,11 @@ FACTOR = 2
 STAGE, STEPS = "self-check", 1000
 """Its name in progress, and its steps per pass of the networks."""
 
-WORK_SHARE = 0.1
-"""Part of the job's work that the check may take, without cut edges and the start of each pass."""
+BODY_HU, COARSE_VOXELS = -300.0, 128
+"""HU of the patient, in whose middle the check is made, and voxels along each axis that are looked at to find it."""
 
-SMALL_VOXELS = 40_000
-"""Volumes with up to so many predicted voxels are checked as a whole."""
-
-MOST_PREDICTED = 8
-"""Of predicted slices; the remaining work goes into a wider region of each."""
-
-NARROWEST = 48
-"""Voxels along each side of the region, where the volume has them."""
-
-EDGE = 8
-"""Voxels along a cut edge that are predicted but not scored, for networks guess what lies beyond it."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """Boxes of acquired voxels along x, y, z: the networks' input, and the part of it that is compared.
-
-    Along the through-plane axis both hold the same odd number of slices; the second, fourth, ... are predicted.
-    """
-
-    predicted_box: tuple[slice, ...]
-    scored_box: tuple[slice, ...]
-    is_whole: bool
+FOREGROUND_UNITS = 0.3
+"""Network value above which a voxel of another modality than CT belongs to the body."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +45,12 @@ class SelfCheck:
 
     psnr_db, cubic_db: mean over the predicted slices, of the networks and of aligned cubic interpolation;
     mean_error, cubic_error: mean absolute difference from the acquired slices; data_range: of the PSNR;
+    body_error: ``mean_error`` inside the body alone, nan where there is none; noise_error: the mean absolute error that
+    the noise of the left-out slices alone makes there, None where it could not be measured;
+    measures: of CT, the truth, SAINT, cubic and linear interpolation in the scored box, acquired slices included;
+    errors: what calibrates the expected error of this scan;
     truth, predicted, cubic: one slice in the middle of the scored region, its through-plane axis of length 1;
-    index: that slice, counted from 0; slices: how many were predicted, of ``acquired``.
+    index: that slice, counted from 0; slices: how many were predicted, of ``acquired``; unit: HU, or nothing.
     """
 
     region: Region
@@ -71,12 +60,47 @@ class SelfCheck:
     cubic_db: float
     mean_error: float
     cubic_error: float
+    body_error: float
+    noise_error: float | None
     data_range: float
+    unit: str
+    measures: tuple[MethodMeasures, ...]
+    errors: LeftOutErrors
     truth: np.ndarray
     predicted: np.ndarray
     cubic: np.ndarray
     index: int
     seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """The check in one sentence."""
+        return Verdict(self.psnr_db - self.cubic_db, self.body_error, self.noise_error, self.unit)
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """The scored box, [x, y, slices] scanner values, of which every second slice is predicted.
+
+    difference: [x, y, predicted slices] |I_sag - I_cor|.
+    """
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    cubic: np.ndarray
+    linear: np.ndarray
+    difference: np.ndarray
+
+    @property
+    def left_out(self) -> np.ndarray:
+        """Indices of the predicted slices."""
+        return np.arange(1, self.truth.shape[2], FACTOR)
+
+    def absolute_error(self, result: np.ndarray) -> np.ndarray:
+        """[x, y, predicted slices] |result - truth|, float32."""
+        left_out = self.left_out
+        error: np.ndarray = np.abs(result[..., left_out] - self.truth[..., left_out].astype(np.float32))
+        return error
 
 
 def find_reason_to_skip(volume: Volume, axis: int) -> str | None:
@@ -87,6 +111,35 @@ def find_reason_to_skip(volume: Volume, axis: int) -> str | None:
     return None
 
 
+def try_self_check(
+    restoration: pipeline.Restoration, compute: Compute, on_progress: ProgressCallback = silent
+) -> SelfCheck | str:
+    """The self-check around the middle of the body, or why there is none."""
+    reason = find_reason_to_skip(restoration.source, restoration.grid.axis)
+    low, high = intensity.FLOAT32_SCALES
+    if reason is None and not low < restoration.network_input.intensity_map.scale < high:
+        reason = "its values are too large, or too near to each other, for figures"
+    if reason is not None:
+        return reason
+    limited = replace(restoration, measured=limit_values(restoration.measured))
+    check = run_self_check(limited, compute, find_middle(limited), on_progress)
+    if not (math.isfinite(check.psnr_db) and math.isfinite(check.cubic_db)):
+        return "the slices that were left out came back exactly, so there is no error to show"
+    return check
+
+
+def find_middle(restoration: pipeline.Restoration) -> tuple[int, int, int]:
+    """The voxel x, y, z in the middle of the body: the median position of the voxels that belong to it."""
+    voxels, foreground = restoration.measured.voxels, _foreground(restoration)
+    strides = [max(1, n // COARSE_VOXELS) for n in voxels.shape]
+    coarse = voxels[tuple(slice(None, None, s) for s in strides)]
+    is_body = coarse > (BODY_HU if foreground is None else foreground)
+    if not is_body.any():
+        is_body = np.ones(coarse.shape, bool)
+    x, y, z = (int(np.median(hits)) * s for hits, s in zip(np.nonzero(is_body), strides, strict=True))
+    return x, y, z
+
+
 def run_self_check(
     restoration: pipeline.Restoration,
     compute: Compute,
@@ -95,71 +148,71 @@ def run_self_check(
 ) -> SelfCheck:
     """Predict acquired slices of a restored volume around ``centre`` (voxel x, y, z) by the networks that restored it.
 
-    The user's options hold but for ``match_noise`` and ``regenerate``, which do not make a prediction better.
+    The user's options hold but for ``noise`` and ``regenerate``, which do not make a prediction better.
     """
     began = time.perf_counter()
     axis, measured = restoration.grid.axis, restoration.measured
     region, protocol = plan_region(restoration.grid, measured.shape, centre), choose_protocol(measured)
-    dense = _crop_box(measured, region.predicted_box, axis)
-    sparse = degrade.decimate(dense, axis, FACTOR)
-    grid = geometry.grid_by_factor(sparse.shape[axis], axis, FACTOR)
-    predicted = _predict(sparse, restoration, grid, compute, on_progress)
-    cubic = baselines.interpolate_cubic(np.moveaxis(sparse.voxels, axis, 2), grid)
-    boxes = zip(region.scored_box, region.predicted_box, strict=True)
-    inner = tuple(slice(s.start - p.start, s.stop - p.start) for s, p in boxes)
-    truth, predicted, cubic = (v[inner] for v in (dense.voxels, *(np.moveaxis(v, 2, axis) for v in (predicted, cubic))))
-    left_out = np.arange(1, truth.shape[axis], FACTOR)
+    found = _predict(restoration, region, compute, on_progress)
+    error, left_out, is_ct = found.absolute_error(found.predicted), found.left_out, intensity.is_ct(measured)
     shown = int(left_out[len(left_out) // 2])
+    noise = measure_left_out(found.truth, _foreground(restoration))
+    body = noise.body[..., left_out]
+
+    def psnr(result: np.ndarray) -> float:
+        return psnr_by_protocol(found.truth, result, 2, FACTOR, protocol)
+
+    def show(slices: np.ndarray) -> np.ndarray:
+        return np.moveaxis(slices[..., [shown]], 2, axis)
+
     return SelfCheck(
         region=region,
         slices=len(left_out),
         acquired=restoration.grid.acquired,
-        psnr_db=psnr_by_protocol(truth, predicted, axis, FACTOR, protocol),
-        cubic_db=psnr_by_protocol(truth, cubic, axis, FACTOR, protocol),
-        mean_error=_mean_error(truth, predicted, left_out, axis),
-        cubic_error=_mean_error(truth, cubic, left_out, axis),
+        psnr_db=psnr(found.predicted),
+        cubic_db=psnr(found.cubic),
+        mean_error=_mean(error),
+        cubic_error=_mean(found.absolute_error(found.cubic)),
+        body_error=_mean(error[body]),
+        noise_error=noise.mean_error,
         data_range=protocol.data_range,
-        truth=truth.take([shown], axis),
-        predicted=predicted.take([shown], axis),
-        cubic=cubic.take([shown], axis),
+        unit="HU" if is_ct else "",
+        measures=_measure_tissues(found, measured, axis) if is_ct else (),
+        errors=LeftOutErrors(
+            difference=found.difference,
+            error=error,
+            noise=None if noise.mean_error is None else noise.mean_error * float(body.mean()),
+            noise_correlation=noise.correlation,
+            change=measure_change(found.truth),
+        ),
+        truth=show(found.truth),
+        predicted=show(found.predicted),
+        cubic=show(found.cubic),
         index=region.scored_box[axis].start + shown,
         seconds=time.perf_counter() - began,
     )
 
 
-def plan_region(grid: SliceGrid, shape: tuple[int, ...], centre: tuple[int, ...]) -> Region:
-    """The box to check: the whole volume where that is cheap, else slices and plane cut around ``centre``.
-
-    The work of a job is that of its acquired slices (AMI's features) or of its synthesised ones (RFN), whichever weighs
-    more; the box takes ``WORK_SHARE`` of it.
-    """
-    axis, acquired = grid.axis, grid.acquired
-    plane = math.prod(shape) // shape[axis]
-    predicted = (acquired - 1) // 2
-    if plane * predicted > SMALL_VOXELS:
-        predicted = min(predicted, MOST_PREDICTED)
-    synthesised = max(1, grid.count - acquired)
-    share = WORK_SHARE / max((predicted + 1) / acquired, predicted / synthesised)
-    if plane * (acquired - 1) // 2 <= SMALL_VOXELS:
-        share = 1.0
-    predicted_box, scored_box = [], []
-    for i, size in enumerate(shape):
-        if i == axis:
-            box = _centred_slice(centre[i], 2 * predicted + 1, size)
-            predicted_box.append(box)
-            scored_box.append(box)
-            continue
-        length = size if share >= 1 else min(size, max(NARROWEST, round(size * math.sqrt(share))))
-        box = _centred_slice(centre[i], length, size)
-        predicted_box.append(box)
-        scored_box.append(slice(box.start + EDGE * (box.start > 0), box.stop - EDGE * (box.stop < size)))
-    is_whole = all(s.stop - s.start == n for s, n in in_plane(zip(scored_box, shape, strict=True), axis))
-    return Region(tuple(predicted_box), tuple(scored_box), is_whole and predicted * 2 + 2 > acquired)
-
-
-def _centred_slice(centre: int, length: int, size: int) -> slice:
-    start = min(max(0, centre - length // 2), size - length)
-    return slice(start, start + length)
+def _predict(
+    restoration: pipeline.Restoration, region: Region, compute: Compute, on_progress: ProgressCallback
+) -> _Prediction:
+    """Leave every second slice of the region out, and predict it from the others."""
+    axis = restoration.grid.axis
+    dense = _crop_box(restoration.measured, region.predicted_box, axis)
+    sparse = degrade.decimate(dense, axis, FACTOR)
+    grid = geometry.grid_by_factor(sparse.shape[axis], axis, FACTOR)
+    check = _restore(sparse, restoration, grid, compute, on_progress)
+    acquired = np.moveaxis(sparse.voxels, axis, 2)
+    boxes = in_plane(zip(region.scored_box, region.predicted_box, strict=True), axis)
+    x, y = (slice(scored.start - box.start, scored.stop - box.start) for scored, box in boxes)
+    inner = x, y
+    return _Prediction(
+        truth=np.moveaxis(dense.voxels, axis, 2)[inner],
+        predicted=check.stage(pipeline.ResultStage.FUSED)[inner],
+        cubic=baselines.interpolate_cubic(acquired[inner], grid),
+        linear=baselines.interpolate_linear(acquired[inner], grid),
+        difference=check.difference(inner),
+    )
 
 
 def _crop_box(volume: Volume, box: tuple[slice, ...], axis: int) -> Volume:
@@ -169,11 +222,11 @@ def _crop_box(volume: Volume, box: tuple[slice, ...], axis: int) -> Volume:
     return Volume(np.moveaxis(padding.fill_nonfinite(inside), 2, axis), volume.affine_lps, Header(kind))
 
 
-def _predict(
+def _restore(
     sparse: Volume, restoration: pipeline.Restoration, grid: SliceGrid, compute: Compute, on_progress: ProgressCallback
-) -> np.ndarray:
-    """[X, Y, slices] as the networks restore them."""
-    options = replace(restoration.options, match_noise=False, regenerate=False)
+) -> pipeline.Restoration:
+    """A volume as the networks restore it."""
+    options = replace(restoration.options, noise=NoiseHandling.KEEP, match_noise=False, regenerate=False)
     passes = list[str]()
 
     def on_pass(stage: str, done: int, total: int) -> None:
@@ -182,9 +235,19 @@ def _predict(
         steps = STEPS * passes.index(stage) + (STEPS * done // total if total else 0)
         on_progress(STAGE, steps, STEPS * (options.directions + 1))
 
-    return pipeline.restore(sparse, restoration.model, grid, compute, options, on_pass).stage(
-        pipeline.ResultStage.FUSED
-    )
+    return pipeline.restore(sparse, restoration.model, grid, compute, options, on_pass)
+
+
+def _foreground(restoration: pipeline.Restoration) -> float | None:
+    """The value above which voxels of other modalities than CT belong to the body."""
+    values = restoration.network_input.intensity_map
+    return None if values is intensity.CT else values.low + FOREGROUND_UNITS * values.scale
+
+
+def _measure_tissues(found: _Prediction, volume: Volume, axis: int) -> tuple[MethodMeasures, ...]:
+    spacing_mm = (*in_plane(volume.spacing_mm, axis), volume.spacing_mm[axis])
+    results = {"saint": found.predicted, "cubic": found.cubic, "linear": found.linear}
+    return measure_methods(found.truth, results, spacing_mm, FACTOR)
 
 
 def choose_protocol(volume: Volume) -> Protocol:
@@ -196,6 +259,5 @@ def choose_protocol(volume: Volume) -> Protocol:
     return Protocol("percentiles", values.low, span, synthesised_only=True, crop=None, pooled=False)
 
 
-def _mean_error(truth: np.ndarray, result: np.ndarray, left_out: np.ndarray, axis: int) -> float:
-    difference = truth.take(left_out, axis).astype(np.float32) - result.take(left_out, axis)
-    return float(np.abs(difference).mean(dtype=np.float64))
+def _mean(errors: np.ndarray) -> float:
+    return float(errors.mean(dtype=np.float64)) if errors.size else math.nan

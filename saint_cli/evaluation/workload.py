@@ -1,12 +1,10 @@
 """Seconds of the networks by their multiply-adds, which progress assumes until it has measured them."""
 
-import math
 from dataclasses import replace
 
 import torch
-from torch import nn
 
-from saint_cli.evaluation import selfcheck
+from saint_cli.evaluation import check_region, selfcheck
 from saint_cli.geometry import SliceGrid, grid_by_factor, in_plane
 from saint_cli.method import directions, fusion
 from saint_cli.method.slice_plan import SlicePlan
@@ -30,13 +28,13 @@ def estimate_network_stages(
     plan = SlicePlan.from_grid(grid, regenerate=options.regenerate)
     kind = compute.device.type
     per_s = MULTIPLY_ADDS_PER_S[kind] * (torch.get_num_threads() if kind == "cpu" else len(compute.devices))
-    filters = model.ami.features.size.width * 9 * len(plan.synthesised) / grid.acquired
+    filters = model.ami.features.size.outputs * 9 * len(plan.synthesised) / grid.acquired
     passes = directions.FLIP_COUNT if options.tta else 1
-    ami = (count_multiply_adds(model.ami.features) + filters) * grid.acquired * passes
+    ami = (model.ami.features.multiply_adds + filters) * grid.acquired * passes
     rows = (x * y, x * y, x * (x + y - 1), x * (x + y - 1))[: options.directions]
     named = zip(directions.PROGRESS_STAGES, rows, strict=False)
     stages = [ProgressStage(name, ami * pixels / per_s, NETWORKS) for name, pixels in named]
-    rfn = count_multiply_adds(model.rfn) * FUSION_COST * x * y * plan.uses_rfn(int(model.rfn.fewest)).sum()
+    rfn = model.rfn.multiply_adds * FUSION_COST * x * y * plan.uses_rfn(int(model.rfn.fewest)).sum()
     return (*stages, ProgressStage(fusion.PROGRESS_STAGE, rfn / per_s, NETWORKS))
 
 
@@ -47,13 +45,8 @@ def estimate_self_check(
     if shape[grid.axis] < selfcheck.FEWEST_SLICES:
         return ProgressStage(selfcheck.STAGE, 0.0)
     middle = tuple(size // 2 for size in shape)
-    box = [cut.stop - cut.start for cut in selfcheck.plan_region(grid, shape, middle).predicted_box]
+    box = [cut.stop - cut.start for cut in check_region.plan_region(grid, shape, middle).predicted_box]
     box[grid.axis] = 1 + (box[grid.axis] - 1) // selfcheck.FACTOR
     sparse = grid_by_factor(box[grid.axis], grid.axis, selfcheck.FACTOR)
     stages = estimate_network_stages(model, tuple(box), sparse, compute, replace(options, regenerate=False))
     return ProgressStage(selfcheck.STAGE, sum(stage.seconds for stage in stages), NETWORKS)
-
-
-def count_multiply_adds(network: nn.Module) -> int:
-    """Of each pixel: every weight of a convolution is used once."""
-    return sum(math.prod(p.shape) for p in network.parameters() if p.ndim > 2)

@@ -11,19 +11,22 @@ from saint_cli.io.description import LABEL_MAP, DescribeOptions, Description, St
 from saint_cli.io.formats import require_format
 from saint_cli.io.label_maps import check_intensities, count_labels
 from saint_cli.io.output_checks import (
+    MAP_ENDING,
     OUTPUT_ENDINGS,
     ExtraOutput,
     check_outputs,
     check_target_path,
     find_disk,
     is_folder_target,
+    is_map_target,
 )
 from saint_cli.io.read import ReadOptions, check_complete, read_volume
 from saint_cli.io.remote.peek import describe_remote
-from saint_cli.io.write import check_result, write_volume
+from saint_cli.io.write import check_error_map, check_result, write_error_map, write_volume
 
 __all__ = [
     "LABEL_MAP",
+    "MAP_ENDING",
     "OUTPUT_ENDINGS",
     "DescribeOptions",
     "Description",
@@ -31,6 +34,7 @@ __all__ = [
     "ReadOptions",
     "StackInfo",
     "check_complete",
+    "check_error_map",
     "check_intensities",
     "check_outputs",
     "check_result",
@@ -41,7 +45,9 @@ __all__ = [
     "describe_remote",
     "find_disk",
     "is_folder_target",
+    "is_map_target",
     "read_volume",
     "require_format",
+    "write_error_map",
     "write_volume",
 ]

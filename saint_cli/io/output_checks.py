@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from saint_cli.errors import OutputError, UsageError
@@ -16,6 +16,9 @@ from saint_cli.io.regular_files import SPECIAL_FILE
 
 OUTPUT_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
 """File endings that name an output format."""
+
+MAP_ENDING = ".dcm"
+"""Of a DICOM Parametric Map, one file beside a DICOM series."""
 
 FILE_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 """What looks like the ending of a file; the name of a folder may hold other dots (``CT_1.5mm``)."""
@@ -56,6 +59,16 @@ def check_target_path(path: Path, *, overwrite: bool = False) -> None:
             _check_folder(path)
         else:
             _check_file(path, overwrite=overwrite)
+
+
+def check_map_path(path: Path, *, overwrite: bool = False) -> None:
+    """Check by the path alone whether a DICOM Parametric Map could be written there.
+
+    Raises:
+        OutputError: as ``check_target_path``.
+    """
+    with convert_os_errors(path, "written", OutputError):
+        _check_file(path, overwrite=overwrite)
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,14 @@ def check_outputs(
     check_distinct([(f"{file.option} {file.path}", file.path) for file in extras], read)
 
 
+def is_map_target(path: Path) -> bool:
+    """Whether a path names a DICOM Parametric Map."""
+    return path.name.lower().endswith(MAP_ENDING)
+
+
 def _check_beside(file: ExtraOutput, *, overwrite: bool) -> None:
+    if MAP_ENDING in file.endings and not is_map_target(file.path):
+        file = replace(file, endings=OUTPUT_ENDINGS)
     if file.endings == OUTPUT_ENDINGS:
         if is_folder_target(file.path):
             raise UsageError(f"{file.option} {file.path} names no file; use one ending in .nii.gz, .nrrd or .mha")

@@ -14,7 +14,7 @@ from saint_cli.errors import OutputError, UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.io.atomic import open_atomic_file
 from saint_cli.io.error_conversion import convert_os_errors
-from saint_cli.io.output_checks import check_target_path, find_parent, is_folder_target
+from saint_cli.io.output_checks import check_map_path, check_target_path, find_parent, is_folder_target, is_map_target
 from saint_cli.io.scaling import choose_storage, encode
 from saint_cli.volume import Storage, Volume
 
@@ -63,6 +63,49 @@ def write_volume(
         _write_file(volume, path.name.lower(), file)
 
 
+def write_error_map(
+    error: Volume, result: Volume, path: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True
+) -> None:
+    """Write the expected error of a result, HU: as :func:`write_volume` does, or ending in .dcm as a Parametric Map.
+
+    The map refers to the slices of the DICOM series that ``result`` is written as.
+
+    Raises:
+        UsageError, OutputError, SourceChangedError: as :func:`write_volume`.
+    """
+    if not is_map_target(path):
+        write_volume(error, path, overwrite=overwrite)
+        return
+    check_map_path(path, overwrite=overwrite)
+    from saint_cli.io.dicom.parametric_map import write_map
+    from saint_cli.io.dicom.validation import ignore_invalid_values
+
+    with ignore_invalid_values():
+        write_map(error, result, path, keep_slice_thickness=keep_slice_thickness)
+
+
+def check_error_map(volume: Volume, grid: SliceGrid, path: Path, target: Path) -> None:
+    """Check whether the expected error of ``volume`` on ``grid`` could be written, beside a result at ``target``.
+
+    Raises:
+        UsageError: a Parametric Map that has no DICOM series to refer to, is too large, or needs what is not installed.
+        OutputError: too little space.
+    """
+    as_floats = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
+    if not is_map_target(path):
+        check_result(as_floats, grid, path)
+        return
+    if not is_folder_target(target):
+        raise UsageError(
+            f"{path}: a DICOM Parametric Map refers to a DICOM result, and {target.name} is none; name a folder as "
+            "result, or a map ending in .nii.gz"
+        )
+    from saint_cli.io.dicom.parametric_map import check_map
+
+    check_map(as_floats.placeholder_on(grid), path)
+    _check_space(path, as_floats.placeholder_on(grid).voxels.nbytes)
+
+
 def check_result(volume: Volume, grid: SliceGrid, path: Path) -> None:
     """Check whether ``volume`` on ``grid`` could be written to ``path``: headers are encoded, and thrown away.
 
@@ -84,6 +127,10 @@ def check_result(volume: Volume, grid: SliceGrid, path: Path) -> None:
         encode_header(volume.placeholder_on(grid), path)
         if path.name.lower().endswith((".gz", ".nrrd")):
             need = int(need * MIN_PACKED_SHARE)
+    _check_space(path, need)
+
+
+def _check_space(path: Path, need: int) -> None:
     free = shutil.disk_usage(find_parent(path)).free
     if free < need:
         sizes = f"about {_format_size(need)} are needed, {_format_size(free)} are free"

@@ -54,6 +54,6 @@ def describe_time(loaded: LoadedJob) -> str | None:
 
     job, model = loaded.job, loaded.model
     expected = forecast(
-        loaded.volume, model, loaded.grid, loaded.compute, job.settings.method_options, page=job.page is not None
+        loaded.volume, model, loaded.grid, loaded.compute, job.settings.method_options, page=job.has_self_check
     )
     return None if expected is None else expected.sentence(model.name)

@@ -9,6 +9,7 @@ from saint_cli.io import ReadOptions
 from saint_cli.jobs.location import SourceLocation, TargetLocation
 from saint_cli.models import shipped
 from saint_cli.options.job import JobSettings
+from saint_cli.options.method import NoiseHandling
 from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class LocalJob(Job):
         return any((self.page, self.preview, self.thumbnail))
 
     @property
+    def has_self_check(self) -> bool:
+        """Whether acquired slices are predicted too, for the page, or to calibrate the expected error."""
+        return any((self.page, self.uncertainty))
+
+    @property
     def read_options(self) -> ReadOptions:
         """What is read of the scan, and how."""
         settings = self.settings
@@ -84,6 +90,14 @@ class LoadedJob:
         return replace(self.job.settings, model_config=config)
 
 
+NOISE_TEXTS = {
+    NoiseHandling.KEEP: "",
+    NoiseHandling.MATCH: ", noise of synthesised slices matched to theirs",
+    NoiseHandling.SMOOTH: " (all smoothed)",
+}
+"""What a result's line says after the acquired slices."""
+
+
 @dataclass(frozen=True)
 class JobResult:
     """The result of a job: shapes and spacings (mm) before and after, time, peak resident memory, files."""
@@ -107,6 +121,7 @@ class JobResult:
     page: str | None = None
     preview: str | None = None
     threads: int | None = None
+    noise: NoiseHandling = NoiseHandling.KEEP
 
     @property
     def summary(self) -> str:
@@ -120,7 +135,7 @@ class JobResult:
         ]
         memory = "" if self.peak_memory_mb is None else f", {self.peak_memory_mb / 1000:.1f} GB"
         acquired = self.shape_before["xyz".index(self.axis)]
-        kept = f"{self.acquired_kept} of {acquired} acquired slices kept"
+        kept = f"{self.acquired_kept} of {acquired} acquired slices kept{NOISE_TEXTS[self.noise]}"
         beside = {"expected error in HU": self.uncertainty, "page": self.page, "preview": self.preview}
         files = "".join(f", {what}: {file}" for what, file in beside.items() if file is not None)
         how = f"along {self.axis}, {kept}, model {self.model} on {self.device}, {self.seconds:.1f} s{memory}"

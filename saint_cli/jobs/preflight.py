@@ -1,17 +1,16 @@
 """What is refused before anything is computed, and what is only warned of."""
 
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from saint_cli import io
 from saint_cli.errors import OutputError, UsageError
+from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.geometry import SliceGrid, spacing_limits
 from saint_cli.io.path_identity import check_distinct
 from saint_cli.jobs.job import LoadedJob, LocalJob
 from saint_cli.method import intensity
 from saint_cli.models import shipped
+from saint_cli.options.method import MATCH_NOISE_WARNING
 from saint_cli.volume import Volume
 
 PAGE_ENDINGS, PICTURE_ENDINGS = (".html", ".htm"), (".png", ".jpg", ".jpeg")
@@ -55,7 +54,7 @@ class DiskCheck:
 def _list_extras(job: LocalJob) -> list[io.ExtraOutput]:
     """The files that are wanted besides the result."""
     extras = (
-        ("--uncertainty", job.uncertainty, io.OUTPUT_ENDINGS),
+        ("--uncertainty", job.uncertainty, (*io.OUTPUT_ENDINGS, io.MAP_ENDING)),
         ("--report", job.page, PAGE_ENDINGS),
         ("--preview", job.preview, PICTURE_ENDINGS),
         ("the thumbnail", job.thumbnail, PICTURE_ENDINGS),
@@ -87,8 +86,7 @@ def check_scan(job: LocalJob, volume: Volume, grid: SliceGrid) -> None:
     io.check_complete(volume)
     io.check_result(volume, grid, job.target)
     if job.uncertainty is not None:
-        as_floats = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
-        io.check_result(as_floats, grid, job.uncertainty)
+        io.check_error_map(volume, grid, job.uncertainty, job.target)
 
 
 def check_calibration(loaded: LoadedJob) -> None:
@@ -109,6 +107,8 @@ def check_calibration(loaded: LoadedJob) -> None:
 def add_warnings(loaded: LoadedJob) -> Volume:
     """The volume with a warning for each thing that limits its result."""
     volume, grid = loaded.volume, loaded.grid
+    if loaded.job.settings.method_options.match_noise:
+        volume = volume.with_warning(adapt_message(MATCH_NOISE_WARNING))
     if not intensity.is_ct(volume):
         is_shipped = loaded.resolved_settings.model_config.model in shipped.read_manifest()
         training = "; the shipped weights were trained on CT only" if is_shipped else ""

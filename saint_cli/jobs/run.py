@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from saint_cli.report.quality_control import JobFacts
     from saint_cli.runtime.device_selection import Compute
 
-ERROR_BYTES = 4
-"""Of each voxel of the expected error, float32."""
+ERROR_BYTES, MAP_BYTES = 4, 16
+"""Of each voxel of the expected error, float32; and with the copies that a DICOM Parametric Map is made of."""
+
+
+UNCALIBRATED_WARNING = (
+    "the expected error is not calibrated on this scan, whose self-check has too little to measure, but by the weights"
+)
 
 
 def run_job(
@@ -82,7 +87,7 @@ def _run_local(
     on_progress(stages.SLICES, 1, 1)
     result = _make_result(loaded, restored, _seconds_since(began))
     disks.check()
-    _write(loaded, result, restoration, restored, on_progress)
+    result = _write(loaded, result, restoration, restored, on_progress)
     return replace(result, seconds=_seconds_since(began), peak_memory_mb=_peak_memory_mb())
 
 
@@ -106,7 +111,9 @@ def _load(job: LocalJob, on_progress: JobProgress) -> LoadedJob:
     from saint_cli.method import memory_needs
     from saint_cli.runtime import device_selection
 
-    extra = 0 if job.uncertainty is None else ERROR_BYTES
+    extra = 0
+    if job.uncertainty is not None:
+        extra = MAP_BYTES if io.is_map_target(job.uncertainty) else ERROR_BYTES
     compute = memory_needs.with_memory_budget(volume, model, grid, compute, settings.model_config.max_memory, extra)
     loaded = LoadedJob(job, volume, grid, model, compute)
     preflight.check_calibration(loaded)
@@ -130,23 +137,34 @@ def _start_networks(config: ModelConfig) -> "Callable[[], tuple[SaintModel, Comp
 
 def _write(
     loaded: LoadedJob, result: JobResult, restoration: "Restoration", restored: Volume, on_progress: ProgressCallback
-) -> None:
-    """Write all files that are wanted; they appear when all are complete, the result last."""
-    job = loaded.job
+) -> JobResult:
+    """Write all files that are wanted; they appear when all are complete, the result last.
+
+    Returns the result with a warning where the expected error is not calibrated on the scan.
+    """
+    job, check = loaded.job, None
+    if job.has_self_check:
+        from saint_cli.evaluation import scan_calibration, selfcheck
+
+        check = selfcheck.try_self_check(restoration, loaded.compute, on_progress)
+        by_weights, restoration = restoration, scan_calibration.calibrate_on_scan(restoration, check)
+        if job.uncertainty is not None and restoration is by_weights:
+            result = replace(result, warnings=(*result.warnings, UNCALIBRATED_WARNING))
     with io.commit_together():
         if job.has_pictures:
             from saint_cli.report import quality_control
 
             files = quality_control.ReportFiles(job.page, job.preview, job.thumbnail)
             facts = _make_facts(loaded, result)
-            quality_control.write_report(files, facts, restoration, restored, loaded.compute, on_progress)
+            quality_control.write_report(files, facts, restoration, restored, check, on_progress)
         on_progress(stages.WRITING, 0, 1)
+        how = {"overwrite": job.overwrite, "keep_slice_thickness": job.settings.keep_slice_thickness}
         if job.uncertainty is not None:
-            io.write_volume(restoration.error(), job.uncertainty, overwrite=job.overwrite)
-        keeps_thickness = job.settings.keep_slice_thickness
-        io.write_volume(restored, job.target, overwrite=job.overwrite, keep_slice_thickness=keeps_thickness)
+            io.write_error_map(restoration.error(), restored, job.uncertainty, **how)
+        io.write_volume(restored, job.target, **how)
         on_progress(stages.WRITING, 1, 1)
         io.check_complete(restored)
+    return result
 
 
 def _make_result(loaded: LoadedJob, restored: Volume, seconds: float) -> JobResult:
@@ -160,7 +178,8 @@ def _make_result(loaded: LoadedJob, restored: Volume, seconds: float) -> JobResu
         spacing_before_mm=volume.spacing_mm,
         spacing_after_mm=restored.spacing_mm,
         axis="xyz"[grid.axis],
-        acquired_kept=0 if job.settings.method_options.regenerate else int((grid.locate()[1] == 0).sum()),
+        acquired_kept=int((grid.locate()[1] == 0).sum()) if job.settings.method_options.keeps_acquired else 0,
+        noise=job.settings.method_options.noise,
         model=model.name,
         weights_sha256=model.sha256,
         device=",".join(map(str, compute.devices)),

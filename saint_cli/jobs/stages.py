@@ -1,6 +1,7 @@
 """The stages of a job and what each is assumed to take, for the bar that shows the whole of it."""
 
 from saint_cli.jobs.job import LoadedJob
+from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import ProgressStage
 
 FETCHING, READING, LOADING, SLICES, PICTURES, WRITING, UPLOADING = (
@@ -20,7 +21,7 @@ PICTURES_S = 0.5
 """Seconds of a page's pictures, and as much for each hundred million voxels."""
 
 JOIN_S, NOISE_S, WRITE_S = 4e-8, 3e-7, 1.5e-7
-"""Seconds per output voxel: linear part and residual, ``--match-noise``, and compressing and writing."""
+"""Seconds per output voxel: linear part and residual, ``--noise``, and compressing and writing."""
 
 
 def list_first_stages(*, fetches: bool = False) -> tuple[ProgressStage, ...]:
@@ -36,9 +37,9 @@ def list_remaining_stages(loaded: LoadedJob) -> tuple[ProgressStage, ...]:
     job, volume, grid, options = loaded.job, loaded.volume, loaded.grid, loaded.job.settings.method_options
     networks = workload.estimate_network_stages(loaded.model, volume.shape, grid, loaded.compute, options)
     voxels = volume.voxels.size // grid.acquired * grid.count
-    stages = [*networks, ProgressStage(SLICES, voxels * (JOIN_S + NOISE_S * options.match_noise))]
+    stages = [*networks, ProgressStage(SLICES, voxels * (JOIN_S + NOISE_S * (options.noise is not NoiseHandling.KEEP)))]
+    if job.has_self_check:
+        stages.append(workload.estimate_self_check(loaded.model, volume.shape, grid, loaded.compute, options))
     if job.has_pictures:
         stages.append(ProgressStage(PICTURES, PICTURES_S * (1 + voxels / 1e8)))
-    if job.page is not None:
-        stages.append(workload.estimate_self_check(loaded.model, volume.shape, grid, loaded.compute, options))
     return (*stages, ProgressStage(WRITING, voxels * WRITE_S * (1 if job.uncertainty is None else 2)))

@@ -93,7 +93,7 @@ def count_pixels(
         _, needed = find_body(_brightest_columns(sparse, volume.header))
     x, y = needed.shape
     views = planes.make_views((x, y), in_plane(volume.spacing_mm, grid.axis), options.directions)
-    tiling = make_tiling(compute, depth, model.ami.features.size.reach)
+    tiling = make_tiling(compute, depth, model.ami.features.size)
     rows = sum(part.pixels for view in views for part in planes.cut_parts(view, needed, tiling))
     fused = int(SlicePlan.from_grid(grid, regenerate=options.regenerate).uses_rfn(int(model.rfn.fewest)).sum())
     strips = (outer for _, outer in cut_strips(needed, compute.fusion_pixels, model.rfn.features.size.reach))
@@ -125,7 +125,7 @@ def measure_network_seconds(
 
 
 def _count_multiply_adds(model: SaintModel, pixels: PixelCounts) -> float:
-    ami, rfn = (sum(p.numel() for p in net.features.parameters()) for net in (model.ami, model.rfn))
+    ami, rfn = (net.features.multiply_adds for net in (model.ami, model.rfn))
     return float(ami * pixels.ami + rfn * pixels.rfn)
 
 

@@ -44,7 +44,7 @@ def estimate_work_bytes(model: SaintModel, compute: Compute, plane: tuple[int, i
         return GPU_HOST_BYTES
     ami, rfn = model.ami.features.size, model.rfn.features.size
     side, halo = max(plane), rfn.reach
-    tiling = make_tiling(compute, acquired, ami.reach)
+    tiling = make_tiling(compute, acquired, ami)
     rows = min(side, tiling.max_input_rows)
     batch = max(PIXELS_PER_BATCH[compute.device.type], tiling.batch_size(rows) * rows * acquired)
     max_planes = sum(plane) - 1  # as many as diagonals
@@ -59,4 +59,4 @@ def estimate_work_bytes(model: SaintModel, compute: Compute, plane: tuple[int, i
 def estimate_bytes_per_pixel(size: TrunkSize) -> int:
     """Of activations at the end of the last block, where they peak: all blocks' outputs, and its features twice."""
     features = size.width + size.layers * size.growth
-    return BYTES_PER_FEATURE * ((size.blocks + 1) * size.width + 2 * features)
+    return BYTES_PER_FEATURE * ((size.blocks + 1) * size.width + 2 * features) // size.fold

@@ -1,94 +1,126 @@
-"""Noise for synthesised slices, which networks leave smoother than acquired ones; made of their neighbours' noise."""
+"""Noise for synthesised slices, which networks leave smoother than acquired ones: what they lack, drawn at random."""
 
-import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from saint_cli.method import intensity, noise
+from saint_cli.method import noise_fields, noise_maps, noise_spectra
+from saint_cli.method.noise_fields import NoiseFilter, WhiteSlices
+from saint_cli.method.noise_maps import ZONES
+from saint_cli.method.noise_spectra import ACQUIRED, ZoneSpectra
 from saint_cli.method.padding import fill_nonfinite
 from saint_cli.method.slice_plan import SlicePlan
-from saint_cli.volume import hounsfield
 
-DETAIL_SIGMA = 2.0
-"""Pixels: where there are no edges, a slice less its blur by a Gaussian of this width counts as its noise."""
-
-MAX_DEVIATIONS = 2.5
-"""Standard deviations of the noise to which detail is clipped: beyond lie small structures."""
-
-MAX_GAIN = 3.0
-"""Times the neighbours' noise at most, should their noise and the slice's own cancel out."""
+THICKNESS_RANGE = (1.0, 2.0)
+"""Of slices in their spacings, from slices that abut to an overlap of a half, as dense scans have it."""
 
 
-class _NoiseLayer(NamedTuple):
-    """A slice's noise, [X, Y] HU, zero at edges; and its standard deviation, HU, nan where none can be measured."""
+def match_noise(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, thickness: float | None = None) -> bool:
+    """Add to each synthesised slice the noise that it lacks; False if none was added.
 
-    values: np.ndarray
-    deviation: float
-
-
-def match_noise(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan) -> None:
-    """Add to each synthesised slice the noise that it lacks against its neighbours; acquired slices do not change.
+    Acquired slices do not change.
 
     dense: [X, Y, output slices] HU, changed in place; sparse: [X, Y, acquired] HU. Voxels that are not finite stay so.
-    The noise of both neighbours is weighted like their values and added where there are no edges, so strongly that the
-    estimate of ``noise.estimate_deviation`` lies between those of the neighbours.
+    thickness: of acquired slices, in their spacings; None where it is not known.
+
+    What is missing is measured by zone, frequency and phase in patches of uniform tissue: the power of acquired slices
+    less that of synthesised ones. It is drawn at random from the content of the scan, as strong in every place as the
+    noise of the acquired slices on either side.
     """
-    sparse = fill_nonfinite(sparse)
-    layers: dict[int, _NoiseLayer] = {}
-    for s, j in enumerate(plan.synthesised):
-        below, above, t = int(plan.window[s]), int(plan.above[s]), float(plan.offset[s])
-        layers = {k: layers.get(k) or _noise_layer(_clip_to_hu(sparse[..., k])) for k in (below, above)}
-        if t > 0:
-            kind = dense.dtype if dense.dtype.kind == "f" else np.float64 if dense.dtype.itemsize > 2 else np.float32
-            plane = dense[..., j].astype(kind, copy=False)
-            known = np.isfinite(plane)
-            change = _noise_to_add(_clip_to_hu(np.where(known, plane, noise.AIR_HU)), layers[below], layers[above], t)
-            noisy = np.where(known & (np.abs(change) > 0), plane + change, plane)
-            dense[..., j] = intensity.round_to_dtype(noisy, dense.dtype) if dense.dtype.kind in "iu" else noisy
+    filled = fill_nonfinite(sparse)
+    maps = noise_maps.measure_maps(filled)
+    spectra = noise_spectra.measure_spectra(dense, lambda k: noise_maps.to_finite_hu(filled[..., k]), maps, plan)
+    synthesis = _Synthesis.prepare(spectra, _choose_correlation(thickness, plan), noise_fields.compute_seed(filled))
+    if not synthesis.filters:
+        return False
+    limits, is_changed = (float(filled.min()), float(filled.max())), False
+    phases = noise_spectra.find_phases(plan.offset)
+    for window in np.unique(plan.window[plan.offset > 0]):
+        rows = np.flatnonzero((plan.window == window) & (plan.offset > 0))
+        fields = synthesis.draw(int(window), [int(p) for p in phases[rows]], filled.shape[:2])
+        for s, field in zip(rows, fields, strict=True):
+            j, t = int(plan.synthesised[s]), float(plan.offset[s])
+            here = maps[window].mix(maps[plan.above[s]], t)
+            zones = sum(noise_maps.enlarge(w, field.shape[1:]) * f for w, f in zip(here.zones, field, strict=True))
+            change = zones * noise_maps.enlarge(here.deviation, field.shape[1:])
+            is_changed |= bool(np.any(change))
+            dense[..., j] = noise_maps.add_change(dense[..., j], change, limits)
+    return is_changed
 
 
-def _clip_to_hu(plane: np.ndarray) -> np.ndarray:
-    """A slice as float32, without values so large that gradients of them overflow; HU are never so large."""
-    return np.asarray(np.clip(plane, -hounsfield.MAX_HU, hounsfield.MAX_HU), dtype=np.float32)
+def _choose_correlation(thickness: float | None, plan: SlicePlan) -> float:
+    """The wanted correlation of the noise of neighbouring output slices.
+
+    Between thin slices with gaps it is that of a dense scan of such slices. Thick slices that abut or overlap do so in
+    the result too, as if they were as much thinner as it is finer: else noise would make streaks as long as they are
+    thick.
+    """
+    if thickness is None:
+        thickness = 1.0
+    elif thickness < 1:
+        positions = np.sort(np.concatenate([plan.source, plan.window + plan.offset]))
+        thickness /= float(np.median(np.diff(positions)))
+    return float(noise_fields.profile_correlation(1 / np.clip(thickness, *THICKNESS_RANGE)))
 
 
-def _noise_layer(plane: np.ndarray) -> _NoiseLayer:
-    from scipy import ndimage
+@dataclass(frozen=True)
+class _Synthesis:
+    """How noise is drawn.
 
-    mask = noise.find_smooth_body(plane)
-    if not mask.any():
-        return _NoiseLayer(np.zeros_like(plane), math.nan)
-    deviation = noise.estimate_deviation(plane, mask)
-    detail = plane - ndimage.gaussian_filter(plane, DETAIL_SIGMA)
-    limit = np.float32(MAX_DEVIATIONS * deviation)
-    return _NoiseLayer(np.clip(detail, -limit, limit) * _edge_weights(plane, mask), deviation)
+    filters: by zone and phase, for what a synthesised slice lacks; white: the noise that they shape.
+    """
+
+    filters: Mapping[tuple[str, int], NoiseFilter]
+    thickness: float
+    seed: int
+
+    @classmethod
+    def prepare(cls, spectra: Mapping[str, ZoneSpectra], wanted_correlation: float, seed: int) -> "_Synthesis":
+        """wanted_correlation: of the noise of neighbouring output slices."""
+        known = {zone: found for zone, found in spectra.items() if found.is_known}
+        body = [zone for zone in ("inner", "outer") if zone in known]
+        lacks = {(z, p): _lack(known[z], p) for z in known for p in known[z].power if p != ACQUIRED}
+        for zone in ("inner", "outer"):  # a zone without patches is like the other
+            if zone not in known and body:
+                lacks |= {(zone, phase): lack for (z, phase), lack in lacks.items() if z == body[0]}
+        filters = {key: NoiseFilter(lack) for key, lack in lacks.items()}
+        correlation = _find_correlation([known[z] for z in body], wanted_correlation)
+        return cls(filters, noise_fields.find_thickness(correlation), seed)
+
+    def draw(self, window: int, phases: Sequence[int], shape: tuple[int, int]) -> list[np.ndarray]:
+        """[zones, X, Y] float32 for each synthesised slice of a window, in units of the noise map's deviation."""
+        from scipy import fft
+
+        padded = tuple(fft.next_fast_len(n, real=True) for n in shape)
+        result = []
+        for phase, white in zip(
+            phases, WhiteSlices(padded, self.seed, self.thickness).draw(window, len(phases)), strict=True
+        ):
+            spectrum = fft.rfft2(white)
+            shaped = np.zeros((len(ZONES), *shape), np.float32)
+            for i, zone in enumerate(ZONES):
+                if (zone, phase) in self.filters:
+                    shaped[i] = self.filters[zone, phase].apply(spectrum, padded)[: shape[0], : shape[1]]
+            result.append(shaped)
+        return result
 
 
-def _noise_to_add(plane: np.ndarray, below: _NoiseLayer, above: _NoiseLayer, t: float) -> np.ndarray:
-    """[X, Y] HU to add to a slice; zeros where it is noisy enough already, or where no noise can be measured."""
-    mask = noise.find_smooth_body(plane)
-    wanted = (1 - t) * below.deviation + t * above.deviation
-    present = noise.estimate_deviation(plane, mask)
-    if not (math.isfinite(wanted) and math.isfinite(present) and present < wanted):
-        return np.zeros_like(plane)
-    layer = _edge_weights(plane, mask) * ((1 - t) * below.values + t * above.values)
-    added = noise.estimate_deviation(layer, mask)
-    if added == 0:
-        return np.zeros_like(plane)
-    total = noise.estimate_deviation(plane + layer, mask)
-    covariance = (total**2 - present**2 - added**2) / 2  # the slice holds some of that noise already
-    root = math.sqrt(max(0.0, covariance**2 + added**2 * (wanted**2 - present**2)))
-    return np.float32(min((root - covariance) / added**2, MAX_GAIN)) * layer
+def _lack(found: ZoneSpectra, phase: int) -> np.ndarray:
+    """[PATCH, PATCH] the power by which slices of a phase are weaker than acquired ones."""
+    return np.asarray(np.maximum(0, found.mean(ACQUIRED) - found.mean(phase)))
 
 
-def _edge_weights(plane: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Weights in [0, 1] that are small where detail is anatomy and no noise: at edges, in lung; 0 in air."""
-    from scipy import ndimage
+def _find_correlation(zones: Sequence[ZoneSpectra], wanted: float) -> float:
+    """The correlation of what is added to neighbouring slices, at which that of all neighbours is the wanted one.
 
-    gradient = ndimage.gaussian_gradient_magnitude(plane, noise.SMOOTH_SIGMA)
-    weights: np.ndarray = 1 / (1 + np.square(gradient / max(1e-3, float(np.median(gradient[mask])) * 2)))
-    body = ndimage.gaussian_filter((plane > noise.BODY_THRESHOLD_HU).astype(np.float32), 1.0)
-    inside = np.clip(2 * body - 1, 0, 1)
-    result: np.ndarray = (weights * inside).astype(np.float32)
-    return result
+    Acquired slices get nothing, and synthesised ones hold noise of both acquired neighbours.
+    """
+    missing = room = 0.0
+    for found in zones:
+        variance = float(found.mean(ACQUIRED).sum())
+        missing += wanted * variance * sum(found.pairs.values()) - found.covariance
+        for (below, above), count in found.pairs.items():
+            if ACQUIRED not in (below, above):
+                room += count * float(np.sqrt(_lack(found, below) * _lack(found, above)).sum())
+    return float(np.clip(missing / room, 0, noise_fields.MOST_CORRELATION)) if room > 0 else 0.0

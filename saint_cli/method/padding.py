@@ -40,13 +40,14 @@ def hide_padding(volume: Volume, axis: int) -> Volume:
 def restore_padding(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, header: Header) -> None:
     """Put padding back into ``dense`` [X, Y, output slices], in place.
 
-    ``sparse`` [X, Y, acquired] are the values before :func:`hide`. Copied slices get all their padding; synthesised
-    ones only where both neighbours have it.
+    ``sparse`` [X, Y, acquired] are the values before :func:`hide_padding`. Copied slices get all their padding, and
+    keep what else they hold; synthesised ones get it only where both neighbours have it.
     """
     if not header.padding:
         return
     for j, source in zip(plan.copied, plan.source, strict=True):
-        dense[..., j] = sparse[..., source]
+        holes = header.is_padding(sparse[..., source])
+        dense[..., j][holes] = sparse[..., source][holes]
     for s, j in enumerate(plan.synthesised):
         both = is_between_padding(sparse, plan, s, header)
         dense[..., j][both] = sparse[..., plan.window[s]][both]

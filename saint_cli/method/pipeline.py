@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid, in_plane
-from saint_cli.method import intensity, noise_matching, padding, planes
+from saint_cli.method import intensity, noise_matching, noise_smoothing, padding, planes
 from saint_cli.method.assembly import allocate_slices, assemble, round_to_codings
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.fusion import Rectangle, fuse
@@ -18,7 +18,7 @@ from saint_cli.method.network_input import NetworkInput, prepare_input
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.models.weights import SaintModel
 from saint_cli.options.grid import DICOM_SLICE_AXIS
-from saint_cli.options.method import MethodOptions
+from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Derivation, Header, Volume
@@ -36,6 +36,9 @@ class ResultStage(StrEnum):
     CORONAL = "coronal"
     MEAN = "mean"
     FUSED = "fused"
+
+
+UNCHANGED_NOISE_WARNING = "noise is as it was: none could be measured (too little uniform tissue)"
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,28 @@ class Restoration:
 
     def stage(self, stage: ResultStage) -> np.ndarray:
         """[X, Y, output slices] scanner values after a stage."""
+        return self._compute_stage(stage)[0]
+
+    def _compute_stage(self, stage: ResultStage) -> tuple[np.ndarray, bool]:
+        """``stage``, and whether noise was changed where the options ask for that."""
         acquired, measured = (np.moveaxis(v.voxels, self.grid.axis, 2) for v in (self.source, self.measured))
         dense = assemble(measured, self.plan, self.network_input, self.estimates.residual(stage))
-        if self.options.match_noise and stage is ResultStage.FUSED:
-            noise_matching.match_noise(dense, measured, self.plan)
+        is_changed = True
+        if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.MATCH:
+            is_changed = noise_matching.match_noise(dense, measured, self.plan, self._thickness)
+        if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.SMOOTH:
+            is_changed = noise_smoothing.smooth_noise(dense, measured, self.plan)
         padding.restore_padding(dense, acquired, self.plan, self.source.header)
         if self.grid.axis == DICOM_SLICE_AXIS or len(self.source.header.codings) == 1:
             round_to_codings(dense, self.plan, self.source.header.codings)
-        return dense
+        return dense, is_changed
 
     def result(self, stage: ResultStage = ResultStage.FUSED) -> Volume:
         """The volume after a stage on its refined grid; by default the final one."""
         derivation = Derivation(self.grid, self.model.name, self.model.sha256, self.options.non_default)
-        return self._to_volume(self.stage(stage), replace(self.source.header, derivation=derivation))
+        dense, is_changed = self._compute_stage(stage)
+        volume = self._to_volume(dense, replace(self.source.header, derivation=derivation))
+        return volume if is_changed else volume.with_warning(UNCHANGED_NOISE_WARNING)
 
     def difference(self, part: Rectangle = WHOLE_PLANE) -> np.ndarray:
         """[x, y, synthesised slices] |I_sag - I_cor| in scanner values, float32, or float64 where those are huge.
@@ -117,6 +129,13 @@ class Restoration:
     def _part_shape(self, part: Rectangle) -> tuple[int, ...]:
         sizes = in_plane(self.source.shape, self.grid.axis)
         return tuple(len(range(n)[cut]) for n, cut in zip(sizes, part, strict=True))
+
+    @property
+    def _thickness(self) -> float | None:
+        """Thickness of acquired slices in their own spacings; None where it is not known, as along another axis."""
+        source = self.source.header.dicom_source if self.grid.axis == DICOM_SLICE_AXIS else None
+        thickness_mm = None if source is None else source.slice_thickness_mm
+        return thickness_mm / self.source.spacing_mm[self.grid.axis] if thickness_mm else None
 
     @property
     def has_known_error(self) -> bool:
@@ -166,12 +185,12 @@ def restore(
     hidden from the networks and put back, also into the slices nearest to them.
 
     Raises:
-        UsageError: too little memory; ``match_noise`` for a volume that is not CT; values that span too much.
+        UsageError: too little memory; ``noise`` other than keep for a volume that is not CT; values that span too much.
     """
     plan, measured = SlicePlan.from_grid(grid, regenerate=options.regenerate), padding.hide_padding(volume, grid.axis)
     network_input = prepare_input(measured, grid, skip_air=options.skip_air)
-    if options.match_noise and network_input.intensity_map is not intensity.CT:
-        raise UsageError("`match_noise=True` needs CT; leave it out for other modalities")
+    if options.noise is not NoiseHandling.KEEP and network_input.intensity_map is not intensity.CT:
+        raise UsageError(f"`noise={options.noise}` needs CT; leave it out for other modalities")
     estimates = estimate_residuals(network_input, model, plan, compute, options, on_progress)
     return Restoration(volume, measured, grid, plan, network_input, estimates, model, options)
 

@@ -115,17 +115,23 @@ class Tiling:
     """How planes are cut into parts.
 
     batch_size: from the rows of a plane to the number of such planes to compute at once;
-    preferred_rows: input rows at once; halo: how many rows away a voxel can change a result.
+    preferred_rows: input rows at once; halo: how many rows away a voxel can change a result, a multiple of ``fold``;
+    fold: rows that the network takes together (``TrunkSize``), so that parts must begin at a multiple of it.
     """
 
     batch_size: Callable[[int], int]
     preferred_rows: int
     halo: int
+    fold: int = 1
 
     @property
     def max_input_rows(self) -> int:
         """Input rows at once at most: at least four halos, so that two of them are not most of a part."""
-        return max(self.preferred_rows, 4 * self.halo, 1)
+        return max(self.preferred_rows // self.fold * self.fold, 4 * self.halo, self.fold)
+
+    def align(self, span: slice, rows: int) -> slice:
+        """The span of a plane of so many rows, widened to whole folds."""
+        return slice(span.start // self.fold * self.fold, min(rows, -(-span.stop // self.fold) * self.fold))
 
 
 def cut_parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
@@ -142,7 +148,7 @@ def cut_parts(view: View, body: Tensor, tiling: Tiling) -> Iterator[Part]:
             first += 1
             continue
         count = _count_planes_in_batch(needed[first:], is_needed[first:], tiling)
-        span = find_span(needed[first : first + count].any(0))
+        span = tiling.align(find_span(needed[first : first + count].any(0)), needed.shape[1])
         for rows, input_rows in _cut_rows(span, tiling):
             yield Part(first, count, rows, input_rows, needed[first : first + count, rows])
         first += count
@@ -163,7 +169,7 @@ def _count_planes_in_batch(needed: Tensor, is_needed: list[bool], tiling: Tiling
     rows = needed[0]
     for count in range(1, len(needed)):
         rows = rows | needed[count]
-        span = find_span(rows)
+        span = tiling.align(find_span(rows), len(rows))
         if not is_needed[count] or count >= tiling.batch_size(span.stop - span.start):
             return count
     return len(needed)

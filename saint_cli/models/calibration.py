@@ -53,6 +53,14 @@ class Calibration:
         expected: np.ndarray = np.interp(difference_hu, self.difference_hu, self.error_hu).astype(np.float32)
         return expected
 
+    def mean_error(self, difference_hu: np.ndarray) -> float:
+        """The mean of ``expected_error``."""
+        return float(self.expected_error(difference_hu).mean(dtype=np.float64))
+
+    def scale(self, factor: float) -> "Calibration":
+        """The same map with every error ``factor`` times as large."""
+        return Calibration(self.difference_hu, tuple(error * factor for error in self.error_hu))
+
     def to_json(self) -> str:
         """One short line, the same for the same knots."""
         return json.dumps({"difference_hu": self.difference_hu, "error_hu": self.error_hu}, separators=(",", ":"))
@@ -106,7 +114,7 @@ def compute_reliability(
             continue
         observed, predicted = float(error_hu[inside].mean(dtype=np.float64)), None
         if calibration is not None:
-            predicted = float(calibration.expected_error(difference_hu[inside]).mean(dtype=np.float64))
+            predicted = calibration.mean_error(difference_hu[inside])
         bins.append(ReliabilityBin(low, high, int(inside.sum()), observed, predicted))
     return bins
 

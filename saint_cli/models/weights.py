@@ -19,6 +19,7 @@ from saint_cli.models import safetensors_header
 from saint_cli.models.calibration import Calibration
 from saint_cli.models.shipped import MANIFEST, find_weights, read_manifest
 from saint_cli.nets import AMI, RFN
+from saint_cli.nets.ami import CONTEXT_SLICES
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
 
@@ -130,7 +131,8 @@ def build_networks(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
         KeyError, IndexError, RuntimeError, ZeroDivisionError: the tensors are not those of the two networks.
     """
     state = {"rfn.fewest": torch.tensor([1]), **state}  # missing from files of earlier networks
-    ami, rfn = TrunkSize.from_state(state, "ami.features."), TrunkSize.from_state(state, "rfn.features.")
+    ami = TrunkSize.from_state(state, "ami.features.", CONTEXT_SLICES)
+    rfn = TrunkSize.from_state(state, "rfn.features.")
     known_inputs = INPUTS_WITHOUT_CONTEXT, INPUTS_WITH_CONTEXT
     if rfn.inputs not in known_inputs or (ami.dims, rfn.dims) not in ((2, 2), (2, 3)):
         raise KeyError("inputs or dimensions of a trunk")
@@ -149,7 +151,7 @@ def build_networks(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
 
 def _make_untrained(ami: TrunkSize, rfn: TrunkSize) -> dict[str, AMI | RFN]:
     """Untrained networks of these sizes, by the prefix of their tensors."""
-    return {"ami.": AMI(ami.width, ami.growth, ami.layers, ami.blocks), "rfn.": RFN(rfn)}
+    return {"ami.": AMI(ami.width, ami.growth, ami.layers, ami.blocks, ami.fold), "rfn.": RFN(rfn)}
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -6,6 +6,7 @@ Departures from the paper:
   predicts intensities: training starts from a good image, and unknown values pass through unchanged.
 - Interleaving the interpolated columns with the acquired ones (the paper's periodic shuffling, Eq. 6) is an assignment
   in the pipeline, so that acquired slices stay bit-exact (Eq. 5: I_0 = I^LR).
+- The trunk may be folded (``blocks``); filters are then generated for width / fold feature channels.
 """
 
 import torch
@@ -20,12 +21,13 @@ CONTEXT_SLICES = 3
 
 
 class AMI(nn.Module):
-    """G_theta of Eq. 2 without the linear part that the caller adds."""
+    """G_theta of Eq. 2 without the linear part that the caller adds; fold: see ``TrunkSize``, 1 in the paper."""
 
-    def __init__(self, width: int, growth: int, layers: int, blocks: int) -> None:
+    def __init__(self, width: int, growth: int, layers: int, blocks: int, fold: int = 1) -> None:
         super().__init__()
-        self.features = ResidualDenseNetwork(TrunkSize(CONTEXT_SLICES, width, growth, layers, blocks))
-        self.filters = FilterGenerator(width)
+        size = TrunkSize(CONTEXT_SLICES, width, growth, layers, blocks, fold=fold)
+        self.features = ResidualDenseNetwork(size)
+        self.filters = FilterGenerator(size.outputs)
 
     def forward(self, slices: Tensor, fdm: Tensor) -> Tensor:
         """Residuals over linear interpolation at T offsets above every acquired column.
@@ -45,9 +47,11 @@ def convolve(features: Tensor, filters: Tensor) -> Tensor:
     shared, offsets = filters.shape[:2]
     if shared == 1:
         return F.conv2d(features, filters[0], padding=1)
-    grouped = features.reshape(1, batch * channels, height, width)
-    kernels = filters.reshape(batch * offsets, channels, 3, 3)
-    return F.conv2d(grouped, kernels, padding=1, groups=batch).view(batch, offsets, height, width)
+    # Each image has filters of its own: one product for all nine taps, whose results are shifted and added, is several
+    # times faster than a grouped convolution.
+    taps = filters.flip(3, 4).permute(0, 1, 3, 4, 2).reshape(batch, offsets * 9, channels)
+    parts = torch.bmm(taps, features.flatten(2))  # (B, T * 9, H * W)
+    return F.fold(parts.float(), (height, width), 3, padding=1)
 
 
 def convolve_windows(features: Tensor, filters: Tensor, windows: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 Departure in form, not in function: dense blocks push features instead of concatenating them. When feature i is ready,
 one wide convolution adds its contribution to the pre-activations of all later layers at once. Parameters and result are
 those of the concatenated block; the wide convolutions use the processor better, and nothing is copied.
+
+A trunk may be *folded*: groups of ``fold`` rows of the image become channels (pixel-unshuffle, Shi et al. 2016, along
+the in-plane axis), so that wide convolutions run on fewer rows and see further; docs/training-log.md has the gain.
 """
 
 import math
@@ -17,7 +20,10 @@ from saint_cli.nets import winograd
 
 @dataclass(frozen=True)
 class TrunkSize:
-    """Sizes of a residual dense network: the paper's AMI is ``TrunkSize(3, 64, 32, 8, 6)``."""
+    """Sizes of a residual dense network: the paper's AMI is ``TrunkSize(3, 64, 32, 8, 6)``.
+
+    inputs: channels of the image; fold: how many of its rows become channels of one; others: as Zhang et al. name them.
+    """
 
     inputs: int
     width: int
@@ -25,20 +31,30 @@ class TrunkSize:
     layers: int
     blocks: int
     dims: int = 2
+    fold: int = 1
+
+    @property
+    def outputs(self) -> int:
+        """Feature channels of a pixel of the image."""
+        return self.width // self.fold
 
     @property
     def reach(self) -> int:
-        """How many pixels away an input changes an output: one per 3x3 convolution, with the one after the trunk."""
-        return self.blocks * self.layers + 4
+        """How many rows away an input changes an output: a fold per 3x3 convolution, with the one after the trunk."""
+        return (self.blocks * self.layers + 4) * self.fold
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], prefix: str = "") -> "TrunkSize":
-        """The sizes of the network of a state dict; raises KeyError or IndexError for any other network."""
+    def from_state(cls, state: Mapping[str, Tensor], prefix: str = "", inputs: int | None = None) -> "TrunkSize":
+        """The sizes of the network of a state dict; raises KeyError or IndexError for any other network.
+
+        inputs: channels of its images; None for a network that is not folded.
+        """
         first, push = state[f"{prefix}first.weight"], state[f"{prefix}blocks.0.push.0.weight"]
         blocks = {name.split(".")[1] for name in _names_under(state, prefix) if name.startswith("blocks.")}
         layers = {name.split(".")[3] for name in _names_under(state, prefix) if name.startswith("blocks.0.push.")}
         growth = push.shape[0] // len(layers)
-        return cls(first.shape[1], first.shape[0], growth, len(layers), len(blocks), first.ndim - 2)
+        inputs = inputs or first.shape[1]
+        return cls(inputs, first.shape[0], growth, len(layers), len(blocks), first.ndim - 2, first.shape[1] // inputs)
 
 
 def _names_under(state: Mapping[str, Tensor], prefix: str) -> list[str]:
@@ -96,19 +112,29 @@ def _add_in_place(result: Tensor, other: Tensor) -> Tensor:
 
 
 class ResidualDenseNetwork(nn.Module):
-    """Shallow features, residual dense blocks, global feature fusion: (B, inputs, ...) to (B, width, ...)."""
+    """Shallow features, residual dense blocks, global feature fusion: (B, inputs, ...) to (B, outputs, ...)."""
 
     def __init__(self, size: TrunkSize) -> None:
         super().__init__()
         self.size = size
-        self.first = make_convolution(size.dims, size.inputs, size.width, 3)
+        self.first = make_convolution(size.dims, size.inputs * size.fold, size.width, 3)
         self.second = make_convolution(size.dims, size.width, size.width, 3)
         self.blocks = nn.ModuleList(ResidualDenseBlock(size) for _ in range(size.blocks))
         self.fuse = make_convolution(size.dims, size.blocks * size.width, size.width, 1)
         self.last = make_convolution(size.dims, size.width, size.width, 3)
 
+    @property
+    def multiply_adds(self) -> int:
+        """Of a pixel of the image: every weight of a convolution is used once for each ``fold`` of them."""
+        return count_weights(self) // self.size.fold
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, ...) to features (B, width, ...), same height and width."""
+        """(B, inputs, ...) to features (B, outputs, ...), same height and width."""
+        if self.size.fold == 1:
+            return self._compute(x)
+        return unfold_rows(self._compute(fold_rows(x, self.size.fold)), self.size.fold)[..., : x.shape[-2], :]
+
+    def _compute(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() or self.size.dims == 3:
             return self._features(x)
         if winograd.prefers_planes(x, self.size.growth):
@@ -123,3 +149,23 @@ class ResidualDenseNetwork(nn.Module):
             outputs.append(deep)
         fused = self.last(self.fuse(torch.cat(outputs, 1)))
         return _add_in_place(fused, shallow)
+
+
+def count_weights(network: nn.Module) -> int:
+    """Of its convolutions, without their biases."""
+    return sum(math.prod(p.shape) for p in network.parameters() if p.ndim > 2)
+
+
+def fold_rows(x: Tensor, fold: int) -> Tensor:
+    """(B, C, H, W) to (B, C * fold, ceil(H / fold), W); the last row is repeated where ``fold`` does not divide H."""
+    batch, channels, height, width = x.shape
+    if height % fold:
+        x = torch.cat((x, x[..., -1:, :].expand(-1, -1, fold - height % fold, -1)), -2)
+    return x.reshape(batch, channels, -1, fold, width).transpose(2, 3).reshape(batch, channels * fold, -1, width)
+
+
+def unfold_rows(x: Tensor, fold: int) -> Tensor:
+    """(B, C * fold, H, W) to (B, C, H * fold, W): the inverse of ``fold_rows``."""
+    batch, channels, height, width = x.shape
+    unfolded = x.reshape(batch, channels // fold, fold, height, width).transpose(2, 3)
+    return unfolded.reshape(batch, channels // fold, height * fold, width)

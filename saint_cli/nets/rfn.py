@@ -12,7 +12,7 @@ Departures from the paper:
 import torch
 from torch import Tensor, nn
 
-from saint_cli.nets.blocks import ResidualDenseNetwork, TrunkSize, make_convolution
+from saint_cli.nets.blocks import ResidualDenseNetwork, TrunkSize, count_weights, make_convolution
 
 INPUTS_WITHOUT_CONTEXT = 2
 INPUTS_WITH_CONTEXT = 6
@@ -36,6 +36,11 @@ class RFN(nn.Module):
         self.output = make_convolution(size.dims, size.width, 1, 3)
         for parameter in self.output.parameters():
             nn.init.zeros_(parameter)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of a voxel of an axial slice."""
+        return self.features.multiply_adds + count_weights(self.output)
 
     @property
     def has_context(self) -> bool:

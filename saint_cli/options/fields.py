@@ -30,10 +30,12 @@ class InKey(Enum):
     """Whether an option is part of the key of a batch job, so that a job with another value runs again.
 
     IF_SET: for options that were added later; keys of results that were made before remain valid.
+    AS_DEFAULT: with its default whatever its value, for the old name of another option, which is in the key itself.
     """
 
     ALWAYS = "always"
     IF_SET = "if set"
+    AS_DEFAULT = "as default"
     NEVER = "never"
 
 

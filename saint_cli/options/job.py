@@ -88,8 +88,9 @@ def make_settings(typed: Mapping[str, Any]) -> JobSettings:
 
 def key_options(settings: JobSettings) -> dict[str, Any]:
     """The options that change the result, for the key of a batch job: not where or how fast it is computed."""
-    rules = {InKey.ALWAYS: True, InKey.NEVER: False}
-    return {one.name: one.value for one in _values(settings) if rules.get(one.option.in_key, one.value)}
+    rules = {InKey.ALWAYS: True, InKey.AS_DEFAULT: True, InKey.NEVER: False}
+    inside = (one for one in _values(settings) if rules.get(one.option.in_key, not one.is_default))
+    return {one.name: one.default if one.option.in_key is InKey.AS_DEFAULT else one.value for one in inside}
 
 
 def page_options(settings: JobSettings) -> dict[str, str]:

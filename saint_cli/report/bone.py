@@ -1,19 +1,13 @@
 """Bone as a surface seen from the front, shaded by slope and depth, in the manner of the paper's Fig. 1."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from saint_cli.report import plane_cuts
-from saint_cli.report.anatomy import UprightVolume
+from saint_cli.report import bone_planes, plane_cuts
+from saint_cli.report.bone_planes import PlaneReader
 from saint_cli.report.plane_cuts import ScanPair
-from saint_cli.volume.hounsfield import MAX_HU
 
 BONE_HU = 220.0
 """Threshold of the surface: cancellous bone and denser."""
-
-AIR_HU, METAL_HU = -1000.0, 3000.0
-"""In place of voxels that are padding or not finite."""
 
 SMOOTHING_VOXELS = 0.7
 """In-plane Gaussian before the surface is sought, against noise; the same before and after."""
@@ -27,16 +21,26 @@ AMBIENT, FADE = 0.18, 0.55
 LEAST_BONE_SHARE = 0.004
 """Share of the picture that must be bone for a rendering to be shown."""
 
-PlaneReader = Callable[[int], np.ndarray]
-"""The axial plane [left, posterior] of scanner values at a row of the output."""
+
+LEAST_HEIGHT_SHARE = 0.12
+"""Height over width of the stack, seen from the front, for a rendering to show anything."""
+
+
+def is_too_flat(pair: ScanPair) -> bool:
+    """Whether a view from the front would be a mere strip."""
+    wide, _, high = (n * s for n, s in zip(pair.after.voxels.shape, pair.after.spacing_mm, strict=True))
+    return bool(high < LEAST_HEIGHT_SHARE * wide)
 
 
 def render(pair: ScanPair) -> tuple[np.ndarray, np.ndarray] | None:
     """Before and after as uint8 [rows, columns] of square pixels, or None where hardly any bone is seen.
 
-    Before is interpolated linearly between the acquired slices, as a workstation does it.
+    Before is interpolated linearly between the acquired slices, as a workstation does it. Both show what lies near
+    compact bone of the acquired slices.
     """
-    shaded = [_shade(rows, pair) for rows in (_before_reader(pair), _after_reader(pair))]
+    skeleton = bone_planes.find_skeleton(pair)
+    readers = (bone_planes.make_before_reader(pair), bone_planes.make_after_reader(pair))
+    shaded = [_shade(skeleton.keep_bone(read), pair) for read in readers]
     if np.mean(shaded[1] > 0) < LEAST_BONE_SHARE:
         return None
     before, after = (_resize_square(picture, pair.after.spacing_mm) for picture in shaded)
@@ -51,38 +55,6 @@ def _resize_square(picture: np.ndarray, spacing_mm: tuple[float, float, float]) 
     pixels = min(plane_cuts.LONGEST_PIXELS, max(plane_cuts.SHORTEST_PIXELS, *picture.shape))
     columns, rows = (max(1, round(pixels * side / max(sides))) for side in sides)
     return np.asarray(Image.fromarray(picture).resize((columns, rows), Image.Resampling.BICUBIC))
-
-
-def _after_reader(pair: ScanPair) -> PlaneReader:
-    return lambda k: _read_plane(pair.after, k)
-
-
-def _before_reader(pair: ScanPair) -> PlaneReader:
-    """Linear interpolation of the acquired slices at the output's voxels."""
-    before, axis = pair.before, pair.through_plane
-    step = pair.after.spacing_mm[axis] / pair.before.spacing_mm[axis]
-    first = pair.offset_mm / pair.before.spacing_mm[axis]
-    position = np.clip(first + np.arange(pair.after.voxels.shape[axis]) * step, 0, before.voxels.shape[axis] - 1)
-    below = np.floor(position).astype(int)
-    above, t = np.minimum(below + 1, before.voxels.shape[axis] - 1), (position - below).astype(np.float32)
-    if axis == 2:
-        return lambda k: _read_plane(before, below[k]) * (1 - t[k]) + _read_plane(before, above[k]) * t[k]
-    share = t[:, None] if axis == 0 else t
-
-    def across(k: int) -> np.ndarray:
-        plane = _read_plane(before, k)
-        return np.asarray(plane.take(below, axis) * (1 - share) + plane.take(above, axis) * share)
-
-    return across
-
-
-def _read_plane(upright: UprightVolume, k: int) -> np.ndarray:
-    """An axial plane as float32; padding and what is not finite is air, infinity metal."""
-    stored = upright.voxels[:, :, k]
-    plane = stored.astype(np.float32)
-    plane[upright.header.is_padding(stored)] = AIR_HU
-    plane = np.nan_to_num(plane, copy=False, nan=AIR_HU, posinf=METAL_HU, neginf=AIR_HU)
-    return np.clip(plane, -MAX_HU, MAX_HU, out=plane)
 
 
 def _shade(rows: PlaneReader, pair: ScanPair) -> np.ndarray:

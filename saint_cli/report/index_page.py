@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,9 +13,6 @@ from saint_cli.runtime.version import __version__
 
 LARGEST_BYTES = 5_000_000
 """Larger lists leave out inline thumbnails, so that they still open at once."""
-
-ARROW = "\N{NO-BREAK SPACE}→ "
-"""Between before and after; a line may break behind it."""
 
 IMAGE_SOURCES = {False: "'self' file:", True: "data:"}
 """Of thumbnails in files beside the list, and inline. ``'self'`` is enough on a web server, not for local files."""
@@ -27,8 +25,7 @@ class IndexRow:
     """One scan of a batch; what is unknown, as after a failure, is None.
 
     name: file or folder name; page: relative link to its page; thumbnail: relative link or data URI;
-    shapes in voxels x, y, z, spacings in mm; failure: error class and message in one line; skip_reason: why
-    the scan was skipped.
+    shapes in voxels x, y, z, spacings in mm; failure: the message in one line; skip_reason: why the scan was skipped.
     """
 
     name: str
@@ -44,20 +41,32 @@ class IndexRow:
     skip_reason: str | None = None
 
 
+class RowStatus(StrEnum):
+    """What came of a scan, as it is shown."""
+
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+    DONE = "Done"
+
+
 @dataclass(frozen=True)
 class RowTexts:
-    """A row as text, with the numbers by which voxels (of the result) and spacing (the largest before) are sorted."""
+    """A row as text, with the numbers by which voxels (of the result) and spacing (the largest before) are sorted.
+
+    voxels, spacing: before and after, or one of both; reason: why there is no result, "" where there is one.
+    """
 
     name: str
     link: str | None
     thumbnail: str | None
-    voxels: str
+    voxels: tuple[str, ...]
     voxel_count: int | None
-    spacing: str
+    spacing: tuple[str, ...]
     largest_mm: str
     seconds: str
     warnings: tuple[str, ...]
-    failure: str | None
+    status: RowStatus
+    reason: str
 
 
 def write_index(path: Path, rows: Sequence[IndexRow]) -> None:
@@ -102,21 +111,21 @@ def count_totals(rows: Sequence[IndexRow]) -> tuple[tuple[str, str], ...]:
 
 
 def _row_texts(row: IndexRow) -> RowTexts:
-    shapes = [TIMES.join(map(str, s)) for s in (row.shape_before, row.shape_after) if s is not None]
-    spacings = [
-        TIMES.join(f"{v:.3g}" for v in s) for s in (row.spacing_before_mm, row.spacing_after_mm) if s is not None
-    ]
+    status = RowStatus.DONE if row.skip_reason is None else RowStatus.SKIPPED
     return RowTexts(
         name=row.name,
         link=None if row.page is None else make_link(row.page),
         thumbnail=row.thumbnail and make_link(row.thumbnail),
-        voxels=ARROW.join(shapes),
+        voxels=tuple(TIMES.join(map(str, s)) for s in (row.shape_before, row.shape_after) if s is not None),
         voxel_count=None if row.shape_after is None else math.prod(row.shape_after),
-        spacing=ARROW.join(spacings),
+        spacing=tuple(
+            TIMES.join(f"{v:.3g}" for v in s) for s in (row.spacing_before_mm, row.spacing_after_mm) if s is not None
+        ),
         largest_mm="" if row.spacing_before_mm is None else f"{max(row.spacing_before_mm):.6g}",
         seconds="" if row.seconds is None else f"{row.seconds:.1f}",
         warnings=row.warnings,
-        failure=row.failure if row.skip_reason is None else f"skipped: {row.skip_reason}",
+        status=status if row.failure is None else RowStatus.FAILED,
+        reason=row.failure or row.skip_reason or "",
     )
 
 

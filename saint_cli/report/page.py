@@ -6,15 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli.report import encode, render
+from saint_cli.report import anatomy, encode, render
 from saint_cli.report.bone import BONE_HU
+from saint_cli.report.bone_planes import DENSE_HU, REACH_MM
 from saint_cli.report.plane_cuts import Cut
+from saint_cli.report.slice_comparison import SliceComparison
 from saint_cli.report.windows import Window
 
 WEBP_QUALITIES = (95, 88, 75, 55, 35)
 """Tried in turn until the page is small enough."""
 
 LARGEST_BYTES = 2_800_000
+
+BEFORE_AFTER = ("before", "after")
+"""The sides of most sliders."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,28 @@ class ErrorMapTexts:
 
 
 @dataclass(frozen=True)
+class OpeningSentence:
+    """The sentence that a page opens with, and whether it is a warning."""
+
+    sentence: str
+    is_warning: bool
+
+
+@dataclass(frozen=True)
+class SliceComparisonContent:
+    """A synthesised slice, a note, and what is said of noise below linear, synthesised and acquired, "" for nothing."""
+
+    pictures: SliceComparison
+    note: str
+    noise: tuple[str, str, str] = ("", "", "")
+
+
+@dataclass(frozen=True)
 class SelfCheckContent:
     """The self-check: pictures [rows, columns] of scanner values, figures and a note.
 
-    figures: (what, SAINT, cubic interpolation) as text; unit of the errors.
+    figures: (what, SAINT, cubic interpolation) as text; measures: (what, truth, SAINT, cubic, linear interpolation) as
+    text; unit of the errors.
     """
 
     truth: np.ndarray
@@ -39,27 +62,32 @@ class SelfCheckContent:
     figures: tuple[tuple[str, str, str], ...]
     unit: str
     note: str
+    measures: tuple[tuple[str, ...], ...] = field(default=())
 
 
 @dataclass(frozen=True)
 class PageContent:
     """Everything on a page; no patient text, and of files only their names.
 
-    cuts: planes across the slices; windows: the grey levels to choose from, the first shown first;
-    errors: what the cuts' error maps show; check: the self-check, or why there is none;
-    geometry: (what, before, after); bone: before and after as uint8 pictures, or why there are none;
-    facts: provenance, (what, value).
+    cuts: planes across the slices; between: a synthesised slice, None where there is none;
+    windows: the grey levels to choose from, ``shown_window`` first; errors: what the cuts' error maps show;
+    check: the self-check, or why there is none; geometry: (what, before, after); bone: before and after as uint8
+    pictures, or why there are none; methods: a paragraph for papers; facts: provenance, (what, value).
     """
 
     name: str
     version: str
+    verdict: OpeningSentence
     headline: tuple[tuple[str, str], ...]
     geometry: tuple[tuple[str, str, str], ...]
     cuts: tuple[Cut, ...]
+    between: SliceComparisonContent | None
     windows: tuple[Window, ...]
+    shown_window: int
     errors: ErrorMapTexts
     check: SelfCheckContent | str
     bone: tuple[np.ndarray, np.ndarray] | str
+    methods: str
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
@@ -79,11 +107,12 @@ class _Figure:
 
 @dataclass(frozen=True)
 class SliderFigure(_Figure):
-    """A before-and-after slider: for each window two pictures of one size, as data URIs."""
+    """A slider between two pictures, left and right: for each window two of one size, as data URIs."""
 
     key: str
     title: str
     caption: str
+    sides: tuple[str, str]
     edges: tuple[str, ...]
     width: int
     height: int
@@ -92,12 +121,13 @@ class SliderFigure(_Figure):
 
 @dataclass(frozen=True)
 class PictureFigure(_Figure):
-    """A picture with its caption."""
+    """A picture with its caption, for each window or once, as data URIs."""
 
     title: str
-    uri: str
+    uris: tuple[str, ...]
     width: int
     height: int
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,8 +163,9 @@ def _render_page(page: PageContent, quality: int) -> str:
     sliders = [_slider(cut, page.windows, quality) for cut in page.cuts]
     bone = None if isinstance(page.bone, str) else _bone(page.bone, quality)
     maps = [_map(c.name.capitalize(), c.error_map, top, quality) for c in page.cuts if c.error_map is not None]
-    check = None if isinstance(page.check, str) else _self_check(page.check, page.windows[0], quality)
-    figures: list[SliderFigure | PictureFigure] = [*sliders, *maps]
+    check = None if isinstance(page.check, str) else _self_check(page.check, page.windows, quality)
+    between = [] if page.between is None else _compare_slice(page.between, page.windows, quality)
+    figures: list[SliderFigure | PictureFigure] = [*sliders, *maps, *between]
     figures += [] if bone is None else [bone]
     figures += [] if check is None else check.pictures
     return render.render_template(
@@ -144,7 +175,10 @@ def _render_page(page: PageContent, quality: int) -> str:
         page=page,
         sliders=sliders,
         bone=bone,
+        between=between,
         bone_hu=f"{BONE_HU:g}",
+        dense_hu=f"{DENSE_HU:g}",
+        reach_mm=f"{REACH_MM:g}",
         maps=maps,
         top=f"{top:g}",
         check=check,
@@ -158,33 +192,51 @@ def _rules(figures: Sequence[SliderFigure | PictureFigure]) -> str:
 
 
 def _slider(cut: Cut, windows: tuple[Window, ...], quality: int) -> SliderFigure:
-    pairs = tuple((_grey(cut.before, w, quality), _grey(cut.after, w, quality)) for w in windows)
+    pairs = tuple(zip(*(_greys(values, windows, quality) for values in (cut.before, cut.after)), strict=True))
     rows, columns = cut.after.shape
-    return SliderFigure(cut.name, cut.name.capitalize(), f"plane {cut.place}", cut.edges, columns, rows, pairs)
+    caption = f"plane {cut.place}"
+    return SliderFigure(cut.name, cut.name.capitalize(), caption, BEFORE_AFTER, cut.edges, columns, rows, pairs)
+
+
+def _compare_slice(
+    content: SliceComparisonContent, windows: tuple[Window, ...], quality: int
+) -> list[SliderFigure | PictureFigure]:
+    """A slider between linear interpolation and the result, and the acquired slice beside it."""
+    shown = content.pictures
+    rows, columns = shown.synthesised.shape
+    pictures = (shown.linear, shown.synthesised, shown.acquired)
+    linear, synthesised, acquired = (_greys(values, windows, quality) for values in pictures)
+    title, noise = f"Synthesised slice {shown.axis} = {shown.index}", content.noise
+    caption = f"linear {noise[0]}, saint {noise[1]}" if noise[0] else ""
+    pairs = tuple(zip(linear, synthesised, strict=True))
+    slider = SliderFigure("between", title, caption, ("linear", "saint"), shown.edges, columns, rows, pairs)
+    return [slider, PictureFigure(f"Acquired slice {shown.nearest}", acquired, columns, rows, noise[2])]
 
 
 def _bone(pictures: tuple[np.ndarray, np.ndarray], quality: int) -> SliderFigure:
     rows, columns = pictures[1].shape
     pair = (encode.to_data_uri(pictures[0], quality), encode.to_data_uri(pictures[1], quality))
-    return SliderFigure("bone", "Bone surface", "seen from the front", ("R", "L", "S", "I"), columns, rows, (pair,))
+    edges = anatomy.edge_letters(1)
+    return SliderFigure("bone", "Bone surface", "seen from the front", BEFORE_AFTER, edges, columns, rows, (pair,))
 
 
-def _self_check(content: SelfCheckContent, window: Window, quality: int) -> SelfCheckFigures:
+def _self_check(content: SelfCheckContent, windows: tuple[Window, ...], quality: int) -> SelfCheckFigures:
     """Three grey pictures and two maps of absolute errors, all of one slice."""
     differences = [np.abs(content.truth - result) for result in (content.predicted, content.cubic)]
     top = encode.choose_colour_limit(*differences)
     rows, columns = content.truth.shape
     greys = (("Acquired, left out", content.truth), ("SAINT", content.predicted), ("Cubic", content.cubic))
-    pictures = [PictureFigure(title, _grey(values, window, quality), columns, rows) for title, values in greys]
+    pictures = [PictureFigure(title, _greys(values, windows, quality), columns, rows) for title, values in greys]
     titles = ("Error of SAINT", "Error of cubic")
     pictures += [_map(title, values, top, quality) for title, values in zip(titles, differences, strict=True)]
     return SelfCheckFigures(content, tuple(pictures), f"{top:g}")
 
 
-def _grey(values: np.ndarray, window: Window, quality: int) -> str:
-    return encode.to_data_uri(window.to_grey(values), quality)
+def _greys(values: np.ndarray, windows: tuple[Window, ...], quality: int) -> tuple[str, ...]:
+    """A picture of scanner values in every window."""
+    return tuple(encode.to_data_uri(window.to_grey(values), quality) for window in windows)
 
 
 def _map(title: str, values: np.ndarray, top: float, quality: int) -> PictureFigure:
     uri = encode.to_data_uri(encode.apply_colours(values, top), quality)
-    return PictureFigure(title, uri, values.shape[1], values.shape[0])
+    return PictureFigure(title, (uri,), values.shape[1], values.shape[0])

@@ -10,6 +10,9 @@ from saint_cli.report.anatomy import UprightVolume
 LONGEST_PIXELS, SHORTEST_PIXELS = 760, 300
 """Pictures are shrunk to the first and enlarged to the second, by their longer side."""
 
+MOST_ELONGATED = 5.0
+"""Longer over shorter side of a plane; of few slices only a part is shown, so that one sees where each begins."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -17,7 +20,7 @@ class Cut:
 
     Every pixel has the value of the voxel in which it lies, so that the acquired slices before are bands as high as
     the distance between them. error_map: of the result, on the same pixels; edges: letters for left, right, top,
-    bottom; place: index of the plane in the file.
+    bottom; place: index of the plane in the file, and the length of the part that is shown where it is one.
     """
 
     name: str
@@ -53,32 +56,72 @@ class ScanPair:
         return sorted((axis for axis in range(3) if axis != self.through_plane), key=lambda axis: (axis != 1, axis))
 
 
-def make_cut(pair: ScanPair, fixed: int, index: int) -> Cut:
-    """The plane ``index`` of the upright axis ``fixed``, over the extent of the output."""
+def make_cut(pair: ScanPair, fixed: int, centre: tuple[int, int, int]) -> Cut:
+    """The plane through ``centre`` (upright voxel of the output) that fixes an upright axis.
+
+    It has the extent of the output, or where that is very elongated the part around ``centre``.
+    """
     across, along = anatomy.in_plane_axes(fixed)
-    fine, thick = pair.after.spacing_mm, pair.before.spacing_mm
+    fine = pair.after.spacing_mm
     pixel_mm = min(fine[across], fine[along])
+    ranges = _choose_ranges(pair, (across, along), centre)
     after_at, before_at = [], []
-    for axis in (across, along):
-        count = pair.after.voxels.shape[axis]
+    for axis, (start, stop) in zip((across, along), ranges, strict=True):
+        count = stop - start
         place_mm = (np.arange(max(1, round(count * fine[axis] / pixel_mm))) + 0.5) * pixel_mm - fine[axis] / 2
-        shift_mm = pair.offset_mm if axis == pair.through_plane else 0.0
-        after_at.append(_nearest_index(place_mm / fine[axis], count))
-        before_at.append(_nearest_index((place_mm + shift_mm) / thick[axis], pair.before.voxels.shape[axis]))
+        place_mm += start * fine[axis]
+        after_at.append(np.clip(_nearest_index(place_mm / fine[axis], pair.after.voxels.shape[axis]), start, stop - 1))
+        before_at.append(_find_before(pair, axis, place_mm))
 
     def draw(plane: np.ndarray, at: list[np.ndarray]) -> np.ndarray:
         return resize_picture(anatomy.orient_for_display(plane[np.ix_(*at)], fixed))
 
-    after = draw(anatomy.take_plane(pair.after.voxels, fixed, index), after_at)
+    after = draw(anatomy.take_plane(pair.after.voxels, fixed, centre[fixed]), after_at)
     return Cut(
         name=anatomy.PLANES[fixed],
-        before=draw(anatomy.take_plane(pair.before.voxels, fixed, index), before_at),
+        before=draw(anatomy.take_plane(pair.before.voxels, fixed, centre[fixed]), before_at),
         after=after,
         error_map=draw(pair.error_maps[fixed], after_at) if fixed in pair.error_maps else None,
         edges=anatomy.edge_letters(fixed),
         pixel_mm=pixel_mm * len(after_at[0]) / after.shape[1],
-        place=f"{'xyz'[pair.after.axis_order[fixed]]} = {pair.after.find_source_index(fixed, index)}",
+        place=_describe_place(pair.after, fixed, centre[fixed], dict(zip((across, along), ranges, strict=True))),
     )
+
+
+def draw_slice(voxels: np.ndarray, affine_lps: np.ndarray, axis: int) -> np.ndarray:
+    """One slice, its through-plane voxel axis of length 1, as a picture [rows, columns] of square pixels."""
+    upright = UprightVolume.from_voxels(voxels, affine_lps)
+    fixed = upright.find_axis(axis)
+    x, y, z = (0 if i == fixed else n // 2 for i, n in enumerate(upright.voxels.shape))
+    return make_cut(ScanPair(upright, upright, fixed), fixed, (x, y, z)).after
+
+
+def _choose_ranges(pair: ScanPair, axes: tuple[int, int], centre: tuple[int, int, int]) -> list[tuple[int, int]]:
+    """First and last index, that one excluded, along both axes of a plane."""
+    sizes, spacing = pair.after.voxels.shape, pair.after.spacing_mm
+    shortest_mm = min(sizes[axis] * spacing[axis] for axis in axes)
+    ranges = []
+    for axis in axes:
+        length = sizes[axis]
+        if pair.through_plane in axes:  # whole slices are shown whole
+            length = min(length, max(1, round(MOST_ELONGATED * shortest_mm / spacing[axis])))
+        start = min(max(0, centre[axis] - length // 2), sizes[axis] - length)
+        ranges.append((start, start + length))
+    return ranges
+
+
+def _find_before(pair: ScanPair, axis: int, place_mm: np.ndarray) -> np.ndarray:
+    """The voxels of the source along an axis at places in mm from the output's first voxel."""
+    shift_mm = pair.offset_mm if axis == pair.through_plane else 0.0
+    return _nearest_index((place_mm + shift_mm) / pair.before.spacing_mm[axis], pair.before.voxels.shape[axis])
+
+
+def _describe_place(upright: UprightVolume, fixed: int, index: int, ranges: dict[int, tuple[int, int]]) -> str:
+    place = f"{'xyz'[upright.axis_order[fixed]]} = {upright.find_source_index(fixed, index)}"
+    for axis, (start, stop) in ranges.items():
+        if stop - start < upright.voxels.shape[axis]:
+            place += f", {(stop - start) * upright.spacing_mm[axis]:.0f} mm of it"
+    return place
 
 
 def resize_picture(picture: np.ndarray) -> np.ndarray:

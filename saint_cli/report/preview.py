@@ -1,5 +1,7 @@
 """Pictures that need no browser: before and after side by side, and a small one for lists of many scans."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from saint_cli.errors.plain_text import make_printable
 from saint_cli.report import render
 from saint_cli.report.anatomy import edge_letters
 from saint_cli.report.plane_cuts import Cut
+from saint_cli.report.slice_comparison import SliceComparison
 from saint_cli.report.windows import Window
 
 if TYPE_CHECKING:
@@ -29,41 +32,52 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """Picture formats by file name ending."""
 
 
-def write_preview(
-    titles: tuple[str, str],
-    cuts: tuple[Cut, ...],
-    window: Window,
-    bone: tuple[np.ndarray, np.ndarray] | None,
-    path: Path,
-) -> None:
-    """Write a picture: a row for each plane, before on the left, after on the right; the bone surface below.
+@dataclass(frozen=True)
+class PreviewRows:
+    """What is shown, a row each: planes across the slices, a synthesised slice, the bone surface before and after."""
+
+    cuts: tuple[Cut, ...]
+    between: SliceComparison | None = None
+    bone: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def write_preview(titles: tuple[str, str], rows: PreviewRows, window: Window, path: Path) -> None:
+    """Write a picture: a row for each plane, before on the left, after on the right.
 
     titles: of the left and the right column.
 
     Raises:
         OutputError: it cannot be written.
     """
-    rows: list[tuple[str, np.ndarray, np.ndarray]] = []
-    for cut in cuts:
-        greys = (window.to_grey(picture) for picture in (cut.before, cut.after))
-        before, after = (_draw_letters(_fit_column(grey), cut.edges) for grey in greys)
-        rows.append((f"{cut.name} {cut.place}, {window.name.lower()} {window.range}", before, after))
-    if bone is not None:
-        before, after = (_draw_letters(_fit_column(picture), edge_letters(1)) for picture in bone)
-        rows.append(("bone surface from the front", before, after))
     strips = [_draw_words(*titles)]
-    for words, before, after in rows:
-        strips += [_draw_words(f"before: {words}", "after"), _draw_row(before, after)]
+    for words, left, right in _list_rows(rows, window):
+        strips += [_draw_words(*words), _draw_row(left, right)]
     _save(np.concatenate([*strips, np.full((GAP, WIDTH, 3), PAPER, np.uint8)]), path)
 
 
-def write_thumbnail(cut: Cut, window: Window, path: Path) -> None:
-    """Write one plane after interpolation, at most ``THUMBNAIL_PIXELS`` along its longer side.
+def _list_rows(rows: PreviewRows, window: Window) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray]]:
+    """Words above both pictures, and the pictures, uint8 [rows, columns]."""
+    shown = f"{window.name.lower()} {window.range}"
+    for cut in rows.cuts:
+        before, after = (_draw_letters(_fit_column(window.to_grey(p)), cut.edges) for p in (cut.before, cut.after))
+        yield (f"before: {cut.name} {cut.place}, {shown}", "after"), before, after
+    if (between := rows.between) is not None:
+        pictures = (_fit_column(window.to_grey(p)) for p in (between.linear, between.synthesised))
+        before, after = (_draw_letters(picture, between.edges) for picture in pictures)
+        place = f"{between.name} {between.axis} = {between.index}, between acquired slices"
+        yield (f"{place}: linear", "after: saint"), before, after
+    if rows.bone is not None:
+        before, after = (_draw_letters(_fit_column(picture), edge_letters(1)) for picture in rows.bone)
+        yield ("before: bone surface from the front", "after"), before, after
+
+
+def write_thumbnail(picture: np.ndarray, window: Window, path: Path) -> None:
+    """Write scanner values [rows, columns], at most ``THUMBNAIL_PIXELS`` along the longer side.
 
     Raises:
         OutputError: it cannot be written.
     """
-    _save(np.asarray(_fit(window.to_grey(cut.after), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)), path)
+    _save(np.asarray(_fit(window.to_grey(picture), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)), path)
 
 
 def _draw_words(*words: str) -> np.ndarray:

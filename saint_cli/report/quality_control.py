@@ -1,7 +1,6 @@
 """The quality-control page and pictures of one restored scan."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,24 @@ from saint_cli.geometry import SliceGrid
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
 from saint_cli.progress import ProgressCallback, silent
-from saint_cli.report import anatomy, bone, page, plane_cuts, preview, texts
+from saint_cli.report import anatomy, bone, methods_text, page, plane_cuts, preview, texts
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.error_maps import make_error_maps
 from saint_cli.report.job_facts import JobFacts
 from saint_cli.report.plane_cuts import Cut, ScanPair
-from saint_cli.report.windows import Window, choose_windows
-from saint_cli.runtime.device_selection import Compute
+from saint_cli.report.slice_comparison import SliceComparison, compare_slice
+from saint_cli.report.windows import Window, choose_windows, find_default_window
 from saint_cli.runtime.version import __version__
-from saint_cli.volume import Volume, hounsfield
+from saint_cli.volume import Volume
+from saint_cli.volume.float_limits import limit_values
 
 __all__ = ["JobFacts", "ReportFiles", "write_report"]
 
 TISSUE_HU = -300.0
 """Voxels above belong to the patient, in whose middle the planes are placed."""
+
+MOST_ELONGATED_THUMBNAIL = 3.0
+"""Longer over shorter side of a thumbnail across the slices."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,23 @@ class ReportFiles:
 class Pictures:
     """The pictures of one restoration that page, preview and thumbnail share.
 
+    between: a synthesised slice, None where there is none; shown_window: which of the windows suits the anatomy;
     bone: before and after as uint8 pictures, or why there are none; centre: the voxel x, y, z of the source in which
     the planes meet.
     """
 
     pair: ScanPair
     cuts: tuple[Cut, ...]
+    between: SliceComparison | None
     windows: tuple[Window, ...]
+    shown_window: int
     bone: tuple[np.ndarray, np.ndarray] | str
     centre: tuple[int, int, int]
+
+    @property
+    def window(self) -> Window:
+        """The window that suits the anatomy."""
+        return self.windows[self.shown_window]
 
 
 def write_report(
@@ -56,10 +67,12 @@ def write_report(
     facts: JobFacts,
     restoration: Restoration,
     result: Volume,
-    compute: Compute,
+    check: selfcheck.SelfCheck | str | None,
     on_progress: ProgressCallback = silent,
 ) -> None:
     """Write the files that are wanted of a restoration and its ``result``.
+
+    check: its self-check, or why there is none; None only where no page is wanted.
 
     Raises:
         OutputError: a file cannot be written.
@@ -68,14 +81,23 @@ def write_report(
     pictures = make_pictures(restoration, result)
     on_progress("pictures", 1, 1)
     if files.page is not None:
-        check = try_self_check(restoration, pictures, compute, on_progress)
+        assert check is not None
         page.write_page(make_page_content(facts, pictures, restoration, result, check), files.page)
     if files.preview is not None:
         titles = texts.describe_columns(facts, restoration, result)
         surface = None if isinstance(pictures.bone, str) else pictures.bone
-        preview.write_preview(titles, pictures.cuts, pictures.windows[0], surface, files.preview)
+        rows = preview.PreviewRows(pictures.cuts, pictures.between, surface)
+        preview.write_preview(titles, rows, pictures.window, files.preview)
     if files.thumbnail is not None:
-        preview.write_thumbnail(pictures.cuts[0], pictures.windows[0], files.thumbnail)
+        preview.write_thumbnail(_choose_thumbnail(pictures), pictures.window, files.thumbnail)
+
+
+def _choose_thumbnail(pictures: Pictures) -> np.ndarray:
+    """A plane across the slices, or where that is but a strip a synthesised slice."""
+    rows, columns = pictures.cuts[0].after.shape
+    if pictures.between is not None and max(rows, columns) > MOST_ELONGATED_THUMBNAIL * min(rows, columns):
+        return pictures.between.synthesised
+    return pictures.cuts[0].after
 
 
 def make_pictures(restoration: Restoration, result: Volume) -> Pictures:
@@ -84,24 +106,24 @@ def make_pictures(restoration: Restoration, result: Volume) -> Pictures:
     source, result = (limit_values(volume) for volume in (restoration.source, result))
     before, after = (UprightVolume.from_voxels(v.voxels, v.affine_lps, v.header) for v in (source, result))
     windows = choose_windows(result, is_ct=is_ct)
-    middle = anatomy.find_body_centre(after, TISSUE_HU if is_ct else (windows[0].low + windows[0].high) / 2)
+    body_above = TISSUE_HU if is_ct else (windows[0].low + windows[0].high) / 2
+    middle = anatomy.find_body_centre(after, body_above)
     through = before.find_axis(restoration.grid.axis)
     pair = ScanPair(before, after, through, make_error_maps(restoration, result, after, middle))
     surface: tuple[np.ndarray, np.ndarray] | str = texts.BONE_NEEDS_CT
     if is_ct:
-        surface = bone.render(pair) or texts.HARDLY_ANY_BONE
-    planes = tuple(plane_cuts.make_cut(pair, fixed, middle[fixed]) for fixed in pair.list_planes())
-    return Pictures(pair, planes, windows, surface, _find_source_voxel(restoration.grid, after, middle))
-
-
-def limit_values(volume: Volume) -> Volume:
-    """The volume with values that float32 pictures and figures can hold, cut at ``hounsfield.OVERFLOW_LIMIT``."""
-    voxels, most = volume.voxels, hounsfield.OVERFLOW_LIMIT
-    if voxels.dtype.kind != "f" or not (np.abs(voxels) > most).any():
-        return volume
-    padding = tuple((max(-most, min(low, most)), max(-most, min(high, most))) for low, high in volume.header.padding)
-    clipped = np.clip(voxels, -most, most).astype(np.float32)
-    return replace(volume, voxels=clipped, header=replace(volume.header, padding=padding))
+        surface = texts.TOO_FLAT_FOR_BONE if bone.is_too_flat(pair) else bone.render(pair) or texts.HARDLY_ANY_BONE
+    return Pictures(
+        pair=pair,
+        cuts=tuple(plane_cuts.make_cut(pair, fixed, middle) for fixed in pair.list_planes()),
+        between=compare_slice(
+            source, result, restoration.grid, after.find_source_index(through, middle[through]), body_above
+        ),
+        windows=windows,
+        shown_window=find_default_window(before, is_ct=is_ct),
+        bone=surface,
+        centre=_find_source_voxel(restoration.grid, after, middle),
+    )
 
 
 def _find_source_voxel(grid: SliceGrid, after: UprightVolume, voxel: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -112,23 +134,6 @@ def _find_source_voxel(grid: SliceGrid, after: UprightVolume, voxel: tuple[int, 
     return nearest[0], nearest[1], nearest[2]
 
 
-def try_self_check(
-    restoration: Restoration, pictures: Pictures, compute: Compute, on_progress: ProgressCallback
-) -> selfcheck.SelfCheck | str:
-    """The self-check, or why there is none."""
-    reason = selfcheck.find_reason_to_skip(restoration.source, restoration.grid.axis)
-    low, high = intensity.FLOAT32_SCALES
-    if reason is None and not low < restoration.network_input.intensity_map.scale < high:
-        reason = "its values are too large, or too near to each other, for figures"
-    if reason is not None:
-        return reason
-    limited = replace(restoration, measured=limit_values(restoration.measured))
-    check = selfcheck.run_self_check(limited, compute, pictures.centre, on_progress)
-    if not (math.isfinite(check.psnr_db) and math.isfinite(check.cubic_db)):
-        return "the slices that were left out came back exactly, so there is no error to show"
-    return check
-
-
 def make_page_content(
     facts: JobFacts, pictures: Pictures, restoration: Restoration, result: Volume, check: selfcheck.SelfCheck | str
 ) -> page.PageContent:
@@ -136,33 +141,33 @@ def make_page_content(
     return page.PageContent(
         name=facts.source,
         version=__version__,
-        headline=texts.describe_headline(facts, restoration, result, check),
+        verdict=texts.describe_verdict(check),
+        headline=texts.describe_headline(facts, restoration, result),
         geometry=texts.describe_geometry(facts, restoration, result, pictures.pair),
         cuts=pictures.cuts,
+        between=None if pictures.between is None else texts.describe_comparison(pictures.between, facts),
         windows=pictures.windows,
-        errors=texts.describe_error_maps(restoration, is_calibrated=restoration.has_known_error),
+        shown_window=pictures.shown_window,
+        errors=texts.describe_error_maps(restoration, check),
         check=check if isinstance(check, str) else _self_check_content(check, restoration),
         bone=pictures.bone,
+        methods=methods_text.write_methods(facts, restoration, result, check),
         facts=texts.describe_provenance(facts),
-        notes=texts.describe_orientation(pictures.pair),
+        notes=texts.describe_orientation(restoration.source, restoration.grid.axis),
         warnings=facts.warnings,
     )
 
 
 def _self_check_content(check: selfcheck.SelfCheck, restoration: Restoration) -> page.SelfCheckContent:
-    note, figures = texts.describe_self_check(check, restoration)
+    def draw(voxels: np.ndarray) -> np.ndarray:
+        return plane_cuts.draw_slice(voxels, restoration.source.affine_lps, restoration.grid.axis)
+
     return page.SelfCheckContent(
-        truth=_slice_picture(check.truth, restoration),
-        predicted=_slice_picture(check.predicted, restoration),
-        cubic=_slice_picture(check.cubic, restoration),
-        figures=figures,
-        unit="HU" if intensity.is_ct(restoration.source) else "",
-        note=note,
+        truth=draw(check.truth),
+        predicted=draw(check.predicted),
+        cubic=draw(check.cubic),
+        figures=texts.describe_figures(check),
+        measures=texts.describe_measures(check),
+        unit=check.unit,
+        note=texts.describe_self_check(check, restoration),
     )
-
-
-def _slice_picture(voxels: np.ndarray, restoration: Restoration) -> np.ndarray:
-    """One slice, its through-plane axis of length 1, as a picture."""
-    upright = UprightVolume.from_voxels(voxels, restoration.source.affine_lps)
-    fixed = upright.find_axis(restoration.grid.axis)
-    return plane_cuts.make_cut(ScanPair(upright, upright, fixed), fixed, 0).after

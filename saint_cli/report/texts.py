@@ -1,43 +1,63 @@
 """All texts of the quality-control page that depend on the scan; templates/ has those that do not."""
 
+import math
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
+from saint_cli import geometry
+from saint_cli.evaluation.scan_calibration import derive_calibration
 from saint_cli.evaluation.selfcheck import SelfCheck
+from saint_cli.evaluation.tissue_measures import TissueFigures
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
+from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.bone import BONE_HU
+from saint_cli.report.bone_planes import DENSE_HU
 from saint_cli.report.job_facts import JobFacts
-from saint_cli.report.page import ErrorMapTexts
+from saint_cli.report.page import ErrorMapTexts, OpeningSentence, SliceComparisonContent
 from saint_cli.report.plane_cuts import ScanPair
+from saint_cli.report.slice_comparison import SliceComparison
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
 
 OBLIQUE_DEGREES = 10.0
 """Scans that are more oblique get a note on the page."""
 
+LEAST_TILT_DEGREES = 0.5
+"""Smaller tilts get no note, and angles that differ by less are the same."""
+
 DIRECTIONS = ("left to right", "front to back", "foot to head")
 
 BONE_NEEDS_CT = "Only for CT: other modalities have no threshold for bone."
-HARDLY_ANY_BONE = f"Hardly any voxel above {BONE_HU:g} HU is seen from the front."
+HARDLY_ANY_BONE = f"Hardly any voxel above {BONE_HU:g} HU lies near compact bone (above {DENSE_HU:g} HU)."
+
+TOO_FLAT_FOR_BONE = "The stack is too flat for a view from the front."
+
+NOTHING = "\N{EN DASH}"
+"""In place of a figure that is not defined."""
 
 TIMES = " \N{MULTIPLICATION SIGN} "
 MINUS = "\N{MINUS SIGN}"
 
 
-def describe_headline(
-    facts: JobFacts, restoration: Restoration, result: Volume, check: SelfCheck | str
-) -> tuple[tuple[str, str], ...]:
-    """The headline: distance between slices, their number, the self-check, time."""
+def describe_verdict(check: SelfCheck | str) -> OpeningSentence:
+    """The sentence that the page opens with."""
+    if isinstance(check, str):
+        return OpeningSentence(f"This result was not checked: {check}.", is_warning=False)
+    return OpeningSentence(check.verdict.describe(), is_warning=not check.verdict.is_better)
+
+
+def describe_headline(facts: JobFacts, restoration: Restoration, result: Volume) -> tuple[tuple[str, str], ...]:
+    """The headline: distance between slices, their number, time."""
     grid = restoration.grid
     before, after = (v.spacing_mm[grid.axis] for v in (restoration.source, result))
-    lines = [
+    return (
         ("Distance between slices", f"{before:.3g} → {after:.3g} mm"),
         ("Slices", f"{grid.acquired} → {grid.count}"),
-    ]
-    if isinstance(check, SelfCheck):
-        gain = f"{check.psnr_db:.1f} dB, {format_signed(check.psnr_db - check.cubic_db)} dB against cubic"
-        lines.append((f"Self-check at {2 * before:.3g} mm", gain))
-    return (*lines, ("Time", format_exact_duration(facts.seconds)))
+        ("Model", facts.model),
+        ("Time", format_exact_duration(facts.seconds)),
+    )
 
 
 def describe_columns(facts: JobFacts, restoration: Restoration, result: Volume) -> tuple[str, str]:
@@ -49,7 +69,7 @@ def describe_columns(facts: JobFacts, restoration: Restoration, result: Volume) 
 def describe_geometry(
     facts: JobFacts, restoration: Restoration, result: Volume, pair: ScanPair
 ) -> tuple[tuple[str, str, str], ...]:
-    """Voxels, spacing and extent before and after."""
+    """Voxels, spacing and extent before and after; the extent is that between centres, which interpolation keeps."""
     grid = restoration.grid
     axis = f"{'xyz'[grid.axis]}, {DIRECTIONS[pair.through_plane]}"
 
@@ -59,7 +79,10 @@ def describe_geometry(
     return (
         compare("Voxels along x, y, z", lambda v: map(str, v.shape)),
         compare("Spacing, mm", lambda v: (f"{s:.4g}" for s in v.spacing_mm)),
-        compare("Extent, mm", lambda v: (f"{s * n:.4g}" for s, n in zip(v.spacing_mm, v.shape, strict=True))),
+        compare(
+            "Extent between voxel centres, mm",
+            lambda v: (f"{s * (n - 1):.4g}" for s, n in zip(v.spacing_mm, v.shape, strict=True)),
+        ),
         ("Interpolated along", axis, axis),
         ("Acquired slices", str(grid.acquired), f"{facts.acquired_kept} kept bit for bit"),
     )
@@ -82,58 +105,109 @@ def describe_provenance(facts: JobFacts) -> tuple[tuple[str, str], ...]:
     )
 
 
-def describe_orientation(pair: ScanPair) -> tuple[str, ...]:
+def describe_orientation(source: Volume, axis: int) -> tuple[str, ...]:
     """Notes on the orientation of the planes."""
-    degrees = pair.before.oblique_degrees
-    if degrees <= OBLIQUE_DEGREES:
-        return ()
-    return (f"This scan is {degrees:.0f}° oblique; its planes are named after the nearest anatomical planes.",)
+    tilt = geometry.tilt_degrees(source.affine_lps, axis)
+    oblique = UprightVolume.from_voxels(source.voxels, source.affine_lps).oblique_degrees
+    nearest = "planes are named after the nearest anatomical planes."
+    if tilt >= LEAST_TILT_DEGREES and abs(tilt - oblique) < LEAST_TILT_DEGREES:
+        return (f"Gantry tilt {tilt:.1f}°: {nearest}",)
+    notes = (f"Gantry tilt {tilt:.1f}°.",) if tilt >= LEAST_TILT_DEGREES else ()
+    return (*notes, f"This scan is {oblique:.1f}° oblique: {nearest}") if oblique > OBLIQUE_DEGREES else notes
 
 
-def describe_error_maps(restoration: Restoration, *, is_calibrated: bool) -> ErrorMapTexts:
-    """How to read the error maps."""
-    if is_calibrated:
+def describe_error_maps(restoration: Restoration, check: SelfCheck | str) -> ErrorMapTexts:
+    """How to read the error maps of a restoration whose calibration the self-check has set, where there was one."""
+    zero = "It is 0 at acquired slices, which are copied. " if restoration.options.keeps_acquired else ""
+    if restoration.has_known_error:
+        by = "dense CT; the self-check could not calibrate it on this scan"
+        if isinstance(check, SelfCheck) and derive_calibration(restoration, check) is not None:
+            by = "dense CT and, by the self-check, on this scan"
         return ErrorMapTexts(
             "Expected absolute error",
             "HU",
-            "Estimated from the difference between the sagittal and the coronal result, calibrated on dense CT. It is "
-            "0 at acquired slices, which are copied. Trust where errors are large more than their exact size.",
+            f"Estimated from the difference between the sagittal and the coronal result, calibrated on {by}. "
+            f"{zero}Trust where errors are large more than their exact size.",
         )
     return ErrorMapTexts(
         f"Disagreement |I_sag {MINUS} I_cor|",
         _unit(restoration),
-        "Difference between the sagittal and the coronal result, in scanner values; 0 at acquired slices, which are "
-        "copied. It shows where the result is uncertain, but it is not an error: these weights, options or values have "
+        "Difference between the sagittal and the coronal result, in scanner values. "
+        f"{zero}It shows where the result is uncertain, but it is not an error: these weights, options or values have "
         "no calibration.",
     )
 
 
-def describe_self_check(check: SelfCheck, restoration: Restoration) -> tuple[str, tuple[tuple[str, str, str], ...]]:
-    """What was checked, as a paragraph, and the figures: (what, SAINT, cubic)."""
-    axis, unit = restoration.grid.axis, _unit(restoration)
+def describe_comparison(between: SliceComparison, facts: JobFacts) -> SliceComparisonContent:
+    """What the pictures of a synthesised slice show."""
+    first, second = between.between
+    note = (
+        f"The {between.name} slice {between.axis} = {between.index} of the result lies between acquired slices {first} "
+        f"and {second}, among those farthest from acquired ones. Slide between linear interpolation, as workstations "
+        "do it, and saint; compare its grain with that of the acquired slice."
+    )
+    if facts.options.get("--noise") == "smooth":
+        note += " It is shown as acquired; in the result it is smoothed."
+    elif "--noise" not in facts.options and not np.isnan(between.noise_hu[0]):
+        note += " Noise cannot be predicted, so that synthesised slices are smoother."
+    noise = [f"noise {value:.1f} HU" if not np.isnan(value) else "" for value in between.noise_hu]
+    return SliceComparisonContent(between, note, (noise[0], noise[1], noise[2]))
+
+
+def describe_self_check(check: SelfCheck, restoration: Restoration) -> str:
+    """What was checked, as a paragraph."""
+    axis = restoration.grid.axis
     spacing_mm = restoration.source.spacing_mm[axis]
     where = "over their whole planes"
     if not check.region.is_whole:
         box = ", ".join(f"{'xyz'[i]} {s.start}…{s.stop - 1}" for i, s in enumerate(check.region.scored_box))
         where = f"inside a region around the middle of the body ({box}), which saves time"
-    note = (
+    return (
         "A quality figure without ground truth: every second acquired slice was left out and predicted from the others "
         f"by the same networks, {check.slices} of {check.acquired} slices {where}. This is harder than the job itself: "
         f"the known slices are {2 * spacing_mm:.4g} mm apart instead of {spacing_mm:.4g} mm. PSNR uses a data range of "
-        f"{' '.join([f'{check.data_range:.5g}', unit]).strip()}; cubic interpolation is aligned to slice centres. "
+        f"{_add_unit(f'{check.data_range:.5g}', check.unit)}; cubic interpolation is aligned to slice centres. "
         f"Shown: slice {'xyz'[axis]} = {check.index}. The check took {format_exact_duration(check.seconds)}."
     )
-    label = f"Mean absolute error, {unit}" if unit else "Mean absolute error"
-    figures = (
+
+
+def describe_figures(check: SelfCheck) -> tuple[tuple[str, str, str], ...]:
+    """The figures of the predicted slices: (what, SAINT, cubic)."""
+    comma_unit = f", {check.unit}" if check.unit else ""
+    figures = [
         ("PSNR, dB", f"{check.psnr_db:.2f}", f"{check.cubic_db:.2f}"),
-        (label, f"{check.mean_error:.3g}", f"{check.cubic_error:.3g}"),
-    )
-    return note, figures
+        (f"Mean absolute error{comma_unit}", f"{check.mean_error:.3g}", f"{check.cubic_error:.3g}"),
+    ]
+    if not math.isnan(check.body_error):
+        figures.append((f"Mean absolute error inside the body{comma_unit}", f"{check.body_error:.3g}", NOTHING))
+    if check.noise_error is not None:
+        noise = f"{check.noise_error:.3g}"
+        figures.append((f"Error that noise alone makes there{comma_unit}", noise, noise))
+    return tuple(figures)
 
 
-def format_signed(value: float) -> str:
-    """One decimal with its sign."""
-    return f"{value:+.1f}".replace("-", MINUS)
+def describe_measures(check: SelfCheck) -> tuple[tuple[str, ...], ...]:
+    """What users measure in a CT, a row each: its name, and the value of the truth, SAINT, cubic and linear."""
+    if not check.measures:
+        return ()
+    rows = []
+    for columns in zip(*(one.tissues for one in check.measures), strict=True):
+        if columns[0].true_ml > 0:
+            rows.append((f"Volume of {columns[0].tissue}, ml", *(_format_volume(figures) for figures in columns)))
+            distances = (figures.surface_mm for figures in columns[1:])
+            cells = (f"{d:.2f}" if d is not None else NOTHING for d in distances)
+            rows.append(("Mean distance of its surface from the truth's, mm", "", *cells))
+    rises = [one.edge_rise_mm for one in check.measures]
+    if rises[0] is not None:
+        rows.append(("Width of edges across slices (10 to 90 %), mm", *(f"{r:.2f}" if r else NOTHING for r in rises)))
+    return tuple(rows)
+
+
+def _format_volume(figures: TissueFigures) -> str:
+    """As in ``31.2 (+4.0 %)``; the truth has no difference."""
+    error = figures.volume_error
+    share = "" if not error else f" ({error:+.1%})".replace("-", MINUS).replace("%", "\N{NO-BREAK SPACE}%")
+    return f"{figures.found_ml:.3g}{share}"
 
 
 def format_exact_duration(seconds: float) -> str:
@@ -142,6 +216,10 @@ def format_exact_duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _add_unit(value: str, unit: str) -> str:
+    return f"{value} {unit}".strip()
 
 
 def _unit(restoration: Restoration) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from saint_cli.report.anatomy import UprightVolume
 from saint_cli.volume import Volume
 
 LARGE_NUMBER = 1e7
@@ -45,6 +46,16 @@ CT_WINDOWS = (
     Window("Bone", -500.0, 1300.0, "HU"),
 )
 
+SOFT_TISSUE, LUNG, BONE = range(3)
+"""Indices of ``CT_WINDOWS``."""
+
+TISSUE_HU, BONE_HU, LUNG_HU = -300.0, 250.0, (-920.0, -600.0)
+"""Means of small blocks of voxels: what is body, what is bone, what is lung where body surrounds it."""
+
+LEAST_LUNG_SHARE, LEAST_BONE_SHARE = 0.15, 0.3
+"""Shares of the body from which on a scan is one of the chest, or of hands, feet or joints. Abdomens that
+reach into the chest have up to 0.13 of lung, chests 0.17 and more; trunk, neck and legs have up to 0.11 of bone."""
+
 PERCENTILE_WINDOWS = (("Whole range", 0.5, 99.5), ("Darker tissue", 2.0, 80.0), ("Brighter tissue", 50.0, 99.9))
 """Windows of modalities without a scale (MR, PET): percentiles of the finite voxels."""
 
@@ -64,3 +75,36 @@ def choose_windows(volume: Volume, *, is_ct: bool) -> tuple[Window, ...]:
             low, high = float(sample.min()), max(float(sample.max()), float(sample.min()) + 1.0)
         windows.append(Window(f"{name} ({shares[0]:g} to {shares[1]:g} %)", low, high))
     return tuple(windows)
+
+
+def find_default_window(upright: UprightVolume, *, is_ct: bool) -> int:
+    """Which of the three windows suits the anatomy: for CT of the chest lung, of mostly bone bone, else soft tissue."""
+    if not is_ct:
+        return 0
+    means = _average_blocks(upright)
+    tissue = means > TISSUE_HU
+    lung = (means > LUNG_HU[0]) & (means < LUNG_HU[1]) & _find_enclosed(tissue)
+    body = int(np.count_nonzero(tissue)), int(np.count_nonzero(lung))
+    if body[1] >= LEAST_LUNG_SHARE * max(1, sum(body)):
+        return LUNG
+    return BONE if np.count_nonzero(means > BONE_HU) >= LEAST_BONE_SHARE * max(1, body[0]) else SOFT_TISSUE
+
+
+def _average_blocks(upright: UprightVolume) -> np.ndarray:
+    """[left, posterior, slices] means of blocks of an axial plane, about 128 along each side, of some 48 planes."""
+    x, y, z = upright.voxels.shape
+    sides, step = [max(1, n // 128) for n in (x, y)], max(1, z // 48)
+    stored = upright.voxels[: x // sides[0] * sides[0], : y // sides[1] * sides[1], ::step]
+    values = np.where(upright.header.is_padding(stored), -1000, stored).astype(np.float32)
+    values = np.clip(np.nan_to_num(values, nan=-1000.0), -1000, 3000)
+    means: np.ndarray = values.reshape(x // sides[0], sides[0], y // sides[1], sides[1], -1).mean((1, 3))
+    return means
+
+
+def _find_enclosed(tissue: np.ndarray) -> np.ndarray:
+    """Where tissue [left, posterior, slices] lies on all four sides in the same slice."""
+    enclosed = np.ones_like(tissue)
+    for axis in (0, 1):
+        enclosed &= np.logical_or.accumulate(tissue, axis)
+        enclosed &= np.flip(np.logical_or.accumulate(np.flip(tissue, axis), axis), axis)
+    return enclosed

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import psutil
-
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.progress import format_count
 from saint_cli.runtime import control_groups
@@ -99,6 +97,8 @@ def _allowed_cores() -> list[int]:
 
 def _work_s() -> float:
     """Seconds that the cores of this process have worked since the machine started, for any program."""
+    import psutil  # only here: the networks then run where it is not installed
+
     try:
         every = psutil.cpu_times(percpu=True)
     except (OSError, RuntimeError, ValueError, IndexError):  # a sandbox without /proc/stat

@@ -1,9 +1,12 @@
-"""Random zoom, slice profile, kernel, contrast and noise of a dense patch."""
+"""Random zoom, slice profile, kernel, contrast and noise of patches."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 PROBABILITY = 0.5
 """Of zoom, kernel and contrast each; noise, which cannot be predicted, is added half as often."""
@@ -26,73 +29,68 @@ BRIGHTEST_UNITS = 4.095
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How one patch differs from the volume it comes from.
+    """How n patches differ from the volume they come from; (n,) float32 each.
 
-    zoom: in-plane voxels of the volume that one voxel of the patch spans; profile: how thick its slices are in units of
-    their distance: 0 picks slices, 1 averages up to the next one, 2 makes them overlap, as scanners are often set to;
-    kernel, contrast, noise: see the module's constants.
+    zoom: in-plane voxels of the volume that one voxel of the patch spans; kernel, contrast, noise: see the module's
+    constants.
     """
 
-    zoom: float = 1.0
-    profile: int = 0
-    kernel: float = 0.0
-    contrast: float = 1.0
-    noise: float = 0.0
+    zoom: np.ndarray
+    kernel: np.ndarray
+    contrast: np.ndarray
+    noise: np.ndarray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Augmentation":
-        """A random one."""
-
-        def maybe(probability: float, plain: float, value: float) -> float:
-            return value if rng.random() < probability else plain
-
-        return cls(
-            maybe(PROBABILITY, 1.0, float(np.exp(rng.uniform(*np.log(ZOOM_RANGE))))),
-            int(rng.choice(len(PROFILE_PROBABILITIES), p=PROFILE_PROBABILITIES)),
-            maybe(PROBABILITY, 0.0, rng.uniform(*KERNEL_RANGE)),
-            maybe(PROBABILITY, 1.0, float(np.exp(rng.uniform(-1, 1) * np.log(LARGEST_CONTRAST)))),
-            maybe(PROBABILITY / 2, 0.0, rng.uniform(*NOISE_RANGE)),
+    def draw(cls, rng: np.random.Generator, count: int) -> "Augmentation":
+        """Random ones."""
+        chance = rng.random((4, count))
+        zoom, kernel, contrast, noise = rng.random((4, count))
+        often, seldom = PROBABILITY, PROBABILITY / 2
+        low, high = map(math.log, ZOOM_RANGE)
+        parts = (
+            np.where(chance[0] < often, np.exp(low + (high - low) * zoom), 1.0),
+            np.where(chance[1] < often, KERNEL_RANGE[0] + (KERNEL_RANGE[1] - KERNEL_RANGE[0]) * kernel, 0.0),
+            np.where(chance[2] < often, LARGEST_CONTRAST ** (2 * contrast - 1), 1.0),
+            np.where(chance[3] < seldom, NOISE_RANGE[0] + (NOISE_RANGE[1] - NOISE_RANGE[0]) * noise, 0.0),
         )
+        return cls(*(part.astype(np.float32) for part in parts))
 
-    def count_averaged_slices(self, step: int) -> int:
-        """How many slices are averaged where every ``step``-th is kept."""
-        return max(1, self.profile * step)
-
-    def decimate(self, dense: np.ndarray, step: int) -> np.ndarray:
-        """Every ``step``-th slice of (..., D), each averaged over the augmentation's profile."""
-        averaged = self.count_averaged_slices(step)
-        if averaged > 1:
-            dense = uniform_filter1d(dense, averaged, axis=-1, mode="nearest")
-        kept: np.ndarray = dense[..., ::step]
-        return kept
-
-    def apply(self, dense: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Kernel, contrast and noise on (3, H, D) network values; H in-plane, D through-plane."""
-        if self.kernel:
-            padded = np.pad(dense, ((0, 0), (1, 1), (0, 0)), mode="edge")
-            dense = (1 - 2 * self.kernel) * dense + self.kernel * (padded[:, :-2] + padded[:, 2:])
-        if self.contrast != 1:
-            dense = WATER_UNITS + self.contrast * (dense - WATER_UNITS)
-        if self.noise:
-            white = rng.standard_normal(dense.shape, np.float32)
-            dense = dense + self.noise * (white + np.roll(white, 1, 1)) / np.sqrt(2)  # correlated in-plane, as CT's is
-        augmented: np.ndarray = np.clip(dense, 0, BRIGHTEST_UNITS).astype(np.float32)
-        return augmented
+    @classmethod
+    def none(cls, count: int) -> "Augmentation":
+        """Patches as they are in the volume."""
+        zero, one = np.zeros(count, np.float32), np.ones(count, np.float32)
+        return cls(one, zero, one, zero)
 
 
-NO_AUGMENTATION = Augmentation()
+def draw_profile(rng: np.random.Generator) -> int:
+    """How thick slices are in units of their distance.
+
+    0 picks slices, 1 averages up to the next one, 2 makes them overlap, as scanners are often set to.
+    """
+    return int(np.searchsorted(np.cumsum(PROFILE_PROBABILITIES), rng.random(), side="right"))
 
 
-def interpolate_along(values: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
-    """Linear interpolation at ``positions``, in voxels, along an axis; exact copies where they are whole numbers."""
-    positions = np.clip(positions, 0, values.shape[axis] - 1)
-    below = np.floor(positions).astype(int)
-    share = (positions - below).astype(np.float32)
-    first: np.ndarray = np.take(values, below, axis)
-    if not share.any():
-        return first
-    above: np.ndarray = np.take(values, np.minimum(below + 1, values.shape[axis] - 1), axis)
-    shape = [1] * values.ndim
-    shape[axis] = -1
-    first += share.reshape(shape) * (above - first)
-    return first
+def count_averaged_slices(profile: int, step: int) -> int:
+    """How many slices are averaged where every ``step``-th is kept."""
+    return max(1, profile * step)
+
+
+def average_slices(dense: Tensor, averaged: int) -> Tensor:
+    """(..., D) with each slice replaced by the mean of ``averaged`` around it; the ends are repeated."""
+    if averaged == 1:
+        return dense
+    below = averaged // 2
+    rows = F.pad(dense.reshape(1, -1, dense.shape[-1]), (below, averaged - 1 - below), mode="replicate")
+    return F.avg_pool1d(rows, averaged, 1).view(dense.shape)
+
+
+def vary(values: Tensor, kernel: Tensor, contrast: Tensor, noise: Tensor, random: torch.Generator) -> Tensor:
+    """Kernel, contrast and noise on (B, H, ...) network values, H in-plane; kernel, contrast, noise (B,)."""
+    shape = (-1, *[1] * (values.ndim - 1))
+    kernel, contrast, noise = (part.view(shape) for part in (kernel, contrast, noise))
+    neighbours = torch.cat([values[:, :1], values[:, :-1]], 1) + torch.cat([values[:, 1:], values[:, -1:]], 1)
+    values = (1 - 2 * kernel) * values + kernel * neighbours
+    values = WATER_UNITS + contrast * (values - WATER_UNITS)
+    white = torch.randn(values.shape, generator=random, device=values.device)
+    correlated = (white + white.roll(1, 1)) / math.sqrt(2)  # in-plane, as CT's is
+    return (values + noise * correlated).clamp_(0, BRIGHTEST_UNITS)

@@ -1,159 +1,49 @@
-"""Random patches of dense volumes, made sparse by Eq. (1), as the two training stages need them."""
+"""Random patches of dense volumes, made sparse by Eq. (1), as the AMI stage needs them; drawn where the volumes lie."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+import torch
+from torch import Tensor
 
-from saint_cli.errors import UsageError
 from saint_cli.nets.ami import CONTEXT_SLICES
-from saint_cli.training.augment import NO_AUGMENTATION, Augmentation, interpolate_along
-from saint_cli.training.volumes import DenseVolume
+from saint_cli.training.augment import vary
+from saint_cli.training.dense_volume import DenseVolume, move_array
+from saint_cli.training.patch_places import OFFSET_COUNT, PatchGroup, PatchPlaces, PatchShape
+from saint_cli.training.patch_source import PatchSource
 
-FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
-"""Drawn with probability 1/factor: small factors are what people use most, and hardest to gain on."""
-
-OFFSET_COUNT = 4
-"""Offsets of each AMI patch: all factors then fit into one batch, and the head costs the same for each."""
-
-SIDEWAYS_WEIGHT, ALONE_WEIGHT = 0.4, 0.25
-"""How often a volume is drawn along an in-plane axis, with its true neighbours or without, against once along z."""
-
-AIR_UNITS = 0.15
-"""Network value (-874 HU) below which a patch is mostly outside the patient; such patches teach nothing."""
-
-MOST_TRIES = 8
-LEAST_DIFFICULTY = 0.002
-"""Network units (2 HU) below which linear interpolation is as good as exact, and no measure of difficulty."""
-
-ROUNDING = 1e-9
-"""Voxels by which rounding may make a zoomed patch seem larger than its volume."""
-
-STRIDE = 7
-"""In-plane steps between the voxels from which a volume's difficulty is measured."""
+MOST_GROUPS = 16
+"""Groups of a batch: patches of one group share volume, direction, factor, extra decimation and profile."""
 
 
 class AmiBatch(NamedTuple):
-    """Sparse slices and the dense truth between them.
+    """Sparse slices and the dense truth between them, float32.
 
     slices (B, 3, H, W) network range; offsets (B, T); in_plane_mm, through_plane_mm (B,);
     linear, truth (B, T, H, W - 1) network range: linear interpolation and the real voxels at each offset;
     difficulty (B,) root mean square error of linear interpolation at each patch's volume and distance.
     """
 
-    slices: np.ndarray
-    offsets: np.ndarray
-    in_plane_mm: np.ndarray
-    through_plane_mm: np.ndarray
-    linear: np.ndarray
-    truth: np.ndarray
-    difficulty: np.ndarray
+    slices: Tensor
+    offsets: Tensor
+    in_plane_mm: Tensor
+    through_plane_mm: Tensor
+    linear: Tensor
+    truth: Tensor
+    difficulty: Tensor
 
-
-class PatchSource:
-    """Which volumes, at which extra decimations, hold a patch at a factor; draws among them.
-
-    in_plane: voxels that the patch needs along both in-plane axes; acquired: its slices after decimation;
-    sideways: thin volumes are also drawn along their in-plane axes, with ``thick`` all volumes; factors: to draw from.
-
-    Raises:
-        UsageError: no volume is large enough for any factor.
-    """
-
-    def __init__(
-        self,
-        volumes: list[DenseVolume],
-        in_plane: int,
-        acquired: int,
-        *,
-        sideways: bool = False,
-        thick: bool = False,
-        factors: tuple[int, ...] = FACTORS,
-    ) -> None:
-        self.acquired = acquired
-        self._difficulty: dict[tuple[int, int, int], float] = {}
-        candidates = [(v, 1.0) for v in volumes]
-        if sideways:
-            turned = [t for v in volumes for t in v.view_sideways(thick=thick)]
-            candidates += [(t, SIDEWAYS_WEIGHT if t.neighbour_step == 1 else ALONE_WEIGHT) for t in turned]
-        self.by_factor: dict[int, tuple[list[tuple[DenseVolume, list[int]]], np.ndarray]] = {}
-        for factor in factors:
-            fitting = [
-                (v, steps, weight * float(np.sqrt(v.voxels.size)))
-                for v, weight in candidates
-                if _is_wide_enough(v, in_plane) and (steps := self._steps(v, factor))
-            ]
-            if fitting:
-                weights = np.array([w for _, _, w in fitting])
-                self.by_factor[factor] = [(v, s) for v, s, _ in fitting], weights / weights.sum()
-        if not self.by_factor:
-            least = self.dense_length(min(factors))
-            raise UsageError(
-                f"no volume is large enough to train on: at least {least} slices of {in_plane} x {in_plane} voxels"
-            )
-        odds = np.array([1 / factor for factor in self.by_factor])
-        self._odds = odds / odds.sum()
-
-    def dense_length(self, factor: int) -> int:
-        """Dense slices under ``acquired`` slices that lie ``factor`` apart."""
-        return (self.acquired - 1) * factor + 1
-
-    def _steps(self, volume: DenseVolume, factor: int) -> list[int]:
-        return [d for d in volume.decimations if volume.voxels.shape[2] >= self.dense_length(factor * d)]
-
-    def draw_factor(self, rng: np.random.Generator) -> int:
-        """One of the factors that some volume can serve, small ones more often."""
-        return int(rng.choice(list(self.by_factor), p=self._odds))
-
-    def draw(self, rng: np.random.Generator, factor: int) -> tuple[DenseVolume, int, slice]:
-        """A volume (large ones more often), an extra decimation, and the dense slices that it is to be applied to."""
-        fitting, odds = self.by_factor[factor]
-        volume, steps = fitting[rng.choice(len(fitting), p=odds)]
-        step = int(rng.choice(steps))
-        length = self.dense_length(factor * step)
-        first = int(rng.integers(volume.voxels.shape[2] - length + 1))
-        return volume, step, slice(first, first + length)
-
-    def measure_difficulty(
-        self, volume: DenseVolume, distance: int, step: int = 1, augmentation: Augmentation = NO_AUGMENTATION
-    ) -> float:
-        """Root mean square error, network units, of linear interpolation over ``distance`` slices inside the body.
-
-        step: extra decimation, over which the augmentation may have averaged slices. Gains in dB are relative to this
-        error; dividing by it keeps volumes and factors with large errors from drowning the others.
-        """
-        averaged = augmentation.count_averaged_slices(step)
-        key = (id(volume), distance, averaged)
-        if key not in self._difficulty:
-            self._difficulty[key] = _measure_difficulty(volume, distance, averaged)
-        return self._difficulty[key] * augmentation.contrast
-
-
-def _is_wide_enough(volume: DenseVolume, in_plane: int) -> bool:
-    across, along_slice = int(volume.voxels.shape[0]), int(volume.voxels.shape[1])
-    return along_slice >= in_plane and across >= (in_plane if volume.neighbour_step == 1 else CONTEXT_SLICES)
-
-
-def _measure_difficulty(volume: DenseVolume, distance: int, averaged: int) -> float:
-    dense = volume.values.to_network(np.ascontiguousarray(volume.voxels[::STRIDE, ::STRIDE]))
-    dense = uniform_filter1d(dense, averaged, axis=2)
-    end = (dense.shape[2] - 1) // distance * distance
-    below, above = dense[..., :end:distance], dense[..., distance : end + 1 : distance]
-    squares = []
-    for c in range(1, distance, max(1, distance // 4)):
-        truth, t = dense[..., c:end:distance], c / distance
-        inside = truth > AIR_UNITS
-        squares.append(np.square((1 - t) * below + t * above - truth)[inside])
-    every = np.concatenate(squares)
-    return max(LEAST_DIFFICULTY, float(np.sqrt(every.mean())) if every.size else 0.0)
+    def to(self, device: torch.device) -> "AmiBatch":
+        """The batch on a device."""
+        return AmiBatch(*(part.to(device) for part in self))
 
 
 class AmiSampler:
-    """Patches for the AMI stage. Batch k of a seed is always the same, so that runs can be resumed.
+    """Patches for the AMI stage. Batch k of a seed and rank is always the same, so that runs can be resumed.
 
-    patch: in-plane length H and number of acquired slices W of every patch. rank: of the process; each draws
-    other patches. augment: vary the patches (``augment``), and use thick volumes sideways too.
+    batch: patches, in at most ``groups`` groups of one volume each; shape: of every patch; seed: of the run and, where
+    several processes train together, the rank of this one, which draws other patches; augment: vary the patches
+    (``augment``), and use thick volumes sideways too. Patches are drawn on the device of the volumes. A GPU is not
+    waited for, except when a volume is drawn from for the first time.
 
     Raises:
         UsageError: no volume is large enough for such a patch.
@@ -163,62 +53,67 @@ class AmiSampler:
         self,
         volumes: list[DenseVolume],
         batch: int,
-        patch: tuple[int, int],
-        seed: int,
-        rank: int = 0,
+        shape: PatchShape,
+        seed: tuple[int, int] = (0, 0),
         *,
         augment: bool = True,
+        groups: int = MOST_GROUPS,
     ) -> None:
-        self.batch, self.height, self.seed, self.rank, self.augment = batch, patch[0], seed, rank, augment
-        self.source = PatchSource(volumes, max(patch[0], CONTEXT_SLICES), patch[1], sideways=True, thick=augment)
+        self.shape, self.seed, self.augment = shape, seed, augment
+        self.sizes = [len(part) for part in np.array_split(np.arange(batch), min(groups, batch))]
+        in_plane = max(shape.height, CONTEXT_SLICES)
+        self.source = PatchSource(volumes, in_plane, shape.acquired, sideways=True, thick=augment)
 
     def draw_batch(self, step: int) -> AmiBatch:
-        """The batch of a step; each patch has its own volume, factor and direction."""
-        rng = np.random.default_rng((self.seed, step, self.rank))
-        samples = [self._sample(rng) for _ in range(self.batch)]
-        return AmiBatch(*(np.stack(column) for column in zip(*samples, strict=True)))
+        """The batch of a step; each group of patches has its own volume, factor and direction."""
+        seed, rank = self.seed
+        rng = np.random.default_rng((seed, step, rank))
+        places = PatchPlaces.draw(self.source, self.shape, self.sizes, rng, augment=self.augment)
+        values = torch.cat([_read_voxels(*part) for part in zip(places.groups, *places.index_voxels(), strict=True)])
+        facts = move_array(places.list_facts(), values.device)
+        in_plane, through_plane, kernel, contrast, noise, share = facts.T[:-OFFSET_COUNT]
+        values = _mix_rows(values, self.shape.acquired, share)
+        if self.augment:
+            random = torch.Generator(values.device).manual_seed(int(rng.integers(2**63)))
+            values = vary(values, kernel, contrast, noise, random)
+        slices, truth = self._arrange(values)
+        offsets, middle = facts[:, -OFFSET_COUNT:].contiguous(), slices[:, 1:2]
+        linear = torch.lerp(middle[..., :-1], middle[..., 1:], offsets[:, :, None, None])
+        hard = [self.source.measure_difficulty(g.volume, g.factor * g.step, g.averaged) for g in places.groups]
+        difficulty = torch.cat([one.expand(n) for one, n in zip(hard, self.sizes, strict=True)]) * contrast
+        return AmiBatch(slices, offsets, in_plane, through_plane, linear, truth, difficulty)
 
-    def _sample(self, rng: np.random.Generator) -> AmiBatch:
-        factor = self.source.draw_factor(rng)
-        for _ in range(MOST_TRIES):
-            dense, spacing, difficulty = self._patch(rng, factor)
-            if dense[1].mean() > AIR_UNITS:
-                break
-        steps = np.arange(1, factor)
-        if len(steps) != OFFSET_COUNT:  # fewer are repeated, of more some are chosen
-            steps = np.sort(rng.choice(steps, OFFSET_COUNT, replace=len(steps) < OFFSET_COUNT))
-        offsets = (steps / factor).astype(np.float32)
-        sparse = dense[..., ::factor]  # (3, H, W)
-        height, windows = sparse.shape[1], sparse.shape[2] - 1
-        between = dense[1, :, :-1].reshape(height, windows, factor)[..., steps]  # (H, W - 1, T)
-        truth = between.transpose(2, 0, 1)  # (T, H, W - 1)
-        t = offsets[:, None, None]
-        line = (1 - t) * sparse[1, :, :-1] + t * sparse[1, :, 1:]
-        in_plane, through, hard = (np.array(value, np.float32) for value in (*spacing, difficulty))
-        return AmiBatch(sparse, offsets, in_plane, through, line, truth, hard)
+    def _arrange(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H, 3 * W + T * (W - 1)) values to sparse slices (B, 3, H, W) and the truth (B, T, H, W - 1)."""
+        cut = CONTEXT_SLICES * self.shape.acquired
+        slices, truth = (
+            part.unflatten(2, (count, -1)).transpose(1, 2).contiguous()
+            for part, count in ((values[:, :, :cut], CONTEXT_SLICES), (values[:, :, cut:], OFFSET_COUNT))
+        )
+        return slices, truth
 
-    def _patch(self, rng: np.random.Generator, factor: int) -> tuple[np.ndarray, tuple[float, float], float]:
-        """(3, H, (W - 1) * factor + 1) dense network values; spacing in mm in-plane and between acquired slices."""
-        volume, step, depth = self.source.draw(rng, factor)
-        augmentation = Augmentation.draw(rng) if self.augment else NO_AUGMENTATION
-        sagittal = volume.neighbour_step < 1 or rng.random() < 0.5
-        view = volume.voxels if sagittal else volume.voxels.transpose(1, 0, 2)
-        zoom = self._zoom(view, volume.neighbour_step, augmentation.zoom)
-        aside = volume.neighbour_step * zoom
-        reach, span = math.ceil(aside - ROUNDING), math.ceil(zoom * (self.height - 1) - ROUNDING)
-        x = int(rng.integers(reach, view.shape[0] - reach))
-        y = int(rng.integers(view.shape[1] - span))
-        dense = volume.values.to_network(view[x - reach : x + reach + 1, y : y + span + 1, depth])
-        dense = interpolate_along(dense, reach + aside * np.arange(-1, 2), 0)
-        dense = interpolate_along(dense, zoom * np.arange(self.height), 1)
-        dense = augmentation.apply(augmentation.decimate(dense, step), rng)
-        for axis in range(3):
-            if rng.random() < 0.5:
-                dense = np.flip(dense, axis)
-        spacing = volume.spacing_mm[1 if sagittal else 0] * zoom, volume.spacing_mm[2] * step * factor
-        return dense, spacing, self.source.measure_difficulty(volume, step * factor, step, augmentation)
 
-    def _zoom(self, view: np.ndarray, neighbour_step: float, wanted: float) -> float:
-        """As much of the zoom as the volume has voxels for."""
-        across, along_slice = int(view.shape[0]), int(view.shape[1])
-        return min(wanted, (along_slice - 1) / (self.height - 1), (across - 1) // 2 / neighbour_step)
+def _read_voxels(group: PatchGroup, points: np.ndarray, lines: np.ndarray, share: np.ndarray | None) -> Tensor:
+    """(n, H, M) network values of a group, before its rows are mixed, and before kernel, contrast and noise."""
+    voxels = group.volume.voxels
+    everywhere = voxels.as_strided((voxels.numel(),), (1,))
+    count, most, averaged = points.shape
+    where = move_array(lines.reshape(count, -1, 1), voxels.device) + move_array(
+        points.reshape(count, 1, -1), voxels.device
+    )
+    values = group.volume.to_network(torch.take(everywhere, where))
+    if averaged > 1:
+        values = values.unflatten(2, (most, averaged)).mean(3)
+    if share is None:
+        return values
+    first, second = values.chunk(2, 1)
+    return torch.lerp(first, second, move_array(share, voxels.device)[..., None])
+
+
+def _mix_rows(values: Tensor, acquired: int, share: Tensor) -> Tensor:
+    """(B, H, 5 * W + ...) with the rows below and above mixed with those two that follow the first three."""
+    below, middle, above, below_far, above_far, truth = values.split(
+        [acquired] * 5 + [values.shape[2] - 5 * acquired], 2
+    )
+    share = share[:, None, None]
+    return torch.cat([torch.lerp(below, below_far, share), middle, torch.lerp(above, above_far, share), truth], 2)

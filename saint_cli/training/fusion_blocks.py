@@ -1,25 +1,35 @@
 """What RFN learns from: I_sag and I_cor of random blocks of the training volumes, by the AMI that comes before it."""
 
-from dataclasses import dataclass, replace
+import copy
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import intensity
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.network_input import NetworkInput
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.nets import AMI
-from saint_cli.runtime.device_selection import Compute
-from saint_cli.training.augment import NO_AUGMENTATION, Augmentation
-from saint_cli.training.dataset import AIR_UNITS, MOST_TRIES, PatchSource
+from saint_cli.progress import ProgressCallback
+from saint_cli.runtime.device_selection import Compute, select_compute
+from saint_cli.training.augment import Augmentation, average_slices, count_averaged_slices, draw_profile, vary
+from saint_cli.training.dense_volume import TrainingData
+from saint_cli.training.parallel import ProcessGroup
+from saint_cli.training.patch_source import AIR_UNITS, FACTORS, MOST_TRIES, PatchSource
+from saint_cli.training.settings import TrainingSettings
 
 WHOLE = slice(None)
 
 MARGIN = 8
 """In-plane voxels cut from each block, where AMI's input ended at the block's edge."""
+
+VALIDATION_BLOCKS = 4
+"""Blocks of each validation volume that the RFN stage is scored on."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +48,69 @@ class FusionBlock:
     gap_mm: float
     difficulty: float
 
-    def take_window(self, window: int, x: slice = WHOLE, y: slice = WHOLE) -> "FusionBatch":
-        """Inputs and truth of the slices of one window, (T, h, w) each."""
-        below, above = (self.sparse[w, x, y] for w in (window, window + 1))
-        t = self.offsets[:, None, None]
-        line = (1 - t) * below + t * above
-        sag, cor, truth = (line + r[window, :, x, y] for r in (self.sagittal, self.coronal, self.truth))
-        below, above = (np.broadcast_to(a, line.shape) for a in (below, above))
-        gap_mm, difficulty = np.full_like(self.offsets, self.gap_mm), np.array(self.difficulty, np.float32)
-        return FusionBatch(sag, cor, below, above, self.offsets, gap_mm, truth, difficulty)
+    def take_window(self, window: int) -> "FusionBatch":
+        """All slices of one window, as a batch of one."""
+        below, above = (torch.from_numpy(self.sparse[w]) for w in (window, window + 1))
+        t = torch.from_numpy(self.offsets)
+        line = torch.lerp(below, above, t[:, None, None])
+        sag, cor, truth = ((line + torch.from_numpy(r[window])) for r in (self.sagittal, self.coronal, self.truth))
+        gap_mm, difficulty = torch.full_like(t, self.gap_mm), torch.tensor(self.difficulty)
+        parts = (sag, cor, below.expand_as(line), above.expand_as(line), t, gap_mm, truth, difficulty)
+        return FusionBatch(*(part[None] for part in parts))
 
 
 class FusionBatch(NamedTuple):
     """All synthesised slices of B windows: (B, T, h, w) network range each, offset, gap_mm (B, T), difficulty (B,)."""
 
-    i_sag: np.ndarray
-    i_cor: np.ndarray
-    below: np.ndarray
-    above: np.ndarray
-    offset: np.ndarray
-    gap_mm: np.ndarray
-    truth: np.ndarray
-    difficulty: np.ndarray
+    i_sag: Tensor
+    i_cor: Tensor
+    below: Tensor
+    above: Tensor
+    offset: Tensor
+    gap_mm: Tensor
+    truth: Tensor
+    difficulty: Tensor
+
+    def split(self) -> "FusionBatch":
+        """Every slice by itself: (B * T, h, w), and (B * T,)."""
+        parts = self._replace(difficulty=self.difficulty[:, None].expand_as(self.offset))
+        return FusionBatch(*(part.flatten(0, 1) for part in parts))
+
+    def to(self, device: torch.device) -> "FusionBatch":
+        """The batch on a device."""
+        return FusionBatch(*(part.to(device) for part in self))
+
+
+def make_blocks(
+    settings: TrainingSettings,
+    data: TrainingData,
+    ami: AMI,
+    process_group: ProcessGroup,
+    on_progress: ProgressCallback,
+) -> tuple[list[FusionBlock], list[FusionBlock]]:
+    """What RFN is trained and validated on: blocks that the AMI has interpolated in both directions.
+
+    Raises:
+        UsageError: blocks too small for RFN's patches, volumes too small for blocks, no factor to learn.
+    """
+    device, (side, acquired) = process_group.device, settings.block
+    compute = select_compute(str(device), "bf16" if settings.schedule.bf16 else "fp32")
+    if side - 2 * MARGIN < settings.rfn_patch:
+        raise UsageError(f"blocks of {side} voxels are too small for patches of {settings.rfn_patch}")
+    factors = tuple(factor for factor in FACTORS if factor > settings.fewest)
+    if not factors:
+        largest = max(FACTORS)
+        raise UsageError(f"RFN from {settings.fewest} slices on has no factor to learn; the largest is {largest}")
+    val_sources = [PatchSource([v], side, acquired, factors=factors) for v in data.val]  # refuses small ones first
+    source, ami = PatchSource(data.train, side, acquired, factors=factors), copy.deepcopy(ami).to(device)
+    rng = np.random.default_rng((settings.seed, process_group.rank))
+    train_blocks = []
+    for i in range(settings.blocks):
+        train_blocks.append(make_block(source, ami, compute, side, rng, augment=settings.augment))
+        on_progress("blocks", i + 1, settings.blocks)
+    rng = np.random.default_rng(settings.seed)
+    val_blocks = [make_block(s, ami, compute, side, rng) for s in val_sources for _ in range(VALIDATION_BLOCKS)]
+    return train_blocks, val_blocks
 
 
 def make_block(
@@ -71,8 +122,7 @@ def make_block(
     """
     factor = source.draw_factor(rng)
     for _ in range(MOST_TRIES):
-        augmentation = Augmentation.draw(rng) if augment else NO_AUGMENTATION
-        dense, spacing, difficulty = _draw_dense_block(source, factor, side, replace(augmentation, kernel=0), rng)
+        dense, spacing, difficulty = _draw_dense_block(source, factor, side, rng, augment=augment)
         if dense.mean() > AIR_UNITS:
             break
     sparse = np.ascontiguousarray(dense[..., ::factor])
@@ -92,49 +142,24 @@ def make_block(
 
 
 def _draw_dense_block(
-    source: PatchSource, factor: int, side: int, augmentation: Augmentation, rng: np.random.Generator
+    source: PatchSource, factor: int, side: int, rng: np.random.Generator, *, augment: bool
 ) -> tuple[np.ndarray, tuple[float, float, float], float]:
     """(side, side, (W - 1) * factor + 1) dense network values, their spacing in mm, and the block's difficulty."""
-    volume, step, depth = source.draw(rng, factor)
-    x, y = (slice(c, c + side) for c in (int(rng.integers(n - side + 1)) for n in volume.voxels.shape[:2]))
+    volume, step = source.draw(rng, factor)
+    lengths = (side, side, source.dense_length(factor * step))
+    x, y, z = (
+        slice(c, c + n)
+        for n, most in zip(lengths, volume.voxels.shape, strict=True)
+        for c in [int(rng.integers(most - n + 1))]
+    )
+    averaged = count_averaged_slices(draw_profile(rng), step) if augment else 1
+    dense = average_slices(volume.to_network(volume.voxels[x, y, z].cpu()), averaged)[..., ::step]
+    difficulty = float(source.measure_difficulty(volume, step * factor, averaged))
+    if augment:
+        varied, random = Augmentation.draw(rng, 1), torch.Generator().manual_seed(int(rng.integers(2**63)))
+        contrast, noise = torch.from_numpy(varied.contrast), torch.from_numpy(varied.noise)
+        # one patch whose in-plane axis is y; neither zoom nor kernel
+        dense = vary(dense.transpose(0, 1)[None], torch.zeros(1), contrast, noise, random)[0].transpose(0, 1)
+        difficulty *= float(varied.contrast[0])
     spacing = volume.spacing_mm
-    dense = augmentation.decimate(volume.values.to_network(volume.voxels[x, y, depth]), step)
-    difficulty = source.measure_difficulty(volume, step * factor, step, augmentation)
-    return augmentation.apply(dense, rng), (spacing[0], spacing[1], spacing[2] * step), difficulty
-
-
-class FusionSampler:
-    """Patches for the RFN stage out of ready blocks; batch k of a seed is always the same.
-
-    stacks: the network is the 3-D one, which gets all slices of a window together.
-    """
-
-    def __init__(self, blocks: list[FusionBlock], slices: int, patch: int, seed: int, *, stacks: bool = False) -> None:
-        self.blocks, self.slices, self.patch, self.seed, self.stacks = blocks, slices, patch, seed, stacks
-
-    def draw_batch(self, step: int) -> FusionBatch:
-        """About ``slices`` axial patches of ``patch`` x ``patch`` voxels, whole windows of one factor."""
-        rng = np.random.default_rng((self.seed, step))
-        offsets = len(self.blocks[rng.integers(len(self.blocks))].offsets)
-        alike = [b for b in self.blocks if len(b.offsets) == offsets]
-        samples = [self._sample(alike[rng.integers(len(alike))], rng) for _ in range(max(1, self.slices // offsets))]
-        return FusionBatch(*(np.stack(column) for column in zip(*samples, strict=True)))
-
-    def _sample(self, block: FusionBlock, rng: np.random.Generator) -> FusionBatch:
-        window = int(rng.integers(len(block.sagittal)))
-        size = block.sparse.shape[1:]
-        x, y = (slice(c, c + self.patch) for c in (int(rng.integers(max(1, n - self.patch + 1))) for n in size))
-        return _flip_randomly(block.take_window(window, x, y), rng)
-
-
-def _flip_randomly(batch: FusionBatch, rng: np.random.Generator) -> FusionBatch:
-    """One window's slices (T, h, w), randomly flipped and turned."""
-    sag, cor, below, above, offset, gap_mm, truth, difficulty = batch
-    if rng.random() < 0.5:  # upside down: the offsets are symmetric about 1/2
-        sag, cor, below, above, truth = (a[::-1] for a in (sag, cor, above, below, truth))
-    if rng.random() < 0.5:  # x and y exchanged
-        sag, cor, below, above, truth = (a.swapaxes(1, 2) for a in (cor, sag, below, above, truth))
-    for axis in (1, 2):
-        if rng.random() < 0.5:
-            sag, cor, below, above, truth = (np.flip(a, axis) for a in (sag, cor, below, above, truth))
-    return FusionBatch(sag, cor, below, above, offset, gap_mm, truth, difficulty)
+    return dense.contiguous().numpy(), (spacing[0], spacing[1], spacing[2] * step), difficulty

@@ -4,8 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 LOG = "log.jsonl"
 EVENTS = "tensorboard"
+
+BUFFERED_STEPS = 50
+"""Losses that are fetched from the device together: each time a GPU is waited for."""
 
 
 class Journal:
@@ -14,12 +20,22 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._log = folder / LOG
         self._writer = _open_tensorboard(folder / EVENTS)
+        self._steps: list[tuple[int, Tensor, float]] = []
 
-    def log_step(self, step: int, loss: float, rate: float) -> None:
-        """Log one optimiser step."""
+    def log_step(self, step: int, loss: Tensor, rate: float) -> None:
+        """Log one optimiser step, written with others."""
         if self._writer is not None:
-            self._writer.add_scalar("loss", loss, step)
-            self._writer.add_scalar("learning rate", rate, step)
+            self._steps.append((step, loss, rate))
+            if len(self._steps) >= BUFFERED_STEPS:
+                self._write_steps()
+
+    def _write_steps(self) -> None:
+        if self._steps:
+            losses = torch.stack([loss for _, loss, _ in self._steps]).tolist()
+            for (step, _, rate), loss in zip(self._steps, losses, strict=True):
+                self._writer.add_scalar("loss", loss, step)
+                self._writer.add_scalar("learning rate", rate, step)
+            self._steps.clear()
 
     def log_validation(self, step: int, seconds: float, loss: float, figures: dict[str, float]) -> None:
         """Log one validation."""
@@ -27,6 +43,7 @@ class Journal:
         with self._log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
         if self._writer is not None:
+            self._write_steps()
             for name, value in figures.items():
                 self._writer.add_scalar(f"validation/{name}", value, step)
             self._writer.flush()
@@ -34,6 +51,7 @@ class Journal:
     def close(self) -> None:
         """Write what is buffered."""
         if self._writer is not None:
+            self._write_steps()
             self._writer.close()
 
 

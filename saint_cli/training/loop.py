@@ -4,6 +4,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,15 +21,20 @@ StepLoss = Callable[[nn.Module, int], Tensor]
 """Loss of a network at a step."""
 
 
+SHORTEST_DECAY = 1e-6
+"""Share of the length; less is none."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast to train.
 
-    steps, warmup, validate_every in optimiser steps; save_every in seconds; learning_rate at its peak; decay: the part
-    of the steps over which it falls.
+    steps, or minutes where that is None: the whole length; warmup, validate_every in optimiser steps; save_every in
+    seconds; learning_rate at its peak; decay: the part of the length over which it falls. Minutes are those of the
+    clock from the first step on, with validations but without the last one.
     """
 
-    steps: int
+    steps: int | None
     learning_rate: float = 8e-4
     final_rate: float = 8e-6
     warmup: int = 100
@@ -38,12 +44,20 @@ class Schedule:
     save_every: float = 180.0
     validate_every: int = 1000
     bf16: bool = False
+    minutes: float | None = None
 
-    def learning_rate_at(self, step: int) -> float:
+    def share_at(self, step: int, seconds: float) -> float:
+        """How much of the length is over after so many steps and seconds; from 1 on the run ends."""
+        if self.steps is not None:
+            return step / self.steps
+        assert self.minutes is not None
+        return seconds / (60 * self.minutes)
+
+    def learning_rate_at(self, step: int, seconds: float = 0.0) -> float:
         """Linear warm-up, a plateau, and a straight line down to ``final_rate``."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        left = min(1.0, max(0.0, (self.steps - step) / max(1.0, self.decay * self.steps)))
+        left = min(1.0, max(0.0, 1 - self.share_at(step, seconds)) / max(self.decay, SHORTEST_DECAY))
         return self.final_rate + (self.learning_rate - self.final_rate) * left
 
 
@@ -82,15 +96,28 @@ class TrainingState:
             raise UnreadableError(f"{path} is damaged or of another network ({reason[:120]})") from None
 
 
+def place_network(model: nn.Module, device: torch.device, *, bf16: bool) -> nn.Module:
+    """A network of images on a device, its weights in the order that suits convolutions there."""
+    has_images = all(p.ndim <= 4 for p in model.parameters())
+    if has_images and (bf16 or device.type == "cuda"):
+        return nn.Module.to(model, device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(device)
+
+
 @dataclass(frozen=True)
 class StepResult:
-    """The result of a step; before the first one there is no loss."""
+    """The result of a step; before the first one there is no loss.
+
+    loss: one number on the device; a GPU has not computed it yet, and taking it as a float waits for that.
+    is_saved: whether a checkpoint was written after it.
+    """
 
     step: int
-    loss: float | None
+    loss: Tensor | None
     rate: float
     seconds: float
     validation: dict[str, float] | None
+    is_saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,56 +141,80 @@ def run_loop(
     *,
     baseline: bool = False,
 ) -> Iterator[StepResult]:
-    """Train from ``state.step`` to ``schedule.steps``, yielding after every step.
+    """Train from where ``state`` stands to the end of the schedule, yielding after every step.
 
     process_group: several processes all call this alike; the first alone validates and writes.
     baseline: also validate the weights that the run starts from.
     """
     process_group = process_group or ProcessGroup(0, 1, state.device)
-    journal = _open_journal(schedule, folder) if process_group.is_leader else None
-    network = process_group.wrap(state.model)
-    if baseline and state.step == 0:
-        if journal is not None:
-            yield StepResult(0, None, schedule.learning_rate_at(0), 0.0, objective.validate(state.average))
-        wait_for_all()
-    began, saved = time.monotonic() - state.seconds, time.monotonic()
-    while state.step < schedule.steps:
-        loss = _take_step(state, network, objective.loss, schedule)
-        state.step, state.seconds = state.step + 1, time.monotonic() - began
-        is_due = state.step % schedule.validate_every == 0 or state.step == schedule.steps
-        validation = None
-        if journal is not None:
-            journal.log_step(state.step, loss, schedule.learning_rate_at(state.step - 1))
-            if is_due:
-                validation = objective.validate(state.average)
-                journal.log_validation(state.step, state.seconds, loss, validation)
-            if is_due or time.monotonic() - saved > schedule.save_every:
-                state.save(folder)
-                saved = time.monotonic()
-        if is_due:
+    with _open_journal(schedule, folder, process_group) as journal:
+        network = process_group.wrap(state.model)
+        if baseline and state.step == 0:
+            if journal is not None:
+                yield StepResult(0, None, schedule.learning_rate_at(0), 0.0, objective.validate(state.average))
             wait_for_all()
-        yield StepResult(state.step, loss, schedule.learning_rate_at(state.step), state.seconds, validation)
-    if journal is not None:
+        began, saved = time.monotonic() - state.seconds, time.monotonic()
+        while (rate := _find_rate(state, schedule)) is not None:
+            loss = _take_step(state, network, objective.loss, schedule, rate)
+            seconds = time.monotonic() - began
+            state.step, state.seconds = state.step + 1, seconds if schedule.steps else process_group.agree(seconds)
+            is_due = state.step % schedule.validate_every == 0 or _find_rate(state, schedule) is None
+            validation, is_saved = None, False
+            if journal is not None:
+                journal.log_step(state.step, loss, rate)
+                if is_due:
+                    validation = _validate(state, objective, journal, loss)
+                if is_saved := is_due or time.monotonic() - saved > schedule.save_every:
+                    state.save(folder)
+                    saved = time.monotonic()
+            if is_due:
+                wait_for_all()
+            yield StepResult(state.step, loss, rate, state.seconds, validation, is_saved)
+
+
+def _validate(state: TrainingState, objective: Objective, journal: Journal, loss: Tensor) -> dict[str, float]:
+    """The figures of the averaged network, which are logged."""
+    figures = objective.validate(state.average)
+    journal.log_validation(state.step, state.seconds, float(loss), figures)
+    return figures
+
+
+@contextmanager
+def _open_journal(schedule: Schedule, folder: Path, process_group: ProcessGroup) -> Iterator[Journal | None]:
+    """The first process's journal, closed however the run ends; None for the others."""
+    if not process_group.is_leader:
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
+    journal = Journal(folder)
+    try:
+        yield journal
+    finally:
         journal.close()
 
 
-def _open_journal(schedule: Schedule, folder: Path) -> Journal:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
-    return Journal(folder)
+def _find_rate(state: TrainingState, schedule: Schedule) -> float | None:
+    """The learning rate of the next step; None at the end of the schedule."""
+    is_over = schedule.share_at(state.step, state.seconds) >= 1
+    return None if is_over else schedule.learning_rate_at(state.step, state.seconds)
 
 
-def _take_step(state: TrainingState, network: nn.Module, step_loss: StepLoss, schedule: Schedule) -> float:
+def _take_step(
+    state: TrainingState, network: nn.Module, step_loss: StepLoss, schedule: Schedule, rate: float
+) -> Tensor:
+    """One optimiser step, after which nothing waits for a GPU; returns the loss."""
     for group in state.optimiser.param_groups:
-        group["lr"] = schedule.learning_rate_at(state.step)
+        group["lr"] = rate
     with torch.autocast(state.device.type, torch.bfloat16, enabled=schedule.bf16):
         loss = step_loss(network, state.step)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(state.model.parameters(), schedule.clip)
+    parameters: list[Tensor] = list(state.model.parameters())
+    means: list[Tensor] = list(state.average.parameters())
+    nn.utils.clip_grad_norm_(parameters, schedule.clip, foreach=True)
     state.optimiser.step()
     decay = min(schedule.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
-        for mean, now in zip(state.average.parameters(), state.model.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
-    return float(loss.detach())
+        torch._foreach_lerp_(means, parameters, 1 - decay)
+    return loss.detach()

@@ -31,7 +31,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, matrices: Iterable[nn.Parameter], rest: Iterable[nn.Parameter], learning_rate: float) -> None:
         groups = [{"params": list(matrices), "orthogonal": True}, {"params": list(rest), "orthogonal": False}]
-        super().__init__([g for g in groups if g["params"]], {"lr": learning_rate})
+        super().__init__([g for g in groups if g["params"]], {"lr": learning_rate, "steps": 0})
 
     @classmethod
     def for_model(cls, model: nn.Module, learning_rate: float) -> "Muon":
@@ -45,49 +45,66 @@ class Muon(torch.optim.Optimizer):
             (matrices if hidden else rest).append(parameter)
         return cls(matrices, rest, learning_rate)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a saved state; earlier versions counted the steps of each parameter."""
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            counts = [int(self.state[p].pop("steps")) for p in group["params"] if "steps" in self.state[p]]
+            group.setdefault("steps", max(counts, default=0))
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step along the gradients that are there."""
         assert closure is None
         for group in self.param_groups:
             pairs = [(p, p.grad) for p in group["params"] if p.grad is not None]
-            if group["orthogonal"]:
-                self._orthogonal(pairs, group["lr"])
-            else:
-                self._adam(pairs, group["lr"])
+            group["steps"] += 1
+            if pairs:
+                parameters, gradients = ([pair[i] for pair in pairs] for i in range(2))
+                if group["orthogonal"]:
+                    self._orthogonal(parameters, gradients, group["lr"])
+                else:
+                    self._adam(parameters, gradients, group["lr"], group["steps"])
 
-    def _orthogonal(self, pairs: list[tuple[Tensor, Tensor]], rate: float) -> None:
-        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
-        for p, gradient in pairs:
-            state = self.state[p]
-            if not state:
-                state["momentum"] = torch.zeros_like(p)
-            state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-            ahead = gradient.lerp(state["momentum"], MOMENTUM)  # Nesterov
-            alike.setdefault(p.shape, []).append((p, ahead.flatten(1)))
-        for shape, group in alike.items():
-            steps = orthogonalise(torch.stack([ahead for _, ahead in group]))  # (n, rows, columns)
+    def _orthogonal(self, parameters: list[Tensor], gradients: list[Tensor], rate: float) -> None:
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        momenta = [self.state[p]["momentum"] for p in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)  # Nesterov
+        alike: dict[torch.Size, list[int]] = {}
+        for i, p in enumerate(parameters):
+            alike.setdefault(p.shape, []).append(i)
+        for shape, numbers in alike.items():
+            steps = orthogonalise(torch.stack([ahead[i].flatten(1) for i in numbers]))  # (n, rows, columns)
             scale = ADAM_STEP * max(steps.shape[-2:]) ** 0.5
-            for (p, _), step in zip(group, steps, strict=True):
-                p.sub_(step.view(shape), alpha=rate * scale)
+            moved = steps.view(-1, *shape).unbind()
+            torch._foreach_add_([parameters[i] for i in numbers], moved, alpha=-rate * scale)
 
-    def _adam(self, pairs: list[tuple[Tensor, Tensor]], rate: float) -> None:
-        for p, gradient in pairs:
-            state = self.state[p]
-            if not state:
-                state.update(mean=torch.zeros_like(p), square=torch.zeros_like(p), steps=torch.zeros(()))
-            state["steps"] += 1
-            state["mean"].lerp_(gradient, 1 - BETAS[0])
-            state["square"].lerp_(gradient.square(), 1 - BETAS[1])
-            mean, square = (
-                state[k] / (1 - b ** state["steps"]) for k, b in zip(("mean", "square"), BETAS, strict=True)
-            )
-            p.sub_(mean / (square.sqrt() + EPSILON), alpha=rate)
+    def _adam(self, parameters: list[Tensor], gradients: list[Tensor], rate: float, count: int) -> None:
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p].update(mean=torch.zeros_like(p), square=torch.zeros_like(p))
+        means, squares = ([self.state[p][name] for p in parameters] for name in ("mean", "square"))
+        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - BETAS[1])
+        steps, sizes = (
+            torch._foreach_div(moments, 1 - beta**count) for moments, beta in zip((means, squares), BETAS, strict=True)
+        )
+        torch._foreach_sqrt_(sizes)
+        torch._foreach_add_(sizes, EPSILON)
+        torch._foreach_div_(steps, sizes)
+        torch._foreach_add_(parameters, steps, alpha=-rate)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """(n, rows, columns) to matrices of the same singular vectors, whose singular values lie near one."""
-    x = matrices / (torch.linalg.matrix_norm(matrices)[:, None, None] + EPSILON)
+    """(n, rows, columns) to matrices of the same singular vectors, whose singular values lie near one.
+
+    In bfloat16 on a GPU, which is enough for the direction of a step; in the type of ``matrices`` elsewhere.
+    """
+    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    x = x / (torch.linalg.matrix_norm(matrices)[:, None, None] + EPSILON).to(x.dtype)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT
@@ -96,4 +113,4 @@ def orthogonalise(matrices: Tensor) -> Tensor:
         gram = x @ x.mT
         x = torch.add(a * x, (b * gram + c * gram @ gram) @ x)
     result: Tensor = x.mT if tall else x
-    return result
+    return result.to(matrices.dtype)

@@ -29,6 +29,14 @@ class ProcessGroup:
         """Whether this is the process that validates and writes."""
         return self.rank == 0
 
+    def agree(self, seconds: float) -> float:
+        """The first process's seconds, for all of them: no two clocks are the same."""
+        if self.world_size == 1:
+            return seconds
+        clock = torch.tensor(seconds, dtype=torch.float64)  # on the host, so that no GPU is waited for
+        distributed.broadcast(clock, 0)
+        return float(clock)
+
     def wrap(self, model: nn.Module) -> nn.Module:
         """The module to call while training: its gradients are averaged over all processes."""
         return model if self.world_size == 1 else DistributedDataParallel(model)
@@ -49,7 +57,7 @@ def join_processes(device: str) -> Iterator[ProcessGroup]:
     if chosen.type == "cuda":
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     try:
         yield ProcessGroup(distributed.get_rank(), world_size, chosen)
     finally:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +15,31 @@ from saint_cli.errors import UsageError, WeightsError
 from saint_cli.io.path_identity import check_distinct, is_same_file
 from saint_cli.models import weights
 from saint_cli.nets import AMI, RFN
+from saint_cli.nets.folding import fold_network
 from saint_cli.progress import ProgressCallback
-from saint_cli.runtime import device_selection
 from saint_cli.runtime.version import __version__
 from saint_cli.training import loop, parallel, stages
-from saint_cli.training.dataset import FACTORS, AmiSampler, PatchSource
-from saint_cli.training.fusion_blocks import MARGIN, FusionBlock, FusionSampler, make_block
+from saint_cli.training.dataset import AmiSampler
+from saint_cli.training.dense_volume import TrainingData, place_volumes
+from saint_cli.training.fusion_blocks import make_blocks
+from saint_cli.training.fusion_sampler import FusionSampler
 from saint_cli.training.muon import Muon
-from saint_cli.training.settings import SETTINGS, TrainingSettings, require_same_data, require_same_settings
-from saint_cli.training.volumes import DenseVolume, load_dense_volumes, require_disjoint
+from saint_cli.training.patch_places import PatchShape
+from saint_cli.training.settings import (
+    SETTINGS,
+    TrainingSettings,
+    load_schedule,
+    require_same_data,
+    require_same_settings,
+)
+from saint_cli.training.volumes import load_dense_volumes, require_disjoint
 
 MODEL = "model.safetensors"
 DATA = "data.json"
 VOLUMES = "volumes"
 
-VALIDATION_BLOCKS = 4
-"""Blocks of each validation volume that the RFN stage is scored on."""
+SHORTEST_EXCESS = 1e-9
+"""Share of the time used; less is rounding."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +55,6 @@ class TrainingPaths:
     cache: Path | None = None
 
 
-class TrainingData(NamedTuple):
-    """Training and validation volumes."""
-
-    train: list[DenseVolume]
-    val: list[DenseVolume]
-
-
 @dataclass(frozen=True)
 class TrainingStage:
     """A network to train: where its training stands, what it minimises, and how the model file is written."""
@@ -63,30 +65,48 @@ class TrainingStage:
 
 
 def train(
-    settings: TrainingSettings, paths: TrainingPaths, *, resume: bool, on_progress: ProgressCallback
+    settings: TrainingSettings,
+    paths: TrainingPaths,
+    *,
+    resume: bool,
+    on_progress: ProgressCallback,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Iterator[loop.StepResult]:
-    """Run one stage, yielding after every step; ``out/model.safetensors`` is written at each validation and at the end.
+    """Run one stage, yielding after every step; ``out/model.safetensors`` is written with every checkpoint.
 
-    The RFN stage starts from the AMI of ``out/model.safetensors``. Several processes under torchrun share the work.
+    The RFN stage starts from the AMI of ``out/model.safetensors``. on_note: is told what makes training slower.
+    Several processes under torchrun share the work.
 
     Raises:
         UsageError: ``out`` holds a run already and ``resume`` is False, or none and it is True; no volumes; weights
             to start from that are of another size.
         WeightsError: the RFN stage finds no AMI; weights to start from or to imitate cannot be loaded.
     """
-    _require_startable(settings, paths, resume=resume)
+    _require_startable(settings, paths.out, resume=resume)
+    if is_same_file(paths.train, paths.val):
+        raise UsageError(f"{paths.val} is what is trained on; validate on volumes that are not")
     with parallel.join_processes(settings.device) as process_group:
-        run = _Run(settings, paths, process_group, resume, on_progress)
-        data = run.load_data()
-        description = run.describe(data)
-        torch.manual_seed(settings.seed)
-        stage = run.prepare_ami(data) if settings.stage == "ami" else run.prepare_rfn(data)
-        run.write_description(description)
-        yield from run.optimise(stage)
+        data = _load_data(paths, process_group, on_progress)
+        yield from _Run(settings, paths.out, process_group, resume, on_progress, on_note).train(data)
 
 
-def _require_startable(settings: TrainingSettings, paths: TrainingPaths, *, resume: bool) -> None:
-    folder = paths.out / settings.stage
+def train_on(
+    settings: TrainingSettings,
+    data: TrainingData,
+    out: Path,
+    *,
+    resume: bool,
+    on_progress: ProgressCallback,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Iterator[loop.StepResult]:
+    """As ``train``, on volumes that are at hand, in one process. Needs torch, numpy and safetensors alone."""
+    _require_startable(settings, out, resume=resume)
+    with parallel.join_processes(settings.device) as process_group:
+        yield from _Run(settings, out, process_group, resume, on_progress, on_note).train(data)
+
+
+def _require_startable(settings: TrainingSettings, out: Path, *, resume: bool) -> None:
+    folder = out / settings.stage
     has_checkpoint = (folder / loop.CHECKPOINT).is_file()
     if has_checkpoint and not resume:
         raise UsageError(f"{folder} holds a run already; continue it with --resume, or choose another --out")
@@ -96,10 +116,21 @@ def _require_startable(settings: TrainingSettings, paths: TrainingPaths, *, resu
         require_same_settings(settings, folder / SETTINGS)
     if settings.stage == "ami" and not resume:
         inputs = {"what --init names": settings.init, "what --teacher names": settings.teacher}
-        output = paths.out / MODEL
+        output = out / MODEL
         check_distinct([(str(output), output)], {Path(name): what for what, name in inputs.items() if name})
-    if is_same_file(paths.train, paths.val):
-        raise UsageError(f"{paths.val} is what is trained on; validate on volumes that are not")
+
+
+def _load_data(
+    paths: TrainingPaths, process_group: parallel.ProcessGroup, on_progress: ProgressCallback
+) -> TrainingData:
+    """Both sets of volumes; the first process makes the memory-mapped copies while the others wait."""
+    if not process_group.is_leader:
+        parallel.wait_for_all()
+    cache = paths.out / VOLUMES if paths.cache is None else paths.cache
+    data = TrainingData(*(load_dense_volumes(source, cache, on_progress) for source in (paths.train, paths.val)))
+    if process_group.is_leader:
+        parallel.wait_for_all()
+    return data
 
 
 @dataclass(frozen=True)
@@ -107,31 +138,29 @@ class _Run:
     """One stage in one process."""
 
     settings: TrainingSettings
-    paths: TrainingPaths
+    out: Path
     process_group: parallel.ProcessGroup
     resume: bool
     on_progress: ProgressCallback
+    on_note: Callable[[str], None]
+
+    def train(self, data: TrainingData) -> Iterator[loop.StepResult]:
+        """The whole stage."""
+        require_disjoint(data.train, data.val)
+        stages.require_scorable(data.val)
+        description = self.describe(data)
+        torch.manual_seed(self.settings.seed)
+        stage = self.prepare_ami(data) if self.settings.stage == "ami" else self.prepare_rfn(data)
+        self.write_description(description)
+        yield from self.optimise(stage)
 
     @property
     def folder(self) -> Path:
-        return self.paths.out / self.settings.stage
+        return self.out / self.settings.stage
 
     @property
     def model_file(self) -> Path:
-        return self.paths.out / MODEL
-
-    def load_data(self) -> TrainingData:
-        """Both sets of volumes; the first process makes the memory-mapped copies while the others wait."""
-        if not self.process_group.is_leader:
-            parallel.wait_for_all()
-        cache = self.paths.out / VOLUMES if self.paths.cache is None else self.paths.cache
-        sources = (self.paths.train, self.paths.val)
-        data = TrainingData(*(load_dense_volumes(source, cache, self.on_progress) for source in sources))
-        if self.process_group.is_leader:
-            parallel.wait_for_all()
-        require_disjoint(data.train, data.val)
-        stages.require_scorable(data.val)
-        return data
+        return self.out / MODEL
 
     def describe(self, data: TrainingData) -> dict[str, Any]:
         """What the run is made of: volumes, versions, processes, weights it starts from or imitates."""
@@ -156,12 +185,12 @@ class _Run:
             (self.folder / DATA).write_text(json.dumps(description, indent=1))
 
     def optimise(self, stage: TrainingStage) -> Iterator[loop.StepResult]:
-        """Train, writing the model file at each validation and at the end."""
+        """Train, writing the model file with every checkpoint and at the end."""
         compare = self.settings.init is not None
         for result in loop.run_loop(
             stage.state, stage.objective, self.settings.schedule, self.folder, self.process_group, baseline=compare
         ):
-            if result.validation is not None:
+            if result.is_saved:
                 stage.save()
             yield result
         if self.process_group.is_leader:
@@ -177,8 +206,11 @@ class _Run:
         teacher = None
         if settings.teacher is not None:
             teacher = copy.deepcopy(weights.load_model(settings.teacher).ami).to(self.process_group.device)
-        rank = self.process_group.rank
-        sampler = AmiSampler(data.train, settings.batch, settings.patch, settings.seed, rank, augment=settings.augment)
+        volumes, note = place_volumes(data.train, self.process_group.device)
+        if note is not None:
+            self.on_note(note)
+        seed = (settings.seed, self.process_group.rank)
+        sampler = AmiSampler(volumes, settings.batch, PatchShape(*settings.patch), seed, augment=settings.augment)
         state = self.make_state(ami)
         rfn = settings.make_rfn().eval()
         if self.resume and self.model_file.is_file():  # an RFN that was trained since stays
@@ -186,7 +218,7 @@ class _Run:
         elif start is not None:
             rfn = start.rfn
         objective = loop.Objective(
-            stages.make_ami_loss(sampler, teacher), lambda model: stages.validate_ami(_copy_to_cpu(model), data.val)
+            stages.make_ami_loss(sampler, teacher), lambda model: stages.validate_ami(model, data.val)
         )
         return TrainingStage(state, objective, lambda: _save_model(state.average, rfn, self.model_file))
 
@@ -201,40 +233,22 @@ class _Run:
             _copy_weights(weights.load_model(settings.init).rfn, rfn, settings)
         rfn.fewest.fill_(settings.fewest)
         state = self.make_state(rfn)
-        train_blocks, val_blocks = self.make_blocks(data, start.to(self.process_group.device).ami)
+        train_blocks, val_blocks = make_blocks(settings, data, start.ami, self.process_group, self.on_progress)
         seed = settings.seed + self.process_group.rank
-        sampler = FusionSampler(train_blocks, settings.slices, settings.rfn_patch, seed, stacks=settings.dims == 3)
-        objective = loop.Objective(
-            stages.make_rfn_loss(sampler), lambda model: stages.validate_rfn(_copy_to_cpu(model), val_blocks)
+        sampler = FusionSampler(
+            train_blocks,
+            settings.slices,
+            settings.rfn_patch,
+            seed,
+            stacks=settings.dims == 3,
+            device=self.process_group.device,
         )
+        objective = loop.Objective(stages.make_rfn_loss(sampler), lambda model: stages.validate_rfn(model, val_blocks))
         return TrainingStage(state, objective, lambda: _save_model(start.ami, state.average, self.model_file))
-
-    def make_blocks(self, data: TrainingData, ami: AMI) -> tuple[list[FusionBlock], list[FusionBlock]]:
-        """What RFN is trained and validated on: blocks that the AMI has interpolated in both directions."""
-        settings = self.settings
-        precision = "bf16" if settings.schedule.bf16 else "fp32"
-        compute = device_selection.select_compute(str(self.process_group.device), precision)
-        side, acquired = settings.block
-        if side - 2 * MARGIN < settings.rfn_patch:
-            raise UsageError(f"blocks of {side} voxels are too small for patches of {settings.rfn_patch}")
-        factors = tuple(factor for factor in FACTORS if factor > settings.fewest)
-        if not factors:
-            largest = max(FACTORS)
-            raise UsageError(f"RFN from {settings.fewest} slices on has no factor to learn; the largest is {largest}")
-        val_sources = [PatchSource([v], side, acquired, factors=factors) for v in data.val]  # refuses small ones first
-        source = PatchSource(data.train, side, acquired, factors=factors)
-        rng = np.random.default_rng((settings.seed, self.process_group.rank))
-        train_blocks = []
-        for i in range(settings.blocks):
-            train_blocks.append(make_block(source, ami, compute, side, rng, augment=settings.augment))
-            self.on_progress("blocks", i + 1, settings.blocks)
-        rng = np.random.default_rng(settings.seed)
-        val_blocks = [make_block(s, ami, compute, side, rng) for s in val_sources for _ in range(VALIDATION_BLOCKS)]
-        return train_blocks, val_blocks
 
     def make_state(self, model: AMI | RFN) -> loop.TrainingState:
         """The network with its average and optimiser; as in the checkpoint where the run is resumed."""
-        model = model.to(self.process_group.device)
+        loop.place_network(model, self.process_group.device, bf16=self.settings.schedule.bf16)
         rate = self.settings.schedule.learning_rate
         # beta_1: the paper writes momentum 0.5, its released code 0.9
         if self.settings.optimiser == "adam":
@@ -244,23 +258,32 @@ class _Run:
         state = loop.TrainingState(model, copy.deepcopy(model), optimiser)
         if self.resume:
             state.load(self.folder)
-        steps = self.settings.schedule.steps
-        if steps < state.step:
-            raise UsageError(f"the run has taken {state.step} steps already, more than --steps {steps}")
+            self.require_longer(state)
         return state
+
+    def require_longer(self, state: loop.TrainingState) -> None:
+        """Refuse a length that is over already; the run's own is none, for its last step ends after its minutes."""
+        steps, minutes = self.settings.schedule.steps, self.settings.schedule.minutes
+        if steps is not None and steps < state.step:
+            raise UsageError(f"the run has taken {state.step} steps already, more than --steps {steps}")
+        if steps is not None or minutes is None or not self.process_group.is_leader:
+            return
+        is_over = 60 * minutes < state.seconds * (1 - SHORTEST_EXCESS)
+        if is_over and minutes != load_schedule(self.out, self.settings.stage).minutes:
+            used = state.seconds / 60
+            raise UsageError(f"the run has taken {used:.3g} minutes already, more than --minutes {minutes:g}")
 
 
 def _copy_weights(start: nn.Module, model: nn.Module, settings: TrainingSettings) -> None:
-    """Take over the weights that a run starts from."""
+    """Take over the weights that a run starts from; those of a plain AMI are folded for a folded one."""
+    fold = model.features.size.fold if isinstance(model, AMI) else 1
     try:
+        if isinstance(start, AMI) and start.features.size.fold == 1 < fold:
+            start = fold_network(start, fold)
         model.load_state_dict(start.state_dict())
     except RuntimeError:
         what = f"{settings.stage.upper()} weights of another size than --size {settings.size}"
         raise UsageError(f"{settings.init} holds {what}; name their size") from None
-
-
-def _copy_to_cpu(model: nn.Module) -> nn.Module:
-    return model if next(model.parameters()).device.type == "cpu" else copy.deepcopy(model).cpu()
 
 
 def _save_model(ami: nn.Module, rfn: nn.Module, path: Path) -> None:

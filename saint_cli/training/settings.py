@@ -12,10 +12,11 @@ from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
 from saint_cli.training.loop import Schedule
 
-AMI_SIZES = {"base": (64, 32, 8, 6), "fast": (32, 16, 4, 2)}
-"""width G0, growth, layers per block, blocks: the paper's, and one with 1/29 of its multiply-adds."""
+AMI_SIZES = {"base": (64, 32, 8, 6), "medium": (64, 32, 4, 2, 2), "fast": (32, 16, 4, 2)}
+"""width G0, growth, layers per block, blocks, fold. base: the paper's; medium: ``fast`` folded by 2; fast: 1/29 of
+base's multiply-adds."""
 
-RFN_SIZES = {"base": (32, 16, 4, 3), "fast": (12, 8, 4, 1)}
+RFN_SIZES = {"base": (32, 16, 4, 3), "medium": (12, 8, 4, 1), "fast": (12, 8, 4, 1)}
 
 DEFAULT_STEPS = 20_000
 
@@ -28,7 +29,7 @@ CHANGEABLE_SETTINGS = ("schedule", "device")
 class TrainingSettings:
     """All that a run depends on besides its data; kept as ``settings.json`` in the run folder.
 
-    stage: ``ami`` or ``rfn``. size: ``base`` or ``fast``. patch: in-plane voxels and acquired slices of AMI patches.
+    stage: ``ami`` or ``rfn``. size: of ``AMI_SIZES``. patch: in-plane voxels and acquired slices of AMI patches.
     slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns from, and
     their in-plane voxels and acquired slices. context: RFN gets the acquired neighbours too. dims: 3 for the 3-D RFN.
     fewest: RFN is trained and used where at least so many slices are synthesised per gap.

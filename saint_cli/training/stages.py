@@ -13,9 +13,10 @@ from saint_cli.nets.ami import AMI
 from saint_cli.nets.filter_generation import filter_distance_matrix
 from saint_cli.nets.rfn import RFN
 from saint_cli.training.dataset import AmiSampler
-from saint_cli.training.fusion_blocks import FusionBlock, FusionSampler
+from saint_cli.training.dense_volume import DenseVolume
+from saint_cli.training.fusion_blocks import FusionBlock
+from saint_cli.training.fusion_sampler import FusionSampler
 from saint_cli.training.loop import StepLoss
-from saint_cli.training.volumes import DenseVolume
 
 VALIDATION_SLICES = 24
 """Sagittal slices scored in each validation volume, spread over its middle."""
@@ -34,10 +35,8 @@ def make_ami_loss(sampler: AmiSampler, teacher: AMI | None = None) -> StepLoss:
     """
 
     def step_loss(model: nn.Module, step: int) -> Tensor:
-        batch = sampler.draw_batch(step)
         device = next(model.parameters()).device
-        parts = (torch.from_numpy(np.asarray(part)).to(device) for part in batch)
-        slices, offsets, in_plane, through, linear, truth, difficulty = parts
+        slices, offsets, in_plane, through, linear, truth, difficulty = sampler.draw_batch(step).to(device)
         fdm = filter_distance_matrix(offsets, in_plane, through)
         residual = model(slices, fdm)[..., :-1].float()
         error = relative_error(linear + residual, truth, difficulty)
@@ -97,15 +96,15 @@ def _validate_volume(model: AMI, volume: DenseVolume, factor: int, most: int) ->
     depth = (min(most, volume.voxels.shape[2]) - 1) // factor * factor + 1
     z = (volume.voxels.shape[2] - depth) // 2
     xs = np.linspace(0.2, 0.8, VALIDATION_SLICES) * volume.voxels.shape[0]
-    dense = np.stack([volume.voxels[int(x) - 1 : int(x) + 2, :, z : z + depth] for x in xs])  # (S, 3, Y, depth)
-    dense = volume.values.to_network(dense)
+    planes = [volume.voxels[int(x) - 1 : int(x) + 2, :, z : z + depth] for x in xs]
+    dense = volume.to_network(torch.stack(planes)).numpy()  # (S, 3, Y, depth)
     grid = grid_by_factor((depth - 1) // factor + 1, 2, factor)
     slices, spacing = torch.from_numpy(np.ascontiguousarray(dense[..., ::factor])), volume.spacing_mm
-    offsets = torch.arange(1, factor) / factor
-    fdm = filter_distance_matrix(offsets, torch.tensor(spacing[1]), torch.tensor(spacing[2] * factor))
+    offsets, device = torch.arange(1, factor) / factor, next(model.parameters()).device
+    fdm = filter_distance_matrix(offsets, torch.tensor(spacing[1]), torch.tensor(spacing[2] * factor)).to(device)
     residual = np.zeros_like(dense[:, 1])
     for first in range(0, len(slices), 4):
-        part = model(slices[first : first + 4], fdm[None])  # (4, T, Y, W)
+        part = model(slices[first : first + 4].to(device), fdm[None]).cpu()  # (4, T, Y, W)
         for c in range(1, factor):
             residual[first : first + 4, :, c::factor] = part[:, c - 1, :, :-1].numpy()
     acquired = dense[:, 1, :, ::factor]
@@ -120,12 +119,8 @@ def make_rfn_loss(sampler: FusionSampler) -> StepLoss:
     """``relative_error`` on the sampler's axial patches, in place of the absolute error of Eq. (11)."""
 
     def step_loss(model: nn.Module, step: int) -> Tensor:
-        device = next(model.parameters()).device
-        parts = (np.ascontiguousarray(part, np.float32) for part in sampler.draw_batch(step))
-        *inputs, truth, difficulty = (torch.from_numpy(part).to(device) for part in parts)
-        if not sampler.stacks:  # every slice by itself
-            difficulty = difficulty[:, None].expand(inputs[-1].shape).flatten(0, 1)
-            inputs, truth = [i.flatten(0, 1) for i in inputs], truth.flatten(0, 1)
+        batch = sampler.draw_batch(step)
+        *inputs, truth, difficulty = batch if sampler.stacks else batch.split()
         return relative_error(model(*inputs).float(), truth, difficulty)
 
     return step_loss
@@ -136,14 +131,15 @@ def validate_rfn(model: nn.Module, blocks: list[FusionBlock]) -> dict[str, float
     """PSNR in dB (range 4000 HU, CT only) of the fused slices of validation blocks, gains over the mean and cubic."""
     assert isinstance(model, RFN)
     units, psnr_db = PAPER.data_range / intensity.HU_PER_UNIT, []
+    device = next(model.parameters()).device
     for block in blocks:
         cubic = _cubic(block)
         for window in range(len(block.sagittal)):
             batch = block.take_window(window)
-            inputs = [torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in batch[:6]]
-            fused = model(*inputs) if model.features.size.dims == 2 else model(*(i[None] for i in inputs))[0]
-            results = ((batch.i_sag + batch.i_cor) / 2, fused.numpy(), cubic[window])
-            psnr_db.append([psnr(batch.truth, result, units) for result in results])
+            inputs = (batch if model.features.size.dims == 3 else batch.split()).to(device)[:6]
+            fused = model(*inputs).view_as(batch.truth).cpu()
+            results = ((batch.i_sag + batch.i_cor) / 2, fused, torch.from_numpy(cubic[window][None]))
+            psnr_db.append([psnr(batch.truth.numpy(), result.numpy(), units) for result in results])
     of_mean, of_fused, of_cubic = np.mean(psnr_db, axis=0)
     figures = {"fused dB": of_fused, "over mean dB": of_fused - of_mean, "over cubic dB": of_fused - of_cubic}
     return {name: round(float(value), 3) for name, value in figures.items()}

@@ -4,10 +4,11 @@ import hashlib
 import itertools
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.geometry import in_plane
@@ -17,67 +18,18 @@ from saint_cli.io.skipped_files import format_first
 from saint_cli.io.text_files import read_text, split_lines
 from saint_cli.method import intensity, padding
 from saint_cli.progress import ProgressCallback, silent
-
-FEWEST_SLICES = 60
-THICKEST_MM = 5.0
-"""The paper decimates a dense volume further until it has fewer slices or thicker ones than these (Section 4)."""
+from saint_cli.training.dense_volume import DenseVolume
 
 VOLUME_ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Files of a data folder that are volumes; what else lies there (.img, .raw, notes) belongs to one or is none."""
 
-CACHE_VERSION = 2
-"""Of the copies of volumes; 2: fill values are hidden."""
+CACHE_VERSION = 3
+"""Of the copies of volumes; 2: fill values are hidden; 3: int16."""
 
 LIST_ENDING = ".txt"
 
 FEWEST_VALUES = 32
 """A volume with fewer distinct values is a label map (KiTS keeps them beside the scans), and is not trained on."""
-
-LARGEST_ANISOTROPY = 1.5
-"""In-plane spacings that slices may lie apart to be taken as neighbouring columns of a volume seen sideways."""
-
-
-@dataclass(frozen=True)
-class DenseVolume:
-    """One training volume: ``voxels`` [x, y, z] in its stored dtype, z through-plane; spacing in mm; value map.
-
-    name: of its file; source: the file's whole path; neighbour_step: how many voxels along x a neighbouring slice is
-    away; below 1 it is interpolated, and slices are taken along y only, never along x.
-    """
-
-    name: str
-    voxels: np.ndarray
-    spacing_mm: tuple[float, float, float]
-    values: intensity.IntensityMap
-    source: str = ""
-    neighbour_step: float = 1.0
-
-    @property
-    def decimations(self) -> list[int]:
-        """Extra decimations that the paper's augmentation allows, 1 always among them."""
-        slices, spacing = self.voxels.shape[2], self.spacing_mm[2]
-        return [d for d in range(1, 9) if d == 1 or (slices // d >= FEWEST_SLICES and spacing * d <= THICKEST_MM)]
-
-    def view_sideways(self, *, thick: bool = False) -> "list[DenseVolume]":
-        """The same voxels as if x, or y, were through-plane.
-
-        In-plane resolution is finer than what lies between slices, so volumes teach more this way (the principle of
-        SMORE, Zhao et al., IEEE TMI 40, 805-817, 2021). Volumes whose slices lie too far apart to be neighbours have
-        none, or with ``thick`` show every slice by itself: its neighbours at one pixel's distance are interpolated.
-        """
-        x, y, z = self.spacing_mm
-        views = (("x", (1, 2, 0), (2, 1, 0), (y, z, x)), ("y", (0, 2, 1), (2, 0, 1), (x, z, y)))
-        turned = []
-        for axis, cube, slab, spacing in views:
-            name = f"{self.name} along {axis}"
-            if z <= LARGEST_ANISOTROPY * min(x, y):
-                turned.append(DenseVolume(name, self.voxels.transpose(cube), spacing, self.values))
-            elif thick:
-                pixel_mm, _, through = spacing
-                step = pixel_mm / z
-                mm = (pixel_mm, pixel_mm, through)
-                turned.append(DenseVolume(name, self.voxels.transpose(slab), mm, self.values, neighbour_step=step))
-        return turned
 
 
 def load_dense_volumes(
@@ -113,11 +65,11 @@ def require_disjoint(train: list[DenseVolume], val: list[DenseVolume]) -> None:
         UsageError: naming both.
     """
     for held, used in itertools.product(val, train):
-        is_same_file = Path(held.source).resolve() == Path(used.source).resolve()
-        if is_same_file or (held.spacing_mm == used.spacing_mm and np.array_equal(held.voxels, used.voxels)):
+        is_same_file = held.source != "" and Path(held.source).resolve() == Path(used.source).resolve()
+        if is_same_file or (held.spacing_mm == used.spacing_mm and torch.equal(held.voxels, used.voxels)):
             raise UsageError(
-                f"{held.source} is to be validated on, but {used.source}, which is the same, is trained on; "
-                "keep it out of one of them"
+                f"{held.source or held.name} is to be validated on, but {used.source or used.name}, which is the same, "
+                "is trained on; keep it out of one of them"
             )
 
 
@@ -174,7 +126,8 @@ def _read(path: Path) -> DenseVolume | None:
     voxels = np.ascontiguousarray(volume.voxels.transpose(x, y, z))
     if len(np.unique(voxels[:: max(1, voxels.shape[0] // 64)])) < FEWEST_VALUES:
         return None
-    return DenseVolume(path.name, voxels, (spacing[x], spacing[y], spacing[z]), intensity.choose_map(volume), str(path))
+    values = intensity.choose_map(volume)
+    return DenseVolume.from_array(path.name, voxels, (spacing[x], spacing[y], spacing[z]), values, str(path))
 
 
 def _read_mapped(path: Path, cache: Path) -> DenseVolume | None:
@@ -185,7 +138,7 @@ def _read_mapped(path: Path, cache: Path) -> DenseVolume | None:
         if volume is None:
             return None
         partial = cache / f".{os.getpid()}.partial.npy"
-        np.save(partial, volume.voxels)
+        np.save(partial, volume.voxels.numpy())
         partial.replace(voxels)
         content = {"source": str(path), "spacing_mm": volume.spacing_mm, "values": asdict(volume.values)}
         partial.write_text(json.dumps(content))
@@ -194,7 +147,8 @@ def _read_mapped(path: Path, cache: Path) -> DenseVolume | None:
         content = json.loads(facts.read_text())
         x, y, z = content["spacing_mm"]
         values = intensity.IntensityMap(**content["values"])
-        return DenseVolume(path.name, np.load(voxels, mmap_mode="r"), (x, y, z), values, str(path))
+        mapped = np.load(voxels, mmap_mode="c")  # copied on writing, which nobody does: torch wants writable arrays
+        return DenseVolume.from_array(path.name, mapped, (x, y, z), values, str(path))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UnreadableError(f"{voxels} or {facts.name} beside it is damaged; delete both, and run again") from None
 

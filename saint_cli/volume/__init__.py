@@ -60,12 +60,13 @@ class DicomSource:
     """The DICOM slices that a volume was read from, in the order of its z axis.
 
     keep_alive: whatever must live as long as their files do (the unpacked folder of a zip file). listing: what the
-    folder held that was searched; None where no folder was.
+    folder held that was searched; None where no folder was. slice_thickness_mm: of the first; None if it has none.
     """
 
     slices: tuple[SliceSource, ...]
     keep_alive: object = None
     listing: FolderListing | None = None
+    slice_thickness_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,13 @@ class Derivation:
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """Names of the options beside grid and model: ``match-noise``, ``extrapolate``, ..."""
+        """Names of the options beside grid and model: ``noise=match``, ``extrapolate``, ..."""
         return (*self.options, *(("extrapolate",) if self.grid.extrapolated.any() else ()))
+
+    @property
+    def keeps_acquired(self) -> bool:
+        """Whether the method left acquired slices as they were."""
+        return not {"regenerate", "noise=smooth"} & set(self.options)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,15 @@ def test_the_list_links_to_pages_that_are_there_and_says_why_others_are_not(tmp_
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     others = [record("two.nii.gz", "failed"), record("three.nii.gz", "skipped"), record("four.nii.gz")]
-    index = report_pages.write_page_index(tmp_path, [done, *others])
+    index = report_pages.write_page_index(tmp_path, [done, *others], [("labels", "a label map")])
     text = index.read_text(encoding="utf-8")
     assert index == tmp_path / "report" / "index.html"
     assert "./a/one.html" in text
     assert "./thumbnails/a/one.jpg" in text
-    assert "GeometryError: two.nii.gz: &lt;2&gt; slices" in text
-    assert "skipped: three.nii.gz: &lt;2&gt; slices" in text
+    assert "Failed</b><p>two.nii.gz: &lt;2&gt; slices" in text
+    assert "Skipped<p>three.nii.gz: &lt;2&gt; slices" in text
+    assert "Skipped<p>a label map</p>" in text
+    assert "GeometryError" not in text
     assert "four.html" not in text
     assert "Doe" not in text
 

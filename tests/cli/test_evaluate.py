@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from saint_cli.cli.app import app
-from saint_cli.cli.evaluate import INTERPOLATORS, EvaluateOptions
-from saint_cli.evaluation import baselines, metrics, scores
+from saint_cli.cli.evaluate import INTERPOLATORS, MEASURES, EvaluateOptions
+from saint_cli.evaluation import baselines, metrics, result_measures, scores
 from saint_cli.options.fields import get_options
 
 LEAST_GAIN_DB = {2: 0.0, 4: 1.0}
@@ -109,6 +109,7 @@ def test_a_figure_shows_truth_and_methods_with_their_differences(small: Path, tm
 
 def test_every_interpolator_protocol_and_degradation_can_be_named() -> None:
     assert set(INTERPOLATORS) == set(baselines.INTERPOLATORS)
+    assert MEASURES == result_measures.MEASURES
     options = get_options(EvaluateOptions)
     for name, known in (("protocol", metrics.PROTOCOLS), ("degradation", scores.DEGRADATIONS)):
         assert {options[name].convert(word) for word in known} == set(known)
@@ -206,3 +207,41 @@ def test_the_model_that_auto_chose_is_named(small: Path) -> None:
     assert result.stderr.splitlines()[0] == "model fast on cpu with 1 thread"
     assert "fast fused" in result.stdout
     assert "base" not in result.stdout
+
+
+def test_noise_tissues_and_edges_have_tables_of_their_own_and_stand_in_the_json(
+    part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "130")
+    written = tmp_path / "scores.json"
+    result = run(
+        *(part, "-f", "4", "-m", "fast", "--against", "cubic", "--measure", "noise,tissues", "--calibration"),
+        *("--json-file", written),
+    )
+    assert result.exit_code == 0, result.output
+    for words in ("slice correlation", "bone volume %", "rise mm", "by self-check HU"):
+        assert words in " ".join(result.stdout.split())
+    document = json.loads(written.read_text())
+    measures = {one["method"]: one for one in document["measures"]}
+    assert list(measures) == ["truth", "cubic", "fast fused"]
+    assert measures["truth"]["noise"]["offset"] == [0, 0.25, 0.5, 0.75]
+    for tissue in measures["truth"]["tissues"]:
+        assert tissue["surface_mm"] in (0, None)
+    lung = {name: one["tissues"][1]["surface_mm"] for name, one in measures.items()}
+    assert 0 < lung["fast fused"] < lung["cubic"]
+    assert 0 < measures["truth"]["edge_rise_mm"] < measures["fast fused"]["edge_rise_mm"]
+    assert measures["fast fused"]["edge_rise_mm"] < measures["cubic"]["edge_rise_mm"]
+    (found,) = document["calibration_by_scan"]
+    assert found["model"] == "fast"
+    assert 0.5 < found["observed_hu"] / found["by_scan_hu"] < 2
+
+
+def test_without_being_asked_for_nothing_else_is_measured(small: Path) -> None:
+    document = json.loads(run(small, "-f", "2", "-m", "fast", "--against", "cubic", "--json").stdout)
+    assert (document["measures"], document["calibration_by_scan"]) == ([], [])
+
+
+def test_an_unknown_measure_is_refused(small: Path) -> None:
+    result = run(small, "--measure", "tumours")
+    assert result.exit_code != 0
+    assert "--measure must be one of noise, tissues, not tumours" in result.output

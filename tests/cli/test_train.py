@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from saint_cli.cli.app import app
 from saint_cli.models import shipped
 from saint_cli.models.weights import load_model
-from saint_cli.training import dataset, run, settings
+from saint_cli.training import patch_source, run, settings
+from saint_cli.training.journal import LOG
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_dense.nii.gz"
 
@@ -32,7 +33,7 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one real crop, networks of a few channels, and factors that fit it."""
     monkeypatch.setitem(settings.AMI_SIZES, "fast", (8, 4, 2, 1))
     monkeypatch.setitem(settings.RFN_SIZES, "fast", (4, 4, 2, 1))
-    monkeypatch.setattr(dataset, "FACTORS", (2, 3))
+    monkeypatch.setattr(patch_source, "FACTORS", (2, 3))
     folder = tmp_path / "scans"
     folder.mkdir()
     nib.save(nib.load(EXAMPLE).slicer[100:196, 60:156, :37], folder / "chest.nii.gz")
@@ -69,7 +70,9 @@ def test_both_stages_end_in_weights_that_upsample_takes(scans: Path, tmp_path: P
     assert np.isfinite(nib.load(thin).get_fdata()).all()
 
 
-@pytest.mark.parametrize("words", ["--batch 0", "--steps 0", "--validate-every 0", "--seed -1", "--lr nan", "--lr 0"])
+@pytest.mark.parametrize(
+    "words", ["--batch 0", "--steps 0", "--validate-every 0", "--seed -1", "--lr nan", "--lr 0", "--minutes 0"]
+)
 def test_numbers_that_train_nothing_are_refused(words: str, scans: Path, tmp_path: Path) -> None:
     result = saint("train", scans, "--val", held_back(scans), "--out", tmp_path / "run", *words.split())
     assert result.exit_code == 2
@@ -129,6 +132,31 @@ def test_a_resumed_run_keeps_its_schedule_but_for_what_is_given(scans: Path, tmp
     assert "learning rate" not in result.output
     kept = schedule_of(folder)
     assert (kept["steps"], kept["learning_rate"], kept["validate_every"]) == (3, 3e-4, 2)
+
+
+def test_minutes_and_steps_exclude_each_other(scans: Path, tmp_path: Path) -> None:
+    words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "run", "--minutes", 1, "--steps", 5]
+    result = saint(*words)
+    assert (result.exit_code, "--minutes" in result.output, "--steps" in result.output) == (2, True, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_minutes_ends_in_time_and_steps_can_follow(scans: Path, tmp_path: Path) -> None:
+    words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "run", "--size", "fast", "--batch", 2]
+    result = saint(*words, "--minutes", 0.02)
+    assert result.exit_code == 0, result.output
+    kept = schedule_of(tmp_path / "run" / "ami")
+    assert (kept["steps"], kept["minutes"]) == (None, 0.02)
+    log = (tmp_path / "run" / "ami" / LOG).read_text()
+    finished = saint(*words, "--resume")
+    assert finished.exit_code == 0, finished.output
+    assert (tmp_path / "run" / "ami" / LOG).read_text() == log
+    taken = json.loads(log.splitlines()[-1])["step"]
+    longer = saint(*words, "--steps", taken + 1, "--resume")
+    assert longer.exit_code == 0, longer.output
+    assert f"steps: none so far, {taken + 1} from here on" in longer.output
+    kept = schedule_of(tmp_path / "run" / "ami")
+    assert (kept["steps"], kept["minutes"]) == (taken + 1, None)
 
 
 def test_a_refused_resume_changes_nothing_in_the_run_folder(scans: Path, tmp_path: Path) -> None:

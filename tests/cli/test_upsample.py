@@ -130,7 +130,8 @@ def test_uncertainty_writes_the_expected_error_beside_the_result(thick: Path, tm
     expected = nib.load(error)
     np.testing.assert_array_equal(expected.affine, nib.load(out).affine)
     assert (expected.get_fdata()[..., ::2] == 0).all()
-    assert 5 <= expected.get_fdata()[..., 1::2].min() < expected.get_fdata().max() <= 80
+    synthesised = expected.get_fdata()[..., 1::2]
+    assert 0 < synthesised.min() < synthesised.max()
 
 
 def test_report_and_preview_are_written_beside_the_result_and_named(thick: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from nets import tiny
 
-from saint_cli.evaluation import selfcheck
+from saint_cli.evaluation import check_region, selfcheck
 from saint_cli.geometry import SliceGrid, grid_by_factor
 from saint_cli.method import pipeline
 from saint_cli.method.pipeline import Restoration
@@ -95,7 +95,7 @@ def test_the_check_of_a_large_volume_takes_a_small_part_of_the_work(
 ) -> None:
     shape = tuple(int(n) for n in np.insert(plane, axis, acquired))
     grid = grid_by_factor(acquired, axis, factor)
-    region = selfcheck.plan_region(grid, shape, tuple(n // 3 for n in shape))
+    region = check_region.plan_region(grid, shape, tuple(n // 3 for n in shape))
     sizes = [s.stop - s.start for s in region.predicted_box]
     predicted, pixels = sizes[axis] // 2, math.prod(sizes) / sizes[axis]
     part = pixels / math.prod(plane)
@@ -111,13 +111,13 @@ def test_the_check_of_a_large_volume_takes_a_small_part_of_the_work(
 
 
 def test_the_region_holds_the_middle_of_the_body() -> None:
-    region = selfcheck.plan_region(SliceGrid(2, 60, 0.25, 237), (512, 512, 60), (100, 400, 58))
+    region = check_region.plan_region(SliceGrid(2, 60, 0.25, 237), (512, 512, 60), (100, 400, 58))
     for box, at in zip(region.scored_box, (100, 400, 58), strict=True):
         assert box.start <= at < box.stop
 
 
 def test_a_small_volume_is_checked_as_a_whole() -> None:
-    region = selfcheck.plan_region(grid_by_factor(9, 2, 4), (90, 80, 9), (10, 10, 1))
+    region = check_region.plan_region(grid_by_factor(9, 2, 4), (90, 80, 9), (10, 10, 1))
     assert region.is_whole
     assert region.predicted_box == region.scored_box == (slice(0, 90), slice(0, 80), slice(0, 9))
 

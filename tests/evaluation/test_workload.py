@@ -20,11 +20,6 @@ def seconds(model: SaintModel, factor: int, options: MethodOptions = MethodOptio
     return {stage.name: stage.seconds for stage in stages}
 
 
-def test_multiply_adds_are_those_of_the_convolutions() -> None:
-    layer = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 2, 1))
-    assert workload.count_multiply_adds(layer) == 3 * 8 * 9 + 8 * 2
-
-
 def test_more_slices_take_rfn_longer_and_ami_hardly() -> None:
     few, many = seconds(tiny.model(), 2), seconds(tiny.model(), 8)
     assert many["fusion"] == pytest.approx(7 * few["fusion"])

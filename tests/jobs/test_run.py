@@ -5,6 +5,7 @@ from pathlib import Path
 import fabricate
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
 from make_jobs import change_job, make_job
@@ -332,6 +333,32 @@ def test_uncertainty_writes_a_second_volume_and_changes_nothing_in_the_first(
     assert 3 <= between.min() < between.max() <= 53
 
 
+def test_an_expected_error_that_is_not_calibrated_on_the_scan_comes_with_a_warning(
+    tmp_path: Path, calibrated: ModelConfig
+) -> None:
+    warnings = {}
+    for count in (4, 9):
+        scan = np.random.default_rng(0).integers(-200, 200, (32, 30, count)).astype(np.int16)
+        source = save(replace(ct(), voxels=scan), tmp_path / f"{count}.nii")
+        target, error = tmp_path / f"out{count}.nii", tmp_path / f"error{count}.nii"
+        done = run_job(make_job(source, target, GridRequest(factor=2), calibrated, uncertainty=error), silent)
+        warnings[count] = [text for text in done.warnings if "not calibrated on this scan" in text]
+    assert [len(warnings[count]) for count in (4, 9)] == [1, 0]
+
+
+def test_uncertainty_of_a_dicom_result_can_be_a_parametric_map(tmp_path: Path, calibrated: ModelConfig) -> None:
+    pytest.importorskip("highdicom", reason="highdicom is not installed (extra parametric-map)")
+    fabricate.save(fabricate.slices(), tmp_path / "in")
+    out, error = tmp_path / "out", tmp_path / "error.dcm"
+    run_job(make_job(tmp_path / "in", out, GridRequest(factor=2), calibrated, uncertainty=error), silent)
+    data, names = pydicom.dcmread(error), sorted(out.iterdir())
+    assert data.SOPClassUID.name == "Parametric Map Storage"
+    referenced = {one.ReferencedSOPInstanceUID for one in data.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
+    assert referenced == {pydicom.dcmread(name).SOPInstanceUID for name in names}
+    with pytest.raises(OutputError, match="exists already"):
+        run_job(make_job(tmp_path / "in", tmp_path / "o", GridRequest(factor=2), calibrated, uncertainty=error), silent)
+
+
 def test_without_uncertainty_the_summary_is_silent_about_it(tmp_path: Path, calibrated: ModelConfig) -> None:
     done = run_job(
         make_job(save(ct(), tmp_path / "i.nii"), tmp_path / "o.nii", GridRequest(factor=2), calibrated), silent
@@ -353,6 +380,7 @@ UNTOLD = {
         "exists already",
     ),
     "no format": (lambda d, job: change_job(job, uncertainty=d / "x.png"), UsageError, "no output format"),
+    "a map beside NIfTI": (lambda d, job: change_job(job, uncertainty=d / "e.dcm"), UsageError, "refers to a DICOM"),
     "not CT": (lambda d, job: change_job(job, modality="MR"), UsageError, "not CT"),
     "four directions": (
         lambda d, job: change_job(job, method_options=MethodOptions(directions=4)),
@@ -363,7 +391,7 @@ UNTOLD = {
     "noise": (
         lambda d, job: change_job(job, method_options=MethodOptions(match_noise=True)),
         UsageError,
-        "--match-noise",
+        "--noise match",
     ),
     "in the output": (
         lambda d, job: change_job(job, target=d / "new", uncertainty=d / "new" / "e.nii"),

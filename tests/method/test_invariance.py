@@ -56,11 +56,14 @@ def test_several_devices_give_what_one_gives(options: MethodOptions) -> None:
         assert torch.equal(getattr(one, name), getattr(three, name))
 
 
-def test_planes_in_overlapping_parts_give_what_whole_planes_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    volume, grid = tiny.volume((70, 66, 3)), grid_by_factor(3, 2, 3)
-    whole = estimates(volume, grid, directions=4)
+@pytest.mark.parametrize(("fold", "shape"), [(1, (70, 66, 3)), (2, (131, 86, 3)), (4, (203, 251, 3))])
+def test_planes_in_overlapping_parts_give_what_whole_planes_give(
+    fold: int, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, grid, networks = tiny.volume(shape), grid_by_factor(3, 2, 3), tiny.model(fold=fold)
+    whole = estimates(volume, grid, networks=networks, directions=4)
     monkeypatch.setattr(device_selection, "MAX_SLICE_PIXELS", {"cpu": 3 * 17})
-    assert_same_estimates(whole, estimates(volume, grid, directions=4))
+    assert_same_estimates(whole, estimates(volume, grid, networks=networks, directions=4))
 
 
 def test_residuals_in_temporary_files_change_nothing() -> None:

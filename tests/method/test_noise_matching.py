@@ -1,118 +1,156 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-import torch
 from nets import tiny
+from noisy_scans import ACQUIRED, DISC, PLAN, SIZE, TISSUE, acquired_slices, body, deviations, interpolated_slices
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
-from saint_cli.method import noise, noise_matching
+from saint_cli.method.noise_matching import match_noise
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.options.method import MethodOptions
-from saint_cli.runtime.device_selection import Compute
 
-GRID = grid_by_factor(4, 2, 3)
-PLAN = SlicePlan.from_grid(GRID)
-SIZE = 96
+CENTRE = tuple(n // 2 for n in (SIZE, SIZE))
 
 
-def body() -> np.ndarray:
-    """A disc of soft tissue with a denser block in it, HU."""
-    x, y = np.mgrid[:SIZE, :SIZE] - SIZE / 2
-    plane = np.where(np.hypot(x, y) < 40, 40.0, -1000.0).astype(np.float32)
-    plane[40:52, 44:56] = 700.0
-    return plane
-
-
-def noisy(sigma: float = 20.0) -> np.ndarray:
-    """[X, Y, 4] acquired slices of that body, each with its own noise."""
-    random = np.random.default_rng(0)
-    return body()[..., None] + random.normal(0, sigma, (SIZE, SIZE, 4)).astype(np.float32)
-
-
-def upsampled(sparse: np.ndarray, own_sigma: float = 0.0) -> np.ndarray:
-    """[X, Y, 10] acquired slices as they are, synthesised ones with little noise or none."""
-    random = np.random.default_rng(1)
-    dense = np.repeat(body()[..., None], PLAN.count, axis=2)
-    dense += random.normal(0, own_sigma, dense.shape).astype(np.float32)
-    dense[..., PLAN.copied] = sparse[..., PLAN.source]
+def matched(sparse: np.ndarray, dense: np.ndarray | None = None) -> np.ndarray:
+    dense = interpolated_slices(sparse) if dense is None else dense.copy()
+    match_noise(dense, sparse, PLAN)
     return dense
 
 
-def ratio(dense: np.ndarray) -> float:
-    mask = noise.find_smooth_body(body())
-    deviations = [noise.estimate_deviation(dense[..., j], mask) for j in range(dense.shape[2])]
-    return noise.compute_ratio([deviations[j] for j in PLAN.synthesised], [deviations[j] for j in PLAN.copied])
+def test_synthesised_slices_become_as_noisy_as_acquired_ones_which_stay_bit_exact() -> None:
+    sparse = acquired_slices()
+    before, after = interpolated_slices(sparse), matched(sparse)
+    wanted = deviations(sparse).mean()
+    assert deviations(before)[PLAN.synthesised].max() < 0.7 * wanted
+    for offset in np.unique(PLAN.offset):
+        of_phase = PLAN.synthesised[PLAN.offset == offset]
+        assert np.sqrt(np.mean(deviations(after)[of_phase] ** 2)) == pytest.approx(wanted, rel=0.07)
+    np.testing.assert_array_equal(after[..., PLAN.copied], sparse[..., PLAN.source])
 
 
-@pytest.mark.parametrize("own_sigma", [0.5, 8.0])
-def test_synthesised_slices_become_as_noisy_as_acquired_ones_which_stay(own_sigma: float) -> None:
-    sparse = noisy()
-    dense = upsampled(sparse, own_sigma)
-    before = dense.copy()
-    noise_matching.match_noise(dense, sparse, PLAN)
-    assert ratio(before) < 0.5
-    assert ratio(dense) == pytest.approx(1, abs=0.1)
-    np.testing.assert_array_equal(dense[..., PLAN.copied], before[..., PLAN.copied])
+def test_what_is_added_is_normal_has_no_mean_and_is_not_what_the_neighbours_hold() -> None:
+    sparse = acquired_slices()
+    added = (matched(sparse) - interpolated_slices(sparse))[TISSUE][:, PLAN.synthesised].astype(float)
+    assert abs(added.mean()) < 0.5
+    assert abs(np.mean(added**4) / np.mean(added**2) ** 2 - 3) < 0.3
+    noise = (sparse - body()[..., None])[TISSUE]
+    for s, column in enumerate(added.T):
+        assert abs(np.corrcoef(column, noise[:, PLAN.window[s]])[0, 1]) < 0.1
 
 
-def test_what_is_added_has_no_mean_and_leaves_edges_alone() -> None:
-    sparse = noisy()
-    dense = upsampled(sparse, 0.5)
-    change = -dense[..., PLAN.synthesised]
-    noise_matching.match_noise(dense, sparse, PLAN)
-    change += dense[..., PLAN.synthesised]
-    inside = noise.find_smooth_body(body())
-    assert abs(change[inside].mean()) < 0.5
-    assert change[inside].std() > 10
-    assert change[40, 46:54].std() < 0.1 * change[inside].std()
+def test_noise_has_the_spectrum_of_acquired_slices() -> None:
+    sparse = acquired_slices()
+    inside = np.s_[CENTRE[0] + 6 : CENTRE[0] + 30, CENTRE[1] - 12 : CENTRE[1] + 12]
+
+    def neighbour_correlation(slices: np.ndarray, lag: int) -> float:
+        part = slices[inside] - slices[inside].mean((0, 1))
+        return float(np.sum(part[lag:] * part[:-lag]) / np.sum(part[lag:] ** 2))
+
+    after = matched(sparse)[..., PLAN.synthesised]
+    for lag in (1, 2, 3):
+        assert neighbour_correlation(after, lag) == pytest.approx(neighbour_correlation(sparse, lag), abs=0.12)
 
 
-def test_slices_that_are_noisy_enough_are_left_as_they_are() -> None:
-    sparse = noisy(5.0)
-    dense = upsampled(sparse, 30.0)
-    before = dense.copy()
-    noise_matching.match_noise(dense, sparse, PLAN)
-    np.testing.assert_array_equal(dense, before)
+def test_noise_does_not_fade_at_edges_nor_leak_into_quiet_air() -> None:
+    sparse = acquired_slices()
+    after = matched(sparse)
+    rim = (DISC > 48) & (DISC < 51)
+    assert deviations(after, rim)[PLAN.synthesised].mean() == pytest.approx(deviations(sparse, rim).mean(), rel=0.2)
+    far = DISC > 62
+    assert deviations(after, far)[PLAN.synthesised].max() < 1.0
 
 
-def test_slices_without_a_body_or_without_noise_are_left_as_they_are() -> None:
-    for sparse in (np.full((SIZE, SIZE, 4), -1000.0, np.float32), np.repeat(body()[..., None], 4, axis=2)):
-        dense = np.repeat(sparse[..., :1], PLAN.count, axis=2)
-        before = dense.copy()
-        noise_matching.match_noise(dense, sparse, PLAN)
-        np.testing.assert_array_equal(dense, before)
+def test_air_has_its_own_noise() -> None:
+    sparse = acquired_slices(air_sigma=6.0)
+    far = DISC > 62
+    after = deviations(matched(sparse), far)[PLAN.synthesised]
+    assert after.mean() == pytest.approx(deviations(sparse, far).mean(), rel=0.15)
 
 
-def test_whole_numbers_stay_whole() -> None:
-    sparse = np.rint(noisy()).astype(np.int16)
-    dense = np.rint(upsampled(sparse.astype(np.float32))).astype(np.int16)
-    noise_matching.match_noise(dense, sparse, PLAN)
-    assert dense.dtype == np.int16
-    assert ratio(dense) == pytest.approx(1, abs=0.1)
+def test_the_same_scan_gets_the_same_noise_in_any_memory_order_and_another_scan_another() -> None:
+    sparse = acquired_slices()
+    first = matched(sparse)
+    np.testing.assert_array_equal(first, matched(np.asfortranarray(sparse)))
+    sparse[0, 0, 0] += 1
+    assert (matched(sparse)[TISSUE][:, PLAN.synthesised] != first[TISSUE][:, PLAN.synthesised]).mean() > 0.9
 
 
-def test_noise_is_matched_in_hu_only() -> None:
-    volume = tiny.volume(modality="MR")
-    compute = Compute(torch.device("cpu"), torch.float32)
-    with pytest.raises(UsageError, match="`match_noise=True`"):
-        tiny.upsample(volume, tiny.model(), grid_by_factor(5, 2, 2), compute, MethodOptions(match_noise=True))
+def test_slices_that_are_noisy_enough_hardly_change() -> None:
+    sparse = acquired_slices(5.0)
+    dense = interpolated_slices(acquired_slices(30.0), share=1.0)
+    dense[..., PLAN.copied] = sparse[..., PLAN.source]
+    assert np.abs(matched(sparse, dense) - dense).max() < 5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.full((SIZE, SIZE, ACQUIRED), -1000.0, np.float32),
+        lambda: np.repeat(body()[..., None], ACQUIRED, axis=2),
+        lambda: np.full((SIZE, SIZE, ACQUIRED), np.nan, np.float32),
+    ],
+    ids=["air", "no noise", "no value"],
+)
+def test_slices_without_noise_are_left_as_they_are(make: Callable[[], np.ndarray]) -> None:
+    sparse = make()
+    dense = np.repeat(sparse[..., :1], PLAN.count, axis=2)
+    np.testing.assert_array_equal(matched(sparse, dense), dense)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (16, 16), (40, 17)])
+def test_tiny_planes_pass(shape: tuple[int, int]) -> None:
+    sparse = np.random.default_rng(0).normal(40, 20, (*shape, ACQUIRED)).astype(np.float32)
+    dense = np.repeat(sparse[..., :1], PLAN.count, axis=2)
+    dense[..., PLAN.copied] = sparse[..., PLAN.source]
+    after = matched(sparse, dense)
+    assert np.isfinite(after).all()
+    np.testing.assert_array_equal(after[..., PLAN.copied], sparse[..., PLAN.source])
+
+
+def test_one_synthesised_slice_in_each_gap_and_two_acquired_slices_suffice() -> None:
+    plan, sparse = SlicePlan.from_grid(grid_by_factor(2, 2, 2)), acquired_slices()[..., :2]
+    dense = np.stack([sparse[..., 0], sparse.mean(2), sparse[..., 1]], axis=2)
+    match_noise(dense, sparse, plan)
+    assert deviations(dense)[1] == pytest.approx(deviations(sparse).mean(), rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32"])
+def test_whole_numbers_stay_whole(dtype: str) -> None:
+    sparse = np.rint(acquired_slices()).astype(dtype)
+    after = matched(sparse, np.rint(interpolated_slices(sparse.astype(np.float32))).astype(dtype))
+    assert after.dtype == dtype
+    assert deviations(after)[PLAN.synthesised].mean() == pytest.approx(deviations(sparse).mean(), rel=0.07)
+
+
+def test_noise_is_handled_in_hu_only() -> None:
+    for handling in ("match", "smooth"):
+        with pytest.raises(UsageError, match=f"`noise={handling}`"):
+            tiny.upsample(
+                tiny.volume(modality="MR"),
+                tiny.model(),
+                grid_by_factor(5, 2, 2),
+                tiny.CPU,
+                MethodOptions(noise=handling),
+            )
 
 
 def test_voxels_that_are_not_finite_stay_so_and_spread_nowhere() -> None:
-    sparse = noisy()
-    sparse[:6] = np.nan
-    dense = upsampled(sparse, 0.5)
-    dense[:6] = np.nan
-    before = np.isnan(dense)
-    noise_matching.match_noise(dense, sparse, PLAN)
-    np.testing.assert_array_equal(np.isnan(dense), before)
-    assert ratio(np.nan_to_num(dense, nan=-1000.0)) == pytest.approx(1, abs=0.1)
+    sparse = acquired_slices()
+    dense = interpolated_slices(sparse)
+    for slices in (sparse, dense):
+        slices[60:66] = np.nan
+    after = matched(sparse, dense)
+    np.testing.assert_array_equal(np.isnan(after), np.isnan(dense))
+    known = TISSUE & ~np.isnan(dense[..., 0])
+    assert deviations(after, known)[PLAN.synthesised].mean() == pytest.approx(deviations(sparse, known).mean(), rel=0.1)
 
 
-def test_metal_at_the_end_of_the_integer_range_does_not_wrap() -> None:
-    sparse = np.rint(noisy(60.0)).astype(np.int16)
-    dense = np.rint(upsampled(sparse.astype(np.float32))).astype(np.int16)
-    for volume in (sparse, dense):
-        volume[44:52, 60:68] = 32760
-    noise_matching.match_noise(dense, sparse, PLAN)
-    assert dense[44:52, 60:68].min() > 30000
+def test_what_is_no_hu_stays_and_does_not_wrap() -> None:
+    sparse = np.rint(acquired_slices()).astype(np.int16)
+    dense = np.rint(interpolated_slices(sparse.astype(np.float32))).astype(np.int16)
+    for slices in (sparse, dense):
+        slices[44:52, 60:68] = 32760
+    assert (matched(sparse, dense)[44:52, 60:68] == 32760).all()

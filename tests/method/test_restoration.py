@@ -11,8 +11,9 @@ from saint_cli.method import pipeline
 from saint_cli.method.bounds import Bounds
 from saint_cli.method.pipeline import Restoration, ResultStage, restore
 from saint_cli.models.calibration import Calibration
-from saint_cli.options.method import MethodOptions
+from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.runtime.device_selection import Compute
+from saint_cli.volume import DicomSource
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
@@ -119,9 +120,24 @@ def test_result_and_error_are_two_volumes_on_one_grid(axis: int, regenerate: boo
     assert (np.delete(np.moveaxis(error.voxels, axis, 2), np.s_[::3], 2) >= 3).all()
 
 
+@pytest.mark.parametrize(("axis", "thickness"), [(2, 1.5), (0, None), (1, None)])
+def test_the_thickness_of_dicom_slices_counts_along_their_own_axis_alone(
+    axis: int, thickness: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = tiny.volume((8, 7, 6))
+    source = DicomSource((), slice_thickness_mm=1.5 * scan.spacing_mm[axis])
+    scan = replace(scan, header=replace(scan.header, dicom_source=source))
+    given: list[float | None] = []
+    monkeypatch.setattr(pipeline.noise_matching, "match_noise", lambda *arguments: given.append(arguments[3]))
+    options = MethodOptions(noise=NoiseHandling.MATCH)
+    restore(scan, tiny.model(), grid_by_factor(scan.shape[axis], axis, 2), CPU, options).stage(ResultStage.FUSED)
+    assert given == [thickness]
+
+
 def test_every_option_of_the_method_is_recorded_with_a_result() -> None:
-    other = {"directions": 4, "regenerate": True, "tta": True, "match_noise": True, "skip_air": False}
-    assert set(other) == {field.name for field in fields(MethodOptions)}
+    other = {"directions": 4, "regenerate": True, "tta": True, "noise": NoiseHandling.MATCH, "skip_air": False}
+    assert {*other, "match_noise"} == {field.name for field in fields(MethodOptions)}
+    assert MethodOptions(match_noise=True).non_default == ("noise=match",)
     assert MethodOptions().non_default == ()
     for name, value in other.items():
         assert len(MethodOptions(**{name: value}).non_default) == 1

@@ -68,13 +68,14 @@ def test_save_returns_the_files_sha256_and_leaves_nothing_else(tmp_path: Path) -
         ((8, 4, 2, 2), TrunkSize(6, 8, 4, 2, 1)),
         ((6, 5, 3, 1), TrunkSize(2, 4, 3, 4, 2)),
         ((4, 2, 1, 11), TrunkSize(6, 4, 2, 2, 1, dims=3)),
+        ((8, 4, 2, 2, 4), TrunkSize(6, 8, 4, 2, 1)),
     ],
     ids=str,
 )
-def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, int, int, int], rfn: TrunkSize, tmp_path: Path) -> None:
+def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, ...], rfn: TrunkSize, tmp_path: Path) -> None:
     save_model(AMI(*ami), RFN(rfn, fewest=3), tmp_path / "m.safetensors")
     loaded = load_model(str(tmp_path / "m.safetensors"))
-    assert loaded.ami.features.size == TrunkSize(3, *ami)
+    assert loaded.ami.features.size == TrunkSize(3, *ami[:4], fold=(*ami, 1)[4])
     assert (loaded.rfn.features.size, int(loaded.rfn.fewest)) == (rfn, 3)
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from nets import tiny
 from torch import Tensor
 
@@ -77,6 +78,18 @@ def test_filters_of_each_sample_serve_that_sample() -> None:
             alone = net(slices[i : i + 1], fdm(4, spacing))
             torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-5, atol=1e-5)
         assert float((together[0] - net(slices, fdm(4, 9.0))[0]).abs().max()) > 1e-3
+
+
+def test_filters_of_each_image_convolve_it_as_a_grouped_convolution_does() -> None:
+    torch.manual_seed(0)
+    features, filters = torch.randn(3, 8, 7, 5, requires_grad=True), torch.randn(3, 4, 8, 3, 3, requires_grad=True)
+    grouped = F.conv2d(features.reshape(1, 24, 7, 5), filters.reshape(12, 8, 3, 3), padding=1, groups=3)
+    grouped = grouped.view(3, 4, 7, 5)
+    ours = convolve(features, filters)
+    torch.testing.assert_close(ours, grouped, rtol=1e-5, atol=1e-5)
+    wanted = torch.autograd.grad(grouped.square().sum(), (features, filters))
+    for a, b in zip(torch.autograd.grad(ours.square().sum(), (features, filters)), wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("windows", [[0], [6], [0, 6], [2, 3], [5, 1, 0, 6, 6]])

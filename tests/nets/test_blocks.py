@@ -3,7 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saint_cli.nets.blocks import ResidualDenseBlock, ResidualDenseNetwork, TrunkSize
+from saint_cli.nets.blocks import (
+    ResidualDenseBlock,
+    ResidualDenseNetwork,
+    TrunkSize,
+    count_weights,
+    fold_rows,
+    unfold_rows,
+)
 
 SIZES = [
     TrunkSize(3, 8, 4, 2, 2),
@@ -13,6 +20,8 @@ SIZES = [
     TrunkSize(3, 64, 32, 8, 6),
     TrunkSize(2, 6, 4, 3, 2, dims=3),
     TrunkSize(5, 4, 2, 11, 1, dims=3),
+    TrunkSize(3, 8, 4, 2, 2, fold=2),
+    TrunkSize(3, 12, 5, 3, 1, fold=4),
 ]
 
 
@@ -32,7 +41,7 @@ def concatenated(block: ResidualDenseBlock, x: Tensor) -> Tensor:
     return x + convolve(features, block.fuse.weight, block.fuse.bias)
 
 
-@pytest.mark.parametrize("size", [s for s in SIZES if s.width < 64], ids=str)
+@pytest.mark.parametrize("size", [s for s in SIZES if s.width < 64 and s.fold == 1], ids=str)
 def test_pushed_block_equals_the_concatenated_block_of_the_same_weights(size: TrunkSize) -> None:
     torch.manual_seed(1)
     block = ResidualDenseBlock(size)
@@ -62,7 +71,7 @@ def test_trunk_size_is_deduced_from_the_state_it_made(size: TrunkSize, prefix: s
     with torch.device("meta"):
         state = ResidualDenseNetwork(size).state_dict(prefix=prefix)
     state["another.blocks.99.push.0.weight"] = torch.zeros(1)
-    assert TrunkSize.from_state(state, prefix) == size
+    assert TrunkSize.from_state(state, prefix, size.inputs) == size
 
 
 def test_trunk_size_of_another_network_is_refused() -> None:
@@ -70,8 +79,39 @@ def test_trunk_size_of_another_network_is_refused() -> None:
         TrunkSize.from_state(nn.Conv2d(3, 8, 3).state_dict())
 
 
+@pytest.mark.parametrize("fold", [1, 2, 4])
 @pytest.mark.parametrize("plane", [(1, 1), (1, 6), (7, 5), (8, 2)])
-def test_trunk_keeps_odd_sizes(plane: tuple[int, int]) -> None:
-    features = ResidualDenseNetwork(SIZES[0])(torch.randn(2, 3, *plane))
-    assert features.shape == (2, 8, *plane)
+def test_trunk_keeps_odd_sizes(plane: tuple[int, int], fold: int) -> None:
+    size = TrunkSize(3, 8, 4, 2, 2, fold=fold)
+    features = ResidualDenseNetwork(size)(torch.randn(2, 3, *plane))
+    assert features.shape == (2, size.outputs, *plane)
     assert torch.isfinite(features).all()
+
+
+def test_multiply_adds_of_a_pixel_are_the_weights_of_convolutions_each_used_once_per_fold() -> None:
+    layer = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    assert count_weights(layer) == 3 * 8 * 9 + 8 * 2
+    plain, folded = (ResidualDenseNetwork(TrunkSize(3, 8, 4, 2, 2, fold=n)) for n in (1, 2))
+    more_inputs = 8 * 3 * 9
+    assert folded.multiply_adds == (plain.multiply_adds + more_inputs) // 2
+
+
+@pytest.mark.parametrize("fold", [2, 4])
+def test_folded_rows_are_channels_of_one_row_and_come_back(fold: int) -> None:
+    x = torch.arange(2 * 3 * 8 * 5).float().reshape(2, 3, 8, 5)
+    folded = fold_rows(x, fold)
+    assert torch.equal(folded[1, 2 * fold + 1, 1], x[1, 2, fold + 1])
+    assert torch.equal(unfold_rows(folded, fold), x)
+    assert torch.equal(fold_rows(x[:, :, :7], fold)[:, fold - 1, -1], x[:, 0, 6])  # the last row again
+
+
+@pytest.mark.parametrize("fold", [1, 2, 4])
+def test_no_input_beyond_the_reach_changes_an_output(fold: int) -> None:
+    network = ResidualDenseNetwork(TrunkSize(3, 8, 4, 2, 1, fold=fold))
+    reach, x = network.size.reach, torch.rand(1, 3, 96, 3)
+    changed = x.clone()
+    changed[:, :, :8] += 1
+    with torch.no_grad():
+        is_same = (network(x) == network(changed)).all(1).all(-1)[0]
+    assert is_same[8 + reach :].all()
+    assert not is_same[: 8 + fold].any()

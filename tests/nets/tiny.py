@@ -25,10 +25,10 @@ AMI_SIZE = (8, 4, 2, 2)
 RFN_SIZE = TrunkSize(6, 8, 4, 2, 1)
 
 
-def ami(seed: int = 0) -> AMI:
+def ami(seed: int = 0, fold: int = 1) -> AMI:
     """An AMI with random weights whose residuals are large enough to see."""
     torch.manual_seed(seed)
-    net = AMI(*AMI_SIZE).eval()
+    net = AMI(*AMI_SIZE, fold).eval()
     with torch.no_grad():
         for parameter in net.filters.layers[-1].parameters():
             parameter.mul_(5)
@@ -43,9 +43,9 @@ def rfn(seed: int = 0, size: TrunkSize = RFN_SIZE) -> RFN:
     return net
 
 
-def model(seed: int = 0) -> SaintModel:
+def model(seed: int = 0, fold: int = 1) -> SaintModel:
     """A model that changes every synthesised voxel."""
-    return SaintModel(ami(seed), rfn(seed), "tiny", "0" * 64)
+    return SaintModel(ami(seed, fold), rfn(seed), "tiny", "0" * 64)
 
 
 def linear_model() -> SaintModel:

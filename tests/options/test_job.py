@@ -33,8 +33,16 @@ def test_what_is_not_typed_has_its_default() -> None:
 def test_keys_hold_what_changes_the_result_and_nothing_else() -> None:
     assert key_options(JobSettings()) == KEY_OF_DEFAULTS
     changed = key_options(make_settings(EVERYTHING))
-    assert changed.keys() == {*KEY_OF_DEFAULTS, "merge", "outside_data"}
-    assert {name for name, value in changed.items() if value == KEY_OF_DEFAULTS.get(name)} == {"spacing_mm"}
+    assert changed.keys() == {*KEY_OF_DEFAULTS, "merge", "outside_data", "noise"}
+    assert {name for name, value in changed.items() if value == KEY_OF_DEFAULTS.get(name)} == {
+        "spacing_mm",
+        "match_noise",  # is in the key as noise
+    }
+
+
+def test_the_old_name_of_an_option_gives_the_key_of_the_new_one() -> None:
+    old, new = (key_options(make_settings(typed)) for typed in ({"match_noise": True}, {"noise": "match"}))
+    assert old == new == {**KEY_OF_DEFAULTS, "noise": "match"}
 
 
 def test_a_page_lists_what_was_asked_for_without_folders_and_uids() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from report.scans import affine, pair
 
-from saint_cli.report import bone
+from saint_cli.report import bone, bone_planes
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.plane_cuts import ScanPair
 from saint_cli.volume import Header
@@ -55,6 +55,33 @@ def test_pixels_are_square_in_millimetres() -> None:
     assert rendered[1].shape[0] / rendered[1].shape[1] == pytest.approx(66 / 40, rel=0.02)
 
 
+def test_a_bright_organ_far_from_compact_bone_is_no_bone_and_cancellous_bone_near_it_is() -> None:
+    """A rod of compact bone with a soft one of 300 HU around it, and a kidney of 300 HU beside."""
+    voxels = np.full((60, 40, 21), -1000, np.int16)
+    voxels[8:16, 10:22] = 300
+    voxels[10:14, 14:18] = 900
+    voxels[40:52, 10:22] = 300
+    upright = UprightVolume.from_voxels(voxels, affine((1.0, 1.0, 1.0)))
+    rendered = bone.render(ScanPair(upright, upright, 2))
+    assert rendered is not None
+    for picture in rendered:
+        columns = picture.max(0).reshape(60, -1).max(1) if picture.shape[1] % 60 == 0 else picture.max(0)[::5]
+        assert columns[8:16].min() > 0
+        assert columns[38:].max() == 0
+
+
+def test_noise_makes_no_compact_bone() -> None:
+    voxels = np.full((60, 40, 21), 300, np.int16)
+    voxels[::12, ::12, ::12] = 900
+    upright = UprightVolume.from_voxels(voxels, affine((1.0, 1.0, 1.0)))
+    assert bone.render(ScanPair(upright, upright, 2)) is None
+
+
+def test_a_flat_stack_has_no_view_from_the_front() -> None:
+    assert bone.is_too_flat(pair((40, 30, 2), 2))
+    assert not bone.is_too_flat(pair((40, 30, 9), 2))
+
+
 def test_without_bone_there_is_no_picture() -> None:
     scan = pair()
     air = np.full_like(scan.after.voxels, -1000)
@@ -65,7 +92,7 @@ def test_without_bone_there_is_no_picture() -> None:
 def test_padding_is_no_surface(fill: float) -> None:
     voxels = pair((24, 24, 9), 2).after.voxels.astype(np.float32)
     air = voxels.copy()
-    air[:, :3], voxels[:, :3] = bone.AIR_HU, fill
+    air[:, :3], voxels[:, :3] = bone_planes.AIR_HU, fill
     plain = UprightVolume.from_voxels(air, affine((1.0, 1.0, 1.0)))
     filled = UprightVolume.from_voxels(voxels, affine((1.0, 1.0, 1.0)), Header(padding=((fill, fill),)))
     wanted, found = bone.render(ScanPair(plain, plain, 2)), bone.render(ScanPair(filled, filled, 2))

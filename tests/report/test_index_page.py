@@ -23,25 +23,30 @@ DONE = IndexRow(
     ("slices overlap",),
 )
 
-FAILED = IndexRow("broken", failure="GeometryError: 10 mm between z = 28 and 38")
+FAILED = IndexRow("broken", failure="slices are 10 mm apart between z = 28 and 38")
+
+SKIPPED = IndexRow("label", skip_reason="a label map")
 
 
 def test_rows_show_what_came_of_each_scan() -> None:
-    text = render_index([DONE, FAILED])
+    text = render_index([DONE, FAILED, SKIPPED])
     assert '<a href="./chest.html">chest.nii.gz</a>' in text
-    assert "0.75\N{MULTIPLICATION SIGN}0.75\N{MULTIPLICATION SIGN}5\N{NO-BREAK SPACE}→ 0.75" in text
-    assert "GeometryError: 10 mm between z = 28 and 38" in text
+    assert "0.75\N{MULTIPLICATION SIGN}0.75\N{MULTIPLICATION SIGN}5<br>→&nbsp;0.75" in text
     assert "slices overlap" in text
+    done, failed, skipped = re.findall(r"<td class=words>(.*?)</td>", text)
+    assert done == "Done"
+    assert failed.endswith("Failed</b><p>slices are 10 mm apart between z = 28 and 38</p>")
+    assert skipped == "Skipped<p>a label map</p>"
 
 
 def test_totals_count_each_scan_once() -> None:
-    totals = dict(index_page.count_totals([DONE, DONE, FAILED]))
+    totals = dict(index_page.count_totals([DONE, DONE, FAILED, SKIPPED]))
     assert totals == {
-        "Scans": "3",
+        "Scans": "4",
         "Done": "2",
         "With warnings": "2",
         "Failed": "1",
-        "Skipped": "0",
+        "Skipped": "1",
         "Computing time": "2 h 04 min 10 s",
     }
 

@@ -13,7 +13,7 @@ from report.scans import EVIL, page, pair
 
 from saint_cli.errors import OutputError
 from saint_cli.report import index_page, plane_cuts
-from saint_cli.report.page import WEBP_QUALITIES, render_page, write_page
+from saint_cli.report.page import WEBP_QUALITIES, OpeningSentence, render_page, write_page
 from saint_cli.report.plane_cuts import ScanPair
 from saint_cli.report.windows import CT_WINDOWS
 
@@ -65,6 +65,7 @@ def test_what_users_name_their_files_cannot_become_markup() -> None:
     assert "<script>alert" not in text
     assert unescape(re.findall(r"<h1>(.*?)</h1>", text)[0]) == EVIL
     assert unescape(re.findall(r"<li>(.*?)</li>", text)[0]) == f"{EVIL} looks odd"
+    assert unescape(re.findall(r'<p class="quote"[^>]*>(.*?)</p>', text)[0]).startswith(f"Slices of {EVIL}")
 
 
 def test_a_name_that_no_encoding_holds_can_still_be_written(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_every_window_has_its_own_picture_of_every_plane_before_and_after() -> N
     text = render_page(page())
     for index, window in enumerate(CT_WINDOWS):
         assert window.name in text
-        assert len(re.findall(rf'<img class="(?:before|after)" data-window="{index}"', text)) == 4
+        assert len(re.findall(rf'<img class="(?:before|after)" data-window="{index}"', text)) == 6
 
 
 def test_a_page_shows_the_values_that_it_was_given() -> None:
@@ -95,6 +96,27 @@ def test_what_is_missing_is_named_with_its_reason() -> None:
     assert "slider-bone" not in text
 
 
+@pytest.mark.parametrize("is_warning", [False, True])
+def test_the_page_opens_with_the_verdict(is_warning: bool) -> None:
+    text = render_page(page(verdict=OpeningSentence("1.9 dB better", is_warning=is_warning))).split("<body>")[1]
+    assert text.index("1.9 dB better") < min(text.index("<dl"), text.index("<img"))
+    assert ('class="verdict warns"' in text) == is_warning
+
+
+def test_the_window_that_suits_the_anatomy_is_shown_first() -> None:
+    text = render_page(page(shown_window=1))
+    assert '<html lang="en" data-window="1">' in text
+    assert re.findall(r'value="(\d)" checked', text) == ["1"]
+
+
+def test_a_synthesised_slice_is_beside_an_acquired_one_if_there_is_any() -> None:
+    text = render_page(page())
+    assert "slide between linear and saint" in text
+    assert "linear 20 HU, saint 12 HU" in text
+    assert "Acquired slice 0" in text
+    assert "A synthesised slice" not in render_page(page(between=None))
+
+
 def test_noise_without_end_still_makes_a_page_below_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large volume of pure noise, the least compressible picture there is."""
     monkeypatch.setattr("saint_cli.report.page.WEBP_QUALITIES", WEBP_QUALITIES[-2:])  # which it comes to at last
@@ -103,7 +125,7 @@ def test_noise_without_end_still_makes_a_page_below_its_limit(tmp_path: Path, mo
     turned = replace(scan.after, voxels=np.random.default_rng(1).normal(0, 400, (4, 512, 512)).astype(np.int16))
     before = replace(scan.before, voxels=np.random.default_rng(2).normal(0, 400, (4, 512, 512)).astype(np.int16))
     wide = ScanPair(before, turned, 2, {0: np.abs(noise[..., 0]).astype(np.float32)})
-    one = plane_cuts.make_cut(replace(wide, before=turned), 0, 1)
+    one = plane_cuts.make_cut(replace(wide, before=turned), 0, (1, 1, 1))
     write_page(page(cuts=(one, replace(one, name="coronal"))), tmp_path / "p.html")
     assert 500_000 < (tmp_path / "p.html").stat().st_size < 3_000_000
 

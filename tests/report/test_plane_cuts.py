@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report.scans import affine
@@ -5,6 +7,8 @@ from report.scans import affine
 from saint_cli.report import plane_cuts
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.plane_cuts import ScanPair, make_cut
+
+CENTRE = (10, 10, 10)
 
 
 def ramp(axis: int, factor: int, *, ras: bool = False, drop: int = 0) -> ScanPair:
@@ -30,7 +34,7 @@ def ramp(axis: int, factor: int, *, ras: bool = False, drop: int = 0) -> ScanPai
 def test_before_and_after_show_the_same_place_on_the_same_pixels(axis: int, drop: int, ras: bool) -> None:
     scan = ramp(axis, 4, drop=drop, ras=ras)
     for fixed in scan.list_planes():
-        shown = make_cut(scan, fixed, 10)
+        shown = make_cut(scan, fixed, CENTRE)
         assert shown.before.shape == shown.after.shape
         assert np.abs(shown.before - shown.after).max() <= 2.0
         assert set(np.unique(shown.before)) <= set(range(0, 33, 4))
@@ -38,22 +42,43 @@ def test_before_and_after_show_the_same_place_on_the_same_pixels(axis: int, drop
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
 def test_pixels_are_square_in_millimetres(factor: int) -> None:
-    shown = make_cut(ramp(2, factor), 1, 10)
-    wide_mm, high_mm = 350.0, (8 * factor + 1) * 4 / factor
+    shown = make_cut(ramp(2, factor), 1, CENTRE)
+    high_mm = (8 * factor + 1) * 4 / factor
+    wide_mm = round(plane_cuts.MOST_ELONGATED * high_mm)
     assert shown.after.shape[1] / shown.after.shape[0] == pytest.approx(wide_mm / high_mm, rel=0.03)
     assert shown.pixel_mm == pytest.approx(wide_mm / shown.after.shape[1])
 
 
 def test_planes_contain_the_through_plane_axis() -> None:
     named = {
-        axis: [make_cut(ramp(axis, 2), fixed, 1).name for fixed in ramp(axis, 2).list_planes()] for axis in range(3)
+        axis: [make_cut(scan, fixed, (1, 1, 1)).name for fixed in scan.list_planes()]
+        for axis, scan in ((axis, ramp(axis, 2)) for axis in range(3))
     }
     assert named == {2: ["coronal", "sagittal"], 0: ["coronal", "axial"], 1: ["sagittal", "axial"]}
 
 
 def test_the_place_is_named_in_the_files_own_indices() -> None:
-    assert make_cut(ramp(2, 2), 1, 10).place == "y = 10"
-    assert make_cut(ramp(2, 2, ras=True), 1, 10).place == "y = 339"
+    assert make_cut(ramp(2, 2), 1, CENTRE).place.startswith("y = 10,")
+    assert make_cut(ramp(2, 2, ras=True), 1, CENTRE).place.startswith("y = 339,")
+
+
+def test_of_few_slices_the_part_around_the_centre_is_shown_as_large_as_can_be() -> None:
+    scan = ramp(2, 4)
+    shown = make_cut(scan, 1, (345, 10, 5))
+    high_mm = 33.0
+    assert shown.after.shape[1] / shown.after.shape[0] == pytest.approx(plane_cuts.MOST_ELONGATED, rel=0.05)
+    assert shown.place == f"y = 10, {plane_cuts.MOST_ELONGATED * high_mm:.0f} mm of it"
+    voxels = np.broadcast_to(np.arange(350.0)[:, None, None], (350, 350, 33))
+    ends = [make_cut(replace(scan, after=replace(scan.after, voxels=voxels)), 1, (x, 10, 5)).after for x in (5, 345)]
+    assert ends[0].min() == 0
+    assert ends[1].max() == 349
+    assert ends[1].min() > 349 - 5 * high_mm - 1
+
+
+def test_one_slice_is_drawn_whole_with_square_pixels() -> None:
+    picture = plane_cuts.draw_slice(np.arange(800.0).reshape(40, 20, 1), affine((1.0, 2.0, 5.0)), 2)
+    assert picture.shape[0] == picture.shape[1]
+    assert (picture.min(), picture.max()) == (0, 799)
 
 
 def test_large_pictures_shrink_and_small_ones_grow_without_inventing_values() -> None:

@@ -7,12 +7,12 @@ import torch
 from nets import tiny
 
 from saint_cli import geometry
+from saint_cli.evaluation import selfcheck
 from saint_cli.geometry import SliceGrid, grid_by_factor
 from saint_cli.method import pipeline
 from saint_cli.method.pipeline import Restoration
 from saint_cli.models.calibration import Calibration
 from saint_cli.options.method import MethodOptions
-from saint_cli.progress import silent
 from saint_cli.report import error_maps, page, quality_control, texts
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.quality_control import JobFacts
@@ -61,7 +61,7 @@ def test_where_no_error_was_measured_the_disagreement_is_shown_and_named_so() ->
     }
     for name, restoration in unknown.items():
         assert not restoration.has_known_error, name
-        assert "Disagreement |I_sag" in texts.describe_error_maps(restoration, is_calibrated=False).title
+        assert "Disagreement |I_sag" in texts.describe_error_maps(restoration, "no check").title
     restoration = unknown["no calibration"]
     result = restoration.result()
     after = UprightVolume.from_voxels(result.voxels, result.affine_lps)
@@ -85,6 +85,7 @@ def test_the_check_is_made_where_the_pictures_are() -> None:
     restoration = restored(ras(volume), grid_by_factor(5, 2, 4))
     pictures = quality_control.make_pictures(restoration, restoration.result())
     assert pictures.centre == pytest.approx((9, 3, 4), abs=1)
+    assert selfcheck.find_middle(restoration) == pytest.approx(pictures.centre, abs=1)
     assert [cut.place for cut in pictures.cuts] == [f"y = {pictures.centre[1]}", f"x = {pictures.centre[0]}"]
 
 
@@ -96,7 +97,7 @@ def test_even_the_smallest_volume_has_a_page(shape: tuple[int, int, int], modali
     restoration = restored(volume, grid_by_factor(shape[2], 2, 4))
     result = restoration.result()
     pictures = quality_control.make_pictures(restoration, result)
-    check = quality_control.try_self_check(restoration, pictures, CPU, silent)
+    check = selfcheck.try_self_check(restoration, CPU)
     found = quality_control.make_page_content(FACTS, pictures, restoration, result, check)
     assert (isinstance(found.check, str)) == (shape[2] < 5)
     text = re.sub('base64,[^"]+', "", page.render_page(found))
@@ -109,12 +110,13 @@ def test_the_page_shows_geometry_provenance_and_the_region_that_was_checked() ->
     result = restoration.result()
     pictures = quality_control.make_pictures(restoration, result)
     found = quality_control.make_page_content(
-        FACTS, pictures, restoration, result, quality_control.try_self_check(restoration, pictures, CPU, silent)
+        FACTS, pictures, restoration, result, selfcheck.try_self_check(restoration, CPU)
     )
     assert dict(found.headline)["Distance between slices"] == "5 → 1.25 mm"
-    assert [row[1:] for row in found.geometry][:2] == [
+    assert [row[1:] for row in found.geometry][:3] == [
         (texts.TIMES.join(("20", "18", "7")), texts.TIMES.join(("20", "18", "25"))),
         (texts.TIMES.join(("0.7", "0.9", "5")), texts.TIMES.join(("0.7", "0.9", "1.25"))),
+        (texts.TIMES.join(("13.3", "15.3", "30")), texts.TIMES.join(("13.3", "15.3", "30"))),
     ]
     facts = dict(found.facts)
     assert facts["Weights"] == f"tiny, sha256 {'ab' * 32}"
@@ -122,6 +124,20 @@ def test_the_page_shows_geometry_provenance_and_the_region_that_was_checked() ->
     assert not isinstance(found.check, str)
     assert "3 of 7 slices over their whole planes" in found.check.note
     assert "10 mm apart instead of 5 mm" in found.check.note
+
+
+def test_the_note_on_tilt_has_the_angle_that_the_warning_has() -> None:
+    tilted = np.diag([0.5, 0.5, 2.5, 1.0])
+    tilted[1, 2] = 2.5 * np.tan(np.radians(18.5))
+    volume = Volume(np.zeros((4, 4, 4), np.int16), tilted)
+    (note,) = texts.describe_orientation(volume, 2)
+    assert note.startswith("Gantry tilt 18.5°")
+    angle = np.radians(30)
+    turned = np.eye(4)
+    turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    (note,) = texts.describe_orientation(replace(volume, affine_lps=turned), 2)
+    assert "30.0° oblique" in note
+    assert texts.describe_orientation(replace(volume, affine_lps=np.eye(4)), 2) == ()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(4.26, "4.3 s"), (75.0, "1 min 15 s"), (7260.0, "2 h 1 min")])

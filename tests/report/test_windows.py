@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from saint_cli.report import encode
-from saint_cli.report.windows import CT_WINDOWS, Window, choose_windows
+from saint_cli.report.anatomy import UprightVolume
+from saint_cli.report.windows import CT_WINDOWS, SOFT_TISSUE, Window, choose_windows, find_default_window
 from saint_cli.volume import Header, Volume
 
 
@@ -39,6 +42,37 @@ def test_padding_moves_no_window_and_has_the_grey_of_the_end_that_it_lies_beyond
 def test_a_constant_volume_still_has_windows(fill: float) -> None:
     for window in choose_windows(scan(np.full((8, 8, 3), fill)), is_ct=False):
         assert window.high > window.low
+
+
+def anatomy(inside_hu: float, share: float) -> UprightVolume:
+    """A round body of 40 HU in air, with a part of other values inside, a share of its radius."""
+    x, y = np.meshgrid(np.linspace(-1, 1, 160), np.linspace(-1, 1, 150), indexing="ij")
+    radius = np.hypot(x, y)
+    plane = np.where(radius < 0.9, 40.0, -1000.0)
+    plane[radius < 0.9 * share] = inside_hu
+    return UprightVolume.from_voxels(np.repeat(plane[..., None], 4, 2), np.diag([1.0, 1.0, 5.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("inside_hu", "share", "name"),
+    [(-800, 0.6, "Lung"), (-800, 0.2, "Soft tissue"), (600, 0.7, "Bone"), (600, 0.3, "Soft tissue"),
+     (-1000, 0.7, "Soft tissue")],
+)  # fmt: skip
+def test_the_window_suits_the_anatomy(inside_hu: float, share: float, name: str) -> None:
+    assert CT_WINDOWS[find_default_window(anatomy(inside_hu, share), is_ct=True)].name == name
+    assert find_default_window(anatomy(inside_hu, share), is_ct=False) == 0
+
+
+def test_foam_and_blankets_around_the_patient_are_no_lung() -> None:
+    upright = anatomy(40, 0.5)
+    voxels = np.where(upright.voxels < -900, -850, upright.voxels)
+    assert find_default_window(replace(upright, voxels=voxels), is_ct=True) == SOFT_TISSUE
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (130, 2, 1), (3, 300, 50)])
+def test_volumes_of_any_shape_have_a_window(shape: tuple[int, int, int]) -> None:
+    upright = UprightVolume.from_voxels(np.full(shape, np.nan), np.eye(4))
+    assert find_default_window(upright, is_ct=True) == SOFT_TISSUE
 
 
 def test_the_range_is_shown_with_its_unit() -> None:

@@ -3,6 +3,7 @@
 from collections import namedtuple
 from pathlib import Path
 
+import psutil
 import pytest
 
 from saint_cli.runtime import control_groups, cores
@@ -59,7 +60,7 @@ def test_the_work_of_this_process_is_not_that_of_others(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("eight")
 def test_a_process_of_the_lowest_priority_keeps_a_core_busy_too(monkeypatch: pytest.MonkeyPatch) -> None:
     cpus = [Times(1.0, 5.0, 0.5, 3.0, 7.0), Times(0.0, 0.0, 0.0, 9.0, 0.0)]
-    monkeypatch.setattr(cores.psutil, "cpu_times", lambda percpu: cpus)
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: cpus)
     assert cores._work_s() == 6.5
 
 
@@ -67,7 +68,7 @@ def test_a_process_of_the_lowest_priority_keeps_a_core_busy_too(monkeypatch: pyt
 def test_cores_of_others_alone_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "_allowed_cores", lambda: [1])
     cpus = [Times(4.0, 0.0, 0.0, 0.0, 0.0), Times(1.0, 0.0, 0.0, 9.0, 0.0)]
-    monkeypatch.setattr(cores.psutil, "cpu_times", lambda percpu: cpus)
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: cpus)
     assert cores._work_s() == 1.0
 
 
@@ -76,7 +77,7 @@ def test_a_system_that_reports_nothing_counts_as_idle(monkeypatch: pytest.Monkey
     def refuse(percpu: bool) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(cores.psutil, "cpu_times", refuse)
+    monkeypatch.setattr(psutil, "cpu_times", refuse)
     assert cores.CoreLoad().choose_threads().count == 8
 
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from saint_cli.training.journal import EVENTS, LOG, Journal
 
@@ -12,7 +13,7 @@ def test_every_step_is_a_tensorboard_event_and_every_validation_also_a_line(tmp_
 
     journal = Journal(tmp_path)
     for step in (1, 2, 3):
-        journal.log_step(step, 1 / step, 1e-3)
+        journal.log_step(step, torch.tensor(1 / step), 1e-3)
     journal.log_validation(3, 12.3, 1 / 3, {"x4 over cubic dB": 2.5})
     journal.close()
     events = EventAccumulator(str(tmp_path / EVENTS)).Reload()
@@ -25,7 +26,7 @@ def test_every_step_is_a_tensorboard_event_and_every_validation_also_a_line(tmp_
 def test_without_tensorboard_the_log_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     journal = Journal(tmp_path)
-    journal.log_step(1, 0.5, 1e-3)
+    journal.log_step(1, torch.tensor(0.5), 1e-3)
     journal.log_validation(1, 1.0, 0.5, {})
     journal.close()
     assert (tmp_path / LOG).is_file()

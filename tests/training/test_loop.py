@@ -10,15 +10,17 @@ import pytest
 import torch
 from nets import tiny
 from torch import Tensor, nn
+from training.no_waiting import NoWaiting
 
 from saint_cli.method import intensity
 from saint_cli.nets import AMI
 from saint_cli.training import loop, stages
 from saint_cli.training.dataset import AmiSampler
+from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.journal import LOG
 from saint_cli.training.loop import CHECKPOINT, Schedule, TrainingState
 from saint_cli.training.muon import Muon
-from saint_cli.training.volumes import DenseVolume
+from saint_cli.training.patch_places import PatchShape
 
 
 def fresh(seed: int = 0) -> TrainingState:
@@ -29,14 +31,16 @@ def fresh(seed: int = 0) -> TrainingState:
 
 def loss() -> Callable[[nn.Module, int], Tensor]:
     voxels = np.random.default_rng(0).integers(-500, 900, (12, 11, 20)).astype(np.int16)
-    return stages.make_ami_loss(AmiSampler([DenseVolume("v", voxels, (0.5, 0.8, 1.0), intensity.CT)], 2, (7, 3), 1))
+    return stages.make_ami_loss(
+        AmiSampler([DenseVolume.from_array("v", voxels, (0.5, 0.8, 1.0), intensity.CT)], 2, PatchShape(7, 3), (1, 0))
+    )
 
 
 def objective(figures: dict[str, float] | None = None) -> loop.Objective:
     return loop.Objective(loss(), lambda m: figures or {})
 
 
-def schedule(steps: int = 6, **changes: Any) -> Schedule:
+def schedule(steps: int | None = 6, **changes: Any) -> Schedule:
     return Schedule(steps, **{"warmup": 2, "save_every": math.inf, "validate_every": 2, **changes})
 
 
@@ -150,6 +154,59 @@ def test_rate_warms_up_stays_and_falls_in_a_straight_line_to_the_final_rate() ->
     assert plan.learning_rate_at(5000) == pytest.approx(1e-5)
 
 
+def test_rate_of_a_schedule_in_minutes_falls_with_the_clock() -> None:
+    plan = Schedule(None, learning_rate=4e-4, final_rate=0.0, warmup=10, decay=0.4, minutes=10)
+    assert plan.learning_rate_at(4, 599.0) == pytest.approx(2e-4)  # warm-up counts steps
+    rates = [plan.learning_rate_at(5000, 60.0 * minute) for minute in range(13)]
+    np.testing.assert_allclose(rates, [4e-4] * 7 + [3e-4, 2e-4, 1e-4, 0, 0, 0], atol=1e-9)
+
+
+class Clock:
+    """Seconds that pass as the loop asks for them."""
+
+    def __init__(self, each: float) -> None:
+        self.now, self.each = 1000.0, each
+
+    def monotonic(self) -> float:
+        self.now += self.each
+        return self.now
+
+
+def test_a_run_of_minutes_ends_in_time_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "time", Clock(6.0))
+    plan = schedule(None, minutes=1.0, validate_every=2, warmup=1, decay=0.5)
+    heard = train(fresh(), plan, tmp_path / "whole")
+    assert heard[-1].seconds >= 60 > heard[-2].seconds
+    assert heard[-1].validation is not None
+    assert heard[-1].rate < heard[1].rate
+    train(fresh(), plan, tmp_path / "killed", stop=2)
+    resumed = fresh()
+    resumed.load(tmp_path / "killed")
+    rest = train(resumed, plan, tmp_path / "killed")
+    assert rest[0].seconds > heard[1].seconds
+    assert 60 <= rest[-1].seconds < 90
+    assert len(rest) < len(heard)
+
+
+def test_a_step_asks_for_no_number_that_a_gpu_computes(tmp_path: Path) -> None:
+    steps = loop.run_loop(fresh(), objective(), schedule(9, validate_every=100), tmp_path)
+    next(steps)
+    with NoWaiting():
+        results = [next(steps) for _ in range(3)]
+    assert all(float(result.loss) > 0 for result in results if result.loss is not None)
+
+
+def test_networks_of_images_are_laid_out_for_bf16_and_others_stay() -> None:
+    model = loop.place_network(tiny.ami(), torch.device("cpu"), bf16=True)
+    assert next(model.parameters()).is_contiguous(memory_format=torch.channels_last)
+    model = loop.place_network(tiny.ami(), torch.device("cpu"), bf16=False)
+    assert all(p.is_contiguous() for p in model.parameters())
+    volumetric = nn.Conv3d(2, 2, 3)
+    assert loop.place_network(volumetric, torch.device("cpu"), bf16=True).weight.is_contiguous()
+
+
 def test_rate_without_warm_up_starts_at_its_peak() -> None:
     assert Schedule(10, learning_rate=3e-4, warmup=0).learning_rate_at(0) == pytest.approx(3e-4)
 
@@ -169,12 +226,30 @@ def test_validation_is_logged_when_due_and_at_the_end(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "schedule.json").read_text())["steps"] == 5
 
 
+def test_a_step_says_whether_it_was_saved(tmp_path: Path) -> None:
+    assert [r.is_saved for r in train(fresh(), schedule(5), tmp_path / "seldom")] == [False, True, False, True, True]
+    always = train(fresh(), schedule(5, save_every=0.0), tmp_path / "always")
+    assert [r.is_saved for r in always] == [True] * 5
+
+
 def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
     state = fresh()
     train(state, schedule(2), tmp_path)
     before = copy.deepcopy(everything(state))
     assert train(state, schedule(2), tmp_path) == []
     assert all(torch.equal(a, b) for a, b in zip(before, everything(state), strict=True))
+
+
+def test_the_journal_is_closed_when_a_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    monkeypatch.setattr(loop.Journal, "close", lambda journal: closed.append(journal))
+
+    def fail(model: nn.Module) -> dict[str, float]:
+        raise ValueError("no figures")
+
+    with pytest.raises(ValueError, match="no figures"):
+        list(loop.run_loop(fresh(), loop.Objective(loss(), fail), schedule(2), tmp_path))
+    assert len(closed) == 1
 
 
 def test_a_large_gradient_is_clipped(tmp_path: Path) -> None:

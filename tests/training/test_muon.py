@@ -5,7 +5,7 @@ import torch
 from nets import tiny
 from torch import nn
 
-from saint_cli.training.muon import ADAM_STEP, Muon, orthogonalise
+from saint_cli.training.muon import ADAM_STEP, BETAS, EPSILON, MOMENTUM, Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 20), (2, 20, 6), (1, 8, 8)])
@@ -79,3 +79,62 @@ def test_its_state_is_saved_and_taken_up_exactly() -> None:
     for model, muon in ((one, optimiser), (other, again)):
         step(model, muon)
     assert torch.equal(one.weight, other.weight)
+
+
+class OneByOne:
+    """The same steps with loops over parameters."""
+
+    def __init__(self, matrices: set[int]) -> None:
+        self.matrices, self.moments, self.count = matrices, dict[nn.Parameter, list[torch.Tensor]](), 0
+
+    @torch.no_grad()
+    def step(self, model: nn.Module, rate: float) -> None:
+        self.count += 1
+        for number, p in enumerate(model.parameters()):
+            assert p.grad is not None
+            first, second = self.moments.setdefault(p, [torch.zeros_like(p), torch.zeros_like(p)])
+            if number in self.matrices:
+                first.mul_(MOMENTUM).add_(p.grad, alpha=1 - MOMENTUM)
+                ahead = MOMENTUM * first + (1 - MOMENTUM) * p.grad
+                direction = orthogonalise(ahead.flatten(1)[None])[0].view_as(p)
+                p -= rate * ADAM_STEP * max(p.shape[0], p[0].numel()) ** 0.5 * direction
+            else:
+                first.mul_(BETAS[0]).add_(p.grad, alpha=1 - BETAS[0])
+                second.mul_(BETAS[1]).add_(p.grad.square(), alpha=1 - BETAS[1])
+                mean, square = (m / (1 - b**self.count) for m, b in zip((first, second), BETAS, strict=True))
+                p -= rate * mean / (square.sqrt() + EPSILON)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_steps_of_all_parameters_together_are_those_of_each_alone(layout: torch.memory_format) -> None:
+    ours = tiny.ami().to(memory_format=layout)
+    theirs = copy.deepcopy(ours)
+    muon = Muon.for_model(ours, 0.01)
+    matrices = {id(p) for p in muon.param_groups[0]["params"]}
+    alone = OneByOne({number for number, p in enumerate(ours.parameters()) if id(p) in matrices})
+    slices, fdm = torch.rand(2, 3, 9, 8), torch.rand(2, 4, 3, 3)
+    for _ in range(4):
+        for model in (ours, theirs):
+            model.zero_grad()
+            model(slices, fdm).square().sum().backward()
+        muon.step()
+        alone.step(theirs, 0.01)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_states_that_count_the_steps_of_each_parameter_are_taken_up() -> None:
+    one = nn.Linear(5, 3)
+    muon = Muon([], one.parameters(), 0.01)
+    for _ in range(3):
+        muon.zero_grad()
+        one(torch.ones(1, 5)).sum().backward()
+        muon.step()
+    saved = copy.deepcopy(muon.state_dict())
+    del saved["param_groups"][0]["steps"]
+    for state in saved["state"].values():
+        state["steps"] = torch.tensor(3.0)
+    other = Muon([], copy.deepcopy(one).parameters(), 0.01)
+    other.load_state_dict(saved)
+    assert other.state_dict()["param_groups"] == muon.state_dict()["param_groups"]
+    assert set(next(iter(other.state.values()))) == {"mean", "square"}

@@ -21,6 +21,7 @@ from saint_cli.training.settings import TrainingSettings
 
 PROGRAM = """
 import os, sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from training.test_parallel import SETTINGS, run, shrink
@@ -30,9 +31,12 @@ states = []
 make_state = run._Run.make_state
 run._Run.make_state = lambda self, model: states.append(make_state(self, model)) or states[-1]
 paths = run.TrainingPaths(data / "train", data / "val", out)
-for _ in run.train(SETTINGS, paths, resume=False, on_progress=lambda *a: None):
+schedule = replace(SETTINGS.schedule, **eval(os.environ.get("SCHEDULE", "{}")))
+for _ in run.train(replace(SETTINGS, schedule=schedule), paths, resume=False, on_progress=lambda *a: None):
     pass
-torch.save(states[0].model.state_dict(), networks / f"{os.environ['RANK']}.pt")
+state = states[0]
+result = {"model": state.model.state_dict(), "step": state.step, "seconds": state.seconds}
+torch.save(result, networks / f"{os.environ['RANK']}.pt")
 """
 
 SETTINGS = TrainingSettings("ami", "base", Schedule(3, warmup=1, validate_every=3), batch=1, patch=(7, 3))
@@ -65,7 +69,7 @@ def test_two_processes_train_one_network_and_one_of_them_writes(
 ) -> None:
     data = write_train_and_val(tmp_path)
     networks = launch(2, data, data / "run")
-    one, other = (torch.load(networks / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    one, other = (torch.load(networks / f"{rank}.pt", weights_only=True)["model"] for rank in (0, 1))
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert json.loads((data / "run" / "ami" / run.DATA).read_text())["processes"] == 2
     assert len((data / "run" / "ami" / LOG).read_text().splitlines()) == 1
@@ -76,6 +80,18 @@ def test_two_processes_train_one_network_and_one_of_them_writes(
     list(run.train(SETTINGS, paths, resume=False, on_progress=lambda *a: None))
     pair = (load_file(data / name / run.MODEL) for name in ("run", "alone"))
     assert any(not np.array_equal(a, b) for a, b in zip(*(m.values() for m in pair), strict=True))
+
+
+def test_two_processes_end_at_one_step_when_their_minutes_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEDULE", repr({"steps": None, "minutes": 0.01, "validate_every": 1000}))
+    data = write_train_and_val(tmp_path)
+    networks = launch(2, data, data / "run")
+    one, other = (torch.load(networks / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert one["seconds"] >= 0.6
+    assert (one["step"], one["seconds"]) == (other["step"], other["seconds"])
+    assert all(torch.equal(one["model"][key], other["model"][key]) for key in one["model"])
 
 
 def test_a_single_process_joins_nobody() -> None:

@@ -16,7 +16,7 @@ from saint_cli.errors import UsageError, WeightsError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.models import weights
 from saint_cli.runtime.device_selection import Compute
-from saint_cli.training import fusion_blocks, run
+from saint_cli.training import fusion_blocks
 from saint_cli.training.loop import CHECKPOINT, Schedule, StepResult
 from saint_cli.training.run import DATA, MODEL, TrainingPaths, train
 from saint_cli.training.settings import SETTINGS, TrainingSettings
@@ -39,7 +39,7 @@ RFN = replace(AMI, stage="rfn")
 def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": tiny.AMI_SIZE})
     monkeypatch.setattr("saint_cli.training.settings.RFN_SIZES", {"base": (8, 4, 2, 1)})
-    monkeypatch.setattr(run, "VALIDATION_BLOCKS", 1)
+    monkeypatch.setattr(fusion_blocks, "VALIDATION_BLOCKS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +71,12 @@ def assert_same_tensors(one: Path, other: Path) -> None:
 def test_an_rfn_that_is_used_from_two_slices_on_learns_from_no_less(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
-    monkeypatch.setattr(run, "make_block", lambda *a, **k: made.append(fusion_blocks.make_block(*a, **k)) or made[-1])
+    made, make_block = [], fusion_blocks.make_block
+    monkeypatch.setattr(fusion_blocks, "make_block", lambda *a, **k: made.append(make_block(*a, **k)) or made[-1])
     run_stage(AMI, data, tmp_path)
     run_stage(replace(RFN, fewest=2, blocks=8), data, tmp_path)
     assert len(made) == 9
-    assert min(len(block.offsets) for block in made) == 2
+    assert min(len(block.offsets) for block in made) >= 2
     assert int(load_file(tmp_path / MODEL)["rfn.fewest"]) == 2
     (tmp_path / "rfn" / CHECKPOINT).unlink()
     with pytest.raises(UsageError, match="no factor to learn"):
@@ -138,6 +138,15 @@ def test_a_resumed_run_ends_in_the_same_model(stage: str, data: Path, tmp_path: 
             assert [p.step for p in run_stage(settings, data, out, resume=True)] == [3, 4]
         results.append(out / MODEL)
     assert_same_tensors(*results)
+
+
+def test_fewer_minutes_than_were_used_are_refused_and_the_runs_own_are_not(data: Path, tmp_path: Path) -> None:
+    schedule = Schedule(None, minutes=0.001, warmup=1)
+    done = run_stage(replace(AMI, schedule=schedule), data, tmp_path)
+    assert done[-1].seconds > 0.06
+    assert run_stage(replace(AMI, schedule=schedule), data, tmp_path, resume=True) == []
+    with pytest.raises(UsageError, match=r"more than --minutes 0\.0005"):
+        run_stage(replace(AMI, schedule=replace(schedule, minutes=0.0005)), data, tmp_path, resume=True)
 
 
 def test_an_existing_run_is_refused_without_resume(data: Path, tmp_path: Path) -> None:
@@ -240,6 +249,27 @@ def test_a_run_with_init_starts_from_those_weights_and_keeps_their_rfn(data: Pat
     run_stage(replace(AMI, init=str(first), seed=9), data, tmp_path / "third")
     with pytest.raises(AssertionError):
         assert_same_tensors(first, tmp_path / "third" / MODEL)
+
+
+def test_a_folded_network_starts_from_the_weights_of_a_plain_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(data, tmp_path)
+    monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": (16, 8, 2, 2, 2)})
+    still = Schedule(1, learning_rate=0.0, final_rate=0.0, warmup=0)
+    run_stage(replace(AMI, init=str(first), schedule=still), data, tmp_path / "second")
+    plain, folded = (weights.load_model(str(path)).ami for path in (first, tmp_path / "second" / MODEL))
+    slices, fdm = torch.rand(1, 3, 12, 5), 4 * torch.rand(1, 2, 3, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(slices, fdm), plain(slices, fdm), rtol=1e-3, atol=1e-4)
+
+
+def test_folded_weights_are_not_folded_once_more(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": (16, 8, 2, 2, 2)})
+    first = start(data, tmp_path)
+    monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": (32, 16, 2, 2, 4)})
+    with pytest.raises(UsageError, match="another size"):
+        run_stage(replace(AMI, init=str(first)), data, tmp_path / "second")
 
 
 def test_weights_of_another_size_to_start_from_are_refused(

@@ -16,7 +16,10 @@ from saint_cli.nets import RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
 from saint_cli.training.dataset import AmiBatch, AmiSampler
-from saint_cli.training.fusion_blocks import FusionBlock, FusionSampler
+from saint_cli.training.dense_volume import DenseVolume
+from saint_cli.training.fusion_blocks import FusionBlock
+from saint_cli.training.fusion_sampler import FusionSampler
+from saint_cli.training.patch_places import PatchShape
 from saint_cli.training.stages import (
     ABSOLUTE_SHARE,
     make_ami_loss,
@@ -25,14 +28,13 @@ from saint_cli.training.stages import (
     validate_ami,
     validate_rfn,
 )
-from saint_cli.training.volumes import DenseVolume
 
 
 def dense(shape: tuple[int, int, int] = (12, 11, 20), *, straight: bool = False) -> DenseVolume:
     voxels = np.random.default_rng(0).uniform(-300, 500, shape)
     if straight:
-        voxels = np.broadcast_to(voxels[..., :1] + 30 * np.arange(shape[2]), shape)
-    return DenseVolume("v", np.ascontiguousarray(voxels).astype(np.float32), (0.5, 0.8, 1.0), intensity.CT)
+        voxels = np.broadcast_to(np.rint(voxels[..., :1]) + 30 * np.arange(shape[2]), shape)
+    return DenseVolume.from_array("v", np.ascontiguousarray(voxels).astype(np.float32), (0.5, 0.8, 1.0), intensity.CT)
 
 
 def block(factor: int = 3, size: int = 10) -> FusionBlock:
@@ -57,15 +59,16 @@ def test_the_error_is_relative_to_each_patch_of_the_batch() -> None:
 
 
 def test_ami_loss_of_linear_interpolation_is_its_relative_error() -> None:
-    sampler = AmiSampler([dense()], 3, (7, 3), 0)
+    sampler = AmiSampler([dense()], 3, PatchShape(7, 3))
     batch = sampler.draw_batch(4)
     with torch.no_grad():
         found = float(make_ami_loss(sampler)(tiny.linear_model().ami, 4))
-    assert found == pytest.approx(relative(batch.linear, batch.truth, batch.difficulty), rel=1e-4)
+    wanted = relative(batch.linear.numpy(), batch.truth.numpy(), batch.difficulty.numpy())
+    assert found == pytest.approx(wanted, rel=1e-4)
 
 
 def test_a_teacher_counts_as_much_as_the_truth() -> None:
-    sampler, student = AmiSampler([dense()], 3, (7, 3), 0), tiny.ami()
+    sampler, student = AmiSampler([dense()], 3, PatchShape(7, 3)), tiny.ami()
     with torch.no_grad():
         alone = float(make_ami_loss(sampler)(student, 1))
         assert float(make_ami_loss(sampler, student)(student, 1)) == pytest.approx(alone / 2, rel=1e-5)
@@ -79,7 +82,7 @@ class Oracle(nn.Module):
     def __init__(self, batch: AmiBatch) -> None:
         super().__init__()
         self.place = nn.Parameter(torch.zeros(1))  # a network is where its parameters are
-        self.answer = F.pad(torch.from_numpy(batch.truth - batch.linear), (0, 1), value=100.0)
+        self.answer = F.pad(batch.truth - batch.linear, (0, 1), value=100.0)
 
     def forward(self, slices: Tensor, fdm: Tensor) -> Tensor:
         assert self.answer.shape == (len(slices), fdm.shape[1], *slices.shape[2:])
@@ -87,13 +90,13 @@ class Oracle(nn.Module):
 
 
 def test_ami_loss_of_the_right_answer_between_acquired_columns_is_zero() -> None:
-    sampler = AmiSampler([dense()], 3, (7, 3), 0)
+    sampler = AmiSampler([dense()], 3, PatchShape(7, 3))
     for step in range(4):
         assert float(make_ami_loss(sampler)(Oracle(sampler.draw_batch(step)), step)) == pytest.approx(0, abs=1e-6)
 
 
 def test_ami_loss_of_straight_lines_is_that_of_the_residual_alone() -> None:
-    loss = make_ami_loss(AmiSampler([dense(straight=True)], 3, (7, 3), 0, augment=False))
+    loss = make_ami_loss(AmiSampler([dense(straight=True)], 3, PatchShape(7, 3), augment=False))
     with torch.no_grad():
         assert float(loss(tiny.linear_model().ami, 0)) == pytest.approx(0, abs=1e-5)
         assert float(loss(tiny.ami(), 0)) > 1e-2
@@ -104,7 +107,8 @@ def test_rfn_loss_of_an_untrained_network_is_that_of_the_mean() -> None:
     batch = sampler.draw_batch(2)
     with torch.no_grad():
         found = float(make_rfn_loss(sampler)(RFN(tiny.RFN_SIZE), 2))
-    wanted = relative((batch.i_sag + batch.i_cor) / 2, batch.truth, batch.difficulty)
+    mean, truth, difficulty = ((batch.i_sag + batch.i_cor) / 2, batch.truth, batch.difficulty)
+    wanted = relative(*(part.numpy() for part in (mean, truth, difficulty)))
     assert found == pytest.approx(wanted, rel=1e-4)
 
 
@@ -131,7 +135,7 @@ def test_a_few_steps_lower_the_fusion_loss_and_raise_its_figure(size: TrunkSize)
 
 def test_a_few_steps_lower_the_interpolation_loss() -> None:
     torch.manual_seed(0)
-    model, loss = tiny.ami(), make_ami_loss(AmiSampler([dense()], 3, (7, 3), 0))
+    model, loss = tiny.ami(), make_ami_loss(AmiSampler([dense()], 3, PatchShape(7, 3)))
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     first = float(loss(model, 0).detach())
     for _ in range(12):
@@ -152,7 +156,7 @@ def test_validation_of_a_network_that_adds_nothing_gives_linear_interpolation() 
     volume = dense((40, 11, 21))
     found = validate_ami(tiny.linear_model().ami, [volume])
     xs = (np.linspace(0.2, 0.8, 24) * 40).astype(int)
-    truth = volume.values.to_network(volume.voxels[xs])
+    truth = volume.to_network(volume.voxels[xs]).numpy()
     grid = grid_by_factor(6, 2, 4)
     between = np.arange(21) % 4 > 0
     line, cubic = (

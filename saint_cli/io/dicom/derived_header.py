@@ -13,7 +13,7 @@ from pydicom.valuerep import format_number_as_ds
 from saint_cli import geometry
 from saint_cli.io.dicom.derived_series import DerivedSeries, DerivedSlice
 from saint_cli.io.dicom.slice_header import SliceHeader
-from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid, make_instance_uid
+from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid
 from saint_cli.io.dicom.values import decode_text, list_values
 from saint_cli.runtime.version import __version__
 
@@ -52,7 +52,8 @@ EXPOSURE_TAGS = ("Exposure", "ExposureInuAs", "ExposureInmAs")
 """Gone from every slice: nobody was exposed for this series, and dcm2niix splits a series whose exposures differ."""
 
 METHOD_DESCRIPTIONS = {
-    "match-noise": "noise like that of neighbouring acquired slices was added to synthesised ones",
+    "noise=match": "noise like that of acquired slices was added to synthesised ones",
+    "noise=smooth": "noise of acquired slices was reduced to that of synthesised ones",
     "tta": "mean over flipped copies",
     "directions=4": "diagonal directions too",
     "regenerate": "acquired slices were computed anew",
@@ -60,6 +61,9 @@ METHOD_DESCRIPTIONS = {
     "extrapolate": "goes on beyond the last acquired slice",
 }
 """What the words of ``Derivation.option_names`` mean, for those who read the image and not the manual."""
+
+NOISE_CONTRIBUTIONS = {"noise=match": "noise added to these", "noise=smooth": "noise of acquired ones reduced"}
+"""What ContributionDescription says beside the interpolation."""
 
 
 def derive_header(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -> Dataset:
@@ -89,7 +93,7 @@ def _set_identity(data: Dataset, output: DerivedSlice) -> None:
     series = output.series
     source = series.acquired[0]
     number = 100 * source.series_number + 1
-    data.SOPInstanceUID = make_instance_uid(series.uid, output.index)
+    data.SOPInstanceUID = output.instance_uid
     data.SeriesInstanceUID = series.uid
     data.StudyInstanceUID = find_study_uid(source)
     data.FrameOfReferenceUID = find_frame_of_reference_uid(source)
@@ -156,7 +160,8 @@ def _set_provenance(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -
     item.Manufacturer, item.ManufacturerModelName = "saint", "saint"
     item.SoftwareVersions = __version__
     item.ContributionDateTime = _local_time(data, output.series).strftime("%Y%m%d%H%M%S%z")
-    item.ContributionDescription = "Slices interpolated between acquired ones"
+    noise = [text for word, text in NOISE_CONTRIBUTIONS.items() if word in output.series.derivation.options]
+    item.ContributionDescription = "; ".join(["Slices interpolated between acquired ones", *noise])
     data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), item]
 
 
@@ -173,6 +178,8 @@ def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: 
         origin = f"extrapolated beyond acquired slice {numbers[0]}, which it repeats"
     elif is_acquired:
         origin = f"kept acquired slice {numbers[0]}"
+    elif len(numbers) == 1 and _is_only_smoothed(series):
+        origin = f"acquired slice {numbers[0]} with less noise, not bit-exact"
     elif len(numbers) == 1:
         origin = f"computed in place of acquired slice {numbers[0]}"
     else:
@@ -183,6 +190,11 @@ def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: 
         f"SAINT slice interpolation {series.factor}, model {model}, saint {__version__}{options}; {origin}; "
         f"acquired slice spacing {series.spacing_mm / series.derivation.grid.step:.6g} mm{thick}"
     )
+
+
+def _is_only_smoothed(series: DerivedSeries) -> bool:
+    """Whether an acquired slice that changed lost noise, and was not computed anew."""
+    return "noise=smooth" in series.derivation.options and "regenerate" not in series.derivation.options
 
 
 def _make_reference(source: SliceHeader) -> Dataset:

@@ -72,7 +72,7 @@ def choose_pixels(output: DerivedSlice, files: SourceFiles) -> SlicePixels:
     """The stored values of the acquired slice at this place if its values are still those; else coded like a neighbour.
 
     Raises:
-        SourceChangedError: a file that was written to holds other values.
+        SourceChangedError: a file that was written to holds other values, though its slice was to be kept.
     """
     values = output.values
     if output.offset == 0:
@@ -82,9 +82,9 @@ def choose_pixels(output: DerivedSlice, files: SourceFiles) -> SlicePixels:
             acquired = (stored.astype(np.float64) * source.slope + source.intercept).astype(values.dtype)
         if np.array_equal(acquired, values):
             return SlicePixels(stored, source, is_acquired=True)
-        if source.path in files.touched:
+        if source.path in files.touched and output.series.derivation.keeps_acquired:
             raise source_changed_error(source.path)
-        # else the volume was changed on purpose
+        # else the slice was changed on purpose
     coding = choose_coding((header.coding for header in output.neighbours), values)
     source = next(header for header in output.neighbours if header.coding == coding)
     return SlicePixels(coding.encode(values), source, is_acquired=False)
@@ -93,7 +93,7 @@ def choose_pixels(output: DerivedSlice, files: SourceFiles) -> SlicePixels:
 def build_slice(output: DerivedSlice, files: SourceFiles, pixels: SlicePixels) -> Dataset:
     """The data set of an output slice, with the header of the nearest acquired one."""
     nearest = output.nearest
-    data = _copy_dataset(files.template(nearest))
+    data = copy_dataset(files.template(nearest))
     derive_header(data, output, is_acquired=pixels.is_acquired)
     _set_pixels(data, pixels)
     padded = nearest if pixels.is_acquired else _choose_padding_slice(output, pixels.source)
@@ -102,7 +102,7 @@ def build_slice(output: DerivedSlice, files: SourceFiles, pixels: SlicePixels) -
     return data
 
 
-def _copy_dataset(template: Dataset) -> Dataset:
+def copy_dataset(template: Dataset) -> Dataset:
     """A data set with elements of its own, so that setting one leaves the template as it was; items are shared."""
     data = Dataset()
     for element in template:

@@ -9,7 +9,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.io.dicom.slice_header import SliceHeader
-from saint_cli.io.dicom.uids import make_series_uid
+from saint_cli.io.dicom.uids import make_instance_uid, make_series_uid
 from saint_cli.volume import Derivation, Volume
 
 
@@ -68,6 +68,11 @@ class DerivedSlice:
     def values(self) -> np.ndarray:
         """Scanner values [row, column]."""
         return self.series.volume.voxels[:, :, self.index].T
+
+    @property
+    def instance_uid(self) -> str:
+        """SOPInstanceUID."""
+        return make_instance_uid(self.series.uid, self.index)
 
     @property
     def file_name(self) -> str:

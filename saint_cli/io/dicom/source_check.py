@@ -38,7 +38,7 @@ def record_source(slices: Sequence[SliceHeader], scan: HeaderScan) -> DicomSourc
     if scan.folder is not None:
         series = frozenset(header.series_uid for header in slices)
         listing = FolderListing(scan.folder.absolute(), frozenset(scan.names), series)
-    return DicomSource(sources, scan.keep_alive, listing)
+    return DicomSource(sources, scan.keep_alive, listing, slices[0].slice_thickness)
 
 
 def digest_header(path: Path) -> str:

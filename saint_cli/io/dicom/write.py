@@ -39,10 +39,7 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
     source = check_dicom_target(volume, folder)
     touched = check_unchanged(source.slices)
     with PixelReader() as reader:
-        acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices))
-    grid = SliceGrid(2, len(acquired), 1.0, len(acquired))
-    derivation = volume.header.derivation or Derivation(grid, "none", "")
-    series = DerivedSeries(volume, derivation, acquired, keep_slice_thickness, datetime.now(UTC).astimezone())
+        series = make_series(volume, reader, keep_slice_thickness=keep_slice_thickness)
     with PixelReader() as reader, open_atomic_folder(folder, overwrite=overwrite) as partial:
         files = derived_image.SourceFiles(reader, touched)
         for output in series.slices:
@@ -52,6 +49,20 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
                 _save(derived_image.build_slice(output, files, pixels), path)
         check_unchanged(source.slices)
         check_no_new_slices(volume)
+
+
+def make_series(volume: Volume, reader: PixelReader, *, keep_slice_thickness: bool) -> DerivedSeries:
+    """The derived series of a volume that was read from DICOM.
+
+    Raises:
+        UnreadableError: the source's files are gone or changed.
+    """
+    source = volume.header.dicom_source
+    assert source is not None
+    acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices))
+    grid = SliceGrid(2, len(acquired), 1.0, len(acquired))
+    derivation = volume.header.derivation or Derivation(grid, "none", "")
+    return DerivedSeries(volume, derivation, acquired, keep_slice_thickness, datetime.now(UTC).astimezone())
 
 
 def _save(data: Dataset, path: Path) -> None:

@@ -3,9 +3,10 @@
   const wire = (figure) => {
     const slider = figure.querySelector("input[type=range]");
     const frame = figure.querySelector(".frame");
+    const left = figure.querySelector(".tag.left").textContent;
     const show = () => {
       frame.style.setProperty("--slider", slider.value + "%");
-      slider.setAttribute("aria-valuetext", slider.value + " % of the width shows before");
+      slider.setAttribute("aria-valuetext", slider.value + " % of the width shows " + left);
     };
     const follow = (event) => {
       const box = frame.getBoundingClientRect();

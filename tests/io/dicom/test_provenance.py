@@ -9,14 +9,15 @@ import pytest
 from fabricate import interpolated, saved_series
 
 from saint_cli.io import read_volume, write_volume
-from saint_cli.options.method import MethodOptions
+from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.volume import Volume
 
-EVERYTHING = MethodOptions(directions=4, regenerate=True, tta=True, match_noise=True)
+EVERYTHING = MethodOptions(directions=4, regenerate=True, tta=True, noise=NoiseHandling.SMOOTH)
 
 METHODS = {
     "plain": (MethodOptions(), []),
-    "noise": (MethodOptions(match_noise=True), ["noise like that of neighbouring acquired slices was added"]),
+    "matched": (MethodOptions(noise=NoiseHandling.MATCH), ["noise like that of acquired slices was added"]),
+    "smoothed": (MethodOptions(noise=NoiseHandling.SMOOTH), ["noise of acquired slices was reduced"]),
     "flips": (MethodOptions(tta=True), ["mean over flipped copies"]),
     "directions": (MethodOptions(directions=4), ["diagonal directions too"]),
     "regenerate": (MethodOptions(regenerate=True), ["acquired slices were computed anew"]),
@@ -41,6 +42,31 @@ def test_every_slice_of_a_dicom_result_names_the_method(name: str, tmp_path: Pat
     for data in saved_series(tmp_path / "out"):
         assert all(sentence in data.DerivationDescription for sentence in sentences)
         assert not any(sentence in data.DerivationDescription for sentence in others)
+
+
+def test_only_slices_that_smoothing_changed_are_called_not_bit_exact(tmp_path: Path) -> None:
+    volume = made(tmp_path / "s", MethodOptions(noise=NoiseHandling.SMOOTH))
+    volume.voxels[..., 4] = volume.voxels[..., 3]
+    write_volume(volume, tmp_path / "out")
+    texts = [data.DerivationDescription for data in saved_series(tmp_path / "out")]
+    assert [k for k, text in enumerate(texts) if "not bit-exact" in text] == [4]
+    assert "acquired slice 3 with less noise, not bit-exact" in texts[4]
+    assert "kept acquired slice 2" in texts[2]
+
+
+@pytest.mark.parametrize(
+    ("noise", "says"),
+    [
+        (NoiseHandling.KEEP, ""),
+        (NoiseHandling.MATCH, "; noise added to these"),
+        (NoiseHandling.SMOOTH, "; noise of acquired ones reduced"),
+    ],
+)
+def test_the_contribution_names_a_change_of_noise(noise: NoiseHandling, says: str, tmp_path: Path) -> None:
+    write_volume(made(tmp_path / "s", MethodOptions(noise=noise)), tmp_path / "out")
+    for data in saved_series(tmp_path / "out"):
+        contribution = data.ContributingEquipmentSequence[-1].ContributionDescription
+        assert contribution == f"Slices interpolated between acquired ones{says}"
 
 
 def test_all_options_at_once_fit_and_extrapolation_is_named(tmp_path: Path) -> None:
@@ -68,7 +94,7 @@ def described(volume: Volume, path: Path) -> str:
 def test_nifti_describes_the_method_in_the_80_bytes_it_has(tmp_path: Path) -> None:
     plain = described(made(tmp_path / "s", MethodOptions()), tmp_path / "plain.nii")
     noisy = described(made(tmp_path / "s", MethodOptions(match_noise=True, tta=True)), tmp_path / "noisy.nii")
-    assert noisy == f"{plain} match-noise tta"
+    assert noisy == f"{plain} noise=match tta"
     full = described(made(tmp_path / "s", EVERYTHING, extrapolate=True), tmp_path / "full.nii")
-    assert full.startswith(f"{plain} match-noise ")
+    assert full.startswith(f"{plain} noise=smooth ")
     assert len(full) <= 80

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -99,6 +100,20 @@ def test_files_that_are_touched_but_the_same_are_no_reason_to_refuse(tmp_path: P
         (tmp_path / "copy").replace(file)
     write_volume(volume, tmp_path / "out")
     assert len(saved_series(tmp_path / "out")) == 11
+
+
+def test_a_touched_file_is_no_reason_to_refuse_where_its_slice_was_smoothed(tmp_path: Path) -> None:
+    source = fabricate.save(fabricate.slices(), tmp_path / "s")
+    volume = interpolated(read_volume(source), 2)
+    os.utime(source / "0002.dcm", (1, 1))
+    volume.voxels[..., 4] = volume.voxels[..., 3]
+    with pytest.raises(SourceChangedError, match=r"0002\.dcm"):
+        write_volume(volume, tmp_path / "kept")
+    assert volume.header.derivation is not None
+    derivation = replace(volume.header.derivation, options=("noise=smooth",))
+    smoothed = replace(volume, header=replace(volume.header, derivation=derivation))
+    write_volume(smoothed, tmp_path / "out")
+    np.testing.assert_array_equal(read_volume(tmp_path / "out").voxels, smoothed.voxels)
 
 
 def test_a_volume_that_was_changed_on_purpose_is_still_written(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The paragraph for the Methods section of a paper: program, weights, options, what was done, and the citation."""
+
+from saint_cli.evaluation.selfcheck import SelfCheck
+from saint_cli.method import intensity
+from saint_cli.method.pipeline import Restoration
+from saint_cli.report.job_facts import JobFacts
+from saint_cli.runtime.version import __version__
+from saint_cli.volume import Volume
+
+CITATION = (
+    "Peng C, Lin W-A, Liao H, Chellappa R, Zhou SK. SAINT: Spatially Aware Interpolation NeTwork for Medical Slice "
+    "Synthesis. Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR) 2020, "
+    "7750\N{EN DASH}7759."
+)
+"""The paper that CITATION.cff names."""
+
+HASH_LETTERS = 12
+"""Of the weights' hash, enough to tell weights apart; the page has all of it."""
+
+
+def write_methods(facts: JobFacts, restoration: Restoration, result: Volume, check: SelfCheck | str) -> str:
+    """Sentences to paste into a paper; of the scan only its spacing and number of slices."""
+    grid = restoration.grid
+    before, after = (v.spacing_mm[grid.axis] for v in (restoration.source, result))
+    kind = "CT" if intensity.is_ct(restoration.source) else restoration.source.header.modality or ""
+    options = " ".join(f"{flag} {text}".rstrip() for flag, text in facts.options.items())
+    weights = f"model {facts.model}, weights SHA-256 {facts.weights_sha256[:HASH_LETTERS]}"
+    with_options = f"options {options}" if options else "default options"
+    sentences = [
+        f"The distance between {kind} slices was reduced from {before:.4g} mm to {after:.4g} mm ".replace("  ", " ")
+        + f"({grid.acquired} to {grid.count} slices) with saint {__version__} ({weights}; {with_options}), "
+        "an independent implementation of SAINT [1].",
+        _describe_acquired(facts.acquired_kept, grid.acquired),
+    ]
+    if isinstance(check, SelfCheck):
+        sentences.append(_describe_check(check, restoration))
+    return " ".join([*sentences, f"[1] {CITATION}"])
+
+
+def _describe_acquired(kept: int, acquired: int) -> str:
+    if kept == acquired:
+        return "All acquired slices were kept unchanged; the slices between them are estimates."
+    if kept == 0:
+        return "All slices of the result are estimates; none is an acquired slice kept unchanged."
+    verb = "was" if kept == 1 else "were"
+    return f"{kept} of {acquired} acquired slices {verb} kept unchanged; all other slices are estimates."
+
+
+def _describe_check(check: SelfCheck, restoration: Restoration) -> str:
+    unit = " HU" if intensity.is_ct(restoration.source) else ""
+    return (
+        f"When every second acquired slice was left out and predicted from the others ({check.slices} slices), the "
+        f"PSNR was {check.psnr_db:.1f} dB, and {check.cubic_db:.1f} dB with cubic interpolation (data range "
+        f"{check.data_range:.5g}{unit})."
+    )

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from nets import tiny
+
+from saint_cli.evaluation import scan_calibration, selfcheck
+from saint_cli.evaluation.left_out import LeftOutErrors
+from saint_cli.geometry import grid_by_factor
+from saint_cli.method import pipeline
+from saint_cli.method.pipeline import Restoration
+from saint_cli.models.calibration import Calibration
+from saint_cli.options.method import MethodOptions
+from saint_cli.runtime.device_selection import Compute
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+BY_WEIGHTS = Calibration((0.0, 100.0), (3.0, 53.0))
+
+
+def errors(mean: float, noise: float | None = None, correlation: float = 0.0, change: float = 0.7) -> LeftOutErrors:
+    """Errors that rise with the disagreement, with this mean."""
+    difference = np.random.default_rng(0).exponential(20, 20_000)
+    error = 5 + difference / 2
+    return LeftOutErrors(difference, error * mean / error.mean(), noise, correlation, change)
+
+
+def restored(**options: object) -> Restoration:
+    model = replace(tiny.model(), calibration=BY_WEIGHTS)
+    grid = grid_by_factor(9, 2, 4)
+    return pipeline.restore(tiny.volume((40, 36, 9)), model, grid, CPU, replace(MethodOptions(), **options))
+
+
+def test_errors_that_are_noise_stay_and_others_shrink_with_the_gap() -> None:
+    estimate = scan_calibration.estimate_mean_error
+    assert estimate(errors(30)) == pytest.approx(30 * scan_calibration.SHRINKAGE)
+    noisy = estimate(errors(30, noise=25))
+    assert 25 < noisy < 30
+    assert estimate(errors(30, noise=1000)) < 30
+    assert estimate(errors(30, noise=25, correlation=0.4)) < noisy - 5  # overlapping slices share their noise
+    assert estimate(errors(30, change=0.6)) < estimate(errors(30)) < estimate(errors(30, change=0.95))
+    assert estimate(errors(30, change=3)) == pytest.approx(30 * scan_calibration.MOST_SHRINKAGE)
+
+
+def test_the_mean_over_the_checked_region_is_the_estimate_and_elsewhere_follows_the_weights() -> None:
+    region = np.random.default_rng(1).exponential(10, 30_000)
+    found = scan_calibration.fit_on_scan(BY_WEIGHTS, errors(40), region, region)
+    assert found is not None
+    assert found.mean_error(region) == pytest.approx(scan_calibration.estimate_mean_error(errors(40)), rel=1e-6)
+    calm = region / 3
+    elsewhere = scan_calibration.fit_on_scan(BY_WEIGHTS, errors(40), region, calm)
+    assert elsewhere is not None
+    ratio = BY_WEIGHTS.mean_error(calm) / BY_WEIGHTS.mean_error(region)
+    assert elsewhere.mean_error(calm) == pytest.approx(ratio * found.mean_error(region), rel=1e-6)
+
+
+def test_too_few_or_perfect_predictions_calibrate_nothing() -> None:
+    region = np.full(30_000, 5.0)
+    few = replace(errors(40), difference=np.ones(100), error=np.ones(100))
+    perfect = replace(errors(40), error=np.zeros(20_000))
+    for one in (few, perfect):
+        assert scan_calibration.fit_on_scan(BY_WEIGHTS, one, region, region) is None
+
+
+def test_a_noisier_scan_has_a_larger_expected_error_and_acquired_slices_keep_none() -> None:
+    restoration = restored()
+    check = selfcheck.try_self_check(restoration, CPU)
+    assert isinstance(check, selfcheck.SelfCheck)
+    worse = replace(check, errors=replace(check.errors, error=3 * check.errors.error))
+    maps = [scan_calibration.calibrate_on_scan(restoration, one).error().voxels for one in (check, worse)]
+    assert maps[1].mean() > 2 * maps[0].mean() > 0
+    for one in maps:
+        assert (one[..., ::4] == 0).all()
+    assert not np.array_equal(maps[0], restoration.error().voxels)
+
+
+def test_without_a_check_or_a_known_error_nothing_changes() -> None:
+    restoration = restored()
+    assert scan_calibration.calibrate_on_scan(restoration, "too few slices") is restoration
+    check = selfcheck.try_self_check(restoration, CPU)
+    unknown = restored(tta=True)
+    assert scan_calibration.calibrate_on_scan(unknown, check) is unknown
+    bare = replace(restoration, model=tiny.model())
+    assert isinstance(check, selfcheck.SelfCheck)
+    assert scan_calibration.derive_calibration(bare, check) is None
