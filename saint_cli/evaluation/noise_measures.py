@@ -38,6 +38,9 @@ GUIDE_SIGMA = 2.0
 WEAK_POWER = 0.01
 """Of the strongest frequency's power: weaker frequencies are not compared, for rounding to whole HU dominates them."""
 
+LEAST_DEVIATION_HU = 1e-3
+"""Less is no noise but the rounding of what is computed: a constant slice has about 1e-14 HU."""
+
 
 @dataclass(frozen=True)
 class NoisePatches:
@@ -79,8 +82,10 @@ class NoiseFigures:
 
     @property
     def deviation_ratio(self) -> tuple[float, ...]:
-        """The deviation at each offset over that of the acquired slices, whose offset is 0; nan where that is 0."""
-        acquired = self.deviation_hu[0] or math.nan
+        """The deviation at each offset over that of the acquired slices; nan where those have no noise, or are none."""
+        acquired = dict(zip(self.offset, self.deviation_hu, strict=True)).get(0.0, math.nan)
+        if acquired < LEAST_DEVIATION_HU:
+            acquired = math.nan
         return tuple(deviation / acquired for deviation in self.deviation_hu)
 
 

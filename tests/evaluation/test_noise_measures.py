@@ -32,6 +32,17 @@ def test_the_deviation_at_every_offset_is_that_of_the_noise_and_not_of_the_anato
     assert found.deviation_ratio == pytest.approx((1, 0.5, 1 / 3, 0.5), rel=0.06)
 
 
+def test_ratios_are_of_the_acquired_slices_and_nan_where_those_have_no_noise_or_there_are_none() -> None:
+    strength = np.where(OFFSET == 0, 0.0, 6.0)
+    flat = np.full(SHAPE, 50.0)
+    for values, offset in (
+        (flat + noise(1.0) * strength, OFFSET),
+        (flat, OFFSET),
+        (flat + noise(6), OFFSET + 0.125),
+    ):
+        assert np.isnan(measure_noise(values, offset, everywhere()).deviation_ratio).all()
+
+
 def test_kurtosis_is_zero_for_a_normal_distribution_and_three_for_laplace() -> None:
     synthesised = np.flatnonzero(OFFSET > 0).tolist()
     laplace = np.random.default_rng(1).laplace(0, 10, SHAPE)

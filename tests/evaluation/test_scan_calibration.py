@@ -63,6 +63,13 @@ def test_too_few_or_perfect_predictions_calibrate_nothing() -> None:
         assert scan_calibration.fit_on_scan(BY_WEIGHTS, one, region, region) is None
 
 
+def test_weights_that_expect_no_error_calibrate_nothing() -> None:
+    region = np.full(30_000, 5.0)
+    no_error, none_in_region = Calibration((0.0, 100.0), (0.0, 0.0)), Calibration((0.0, 10.0, 100.0), (0.0, 0.0, 53.0))
+    assert scan_calibration.fit_on_scan(no_error, errors(40), region, region) is None
+    assert scan_calibration.fit_on_scan(none_in_region, errors(40), region, region + 50) is None
+
+
 def test_a_noisier_scan_has_a_larger_expected_error_and_acquired_slices_keep_none() -> None:
     restoration = restored()
     check = selfcheck.try_self_check(restoration, CPU)

@@ -71,6 +71,39 @@ def test_where_no_error_was_measured_the_disagreement_is_shown_and_named_so() ->
     assert restored(volume, grid).has_known_error
 
 
+def test_the_note_on_errors_names_the_self_check_only_where_it_calibrated_them() -> None:
+    restoration = restored(tiny.volume((40, 36, 9)), grid_by_factor(9, 2, 4))
+    check = selfcheck.try_self_check(restoration, CPU)
+    assert isinstance(check, selfcheck.SelfCheck)
+    perfect = replace(check, errors=replace(check.errors, error=np.zeros_like(check.errors.error)))
+    by_check = "by the self-check, on this scan"
+    assert by_check in texts.describe_error_maps(restoration, check).note
+    for one in (perfect, "only 4 slices were acquired"):
+        assert by_check not in texts.describe_error_maps(restoration, one).note
+
+
+@pytest.mark.parametrize(
+    ("options", "is_copied"), [({}, True), ({"regenerate": True}, False), ({"noise": "smooth"}, False)]
+)
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_acquired_slices_are_called_copied_only_where_they_are(
+    options: dict[str, object], is_copied: bool, calibrated: bool
+) -> None:
+    restoration = restored(tiny.volume((12, 10, 5)), grid_by_factor(5, 2, 4), calibrated=calibrated, **options)
+    assert ("which are copied" in texts.describe_error_maps(restoration, "no check").note) == is_copied
+
+
+@pytest.mark.parametrize("handling", ["keep", "match", "smooth"])
+def test_the_note_on_the_acquired_picture_tells_where_the_result_is_smoothed(handling: str) -> None:
+    restoration = restored(tiny.volume((12, 10, 5)), grid_by_factor(5, 2, 4), noise=handling)
+    between = quality_control.make_pictures(restoration, restoration.result()).between
+    assert between is not None
+    options = {} if handling == "keep" else {"--noise": handling}
+    note = texts.describe_comparison(replace(between, noise_hu=(5.0, 6.0, 12.0)), replace(FACTS, options=options)).note
+    assert ("as acquired; in the result it is smoothed" in note) == (handling == "smooth")
+    assert ("Noise cannot be predicted" in note) == (handling == "keep")
+
+
 def test_regenerated_slices_have_no_error() -> None:
     restoration = restored(tiny.volume((12, 10, 5)), grid_by_factor(5, 2, 4), regenerate=True)
     result = restoration.result()
