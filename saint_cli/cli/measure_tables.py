@@ -65,7 +65,7 @@ def _noise_cells(measures: "ResultMeasures", offsets: Sequence[float]) -> Iterat
     assert noise is not None
     ratio = dict(zip(noise.offset, noise.deviation_ratio, strict=True))
     yield measures.method
-    yield format_number(noise.deviation_hu[0], 1)
+    yield format_number(noise.acquired_deviation_hu, 1)
     for t in offsets:
         yield format_number(ratio[t], 2)
     yield format_number(noise.kurtosis, 2)

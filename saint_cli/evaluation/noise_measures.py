@@ -7,15 +7,19 @@ less its own quadratic surface, in every method at the same places, so that anat
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from saint_cli.evaluation.tissues import SOFT, Tissue
-
-PATCH, STRIDE = 16, 8
-"""Pixels along each side of a patch, and from one patch to the next: small enough for uniform tissue, large enough
-for the wavelengths of CT noise."""
+from saint_cli.method.noise_patches import (
+    GUIDE_SIGMA,
+    PATCH,
+    count_places,
+    cut_windows,
+    frequency_radius,
+    hann_window,
+    quadratic_surfaces,
+)
 
 KEPT_SHARE = 0.33
 """Of the patches of a slice: the most uniform."""
@@ -32,9 +36,6 @@ FEWEST_POOLED, QUIET_SHARE = 12, 0.2
 FREE_PIXELS = PATCH**2 / (PATCH**2 - 6)
 """Times a patch's variance: the six coefficients of its quadratic surface are no longer free."""
 
-GUIDE_SIGMA = 2.0
-"""Pixels of the Gaussian that smooths the guide, whose own noise would else rule which patches are uniform."""
-
 WEAK_POWER = 0.01
 """Of the strongest frequency's power: weaker frequencies are not compared, for rounding to whole HU dominates them."""
 
@@ -44,16 +45,19 @@ LEAST_DEVIATION_HU = 1e-3
 
 @dataclass(frozen=True)
 class NoisePatches:
-    """Where noise is measured: chosen[i, k, j] says whether slice j's patch with corner ``STRIDE`` (i, k) is used."""
+    """Where noise is measured: chosen[i, k, j] says whether slice j's patch with corner ``STRIDE`` (i, k) is used.
+
+    STRIDE is that of ``noise_patches``.
+    """
 
     chosen: np.ndarray
 
     def cut(self, slices_hu: np.ndarray, j: int, also: int | None = None) -> np.ndarray:
         """The noise in slice j at its places, or at those that slice ``also`` has too: float64 (patches, x, y)."""
         chosen = self.chosen[..., j] if also is None else self.chosen[..., j] & self.chosen[..., also]
-        windows = _cut_windows(slices_hu[..., j])
+        windows = cut_windows(slices_hu[..., j])
         patches = windows[: chosen.shape[0], : chosen.shape[1]][chosen].astype(np.float64)
-        flat, surfaces = patches.reshape(len(patches), PATCH**2), _quadratic_surfaces()
+        flat, surfaces = patches.reshape(len(patches), PATCH**2), quadratic_surfaces()
         noise: np.ndarray = (flat - flat @ surfaces @ surfaces.T).reshape(patches.shape)
         return noise
 
@@ -81,9 +85,14 @@ class NoiseFigures:
     slice_noise_index: float
 
     @property
+    def acquired_deviation_hu(self) -> float:
+        """The deviation of acquired slices; nan where there are none."""
+        return dict(zip(self.offset, self.deviation_hu, strict=True)).get(0.0, math.nan)
+
+    @property
     def deviation_ratio(self) -> tuple[float, ...]:
         """The deviation at each offset over that of the acquired slices; nan where those have no noise, or are none."""
-        acquired = dict(zip(self.offset, self.deviation_hu, strict=True)).get(0.0, math.nan)
+        acquired = self.acquired_deviation_hu
         if acquired < LEAST_DEVIATION_HU:
             acquired = math.nan
         return tuple(deviation / acquired for deviation in self.deviation_hu)
@@ -106,9 +115,9 @@ def find_noise_patches(guide_hu: np.ndarray, tissue: Tissue = SOFT) -> NoisePatc
     """
     from scipy import ndimage
 
-    structure = np.full((*_count_places(guide_hu.shape[:2]), guide_hu.shape[2]), np.inf)
+    structure = np.full((*count_places(guide_hu.shape[:2]), guide_hu.shape[2]), np.inf)
     for j in range(guide_hu.shape[2]):
-        windows = _cut_windows(ndimage.gaussian_filter(guide_hu[..., j].astype(np.float32), GUIDE_SIGMA))
+        windows = cut_windows(ndimage.gaussian_filter(guide_hu[..., j].astype(np.float32), GUIDE_SIGMA))
         is_tissue = (windows.min((-2, -1)) > tissue.low_hu) & (windows.max((-2, -1)) < tissue.high_hu)
         structure[is_tissue, j] = windows[is_tissue].std((-2, -1), dtype=np.float64)
     is_tissue = np.isfinite(structure)
@@ -178,10 +187,10 @@ def measure_spectrum(slices_hu: np.ndarray, patches: NoisePatches, which: Sequen
     The noise power spectrum of ICRU 87 without its factor of pixel areas; with a Hann window, so that a strong
     frequency does not leak into the others.
     """
-    radius, window = _radial_bins(), np.outer(*[np.hanning(PATCH + 2)[1:-1]] * 2)
+    radius = np.rint(frequency_radius()).astype(int)
     totals, count = np.zeros(PATCH // 2), 0
     for j in filter(patches.is_measurable, which):
-        noise = patches.cut(slices_hu, j) * window / np.sqrt(np.mean(window**2))
+        noise = patches.cut(slices_hu, j) * hann_window()
         power = np.abs(np.fft.fft2(noise)) ** 2 / PATCH**2
         mean = power.mean(0)
         totals += [mean[radius == k].mean() for k in range(1, PATCH // 2 + 1)]
@@ -225,32 +234,3 @@ def _mean_variance(noise: np.ndarray) -> float:
 def _root_mean_square(values: np.ndarray) -> float:
     known = values[np.isfinite(values)]
     return float(np.sqrt(np.mean(known**2))) if len(known) else np.nan
-
-
-def _count_places(plane: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(max(0, (n - PATCH) // STRIDE + 1) for n in plane)
-
-
-def _cut_windows(plane: np.ndarray) -> np.ndarray:
-    """A plane's patches as a view, (places, places, PATCH, PATCH)."""
-    if min(plane.shape) < PATCH:
-        return np.zeros((*_count_places(plane.shape), PATCH, PATCH), plane.dtype)
-    windows: np.ndarray = np.lib.stride_tricks.sliding_window_view(plane, (PATCH, PATCH))[::STRIDE, ::STRIDE]
-    return windows
-
-
-@cache
-def _quadratic_surfaces() -> np.ndarray:
-    """(PATCH^2, 6) orthonormal columns that span all quadratic surfaces over a patch."""
-    x, y = np.meshgrid(*[np.linspace(-1, 1, PATCH)] * 2, indexing="ij")
-    columns = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y]).reshape(6, -1).T
-    orthonormal: np.ndarray = np.linalg.qr(columns)[0]
-    return orthonormal
-
-
-@cache
-def _radial_bins() -> np.ndarray:
-    """(PATCH, PATCH) the nearest whole radius of every frequency, cycles per patch."""
-    cycles = np.fft.fftfreq(PATCH, 1 / PATCH)
-    radii: np.ndarray = np.rint(np.hypot(*np.meshgrid(cycles, cycles, indexing="ij"))).astype(int)
-    return radii

@@ -90,7 +90,8 @@ def fit_on_scan(
     in_region, found = by_weights.mean_error(region_hu), calibration.mean_error(whole_hu)
     if in_region <= 0 or found <= 0:
         return None
-    return calibration.scale(estimate_mean_error(errors) * by_weights.mean_error(whole_hu) / in_region / found)
+    level = estimate_mean_error(errors) * by_weights.mean_error(whole_hu) / in_region
+    return replace(calibration.scale(level / found), is_of_scan=True)
 
 
 def estimate_mean_error(errors: LeftOutErrors) -> float:

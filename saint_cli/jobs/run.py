@@ -147,8 +147,8 @@ def _write(
         from saint_cli.evaluation import scan_calibration, selfcheck
 
         check = selfcheck.try_self_check(restoration, loaded.compute, on_progress)
-        by_weights, restoration = restoration, scan_calibration.calibrate_on_scan(restoration, check)
-        if job.uncertainty is not None and restoration is by_weights:
+        restoration = scan_calibration.calibrate_on_scan(restoration, check)
+        if job.uncertainty is not None and not restoration.is_calibrated_on_scan:
             result = replace(result, warnings=(*result.warnings, UNCALIBRATED_WARNING))
     with io.commit_together():
         if job.has_pictures:

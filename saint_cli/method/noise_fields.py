@@ -6,7 +6,8 @@ from zlib import crc32
 import numpy as np
 
 from saint_cli.method.noise_maps import to_finite_hu
-from saint_cli.method.noise_spectra import PATCH, transform_patches
+from saint_cli.method.noise_patches import PATCH
+from saint_cli.method.noise_spectra import transform_patches
 
 REFINEMENTS, MOST_GAIN = 3, 3.0
 """How often a filter's spectrum is measured and corrected, as a patch blurs the spectrum; and by how much at most."""

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
 from saint_cli.method import noise_maps
 from saint_cli.method.noise_maps import ZONES, NoiseMap
+from saint_cli.method.noise_patches import (
+    GUIDE_SIGMA,
+    PATCH,
+    STRIDE,
+    cut_windows,
+    frequency_radius,
+    hann_window,
+    quadratic_surfaces,
+)
 from saint_cli.method.slice_plan import SlicePlan
-
-PATCH, STRIDE = 16, 8
-"""Pixels along each side of a patch, and from one patch to the next."""
 
 KEPT_SHARE = 0.2
 """Of the patches of a zone in a window: the most uniform."""
@@ -24,9 +29,6 @@ MOST_PATCHES = 150
 
 MOST_WINDOWS = 16
 """Pairs of neighbouring acquired slices in which spectra are measured, spread evenly over the scan."""
-
-GUIDE_SIGMA = 2.0
-"""Pixels of the Gaussian before uniform patches are looked for, so that noise does not decide."""
 
 TISSUE_HU, AIR_HU = (-30.0, 200.0), (-np.inf, -850.0)
 """Smoothed values of patches in the body (fat and soft tissue) and around it."""
@@ -74,7 +76,7 @@ class ZoneSpectra:
         """
         power = np.concatenate(self.power[phase])
         weaker = np.sort(power, axis=0)[: (len(power) + 1) // 2].mean(0, dtype=float)
-        high = _radius() >= PATCH / 4
+        high = frequency_radius() >= PATCH / 4
         return np.asarray(weaker * (power.mean(0, dtype=float)[high].sum() / max(1e-12, weaker[high].sum())))
 
     @property
@@ -131,7 +133,7 @@ def transform_patches(plane: np.ndarray, places: np.ndarray, deviation: np.ndarr
     views = np.lib.stride_tricks.sliding_window_view(plane, (PATCH, PATCH))
     strength = deviation[places[:, 0] + PATCH // 2, places[:, 1] + PATCH // 2]
     flat = views[places[:, 0], places[:, 1]].reshape(len(places), -1) / strength[:, None]
-    surfaces, window = _quadratic_surfaces(), _window()
+    surfaces, window = (one.astype(np.float32) for one in (quadratic_surfaces(), hann_window()))
     flat = flat - (flat @ surfaces) @ surfaces.T
     return np.asarray(fft.fft2(flat.reshape(-1, PATCH, PATCH) * window) / PATCH, np.complex64)
 
@@ -148,9 +150,7 @@ def _find_places(slices: Sequence[np.ndarray], noise_map: NoiseMap) -> Iterator[
     from scipy import ndimage
 
     guide = ndimage.gaussian_filter(np.mean(slices, axis=0), GUIDE_SIGMA)
-    if min(guide.shape) < PATCH:
-        return
-    views = np.lib.stride_tricks.sliding_window_view(guide, (PATCH, PATCH))[::STRIDE, ::STRIDE]
+    views = cut_windows(guide)
     least, most, spread = views.min((2, 3)), views.max((2, 3)), views.std((2, 3))
     x, y = (np.arange(n) * STRIDE + PATCH // 2 for n in least.shape)
     blocks = np.ix_(x // noise_maps.BLOCK, y // noise_maps.BLOCK)
@@ -162,26 +162,3 @@ def _find_places(slices: Sequence[np.ndarray], noise_map: NoiseMap) -> Iterator[
             chosen = usable & (spread <= np.quantile(spread[usable], KEPT_SHARE))
             places = np.argwhere(chosen) * STRIDE
             yield zone, places[:: -(-len(places) // MOST_PATCHES)]
-
-
-@cache
-def _window() -> np.ndarray:
-    """[PATCH, PATCH] float32 Hann window of mean square 1."""
-    one = np.hanning(PATCH + 2)[1:-1]
-    window = np.outer(one, one)
-    return np.asarray(window / np.sqrt(np.mean(window**2)), np.float32)
-
-
-@cache
-def _quadratic_surfaces() -> np.ndarray:
-    """(PATCH^2, 6) float32 orthonormal columns that span all quadratic surfaces over a patch."""
-    x, y = np.meshgrid(*[np.linspace(-1, 1, PATCH)] * 2, indexing="ij")
-    columns = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y]).reshape(6, -1).T
-    return np.asarray(np.linalg.qr(columns)[0], np.float32)
-
-
-@cache
-def _radius() -> np.ndarray:
-    """[PATCH, PATCH] cycles per patch of every frequency."""
-    cycles = np.fft.fftfreq(PATCH, 1 / PATCH)
-    return np.asarray(np.hypot(cycles[:, None], cycles))

@@ -143,6 +143,11 @@ class Restoration:
         calibrated = self.model.calibration is not None and self.options.is_calibrated
         return calibrated and intensity.is_ct(self.source) and not self.grid.extrapolated.any()
 
+    @property
+    def is_calibrated_on_scan(self) -> bool:
+        """Whether the scan's own self-check has set the level of the expected error."""
+        return self.model.calibration is not None and self.model.calibration.is_of_scan
+
     def error(self) -> Volume:
         """The expected absolute error of every voxel of the result, HU, float32; 0 at acquired slices and in padding.
 

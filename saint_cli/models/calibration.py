@@ -20,11 +20,13 @@ class Calibration:
     """A rising, piecewise linear map from |I_sag - I_cor| to the expected absolute error of the fused result, HU.
 
     difference_hu, error_hu: the knots, the first strictly rising, the second never falling. Beyond the last knot, where
-    nothing was measured, the map is constant.
+    nothing was measured, the map is constant. is_of_scan: whether a scan's own self-check made it; such ones are never
+    written to weights.
     """
 
     difference_hu: tuple[float, ...]
     error_hu: tuple[float, ...]
+    is_of_scan: bool = False
 
     def __post_init__(self) -> None:
         knots = np.array([self.difference_hu, self.error_hu], dtype=float)  # ValueError where lengths differ

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from saint_cli import geometry
-from saint_cli.evaluation.scan_calibration import derive_calibration
 from saint_cli.evaluation.selfcheck import SelfCheck
 from saint_cli.evaluation.tissue_measures import TissueFigures
 from saint_cli.method import intensity
@@ -116,12 +115,12 @@ def describe_orientation(source: Volume, axis: int) -> tuple[str, ...]:
     return (*notes, f"This scan is {oblique:.1f}° oblique: {nearest}") if oblique > OBLIQUE_DEGREES else notes
 
 
-def describe_error_maps(restoration: Restoration, check: SelfCheck | str) -> ErrorMapTexts:
-    """How to read the error maps of a restoration whose calibration the self-check has set, where there was one."""
+def describe_error_maps(restoration: Restoration) -> ErrorMapTexts:
+    """How to read the error maps of a restoration."""
     zero = "It is 0 at acquired slices, which are copied. " if restoration.options.keeps_acquired else ""
     if restoration.has_known_error:
         by = "dense CT; the self-check could not calibrate it on this scan"
-        if isinstance(check, SelfCheck) and derive_calibration(restoration, check) is not None:
+        if restoration.is_calibrated_on_scan:
             by = "dense CT and, by the self-check, on this scan"
         return ErrorMapTexts(
             "Expected absolute error",

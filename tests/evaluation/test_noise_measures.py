@@ -5,6 +5,7 @@ from scipy import ndimage
 from saint_cli.evaluation import noise_measures
 from saint_cli.evaluation.noise_measures import NoisePatches, find_noise_patches, make_guide, measure_noise
 from saint_cli.evaluation.tissues import LUNG
+from saint_cli.method import noise_patches
 
 SHAPE = (96, 96, 13)
 OFFSET = np.arange(13) % 4 / 4
@@ -86,12 +87,12 @@ def test_patches_avoid_edges_and_other_tissues() -> None:
     scan = tissue()
     scan[:40], scan[60:64] = -900, 900
     chosen = find_noise_patches(scan).chosen
-    corners = np.argwhere(chosen.any(2))[:, 0] * noise_measures.STRIDE
+    corners = np.argwhere(chosen.any(2))[:, 0] * noise_patches.STRIDE
     assert len(corners)
     assert all(corner >= 64 for corner in corners)
-    lungs = np.argwhere(find_noise_patches(scan, LUNG).chosen.any(2))[:, 0] * noise_measures.STRIDE
+    lungs = np.argwhere(find_noise_patches(scan, LUNG).chosen.any(2))[:, 0] * noise_patches.STRIDE
     assert len(lungs)
-    assert lungs.max() + noise_measures.PATCH <= 40
+    assert lungs.max() + noise_patches.PATCH <= 40
 
 
 @pytest.mark.parametrize("shape", [(8, 40, 5), (40, 40, 1), (20, 20, 2)])

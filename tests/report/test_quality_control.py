@@ -8,6 +8,7 @@ from nets import tiny
 
 from saint_cli import geometry
 from saint_cli.evaluation import selfcheck
+from saint_cli.evaluation.scan_calibration import calibrate_on_scan
 from saint_cli.geometry import SliceGrid, grid_by_factor
 from saint_cli.method import pipeline
 from saint_cli.method.pipeline import Restoration
@@ -61,7 +62,7 @@ def test_where_no_error_was_measured_the_disagreement_is_shown_and_named_so() ->
     }
     for name, restoration in unknown.items():
         assert not restoration.has_known_error, name
-        assert "Disagreement |I_sag" in texts.describe_error_maps(restoration, "no check").title
+        assert "Disagreement |I_sag" in texts.describe_error_maps(restoration).title
     restoration = unknown["no calibration"]
     result = restoration.result()
     after = UprightVolume.from_voxels(result.voxels, result.affine_lps)
@@ -77,9 +78,9 @@ def test_the_note_on_errors_names_the_self_check_only_where_it_calibrated_them()
     assert isinstance(check, selfcheck.SelfCheck)
     perfect = replace(check, errors=replace(check.errors, error=np.zeros_like(check.errors.error)))
     by_check = "by the self-check, on this scan"
-    assert by_check in texts.describe_error_maps(restoration, check).note
+    assert by_check in texts.describe_error_maps(calibrate_on_scan(restoration, check)).note
     for one in (perfect, "only 4 slices were acquired"):
-        assert by_check not in texts.describe_error_maps(restoration, one).note
+        assert by_check not in texts.describe_error_maps(calibrate_on_scan(restoration, one)).note
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_acquired_slices_are_called_copied_only_where_they_are(
     options: dict[str, object], is_copied: bool, calibrated: bool
 ) -> None:
     restoration = restored(tiny.volume((12, 10, 5)), grid_by_factor(5, 2, 4), calibrated=calibrated, **options)
-    assert ("which are copied" in texts.describe_error_maps(restoration, "no check").note) == is_copied
+    assert ("which are copied" in texts.describe_error_maps(restoration).note) == is_copied
 
 
 @pytest.mark.parametrize("handling", ["keep", "match", "smooth"])
