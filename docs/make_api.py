@@ -27,8 +27,14 @@ All names below are attributes of `saint_cli`. Distances are in mm, axes are 0, 
 coordinates are LPS, as in DICOM.
 """
 
-FUNCTIONS = ("upsample", "restore", "read_volume", "write_volume", "load_model")
-CLASSES = ("Options", "Stages", "ReadOptions", "Volume", "Header", "SaintModel")
+FUNCTIONS = (
+    *("upsample", "restore", "read_volume", "write_volume", "load_model"),
+    *("convert_labels", "read_labels", "write_labels"),
+)
+CLASSES = (
+    *("Options", "Stages", "ReadOptions", "Volume", "Header", "SaintModel"),
+    *("LabelMap", "Segment", "CodedConcept", "LabelReadOptions"),
+)
 
 FIELD = re.compile(r"(?P<names>[a-z_]+(?:, [a-z_]+)*): (?P<text>.*)", re.DOTALL)
 """The start of what a docstring says of a parameter, a field or an exception."""
@@ -94,7 +100,7 @@ def show_parameter(parameter: inspect.Parameter) -> str:
     stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
     kind = "" if parameter.annotation is parameter.empty else f": {show_type(parameter.annotation)}"
     value = parameter.default
-    shown = f"{type(value).__name__}()" if is_dataclass(value) else repr(value)
+    shown = f"{type(value).__name__}()" if is_dataclass(value) else re.sub(r"<.* at 0x\w+>", "...", repr(value))
     default = "" if value is parameter.empty else f" = {shown}"
     return f"{stars}{parameter.name}{kind}{default}"
 

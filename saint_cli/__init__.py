@@ -24,38 +24,50 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
-    from saint_cli.io import ReadOptions, read_volume, write_volume
+    from saint_cli.io import LabelReadOptions, ReadOptions, read_labels, read_volume, write_labels, write_volume
+    from saint_cli.label_api import convert_labels
     from saint_cli.models.weights import SaintModel, load_model
     from saint_cli.volume import Header, Volume
+    from saint_cli.volume.label_map import CodedConcept, LabelMap, Segment
 
 _MODULE_OF = {
     **dict.fromkeys(("upsample", "restore", "Options", "Stages"), "saint_cli.api"),
     **dict.fromkeys(("read_volume", "write_volume", "ReadOptions"), "saint_cli.io"),
+    **dict.fromkeys(("read_labels", "write_labels", "LabelReadOptions"), "saint_cli.io"),
+    "convert_labels": "saint_cli.label_api",
     **dict.fromkeys(("load_model", "SaintModel"), "saint_cli.models.weights"),
     **dict.fromkeys(("Volume", "Header"), "saint_cli.volume"),
+    **dict.fromkeys(("LabelMap", "Segment", "CodedConcept"), "saint_cli.volume.label_map"),
     **dict.fromkeys(("SaintError", "UsageError", "LabelMapError", "UnreadableError"), "saint_cli.errors"),
     **dict.fromkeys(("WeightsError", "GeometryError", "OutputError"), "saint_cli.errors"),
 }
 
 __all__ = [
+    "CodedConcept",
     "GeometryError",
     "Header",
+    "LabelMap",
     "LabelMapError",
+    "LabelReadOptions",
     "Options",
     "OutputError",
     "ReadOptions",
     "SaintError",
     "SaintModel",
+    "Segment",
     "Stages",
     "UnreadableError",
     "UsageError",
     "Volume",
     "WeightsError",
     "__version__",
+    "convert_labels",
     "load_model",
+    "read_labels",
     "read_volume",
     "restore",
     "upsample",
+    "write_labels",
     "write_volume",
 ]
 

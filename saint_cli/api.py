@@ -3,22 +3,22 @@
 Modules that need torch are imported by the first call.
 """
 
-import operator
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from saint_cli import io
 from saint_cli.errors import UsageError
+from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io import images
+from saint_cli.method.resampling_warnings import add_resampling_warnings
 from saint_cli.options.grid import GridRequest
+from saint_cli.options.keyword_checks import CHECKS, check_flag, check_whole_number
 from saint_cli.options.method import MATCH_NOISE_WARNING, MethodOptions, NoiseHandling
 from saint_cli.options.model import ModelConfig
+from saint_cli.options.values import ALL_VOLUMES, parse_volume
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.volume import Volume
 
@@ -47,6 +47,8 @@ class Options(TypedDict, total=False):
     regenerate: send acquired slices through the networks too.
     skip_air: interpolate the air around the body linearly; True unless given.
     spacing_mm: distance between slices, instead of a factor. isotropic: as near as pixels, which is the default.
+    in_plane_mm: resample slices to this distance between pixels too. untilt: resample tilted slices to a straight grid.
+    irregular: of a path of DICOM slices that are missing or uneven, interpolate each gap by its own distance.
     axis: the through-plane axis, 0, 1 or 2, if it is not the one with the largest spacing.
     extrapolate: repeat the last slice to get exactly N * factor slices.
     voxel_spacing_mm: (x, y, z) of a numpy array, which has no spacing of its own.
@@ -71,6 +73,9 @@ class Options(TypedDict, total=False):
     isotropic: bool
     axis: int | None
     extrapolate: bool
+    in_plane_mm: float | None
+    untilt: bool
+    irregular: bool
     voxel_spacing_mm: Sequence[float] | None
     modality: str | None
     allow_labels: bool
@@ -83,6 +88,7 @@ class Stages(Generic[Image]):
 
     _source: Image
     _restoration: "pipeline.Restoration"
+    _plane: PlaneGrid | None = None
 
     def __repr__(self) -> str:
         shape = self._restoration.grid.output_shape(self._restoration.source.shape)
@@ -117,10 +123,10 @@ class Stages(Generic[Image]):
         Raises:
             UsageError: not CT, a model without calibration, or options that it was not calibrated for.
         """
-        if not self._restoration.has_known_error:
+        if not self._restoration.has_known_error or self._plane is not None:
             raise UsageError(
                 "expected errors are known for CT and models with a calibration, without `tta`, `noise`, "
-                "`directions=4` and `extrapolate`"
+                "`directions=4`, `extrapolate`, `irregular`, `untilt` and `in_plane_mm`"
             )
         error: Image = images.convert_like(self._source, self._restoration.error())
         return error
@@ -128,26 +134,36 @@ class Stages(Generic[Image]):
     def _make(self, stage: str) -> Image:
         from saint_cli.method.pipeline import ResultStage
 
-        image: Image = images.convert_like(self._source, self._restoration.result(ResultStage(stage)))
+        result = self._restoration.result(ResultStage(stage))
+        image: Image = images.convert_like(self._source, _resample(result, self._plane))
         return image
 
 
 @overload
-def upsample(source: PathLike, factor: int | None = None, **options: Unpack[Options]) -> Volume: ...
+def upsample(
+    source: PathLike, factor: int | None = None, *, volume: Literal["all"], **options: Unpack[Options]
+) -> list[Volume]: ...
+@overload
+def upsample(
+    source: PathLike, factor: int | None = None, *, volume: int | None = None, **options: Unpack[Options]
+) -> Volume: ...
 @overload
 def upsample(source: Image, factor: int | None = None, **options: Unpack[Options]) -> Image: ...
-def upsample(source: Any, factor: int | None = None, **options: Unpack[Options]) -> Any:
+def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **options: Unpack[Options]) -> Any:
     """Synthesise slices between those of an image; isotropic voxels if neither factor nor spacing is given.
 
     source: a path, a Volume, a numpy array [x, y, z], a nibabel or a SimpleITK image, 3-D. The result is of the same
-    kind (of a path, a Volume), and the input is not modified. Acquired slices come back bit for bit, except with
-    ``noise="smooth"``. Voxels keep their integer dtype; floats, and the scaled integers of a nibabel image, become
-    float32 if that holds them exactly, else float64. An array made of a SimpleITK image is [z, y, x]: pass
-    ``array.transpose()``.
+    kind (of a path, a Volume), and the input is not modified. Acquired slices that lie on the new grid, all of them
+    with ``factor``, come back bit for bit, but not where ``noise="smooth"`` or ``regenerate`` changes them,
+    ``in_plane_mm`` or ``untilt`` resamples them, or a coarser ``spacing_mm`` averages them. Voxels keep their integer
+    dtype; floats, and the scaled integers of a nibabel image, become float32 if that holds them exactly, else float64.
+    An array made of a SimpleITK image is [z, y, x]: pass ``array.transpose()``.
     factor: how many times as many slices, 2 to 16.
+    volume: of a path to a 4-D scan, which volume, from 1, or "all" for a list of all of them, each a Volume.
     options: keywords, listed under ``Options``.
 
-    Problems with an image become a ``UserWarning``; a Volume, also that of a path, has them in ``header.warnings``.
+    Problems with an image, and acquired slices that were resampled, averaged or not met by the grid of an uneven stack,
+    become a ``UserWarning``; a Volume, also that of a path, has these sentences in ``header.warnings``.
 
     Raises:
         UsageError: parameters that do not fit, something that is no image, too little memory.
@@ -156,7 +172,30 @@ def upsample(source: Any, factor: int | None = None, **options: Unpack[Options])
         UnreadableError: a path that cannot be read.
         WeightsError: no such model.
     """
-    return Stages(source, _restore(source, {"factor": factor, **options})).fused
+    keywords: dict[str, Any] = {"factor": factor, **options}
+    if volume is None:
+        return _run(_plan(source, keywords))
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"`volume={volume!r}` is for paths; pass one volume of the image")
+    how = io.ReadOptions(irregular=check_flag("irregular", keywords.pop("irregular", False)))
+    if volume == ALL_VOLUMES:
+        volumes = io.list_volumes(os.fspath(source), how).read()
+        return [_run(_plan(one, dict(keywords))) for one in volumes]
+    number = parse_volume(check_whole_number("volume", volume) or 0)
+    return _run(_plan(io.read_volume(os.fspath(source), how, volume=number), keywords))
+
+
+def _run(planned: "_Plan") -> Any:
+    """The result of one image, of its kind."""
+    if planned.grid.needs_networks:
+        return _restore(planned).fused
+    from saint_cli.method import resampling
+
+    if planned.options.noise is not NoiseHandling.KEEP:
+        raise UsageError(f"`noise={planned.options.noise}` needs synthesised slices, and there are none; leave it out")
+    return images.convert_like(
+        planned.source, _resample(resampling.average_slices(planned.volume, planned.grid), planned.plane)
+    )
 
 
 @overload
@@ -166,113 +205,75 @@ def restore(source: Image, factor: int | None = None, **options: Unpack[Options]
 def restore(source: Any, factor: int | None = None, **options: Unpack[Options]) -> Any:
     """Every stage of SAINT: I_sag, I_cor, their mean, the fused result and its expected error.
 
-    Parameters and errors are those of ``upsample``.
+    Parameters and errors are those of ``upsample``; there are no stages of a coarser ``spacing_mm``.
     """
-    return Stages(source, _restore(source, {"factor": factor, **options}))
+    planned = _plan(source, {"factor": factor, **options})
+    if not planned.grid.needs_networks:
+        raise UsageError("no slices lie between acquired ones, so there are no stages; use `upsample`")
+    return _restore(planned)
 
 
-def _restore(source: Any, keywords: dict[str, Any]) -> "pipeline.Restoration":
-    """What the networks make of an image, with the keywords of ``upsample``."""
+@dataclass(frozen=True)
+class _Plan:
+    """An image with the grid that it is brought to, and how; loaded: the networks that were passed."""
+
+    source: Any
+    volume: Volume
+    grid: SliceGrid
+    plane: PlaneGrid | None
+    options: MethodOptions
+    config: ModelConfig
+    loaded: "SaintModel | None"
+    on_progress: ProgressCallback
+
+
+def _plan(source: Any, keywords: dict[str, Any]) -> _Plan:
+    """What the keywords of ``upsample`` make of an image; its warnings point to the caller of the function above."""
     given = {name: CHECKS[name](name, value) if name in CHECKS else value for name, value in keywords.items()}
     loaded = None if isinstance(given.get("model", ""), str) else given.pop("model")
     request, options, config = _take(given, GridRequest), _take(given, MethodOptions), _take(given, ModelConfig)
     allow_labels, on_progress = given.pop("allow_labels", False), given.pop("on_progress", silent)
     image_keywords = {name: given.pop(name, None) for name in ("voxel_spacing_mm", "modality")}
+    irregular = given.pop("irregular", False)
     if given:
         raise TypeError(f"{next(iter(given))} is not a keyword of upsample or restore")
     if options.match_noise:
         warnings.warn(MATCH_NOISE_WARNING, FutureWarning, stacklevel=3)
-    volume = images.to_volume(source, **image_keywords)
+    volume = images.to_volume(source, irregular=irregular, **image_keywords)
     if not allow_labels:
         io.check_intensities(volume)
     grid = request.make_grid(volume)
-    images.check_convertible(source, volume, grid)
-    from saint_cli.method import memory_needs, pipeline
-
-    model, compute = config.start(loaded)
-    compute = memory_needs.with_memory_budget(volume, model, grid, compute, config.max_memory)
+    plane = request.make_plane_grid(volume, grid)
+    images.check_convertible(source, volume.placeholder_on(grid, plane))
+    volume = add_resampling_warnings(volume, grid, plane)
     if not isinstance(source, Volume | str | os.PathLike):
         for sentence in volume.header.warnings:
             warnings.warn(sentence, stacklevel=3)
-    return pipeline.restore(volume, model, grid, compute, options, on_progress)
+    return _Plan(source, volume, grid, plane, options, config, loaded, on_progress)
+
+
+def _restore(planned: _Plan) -> Stages[Any]:
+    """What the networks make of an image."""
+    from saint_cli.method import memory_needs, pipeline
+
+    volume, grid = planned.volume, planned.grid
+    model, compute = planned.config.start(planned.loaded)
+    extra = memory_needs.extra_bytes_per_voxel(volume, grid, planned.plane)
+    compute = memory_needs.with_memory_budget(volume, model, grid, compute, planned.config.max_memory, extra)
+    restoration = pipeline.restore(volume, model, grid, compute, planned.options, planned.on_progress)
+    return Stages(planned.source, restoration, planned.plane)
+
+
+def _resample(result: Volume, plane: PlaneGrid | None) -> Volume:
+    """A result with its slices resampled in their plane, where that is wanted."""
+    if plane is None:
+        return result
+    from saint_cli.method import resampling
+
+    return resampling.resample_planes(result, plane)
 
 
 def _take(given: dict[str, Any], kind: type[Settings]) -> Settings:
     """Move the keywords that are fields of a dataclass into one."""
     names = [field.name for field in fields(kind) if field.name in given]  # type: ignore[arg-type]
     return kind(**{name: given.pop(name) for name in names})
-
-
-def _check_whole_number(name: str, value: Any) -> int | None:
-    """A whole number or None; no truth value, and no fraction."""
-    if value is None:
-        return None
-    if not isinstance(value, bool):
-        try:
-            return operator.index(value)
-        except TypeError:
-            pass
-    hint = "; for any distance between slices give `spacing_mm`" if name == "factor" else ""
-    raise UsageError(f"`{name}={value!r}` must be a whole number{hint}")
-
-
-def _check_number(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise UsageError(f"`{name}={value!r}` must be a number")
-    return float(value)
-
-
-def _check_axis(name: str, value: Any) -> int | None:
-    axis = _check_whole_number(name, value)
-    if axis not in (None, 0, 1, 2):
-        raise UsageError(f"`{name}={value!r}` must be 0, 1 or 2, for x, y or z")
-    return axis
-
-
-def _check_word(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"`{name}={value!r}` must be a word, such as 'auto'")
-    return value
-
-
-def _check_model(name: str, value: Any) -> Any:
-    if isinstance(value, str | os.PathLike):
-        return os.fspath(value)
-    if not hasattr(value, "ami"):
-        raise UsageError(f"`{name}={value!r}` must be a name, the path of a weights file, or a loaded model")
-    return value
-
-
-def _check_directions(name: str, value: Any) -> int:
-    if value not in (2, 4):
-        raise UsageError(f"`{name}={value!r}` must be 2 or 4")
-    return int(value)
-
-
-def _check_noise(name: str, value: Any) -> NoiseHandling:
-    if value not in tuple(NoiseHandling):
-        raise UsageError(f"`{name}={value!r}` must be one of {', '.join(NoiseHandling)}")
-    return NoiseHandling(value)
-
-
-def _check_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool):
-        raise UsageError(f"`{name}={value!r}` must be True or False")
-    return bool(value)
-
-
-FLAGS = ("tta", "match_noise", "regenerate", "skip_air", "isotropic", "extrapolate", "allow_labels")
-
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(("factor", "batch_size", "threads", "max_memory"), _check_whole_number),
-    **dict.fromkeys(("device", "precision"), _check_word),
-    **dict.fromkeys(FLAGS, _check_flag),
-    "model": _check_model,
-    "noise": _check_noise,
-    "directions": _check_directions,
-    "spacing_mm": _check_number,
-    "axis": _check_axis,
-}
-"""What turns away a keyword of another type, by name."""

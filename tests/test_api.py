@@ -19,6 +19,7 @@ import saint_cli
 from saint_cli import api
 from saint_cli.errors import GeometryError, OutputError, UsageError, WeightsError
 from saint_cli.models import weights
+from saint_cli.options import keyword_checks
 from saint_cli.options.grid import GridRequest
 from saint_cli.options.method import MethodOptions
 from saint_cli.options.model import ModelConfig
@@ -79,7 +80,11 @@ def test_acquired_slices_come_back_bit_exact(tiny_model: dict[str, Any]) -> None
     [
         ({"factor": 2, "spacing_mm": 1.0}, UsageError),
         ({"factor": 40}, UsageError),
-        ({"spacing_mm": 9.0}, UsageError),
+        ({"spacing_mm": 5.0}, UsageError),
+        ({"spacing_mm": 13.0}, UsageError),
+        ({"spacing_mm": 10.0, "noise": "match"}, UsageError),
+        ({"factor": 2, "in_plane_mm": -1.0}, UsageError),
+        ({"factor": 2, "irregular": True}, UsageError),
     ],
 )
 def test_impossible_grids_are_refused(
@@ -308,10 +313,34 @@ def test_an_unknown_keyword_is_a_type_error() -> None:
 
 def test_keywords_are_the_fields_of_the_options_and_what_belongs_to_an_image() -> None:
     named = {field.name for kind in (GridRequest, MethodOptions, ModelConfig) for field in fields(kind)}
-    image = {"voxel_spacing_mm", "modality", "allow_labels", "on_progress"}
+    image = {"voxel_spacing_mm", "modality", "irregular", "allow_labels", "on_progress"}
     assert set(saint_cli.Options.__annotations__) == (named - {"factor"}) | image
     flags = {name for name, kind in saint_cli.Options.__annotations__.items() if kind is bool}
-    assert flags == set(api.FLAGS)
+    assert flags == set(keyword_checks.FLAGS)
+
+
+def test_a_coarser_spacing_gives_means_of_slices_and_has_no_stages(tiny_model: dict[str, Any]) -> None:
+    volume = tiny.volume()
+    coarse = saint_cli.upsample(volume, spacing_mm=10.0, **tiny_model)
+    np.testing.assert_array_equal(coarse.voxels, np.rint(volume.voxels[..., :4].reshape(20, 18, 2, 2).mean(3)))
+    with pytest.raises(UsageError, match="no stages"):
+        saint_cli.restore(volume, spacing_mm=10.0, **tiny_model)
+
+
+def test_pixels_are_resampled_for_every_kind_of_image(tiny_model: dict[str, Any]) -> None:
+    volume = tiny.volume()
+    result = saint_cli.upsample(volume, 2, in_plane_mm=0.5, **tiny_model)
+    spacing = (0.7, 0.9, 5)
+    with pytest.warns(UserWarning, match=r"given pixels of 0.5 mm"):
+        array = saint_cli.upsample(
+            volume.voxels, 2, in_plane_mm=0.5, voxel_spacing_mm=spacing, modality="CT", **tiny_model
+        )
+    np.testing.assert_array_equal(result.voxels, array)
+    assert result.spacing_mm == pytest.approx((0.5, 0.5, 2.5))
+    stages = saint_cli.restore(volume, 2, in_plane_mm=0.5, **tiny_model)
+    np.testing.assert_array_equal(stages.fused.voxels, result.voxels)
+    with pytest.raises(UsageError, match="in_plane_mm"):
+        _ = stages.expected_error
 
 
 def test_progress_is_reported(tiny_model: dict[str, Any]) -> None:

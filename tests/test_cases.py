@@ -10,6 +10,7 @@ from fabricate import CASES, interpolated
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.options.grid import GridRequest
 from saint_cli.volume import Volume
 
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the real cases are not beside this checkout")
@@ -217,3 +218,48 @@ def test_a_volume_of_a_4d_nifti_file_can_be_chosen() -> None:
     first, second = (read(name, volume=k) for k in (1, 2))
     assert first.shape == second.shape
     assert not np.array_equal(first.voxels, second.voxels)
+
+
+DCM2NIIX_TILT_RAS = [
+    [-0.48242188, 0.0, 0.0, 123.5],
+    [0.0, 0.45749, -0.75227, -218.13747],
+    [0.0, 0.15307, 2.24829, 664.12402],
+]
+"""Of the 512 x 527 x 10 file that dcm2niix 1.0.20260724 makes of d02 with its tilt corrected; its y axis is flipped."""
+
+
+def test_an_untilted_stack_lies_where_dcm2niix_puts_it() -> None:
+    volume = read("d02_ct_philips_tilt18")
+    request = GridRequest(spacing_mm=geometry.slice_distance_mm(volume.affine_lps, 2), untilt=True)
+    grid = request.make_grid(volume)
+    plane = request.make_plane_grid(volume, grid)
+    assert plane is not None
+    assert grid.is_same
+    assert plane.output_shape(volume.shape) == (512, 527, 10)
+    flipped = np.array(DCM2NIIX_TILT_RAS)
+    flipped[:, 3] += 526 * flipped[:, 1]
+    flipped[:, 1] *= -1
+    ours = (geometry.RAS_FROM_LPS @ plane.affine_lps)[:3]
+    for corner in np.ndindex(2, 2, 2):
+        at = np.array([*(c * (n - 1) for c, n in zip(corner, (512, 527, 10), strict=True)), 1])
+        np.testing.assert_allclose(ours @ at, flipped @ at, atol=1e-2)
+
+
+def test_a_sheared_nifti_file_is_untilted_along_its_slices() -> None:
+    volume = read("n01_shear/shear.nii.gz")
+    request = GridRequest(factor=2, untilt=True)
+    grid = request.make_grid(volume)
+    plane = request.make_plane_grid(volume, grid)
+    assert plane is not None
+    assert geometry.tilt_degrees(plane.affine_lps, grid.axis) == pytest.approx(0, abs=1e-3)
+    assert plane.output_shape(grid.output_shape(volume.shape))[1] > volume.shape[1]
+
+
+def test_a_missing_slice_is_filled_only_where_that_is_asked_for() -> None:
+    with pytest.raises(GeometryError, match=r"10 mm between 28.1075 and 38.1075.*`irregular=True`"):
+        read("d05_ct_missing_slice")
+    volume = read("d05_ct_missing_slice", irregular=True)
+    places = volume.header.slice_positions
+    assert sorted(np.diff(places)) == [1, 1, 2]
+    grid = GridRequest(spacing_mm=5.0).make_grid(volume)
+    assert (grid.count, int(grid.kept.sum())) == (5, 4)

@@ -119,6 +119,7 @@ class TimeEstimator:
     def _assume(self, record: JobRecord, threads: int, *, has_page: bool) -> float:
         model = shipped.resolve_name(record.model, self._spec.device)
         work = CORE_SECONDS.get(model, CORE_SECONDS["base"]) * (record.voxels_after or UNKNOWN_VOXELS)
+        work *= record.volumes or 1
         work *= (TTA if record.options.get("tta") else 1.0) * (FOUR if record.options.get("directions") == 4 else 1.0)
         work *= 1.0 + (PAGE_SHARE if has_page else 0.0)
         fixed = JOB_S + (PAGE_S if has_page else 0.0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from saint_cli.batch.input_tables import list_problems
 from saint_cli.batch.inputs import Root
+from saint_cli.batch.label_files import locate_labels
 from saint_cli.batch.local_scans import LocalUnit
 from saint_cli.batch.remote_cache import RemoteCache
 from saint_cli.batch.remote_scans import RemoteUnit
@@ -18,6 +19,7 @@ from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.skipped_files import ARCHIVE, format_reason
 from saint_cli.jobs.location import format_location
 from saint_cli.options.job import JobSettings
+from saint_cli.options.values import ALL_VOLUMES
 from saint_cli.volume import Header, Volume
 
 
@@ -85,7 +87,7 @@ def _add_unit(unit: Unit, settings: JobSettings, rules: SearchRules, findings: F
         if reason not in ("not DICOM", ARCHIVE):  # which ``split`` has counted
             findings.ignored[format_reason(reason, count, description.named)] += count
     for index, stack in enumerate(description.stacks):
-        if _is_chosen(stack, settings):
+        if _is_chosen(stack, settings) and index == _find_members(description, index, settings)[0]:
             _add_stack(_make_scan(unit, description, index, settings), stack, rules, findings)
 
 
@@ -99,23 +101,49 @@ def _is_chosen(stack: StackInfo, settings: JobSettings) -> bool:
     if stack.format != "DICOM":
         return True
     series, _, place = stack.label.partition("#")
-    if settings.volume is not None and place not in ("", str(settings.volume)):
+    if isinstance(settings.volume, int) and place not in ("", str(settings.volume)):
         return False
     names = (str(stack.number), stack.label, series)
     return settings.series is None or settings.series in names or series.endswith(f".{settings.series}")
 
 
-def _make_scan(unit: Unit, description: Description, index: int, settings: JobSettings) -> Scan:
-    """A stack under the name of its file or folder, read from the smallest folder that holds it."""
+def _find_members(description: Description, index: int, settings: JobSettings) -> list[int]:
+    """The stacks that are one scan with this one: itself, or with ``volume="all"`` all volumes of its series.
+
+    The first is one that can be upsampled, as far as headers show, if there is any.
+    """
     stack = description.stacks[index]
+    if settings.volume != ALL_VOLUMES or stack.series_volumes < 2:
+        return [index]
+    uid = stack.label.partition("#")[0]
+    stacks = enumerate(description.stacks)
+    members = [i for i, one in stacks if one.series_volumes > 1 and one.label.partition("#")[0] == uid]
+    return sorted(members, key=lambda i: description.stacks[i].problem is not None)
+
+
+def _make_scan(unit: Unit, description: Description, index: int, settings: JobSettings) -> Scan:
+    """A stack under the name of its file or folder, read from the smallest folder that holds it.
+
+    With ``volume="all"`` it stands for all volumes of its file or series.
+    """
+    stack, members = description.stacks[index], _find_members(description, index, settings)
+    if len(members) > 1:
+        together = tuple(dict.fromkeys(file for i in members for file in description.files[i]))
+        description = replace(description, files=(together,) * len(description.files))
     files = description.files[index] if isinstance(unit.location, Path) else ()
     if stack.format != "DICOM":
-        settings = replace(settings, split_runs=False, merge=False)  # of DICOM alone
-        return Scan(unit.name, unit.tag, unit.location, settings, files, stack.shape, stack.spacing_mm)
+        settings = replace(settings, split_runs=False, irregular=False, merge=False)  # of DICOM alone
+        volumes = stack.volumes if settings.volume == ALL_VOLUMES else 1
+        settings = replace(settings, volume=None) if volumes == 1 and settings.volume == ALL_VOLUMES else settings
+        return Scan(unit.name, unit.tag, unit.location, settings, files, stack.shape, stack.spacing_mm, volumes=volumes)
     source, naming_unit = unit.find_stack(description, index)
-    settings = replace(settings, series=stack.label, volume=None)
-    tag = f"{source.tag} {stack.label}"
-    return Scan(naming_unit.name, tag, source.location, settings, files, stack.shape, stack.spacing_mm)
+    if len(members) > 1:
+        settings = replace(settings, series=stack.label.partition("#")[0])
+    else:
+        settings = replace(settings, series=stack.label, volume=None)
+    tag = f"{source.tag} {settings.series}"
+    place = (naming_unit.name, tag, source.location, settings, files)
+    return Scan(*place, stack.shape, stack.spacing_mm, volumes=len(members))
 
 
 def _add_stack(scan: Scan, stack: StackInfo, rules: SearchRules, findings: Findings) -> None:
@@ -127,13 +155,26 @@ def _add_stack(scan: Scan, stack: StackInfo, rules: SearchRules, findings: Findi
     try:
         with convert_exceptions(scan.source_name):
             reason = _find_reason_to_skip(stack, scan.settings, rules)
-            scan = scan if reason else _check(scan, stack)
-    except SaintError as error:  # of a geometry that no grid fits
+            scan = scan if reason else _check(_add_labels(scan), stack)
+    except SaintError as error:  # of a geometry that no grid fits, or of labels that are missing
         reason, scan = "", replace(scan, error=error)
     if reason:
         findings.skipped.append((scan.path, reason))
     else:
         findings.scans.append(scan)
+
+
+def _add_labels(scan: Scan) -> Scan:
+    """The scan with the path of its label map, if it has one.
+
+    Raises:
+        UnreadableError: it is missing.
+    """
+    chosen = scan.settings.label_settings
+    if chosen.labels is None:
+        return scan
+    chosen = replace(chosen, labels=str(locate_labels(chosen.labels, scan.path)))
+    return replace(scan, settings=replace(scan.settings, label_settings=chosen))
 
 
 def _find_reason_to_skip(stack: StackInfo, settings: JobSettings, rules: SearchRules) -> str:
@@ -147,7 +188,7 @@ def _find_reason_to_skip(stack: StackInfo, settings: JobSettings, rules: SearchR
     if stack.problem or stack.shape is None or stack.spacing_mm is None or _is_undecided(stack, settings):
         return ""
     try:
-        settings.grid.make_grid(_make_empty_volume(stack.shape, stack.spacing_mm, stack.format))
+        settings.grid.make_grid(_make_empty_volume(stack.shape, stack.spacing_mm, stack))
     except SaintError as error:
         return str(error)
     return ""
@@ -165,17 +206,16 @@ def _check(scan: Scan, stack: StackInfo) -> Scan:
         return replace(scan, error=error_class(f"{scan.source_name}: {stack.problem}"))
     if _is_undecided(stack, scan.settings):
         shape = " x ".join(map(str, (*(stack.shape or ()), stack.volumes)))
-        advice = f"choose one of its {stack.volumes} volumes with --volume, or with column volume of a table"
+        advice = f"take all of its {stack.volumes} volumes with --volume all, or one with column volume of a table"
         return replace(scan, error=GeometryError(f"{scan.source_name}: 4-D image ({shape}); {advice}"))
     if scan.shape is None or scan.spacing_mm is None:
         return scan
-    grid = scan.settings.grid.make_grid(_make_empty_volume(scan.shape, scan.spacing_mm, stack.format))
+    grid = scan.settings.grid.make_grid(_make_empty_volume(scan.shape, scan.spacing_mm, stack))
     return replace(scan, slice_ratio=grid.count / grid.acquired)
 
 
-def _make_empty_volume(
-    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], source_format: str
-) -> Volume:
+def _make_empty_volume(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], stack: StackInfo) -> Volume:
     """A volume of this geometry without voxels of its own."""
     voxels = np.broadcast_to(np.int16(0), shape)
-    return Volume(voxels, np.diag([*spacing_mm, 1.0]), Header(source_format=source_format))
+    header = Header(source_format=stack.format, slice_positions=stack.slice_positions)
+    return Volume(voxels, np.diag([*spacing_mm, 1.0]), header)

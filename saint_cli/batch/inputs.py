@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from saint_cli.batch.input_tables import list_problems, read_table
+from saint_cli.batch.label_files import resolve_cell
 from saint_cli.errors import RemoteError, UnreadableError, UsageError
 from saint_cli.io.folder_walk import explain_absence, is_folder, is_there, resolve_path
 from saint_cli.io.remote import transfer, urls
@@ -110,6 +111,7 @@ def _read_table(table: Path) -> Iterator[Root]:
     problems = []
     for row, options in read_table(table):
         source, name = options.pop("source"), options.pop("name", None)
+        options = resolve_cell(options, table.parent)
         if not urls.is_url(source):
             yield Root(table.parent / source, options, name, row=row)
             continue

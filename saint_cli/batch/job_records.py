@@ -52,9 +52,10 @@ class JobFailure:
 class JobRecord:
     """One job: what it is made of, and its result. The fields are those that a later run uses.
 
-    target: path of the result below the output folder; key: distinguishes the job from all others (``job_keys``);
-    shapes in voxels x, y, z; versions: of saint, and once the job has run of torch, numpy and Python;
-    details: what else a record says, for people.
+    target, labels_target: paths of the result and of its labels below the output folder; key: distinguishes the job
+    from all others (``job_keys``); shapes in voxels x, y, z, and voxels_after, of one volume; volumes: how many, of a
+    4-D scan; versions: of saint, and once the job has run of torch, numpy and Python; details: what else a record says,
+    for people.
     """
 
     target: str
@@ -65,6 +66,7 @@ class JobRecord:
     model: str
     options: dict[str, Any]
     error: JobFailure | None = None
+    labels_target: str | None = None
     fingerprint: str | None = None
     weights_sha256: str | None = None
     shape_before: tuple[int, int, int] | None = None
@@ -72,6 +74,7 @@ class JobRecord:
     spacing_before_mm: tuple[float, float, float] | None = None
     spacing_after_mm: tuple[float, float, float] | None = None
     voxels_after: int | None = None
+    volumes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     seconds: float | None = None
     threads: int | None = None
@@ -106,9 +109,10 @@ class JobRecord:
         values["status"] = JobStatus(values["status"])
         has_failed = values["status"] in (JobStatus.FAILED, JobStatus.SKIPPED)
         values["error"] = JobFailure.from_json(values.get("error")) if has_failed else None
-        if not _is_inside(values["target"]):
-            raise ValueError("'target' outside the output folder")
-        if any((values.get(name) or 0) < 0 for name in ("seconds", "threads", "voxels_after")):
+        for name in ("target", "labels_target"):
+            if values.get(name) is not None and not _is_inside(values[name]):
+                raise ValueError(f"'{name}' outside the output folder")
+        if any((values.get(name) or 0) < 0 for name in ("seconds", "threads", "voxels_after", "volumes")):
             raise ValueError("a negative number")
         details = {name: value for name, value in document.items() if name not in FIELD_TYPES}
         return cls(**restore_tuples(values), details=details)

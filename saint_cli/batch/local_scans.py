@@ -42,6 +42,7 @@ class LocalUnit(Unit):
         return io.describe(
             self.location,
             split_runs=settings.split_runs,
+            irregular=settings.irregular,
             merge=settings.merge,
             only_dicom=True,
             outside_data=settings.outside_data,

@@ -41,7 +41,7 @@ class ManifestState:
     def add(self, record: JobRecord) -> None:
         """Add a record that is later than all before; a source that is out of reach leaves its result done."""
         if record.status in (JobStatus.DONE, JobStatus.BEGUN):
-            self.written_targets.add(record.target)
+            self.written_targets |= {record.target, record.labels_target or record.target}
         earlier = self.latest.get(record.target)
         error_class = record.error.error_class if record.error and record.status is JobStatus.FAILED else ""
         is_out_of_reach = error_class == RemoteError.__name__

@@ -1,6 +1,7 @@
 """Where each result goes: names that stay the same from run to run and hold nothing that a DICOM header says."""
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import PurePosixPath
 from saint_cli.batch.search import Scan
 from saint_cli.errors import UsageError
 from saint_cli.io import path_identity
+from saint_cli.options.job import key_options
 
 TEMPLATE = "{path}"
 
@@ -34,10 +36,12 @@ RESERVED = ("manifest.jsonl", "report", "index")
 def name_outputs(scans: Sequence[Scan], template: str, output_format: str) -> list[str]:
     """The path of each scan's result below the folder of results, all different.
 
-    Where two would be the same (or a DICOM folder would hold another result), each gets digits of its own.
+    Where two would be the same (or a DICOM folder would hold another result), each gets digits of its own; those of a
+    scan that is upsampled with several options depend on these too.
 
     Raises:
-        UsageError: a template with unknown fields, or one that leads out of the folder.
+        UsageError: a template with unknown fields, or one that leads out of the folder; one scan twice with the same
+            options.
     """
     plain = [_shorten(_fill_in(scan, template), scan) for scan in scans]
     if output_format == "dicom":  # a dot would look like the ending of a file
@@ -47,8 +51,17 @@ def name_outputs(scans: Sequence[Scan], template: str, output_format: str) -> li
         used_names.update({str(above) for name in set(used_names) for above in PurePosixPath(name).parents})
     folded = map(path_identity.fold_name, plain)
     is_free = [used_names[name] == 1 and name not in RESERVED for name in folded]
-    digits = ["" if free else f"-{_digits(scan)}" for scan, free in zip(scans, is_free, strict=True)]
-    return [f"{name}{more}{ENDINGS[output_format]}" for name, more in zip(plain, digits, strict=True)]
+    tags = Counter(scan.tag for scan in scans)
+    digits = [
+        "" if free else f"-{_digits(scan, with_options=tags[scan.tag] > 1)}"
+        for scan, free in zip(scans, is_free, strict=True)
+    ]
+    names = [f"{name}{more}{ENDINGS[output_format]}" for name, more in zip(plain, digits, strict=True)]
+    for name, count in Counter(names).items():
+        if count > 1:
+            scan = scans[names.index(name)]
+            raise UsageError(f"{scan.source_name}: named {count} times with the same options; leave the others out")
+    return names
 
 
 def _shorten(name: str, scan: Scan) -> str:
@@ -87,8 +100,13 @@ def _fill_in(scan: Scan, template: str) -> str:
     return str(name)
 
 
-def _digits(scan: Scan) -> str:
-    return hashlib.sha256(scan.tag.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+def _digits(scan: Scan, *, with_options: bool = False) -> str:
+    text = scan.tag
+    if with_options:
+        text += json.dumps(
+            [key_options(scan.settings), scan.settings.label_settings.labels], sort_keys=True, default=str
+        )
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def strip_output_ending(target: str) -> str:

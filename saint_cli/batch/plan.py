@@ -7,13 +7,15 @@ from pathlib import Path
 from saint_cli.batch import report_pages
 from saint_cli.batch.job_keys import fingerprint_inputs, hash_weights, is_same_job, make_key
 from saint_cli.batch.job_records import JobFailure, JobRecord, JobStatus
+from saint_cli.batch.label_files import COLUMN, LABEL_MAP, fingerprint_labels
 from saint_cli.batch.manifest import ManifestState
 from saint_cli.batch.output_names import strip_output_ending
 from saint_cli.batch.search import Findings, Scan
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError, WorkerKilledError
 from saint_cli.io.folder_walk import is_there
-from saint_cli.io.path_identity import PathIdentity, identify_entry
+from saint_cli.io.path_identity import PathIdentity, fold_name, identify_entry
 from saint_cli.jobs import Job
+from saint_cli.jobs.labels import name_labels_target
 from saint_cli.jobs.location import RemoteTarget, TargetLocation, format_location
 from saint_cli.models import shipped
 from saint_cli.options.job import key_options
@@ -89,21 +91,21 @@ def plan_jobs(
     store: OutputStore, findings: Findings, targets: Sequence[str], state: ManifestState, policy: RerunPolicy
 ) -> Plan:
     """Sort scans into those to run and those already done."""
-    claims = _TargetOwners(store, findings)
+    claims = _TargetOwners(store, findings, targets)
     hashes = {model: hash_weights(model) for model in {scan.settings.model_config.model for scan in findings.scans}}
     plan = Plan(store.state_dir, skipped=list(findings.skipped), ignored=dict(findings.ignored), url=store.url)
     for scan, target in zip(findings.scans, targets, strict=True):
         planned = _make_record(scan, target, hashes[scan.settings.model_config.model])
         earlier = state.latest.get(target)
-        may_replace = policy.overwrite or target in state.written_targets
-        error = scan.error or _check_target(scan, target, store, may_replace=may_replace) or claims.add(target)
+        error = scan.error or _check_targets(scan, planned, store, state, policy) or claims.add(target)
+        error = error or claims.add_labels(planned)
         if error is not None:
             plan.refused_records.append(make_failure(planned, error))
         elif earlier is not None and _still_holds(earlier, planned, store, policy):
             plan.kept_records.append(earlier)
         else:
             files = tuple(file.absolute() for file in scan.files)
-            job = _make_job(scan, target, store, policy)
+            job = _make_job(scan, planned, store, policy)
             plan.tasks.append(Task(store.state_dir.absolute(), target, job, planned, files))
     return plan
 
@@ -126,7 +128,8 @@ def _still_holds(earlier: JobRecord, planned: JobRecord, store: OutputStore, pol
         return False
     if earlier.status is JobStatus.DONE:
         page = store.state_dir / report_pages.FOLDER / report_pages.page_path(earlier.target)
-        return store.has(earlier.target) and (is_there(page) or not policy.pages)
+        has_labels = earlier.labels_target is None or store.has(earlier.labels_target)
+        return store.has(earlier.target) and has_labels and (is_there(page) or not policy.pages)
     if policy.retry_failed:
         return False
     if earlier.status is JobStatus.SKIPPED:
@@ -135,21 +138,27 @@ def _still_holds(earlier: JobRecord, planned: JobRecord, store: OutputStore, pol
     return same_version and earlier.error is not None and earlier.error.error_class in PERMANENT_ERRORS
 
 
-def _check_target(scan: Scan, target: str, store: OutputStore, *, may_replace: bool) -> SaintError | None:
-    """Why the result cannot go where it belongs, as far as is known without running the job."""
+def _check_targets(
+    scan: Scan, planned: JobRecord, store: OutputStore, state: ManifestState, policy: RerunPolicy
+) -> SaintError | None:
+    """Why the result, or its labels, cannot go where they belong, as far as is known without running the job."""
+    target = planned.target
     if strip_output_ending(target) == target and scan.settings.series is None:  # read as DICOM, each has a series
         return UsageError(f"{scan.source_name}: DICOM can only be written of DICOM; choose another format with --to")
-    if store.has(target) and not may_replace:
-        path = format_location(store.locate(target))
-        return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
+    if planned.labels_target is not None and store.url is not None:
+        return UsageError(f"{scan.source_name}: labels are written to this machine only; name a folder as OUT_DIR")
+    for one in filter(None, (target, planned.labels_target)):
+        if store.has(one) and not policy.overwrite and one not in state.written_targets:
+            path = format_location(store.locate(one))
+            return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
     return None
 
 
 class _TargetOwners:
     """The files that results of a run go to, whatever links lead there: none may be another's, or one that is read."""
 
-    def __init__(self, store: OutputStore, findings: Findings) -> None:
-        self._store, self._owners = store, dict[PathIdentity, str]()
+    def __init__(self, store: OutputStore, findings: Findings, targets: Sequence[str]) -> None:
+        self._store, self._owners, self._targets = store, dict[PathIdentity, str](), frozenset(map(fold_name, targets))
         self._has_links = store.url is None and store.state_dir.is_dir()  # none can lead anywhere from a new folder
         if self._has_links:
             for file in {file for scan in findings.scans if len(scan.files) == 1 for file in scan.files}:
@@ -165,9 +174,21 @@ class _TargetOwners:
             return UsageError(f"{path}: leads to {owner}; remove the link, or choose another folder")
         return None
 
+    def add_labels(self, planned: JobRecord) -> SaintError | None:
+        """Claim the file of the labels; the error where it has an owner already."""
+        if planned.labels_target is None:
+            return None
+        if fold_name(planned.labels_target) in self._targets:
+            return UsageError(
+                f"{planned.source}: its labels would be called {planned.labels_target}, as the result of another scan; "
+                "choose other names with --name-template"
+            )
+        return self.add(planned.labels_target)
 
-def _make_job(scan: Scan, target: str, store: OutputStore, policy: RerunPolicy) -> Job:
+
+def _make_job(scan: Scan, planned: JobRecord, store: OutputStore, policy: RerunPolicy) -> Job:
     """The job of a scan, with paths that hold in any working directory."""
+    target, labels_target = planned.target, planned.labels_target
     settings, source, location = scan.settings, scan.source, store.locate(target)
     model = settings.model_config.model
     if model != shipped.AUTO and model not in shipped.read_manifest():
@@ -178,6 +199,7 @@ def _make_job(scan: Scan, target: str, store: OutputStore, policy: RerunPolicy) 
         location.absolute() if isinstance(location, Path) else location,
         settings,
         overwrite=True,
+        labels_target=None if labels_target is None else (store.state_dir / labels_target).absolute(),
         page=folder / report_pages.page_path(target) if policy.pages else None,
         thumbnail=folder / report_pages.thumbnail_path(target) if policy.pages else None,
     )
@@ -185,6 +207,8 @@ def _make_job(scan: Scan, target: str, store: OutputStore, policy: RerunPolicy) 
 
 def _make_record(scan: Scan, target: str, weights_sha256: str | None) -> JobRecord:
     """What a record says of a job before it runs."""
+    labels = scan.settings.label_settings.labels
+    digest = {} if labels is None else {COLUMN: fingerprint_labels(Path(labels))}
     voxels = None if scan.shape is None else int(scan.shape[0] * scan.shape[1] * scan.shape[2] * scan.slice_ratio)
     record = JobRecord(
         name=strip_output_ending(target),
@@ -193,12 +217,15 @@ def _make_record(scan: Scan, target: str, weights_sha256: str | None) -> JobReco
         key="",
         status=JobStatus.BEGUN,
         fingerprint=fingerprint_inputs(scan.source, scan.files),
-        options=key_options(scan.settings),
+        options=key_options(scan.settings) | digest,
+        labels_target=None if labels is None else name_labels_target(Path(target)).as_posix(),
         model=scan.settings.model_config.model,
         weights_sha256=weights_sha256,
         shape_before=scan.shape,
         spacing_before_mm=scan.spacing_mm,
         voxels_after=voxels,
+        volumes=scan.volumes if scan.volumes > 1 else None,
         versions={"saint": __version__},
+        details={} if labels is None else {LABEL_MAP: labels},
     )
     return replace(record, key=make_key(record, weights_sha256))

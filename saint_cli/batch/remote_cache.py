@@ -13,7 +13,7 @@ from saint_cli import errors
 from saint_cli.batch.json_values import digest, has_type, parse_object, restore_tuples
 from saint_cli.batch.state_files import REMOTE_DESCRIPTIONS
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.io import Description, StackInfo, describe_remote
+from saint_cli.io import DescribeOptions, Description, StackInfo, describe_remote
 from saint_cli.io.atomic import open_atomic_file
 from saint_cli.io.regular_files import open_regular
 from saint_cli.io.remote.transfer import RemoteSource
@@ -41,17 +41,19 @@ class RemoteCache:
         self._folder = state_dir / REMOTE_DESCRIPTIONS
         self._new: dict[str, dict[str, Any]] = {}
 
-    def describe(self, source: RemoteSource, *, split_runs: bool, merge: bool) -> Description:
+    def describe(self, source: RemoteSource, **how: bool) -> Description:
         """What ``io.describe_remote`` says of a URL, or said of it when the listing was the same.
+
+        how: ``split_runs``, ``irregular`` and ``merge`` of ``io.DescribeOptions``.
 
         Raises:
             SaintError: the same, too.
         """
         files = sorted((file.name, file.size, file.stamp) for file in source.items)
-        key = digest([__version__, split_runs, merge, source.parent_url, source.main, files])[:32]
+        key = digest([__version__, sorted(how.items()), source.parent_url, source.main, files])[:32]
         document = self._read(key)
         if document is None:
-            document = _describe(source, split_runs=split_runs, merge=merge)
+            document = _describe(source, how)
             if "error" not in document or document["error"] in CACHED_ERRORS:
                 self._new[key] = document
         return _from_json(document, source)
@@ -91,9 +93,9 @@ def _is_sound(document: dict[str, Any]) -> bool:
     return len(document["stacks"]) == len(document["files"])
 
 
-def _describe(source: RemoteSource, *, split_runs: bool, merge: bool) -> dict[str, Any]:
+def _describe(source: RemoteSource, how: dict[str, bool]) -> dict[str, Any]:
     try:
-        description = describe_remote(source, split_runs=split_runs, merge=merge, only_dicom=True)
+        description = describe_remote(source, DescribeOptions(**how, only_dicom=True))
     except SaintError as error:
         return {"error": type(error).__name__, "message": str(error)}
     stacks = [replace(stack, series_description=None, protocol_name=None) for stack in description.stacks]

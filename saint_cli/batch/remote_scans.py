@@ -61,7 +61,8 @@ class RemoteUnit(Unit):
         yield from (self._part(main, files) for main, files in units)
 
     def describe(self, settings: JobSettings) -> Description:
-        return self.cache.describe(self.location, split_runs=settings.split_runs, merge=settings.merge)
+        how = {name: getattr(settings, name) for name in ("split_runs", "irregular", "merge")}
+        return self.cache.describe(self.location, **how)
 
     def find_stack(self, description: Description, index: int) -> "tuple[RemoteUnit, RemoteUnit]":
         if self.location.is_file:

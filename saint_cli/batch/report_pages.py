@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from saint_cli.batch.job_records import JobRecord, JobStatus
+from saint_cli.batch.label_files import LABEL_MAP
 from saint_cli.batch.output_names import strip_output_ending
 from saint_cli.errors import OutputError
 from saint_cli.io.error_conversion import convert_os_errors
@@ -41,7 +42,7 @@ def write_page_index(state_dir: Path, records: Sequence[JobRecord], skipped: Seq
     index = state_dir / FOLDER / INDEX
     with convert_os_errors(index, "written", OutputError):
         index.parent.mkdir(parents=True, exist_ok=True)
-    left_out = [IndexRow(name, skip_reason=_hide_paths(reason, name, state_dir)) for name, reason in skipped]
+    left_out = [IndexRow(name, skip_reason=_hide_paths(reason, (name,), state_dir)) for name, reason in skipped]
     write_index(index, [*(_make_row(state_dir, record) for record in records), *left_out])
     return index
 
@@ -50,7 +51,9 @@ def _make_row(state_dir: Path, record: JobRecord) -> IndexRow:
     is_done = record.status is JobStatus.DONE
     has_pages = is_done and record.page is not None  # else what lies there shows an earlier result
     page, thumbnail = page_path(record.target), thumbnail_path(record.target)
-    reason = "" if record.error is None else _hide_paths(record.error.message, record.source, state_dir)
+    labels = record.details.get(LABEL_MAP)
+    sources = (record.source, labels) if isinstance(labels, str) else (record.source,)
+    reason = "" if record.error is None else _hide_paths(record.error.message, sources, state_dir)
     return IndexRow(
         name=record.name,
         page=page if has_pages and is_file(state_dir / FOLDER / page) else None,
@@ -60,17 +63,17 @@ def _make_row(state_dir: Path, record: JobRecord) -> IndexRow:
         spacing_before_mm=record.spacing_before_mm,
         spacing_after_mm=record.spacing_after_mm,
         seconds=record.seconds,
-        warnings=tuple(_hide_paths(warning, record.source, state_dir) for warning in record.warnings or ()),
+        warnings=tuple(_hide_paths(warning, sources, state_dir) for warning in record.warnings or ()),
         failure=reason if record.status is JobStatus.FAILED else None,
         skip_reason=reason if record.status is JobStatus.SKIPPED else None,
     )
 
 
-def _hide_paths(sentence: str, source: str, state_dir: Path) -> str:
+def _hide_paths(sentence: str, sources: Sequence[str], state_dir: Path) -> str:
     """A sentence with file names in place of paths, which may say more than a page that is passed on should."""
-    paths = [state_dir.absolute(), state_dir]
-    paths += [] if urls.is_url(source) else [Path(source).absolute(), Path(source)]
-    names = {str(path) for path in paths if len(path.parts) > 1} | ({source} if urls.is_url(source) else set())
+    local = [Path(source) for source in sources if not urls.is_url(source)]
+    paths = [state_dir.absolute(), state_dir, *local, *(path.absolute() for path in local)]
+    names = {str(path) for path in paths if len(path.parts) > 1} | {source for source in sources if urls.is_url(source)}
     for name in sorted(names, key=len, reverse=True):
         sentence = sentence.replace(name, Path(name).name)
     return sentence

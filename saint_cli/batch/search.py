@@ -26,6 +26,7 @@ class Scan:
     path: where it lies, below what the user named, without ending; its result is named after it. tag: distinguishes it
     from all others, if two have one path. files: what the result depends on, where that lies on this machine.
     shape, spacing_mm: of the stack (x, y, z), None where unknown. slice_ratio: output slices over acquired slices.
+    volumes: how many such stacks are one job.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Scan:
     shape: tuple[int, int, int] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     slice_ratio: float = 1.0
+    volumes: int = 1
     error: SaintError | None = None
 
     @property

@@ -14,6 +14,7 @@ from saint_cli.batch import receipts
 from saint_cli.batch.cluster import WorkerSlot
 from saint_cli.batch.job_keys import fingerprint_inputs, is_same_job, make_key
 from saint_cli.batch.job_records import FIELD_TYPES, JobRecord, JobStatus
+from saint_cli.batch.label_files import COLUMN, fingerprint_labels
 from saint_cli.batch.plan import STARTING, Task, make_failure
 from saint_cli.batch.state_files import is_state_dir
 from saint_cli.errors import OutputError, SaintError
@@ -30,6 +31,9 @@ VERSIONS = {
     "numpy": version("numpy"),
     "python": platform.python_version(),
 }
+
+MAX_LABEL_VOLUMES = 1000
+"""Labels whose volumes a record holds, which is a line of limited length."""
 
 MESSAGE_INTERVAL_S = 2.0
 """Seconds between two messages of a worker about the job it runs; shorter jobs send none."""
@@ -93,17 +97,19 @@ def _to_saint_error(error: BaseException, task: Task) -> SaintError:
 def _make_done(planned: JobRecord, result: JobResult) -> JobRecord:
     """The record of a job that has a result, made by the model that auto chose on this machine."""
     values = {name: value for name, value in asdict(result).items() if name not in ("source", "target")}
+    values["label_volumes"] = values["label_volumes"][:MAX_LABEL_VOLUMES]
     return replace(
         planned,
         status=JobStatus.DONE,
         key=make_key(planned, result.weights_sha256),
+        labels_target=None if result.labels is None else planned.labels_target,
         **{name: value for name, value in values.items() if name in FIELD_TYPES},
-        details={name: value for name, value in values.items() if name not in FIELD_TYPES},
+        details=planned.details | {name: value for name, value in values.items() if name not in FIELD_TYPES},
     )
 
 
 def _check_planned(task: Task) -> None:
-    """Refuse a source that is no longer what the plan and the key of its result are of.
+    """Refuse a source, or labels, that are no longer what the plan and the key of the result are of.
 
     Raises:
         SourceChangedError: it was written to since.
@@ -111,6 +117,9 @@ def _check_planned(task: Task) -> None:
     source = task.job.source
     if isinstance(source, Path) and fingerprint_inputs(source, task.files) != task.record.fingerprint:
         raise errors.SourceChangedError(f"{source}: changed since it was found; run the same command again")
+    labels = task.job.settings.label_settings.labels
+    if labels is not None and fingerprint_labels(Path(labels)) != task.record.options.get(COLUMN):
+        raise errors.SourceChangedError(f"{labels}: changed since it was found; run the same command again")
 
 
 class _ProgressSender:

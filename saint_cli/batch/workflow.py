@@ -187,7 +187,7 @@ def _remove_partial_files(progress: "BatchProgress") -> None:
     """Remove what the jobs that were running had written of their files."""
     for running in progress.running.values():
         job = running.task.job
-        for path in (job.target, job.uncertainty, job.page, job.preview, job.thumbnail):
+        for path in (job.target, job.labels_target, job.uncertainty, job.page, job.preview, job.thumbnail):
             if isinstance(path, Path):
                 partial_names.remove_stale(path.parent)
     temporary.remove_abandoned()

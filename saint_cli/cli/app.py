@@ -14,6 +14,7 @@ from saint_cli.cli import console, exit_codes, help_texts, stop_signals, streams
 from saint_cli.cli.batch import batch
 from saint_cli.cli.evaluate import evaluate
 from saint_cli.cli.info import info
+from saint_cli.cli.labels import labels
 from saint_cli.cli.models import models
 from saint_cli.cli.train import train
 from saint_cli.cli.upsample import upsample
@@ -99,6 +100,6 @@ def _saint(
     pass
 
 
-for _command in (upsample, batch, info, evaluate, models, train):
+for _command in (upsample, batch, labels, info, evaluate, models, train):
     _examples = getattr(help_texts, _command.__name__.upper(), "")
     app.command(cls=SaintCommand, help=f"{inspect.getdoc(_command)}\n{_examples}")(_command)

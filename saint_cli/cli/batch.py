@@ -11,9 +11,11 @@ from saint_cli.cli import parsing
 from saint_cli.cli.job_options import merge_row
 from saint_cli.cli.parameters import PathOption, Quiet, SummaryAsJson, Typed, takes_options
 from saint_cli.cli.parsing import list_of
-from saint_cli.options.completion import list_completer
+from saint_cli.errors import UsageError
+from saint_cli.options.completion import list_completer, word_completer
 from saint_cli.options.fields import Option, Panel, count_option, from_typed, list_options, word_option
 from saint_cli.options.job import JOB_OPTIONS, make_settings
+from saint_cli.options.values import ALL_VOLUMES
 
 FORMATS = ("nii.gz", "nrrd", "mha", "dicom")
 
@@ -23,7 +25,20 @@ if TYPE_CHECKING:
 KINDS = ("derived", "label")
 
 OF_ONE_SCAN = ("series", "volume", "allow_labels")
-"""Options of a job that only a table's row may set."""
+"""Options of a job that only a table's row may set; of ``volume`` a batch itself may say "all"."""
+
+
+def check_all(word: str) -> str:
+    """``all``; a number would be of one scan.
+
+    Raises:
+        UsageError: another word.
+    """
+    if word != ALL_VOLUMES:
+        raise UsageError(
+            f"--volume {word}: for many scans only all; a table's column volume chooses the volume of one scan"
+        )
+    return word
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,10 @@ class BatchOptions:
         "--include", "Also take stacks that are skipped otherwise: derived, label.", Panel.INPUT, str, None, "LIST",
         list_completer(lambda: KINDS), list_of("--include", *KINDS),
     ).as_field()  # fmt: skip
+    volume: str | None = Option(
+        "--volume", "all: every volume of 4-D scans, a job for each scan.", Panel.INPUT, str, None, "all",
+        word_completer(ALL_VOLUMES), check_all,
+    ).as_field()  # fmt: skip
     workers: int | None = count_option(
         "--workers", "Jobs at once; default: as many as fit this machine.", Panel.MACHINE
     ).as_field()
@@ -56,7 +75,7 @@ class BatchOptions:
     retry_failed: bool = Option("--retry-failed", "Try every failed scan again.", Panel.RUN).as_field()
 
 
-@takes_options(*(one for one in list_options(BatchOptions, *JOB_OPTIONS) if one.name not in OF_ONE_SCAN))
+@takes_options(*list_options(BatchOptions), *(one for one in list_options(*JOB_OPTIONS) if one.name not in OF_ONE_SCAN))
 def batch(
     *,
     inputs: Annotated[

@@ -74,6 +74,10 @@ def _describe_usage_error(error: Any) -> str:
         noun = "whole number" if kind == "integer" else "number"
         return f"{option} {_refused_value(error)}is not a {noun}" + (f"; {HINTS[option]}" if option in HINTS else "")
     command = "saint" if error.ctx is None else error.ctx.command_path
+    arguments = [] if error.ctx is None else [p for p in error.ctx.command.params if p.param_type_name == "argument"]
+    if len(arguments) > 1 and getattr(error, "param", None) in arguments:
+        message = f"{command} needs {' and '.join(p.metavar or p.name for p in arguments)}, in this order"
+        return f"{message}; {command} --help lists what there is"
     return f"{message[:1].lower()}{message[1:]}; {command} --help lists what there is"
 
 

@@ -24,12 +24,37 @@ Also write the expected error of each voxel, in HU:
 Also write a quality-control page, with pictures and a self-check:
   [green]saint upsample chest.nii.gz -o iso.nii.gz --report iso.html[/green]
 
+Also bring a label map of the scan to the new grid (iso_labels.nii.gz):
+  [green]saint upsample chest.nii.gz -o iso.nii.gz --labels seg.nii.gz[/green]
+
 Write a new DICOM series, ready for PACS:
   [green]saint upsample FOLDER --factor 4 -o NEW_FOLDER/[/green]
 
 Acquired slices on the new grid (all of them with --factor) are copied bit
 for bit, except with --noise smooth or --regenerate; origin and orientation
 stay.
+"""
+
+LABELS = """
+[bold]Examples[/bold]
+
+Labels of the thick scan to the grid of the upsampled one:
+  [green]saint labels seg.nii.gz --like chest_x4.nii.gz -o seg_x4.nii.gz[/green]
+
+By their shapes alone, and only labels 1 and 3:
+  [green]saint labels seg.nii.gz --like chest_x4.nii.gz -o seg_x4.nii.gz --no-guide --segments 1,3[/green]
+
+Back to the thick scan, by majority in each slice:
+  [green]saint labels seg_x4.nii.gz --like chest.nii.gz -o seg_thick.nii.gz[/green]
+
+DICOM segmentation (SEG) of one series to one of another:
+  [green]saint labels SEG.dcm --like FOLDER_X4/ -o SEG_X4.dcm[/green]
+
+Contours (RTSTRUCT) of the thick series, filled:
+  [green]saint labels RTSTRUCT.dcm --like FOLDER_X4/ -o SEG_X4.dcm[/green]
+
+Acquired slices keep their labels voxel by voxel. The volume of each label
+is reported before and after.
 """
 
 INFO = """

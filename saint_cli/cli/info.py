@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 OF_INFO = (
     Option("--phi", "Show patient and study text of DICOM too.", Panel.INPUT),
     Option("--split-runs", "List evenly spaced parts of uneven stacks.", Panel.INPUT),
+    Option("--irregular", "Describe uneven stacks as upsample --irregular reads them.", Panel.INPUT),
     *pick_options(JobSettings, "merge", "outside_data"),
 )
 
@@ -25,7 +26,9 @@ def info(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="NIfTI, NRRD or MHA files; DICOM files, zips, DICOMDIR; folders; URLs.", show_default=False
+            metavar="PATH...",
+            help="NIfTI, NRRD or MHA files; DICOM files, zips, DICOMDIR; folders; URLs.",
+            show_default=False,
         ),
     ],
     typed: Typed,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from saint_cli.cli import info_text
+from saint_cli.errors.plain_text import format_ranges
 from saint_cli.io import StackInfo
 
 MIN_UID_END = 8
@@ -95,15 +96,3 @@ def format_differences(one: Group) -> str:
     if len(pairs) > MAX_DIFFERENCES:
         pairs = [*pairs[: MAX_DIFFERENCES // 2], "…", *pairs[-2:]]
     return f"distinguished by {name + ': ' if name else ''}{', '.join(pairs)}"
-
-
-def format_ranges(numbers: Sequence[int]) -> str:
-    """Numbers in ascending order, and of runs only the first and the last."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    texts = (f"{run[0]}{info_text.EN_DASH}{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-    return ", ".join(texts)

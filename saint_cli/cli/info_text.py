@@ -2,6 +2,7 @@
 
 import math
 
+from saint_cli.errors.plain_text import EN_DASH
 from saint_cli.geometry import MAX_FACTOR, NEAR_ISOTROPIC_RATIO
 from saint_cli.io import StackInfo
 
@@ -13,9 +14,6 @@ GAP_ROUNDING = 0.005
 
 TAG_TOLERANCE = 0.01
 """Relative difference below which SpacingBetweenSlices says nothing new."""
-
-EN_DASH = "\N{EN DASH}"
-"""Between the first and the last of several numbers."""
 
 
 def format_kind(stack: StackInfo) -> str:
@@ -79,7 +77,8 @@ def _format_slices(stack: StackInfo) -> str:
         shape = f", closer than pixels ({ratio})"
     else:
         shape = f", nearly isotropic ({ratio})"
-    return ", ".join([f"uniform slice spacing {step:.5g} mm{shape}", *_list_tags(stack, step)])
+    kind = "uneven slices, commonest gap" if stack.slice_positions else "uniform slice spacing"
+    return ", ".join([f"{kind} {step:.5g} mm{shape}", *_list_tags(stack, step)])
 
 
 def _list_tags(stack: StackInfo, step: float) -> list[str]:
@@ -104,7 +103,9 @@ def _list_patient(stack: StackInfo) -> list[str]:
 def _describe_result(stack: StackInfo, command: str) -> list[str]:
     """What upsample would produce by default, or which option it needs."""
     if stack.volumes > 1:
-        command = f"`saint upsample --volume K` (K = 1{EN_DASH}{stack.volumes})"
+        command = f"`saint upsample --volume K` (K = 1{EN_DASH}{stack.volumes}, or all)"
+    if stack.slice_positions:
+        return ["`saint upsample --irregular` interpolates each gap by its own distance"]
     if not (stack.isotropic_shape and stack.isotropic_spacing_mm):
         return [f"{command} {_describe_needed_options(stack)}"] if stack.spacing_mm else []
     mm = {f"{s:.4g}" for s in stack.isotropic_spacing_mm}

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from saint_cli.cli import info_text
 from saint_cli.cli.console import Line
-from saint_cli.cli.info_groups import Group, format_differences, format_head, format_ranges, group_stacks, series_uid
+from saint_cli.cli.info_groups import Group, format_differences, format_head, group_stacks, series_uid
 from saint_cli.errors import SaintError
+from saint_cli.errors.plain_text import format_ranges
 from saint_cli.io import Description, StackInfo
 from saint_cli.io.skipped_files import format_counts
 from saint_cli.progress import format_count
@@ -129,7 +130,12 @@ def _list_facts(group: Group, *, is_one_of_several: bool) -> list[str]:
     elif is_one_of_several:
         command = f"`saint upsample --series {first.number}`"
     voxels = ", ".join(filter(None, (info_text.format_voxels(first), storage)))
-    return list(filter(None, (voxels, format_differences(group), *info_text.list_facts(first, command))))
+    together = ""
+    if first.series_volumes > 1 and not first.problem:
+        together = (
+            f"`saint upsample --series {first.number} --volume all` takes the {first.series_volumes} volumes together"
+        )
+    return list(filter(None, (voxels, format_differences(group), *info_text.list_facts(first, command), together)))
 
 
 def _format_rows(files: Sequence[StackInfo]) -> list[Line]:
@@ -158,7 +164,7 @@ def _format_name(stack: StackInfo) -> str:
     """The file's name, and what is special about it."""
     special = [stack.secondary.removeprefix("a ")] if stack.secondary else []
     if stack.volumes > 1:
-        special.append("4-D" if stack.problem else f"4-D, --volume 1…{stack.volumes}")
+        special.append("4-D" if stack.problem else f"4-D, --volume 1…{stack.volumes} or all")
     if stack.problem:
         special.append(PROBLEM)
     return f"{stack.label}: {', '.join(special)}" if special else stack.label

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from saint_cli.cli import parsing
 from saint_cli.errors import UsageError
-from saint_cli.options.job import COLUMNS, make_settings
+from saint_cli.options.fields import list_option_values
+from saint_cli.options.job import COLUMNS, JobSettings, make_settings
 
 if TYPE_CHECKING:
     from saint_cli.jobs import Job
@@ -28,16 +29,28 @@ def make_job(source: str, target: str, typed: Mapping[str, Any], **files: Any) -
     """
     from saint_cli.io.remote import transfer
     from saint_cli.jobs import Job
+    from saint_cli.jobs.labels import name_labels_target
     from saint_cli.jobs.location import RemoteTarget
 
     settings = make_settings(typed)
-    source_location, target_location = parsing.parse_path_or_url(source), parsing.parse_path_or_url(target)
+    source_place, target_place = parsing.parse_path_or_url(source), parsing.parse_path_or_url(target)
+    target_location = target_place if isinstance(target_place, Path) else RemoteTarget(target_place)
+    if settings.label_settings.labels is not None:
+        files["labels_target"] = files.get("labels_target") or name_labels_target(target_location)
+    elif unused := _list_unused(settings, files.get("labels_target")):
+        raise UsageError(f"{unused[0]} needs a label map; name it with --labels")
     return Job(
-        source_location if isinstance(source_location, Path) else transfer.list_source(source_location),
-        target_location if isinstance(target_location, Path) else RemoteTarget(target_location),
+        source_place if isinstance(source_place, Path) else transfer.list_source(source_place),
+        target_location,
         settings,
         **files,
     )
+
+
+def _list_unused(settings: JobSettings, labels_target: Path | None) -> list[str]:
+    """Flags that say something of labels."""
+    flags = [one.option.flag for one in list_option_values(settings.label_settings) if not one.is_default]
+    return flags if labels_target is None else ["--labels-out", *flags]
 
 
 def merge_row(typed: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:

@@ -39,14 +39,14 @@ def parse_batch_output(out: str, state_dir: Path | None) -> tuple[Path, str | No
     return state_dir, place.rstrip("/")
 
 
-def parse_factors(text: str) -> tuple[int | Fraction, ...]:
+def parse_factors(text: str, flag: str = "--factor") -> tuple[int | Fraction, ...]:
     """``2,2.5,4`` as integers and exact fractions."""
     try:
         factors = [Fraction(word) for word in text.split(",")]
     except (ValueError, ZeroDivisionError):
         factors = []
     if not factors or not all(2 <= factor <= 16 for factor in factors):
-        raise UsageError(f"--factor {text} is not a list of factors from 2 to 16, such as 2,2.5,4")
+        raise UsageError(f"{flag} {text} is not a list of factors from 2 to 16, such as 2,2.5,4")
     return tuple(int(factor) if factor.denominator == 1 else factor for factor in factors)
 
 

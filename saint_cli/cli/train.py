@@ -1,16 +1,16 @@
 """``saint train``: dense volumes to weights."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saint_cli.cli.parameters import Typed, takes_options
-from saint_cli.cli.parsing import positive
+from saint_cli.cli.train_options import TrainOptions, complete_options
 from saint_cli.errors import UsageError
-from saint_cli.options.fields import Option, Panel, count_option, from_typed, list_options, pick_options, word_option
+from saint_cli.options.fields import Panel, from_typed, list_options, pick_options
 from saint_cli.options.model import ModelConfig
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 VOLUMES_S, SECONDS = 5.0, {"base": (11.0, 1.0), "medium": (0.6, 0.08), "fast": (0.4, 0.05)}
 """Seconds that reading volumes is assumed to take, and by size a block of the RFN stage and a step."""
-
-TRAINING = Panel.TRAINING
 
 Val = Annotated[
     Path,
@@ -43,65 +41,6 @@ Out = Annotated[
         rich_help_panel=Panel.OUTPUT,
     ),
 ]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What a run is made with, by the names of ``TrainingSettings`` and ``Schedule``; None: their own default."""
-
-    stage: str = word_option("--stage", "ami first, then rfn.", TRAINING, ("ami", "rfn")).as_field()
-    size: str = word_option("--size", "base, medium or fast.", TRAINING, ("base", "medium", "fast")).as_field()
-    init: str | None = Option(
-        "--init", "Weights to start from: base, fast or a file.", TRAINING, str, None, "MODEL"
-    ).as_field()
-    teacher: str | None = Option(
-        "--teacher", "Weights whose AMI to imitate as well.", TRAINING, str, None, "MODEL"
-    ).as_field()
-    steps: int | None = count_option("--steps", "Optimiser steps of the whole schedule; 20,000.", TRAINING).as_field()
-    minutes: float | None = Option(
-        "--minutes",
-        "Train for so long instead; the rate falls in time.",
-        TRAINING,
-        float,
-        None,
-        "MIN",
-        parse=positive("--minutes"),
-    ).as_field()
-    learning_rate: float | None = Option(
-        "--lr", "Peak learning rate; 0.0008.", TRAINING, float, None, "RATE", parse=positive("--lr")
-    ).as_field()
-    optimiser: str = word_option("--optimiser", "muon, or adam as in the paper.", TRAINING, ("muon", "adam")).as_field()
-    augment: bool = Option(
-        "--augment/--no-augment", "Vary zoom, slice profile, kernel, contrast and noise.", TRAINING, default=True
-    ).as_field()
-    batch: int = count_option("--batch", "AMI patches per step.", TRAINING, default=6).as_field()
-    blocks: int = count_option(
-        "--blocks", "Blocks of volumes that the rfn stage learns from.", TRAINING, default=120
-    ).as_field()
-    context: bool = Option(
-        "--rfn-context/--no-rfn-context", "RFN sees the acquired neighbours too.", TRAINING, default=True
-    ).as_field()
-    dims: int = word_option(
-        "--rfn-dims", "2, or 3 for the paper's 3-D variant.", TRAINING, ("2", "3"), convert=int
-    ).as_field()
-    fewest: int | None = count_option(
-        "--rfn-fewest",
-        "Use RFN only where at least this many slices are synthesised per gap (default: as in --init, else 1).",
-        TRAINING,
-    ).as_field()
-    validate_every: int | None = count_option(
-        "--validate-every", "Steps between validations; 1,000.", TRAINING
-    ).as_field()
-    seed: int = count_option("--seed", "Random seed.", TRAINING, least=0, default=0).as_field()
-    bf16: bool | None = Option(
-        "--bf16", "bfloat16 autocast, for processors that have it.", Panel.MACHINE, default=None
-    ).as_field()
-    cache: Path | None = Option(
-        "--cache", "Memory-mapped volumes; default OUT/volumes.", Panel.MACHINE, str, None, "PATH", parse=Path
-    ).as_field()
-    resume: bool = Option(
-        "--resume", "Continue the run in --out, on its own schedule where none is given.", Panel.RUN
-    ).as_field()
 
 
 @takes_options(*list_options(TrainOptions), *pick_options(ModelConfig, "device", "threads"))
@@ -127,7 +66,7 @@ def train(
         memory.keep_freed_memory()
         if (note := device_selection.select_threads(config.threads, load).note) is not None:
             on_progress.print_message(note)
-        settings = _make_settings(options, out, config.device)
+        settings = _make_settings(complete_options(options), out, config.device)
         on_progress.expect(*_list_stages(settings))
         paths = TrainingPaths(data, val, out, options.cache)
         run = train(settings, paths, resume=options.resume, on_progress=on_progress, on_note=on_progress.print_message)
@@ -141,6 +80,7 @@ def _make_settings(options: TrainOptions, out: Path, device: str) -> "TrainingSe
     from saint_cli.training.settings import TrainingSettings, read_fewest
 
     names = ["stage", "size", "seed", "batch", "blocks", "context", "dims", "optimiser", "augment", "init", "teacher"]
+    names += ["arch", "width", "factors"]
     return TrainingSettings(
         schedule=_make_schedule(options, out),
         fewest=options.fewest or read_fewest(options.init),

@@ -12,6 +12,9 @@ from saint_cli.options.job import JOB_OPTIONS
 class OtherOutputs:
     """Files beside the result, and whether what exists is replaced."""
 
+    labels_target: Path | None = PathOption(
+        "--labels-out", "File of the labels on the new grid; default: OUTPUT with _labels.", panel=Panel.LABELS
+    ).as_field()
     uncertainty: Path | None = PathOption(
         "--uncertainty", "Also write every voxel's expected error, HU, to this file."
     ).as_field()
@@ -27,7 +30,7 @@ def upsample(
     """Interpolate the slices of one thick-slice scan with SAINT."""
     from dataclasses import asdict
 
-    from saint_cli.cli import console, job_options, progress_display
+    from saint_cli.cli import console, job_options, label_view, progress_display
     from saint_cli.jobs import announcements, run_job
 
     job = job_options.make_job(source, target, typed, **vars(from_typed(OtherOutputs, typed)))
@@ -41,3 +44,4 @@ def upsample(
         for sentence in result.warnings:
             console.print_warning(sentence)
         console.print_message(result.summary)
+        label_view.show_volumes(result.label_volumes, with_end=result.labels_reach_end)

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PARAMETERS = (
-    *("factor", "spacing_mm", "isotropic", "axis", "extrapolate", "modality", "allow_labels"),
-    *("series", "volume", "split_runs", "merge", "outside_data", "overwrite"),
+    *("factor", "spacing_mm", "isotropic", "axis", "extrapolate", "modality", "allow_labels", "in_plane_mm", "untilt"),
+    *("series", "volume", "split_runs", "irregular", "merge", "outside_data", "overwrite", "segments"),
     *("model", "directions", "tta", "noise", "match_noise", "regenerate"),
     *("device", "precision", "batch_size", "threads", "max_memory"),
 )
 """Parameters that are options of the command line too."""
 
-OPTION_NAMES = {"spacing_mm": "spacing"}
+OPTION_NAMES = {"spacing_mm": "spacing", "in_plane_mm": "in-plane"}
 """Options that are not called as their parameter."""
 
 PARAMETER = re.compile(rf"`({'|'.join(PARAMETERS)})(?:=([^`]*))?`")

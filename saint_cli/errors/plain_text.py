@@ -1,6 +1,10 @@
-"""Text from outside (names of files, series and models, messages of libraries) made safe to print on one line."""
+"""Text from outside (names of files, series and models, messages of libraries) made safe to print on one line.
+
+Also how messages write several numbers.
+"""
 
 import re
+from collections.abc import Sequence
 from unicodedata import category
 
 BLANK_CATEGORY = "Zs"
@@ -58,3 +62,19 @@ def _hide_secret(url: "re.Match[str]") -> str:
     if protocol in WEB_PROTOCOLS or SECRET_QUERY.search(rest):
         rest = QUERY.sub("", rest, count=1)
     return f"{url[0][: url.start('rest') - url.start()]}{rest}"
+
+
+EN_DASH = "\N{EN DASH}"
+"""Between the first and the last of several numbers."""
+
+
+def format_ranges(numbers: Sequence[int]) -> str:
+    """Numbers in ascending order, and of runs only the first and the last."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = (f"{run[0]}{EN_DASH}{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    return ", ".join(texts)

@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -16,17 +16,24 @@ from saint_cli.evaluation.result_measures import TRUTH, Measurer, ResultMeasures
 from saint_cli.evaluation.scan_calibration import CalibratedError, derive_calibration
 from saint_cli.evaluation.scores import DegradedScan, Score, Scorer, crop_in_plane, factor_as_number
 from saint_cli.evaluation.selfcheck import try_self_check
-from saint_cli.evaluation.workload import estimate_network_stages
+from saint_cli.evaluation.workload import estimate_baseline_stage, estimate_network_stages
 from saint_cli.geometry import grid_by_factor
+from saint_cli.method.baseline_networks import require_factor, restore_by_baseline
 from saint_cli.method.pipeline import Restoration, ResultStage, restore
+from saint_cli.models.baseline_weights import BaselineModel, load_any_model
 from saint_cli.models.calibration import ReliabilityBin, compute_reliability
-from saint_cli.models.weights import SaintModel, load_model
+from saint_cli.models.weights import SaintModel
 from saint_cli.options.method import MethodOptions
 from saint_cli.progress import ProgressCallback, ProgressStage, as_job_progress, silent
 from saint_cli.runtime.device_selection import Compute
 
 INTERPOLATION_STAGE, SCORING_STAGE = "interpolators", "scoring"
 """What progress calls the stages that are not the networks'."""
+
+AnyModel = SaintModel | BaselineModel
+
+BASELINE_METHODS = {2: "sagittal", 3: "volume"}
+"""What tables call the result of a baseline, by its dimensions."""
 
 SCORE_S = 2e-7
 """Seconds per voxel that scoring a result is assumed to take, until it was measured."""
@@ -51,7 +58,7 @@ class EvaluationResult:
     """The scores of one volume at one factor.
 
     scores: interpolators first, then each model's stages; reliability: by model, observed against predicted error;
-    degraded, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and of fused results;
+    degraded, pictures: what a figure shows, by label, [X, Y, slices] of cubic interpolation and of final results;
     calibration: by model, the error that was observed and predicted for this scan, where asked for;
     measures: of the truth, the interpolators and each model's fused result, where asked for;
     warnings: what limits the scores' meaning.
@@ -81,10 +88,11 @@ def evaluate_all(
     on_warning: called, before anything is computed, with what limits the meaning of a file's scores.
 
     Raises:
-        SaintError: a file cannot be read, is not CT, holds NaN, or has too few slices for a factor; with several
-            files all are checked before anything is computed.
+        SaintError: a factor that a baseline does not make; a file that cannot be read, is not CT, holds NaN, or has
+            too few slices for a factor: all are checked before anything is computed.
     """
     networks, results = load_models(models), list[EvaluationResult]()
+    _require_factors(networks, inputs.factors)
     on_progress = as_job_progress(on_progress)
     names, shapes = name_files(inputs.files), dict[str, tuple[tuple[int, ...], int]]()
     warnings = dict[str, tuple[str, ...]]()
@@ -111,7 +119,7 @@ def evaluate_all(
 
 def evaluate(
     degraded: DegradedScan,
-    networks: dict[str, SaintModel],
+    networks: Mapping[str, AnyModel],
     options: EvaluationOptions,
     compute: Compute,
     on_progress: ProgressCallback = silent,
@@ -127,7 +135,10 @@ def evaluate(
     pictures = {"cubic": baselines.interpolate_cubic(degraded.acquired, degraded.grid)}
     for label, model in networks.items():
         of_model = _name_stages(on_progress, label)
-        pictures[f"{label} fused"] = scoring.add_model(label, model, compute, of_model)
+        if isinstance(model, BaselineModel):
+            pictures[label] = scoring.add_baseline(label, model, compute, of_model)
+        else:
+            pictures[f"{label} fused"] = scoring.add_model(label, model, compute, of_model)
     return EvaluationResult(
         volume=degraded.volume,
         factor=factor_as_number(degraded.factor),
@@ -154,6 +165,18 @@ class _Scoring:
         """Score and measure an interpolator's [X, Y, slices]."""
         self.scores.append(self._scorer.score(method, restored, seconds=seconds))
         self._measure(method, restored)
+
+    def add_baseline(
+        self, label: str, model: BaselineModel, compute: Compute, on_progress: ProgressCallback
+    ) -> np.ndarray:
+        """Restore by a baseline, score and measure its result, [X, Y, slices], which is returned."""
+        began, degraded = time.perf_counter(), self._degraded
+        restored = restore_by_baseline(degraded.sparse, model, degraded.grid, compute, on_progress=on_progress)
+        seconds = time.perf_counter() - began
+        method = BASELINE_METHODS[model.architecture.dims]
+        self.scores.append(self._scorer.score(method, restored, model=label, seconds=seconds))
+        self._measure(f"{label} {method}", restored)
+        return restored
 
     def add_model(self, label: str, model: SaintModel, compute: Compute, on_progress: ProgressCallback) -> np.ndarray:
         """Restore by a model, score all stages, and measure the fused one, [X, Y, slices], which is returned."""
@@ -196,13 +219,13 @@ class _Scoring:
             self.measures.append(self._measurer.measure(method, restored))
 
 
-def load_models(names_or_paths: list[str]) -> dict[str, SaintModel]:
-    """Models by name, or as they were given where two share a name.
+def load_models(names_or_paths: list[str]) -> dict[str, AnyModel]:
+    """Models by name, or as they were given where two share a name; baselines too.
 
     Raises:
         WeightsError: no such model, or a damaged one.
     """
-    models = {given: load_model(given) for given in names_or_paths}
+    models = {given: load_any_model(given) for given in names_or_paths}
     names = [model.name for model in models.values()]
     return {model.name if names.count(model.name) == 1 else given: model for given, model in models.items()}
 
@@ -210,7 +233,7 @@ def load_models(names_or_paths: list[str]) -> dict[str, SaintModel]:
 def estimate_stages(
     shapes: dict[str, tuple[tuple[int, ...], int]],
     factors: list[Factor],
-    networks: dict[str, SaintModel],
+    networks: Mapping[str, AnyModel],
     options: EvaluationOptions,
     compute: Compute,
 ) -> list[ProgressStage]:
@@ -225,10 +248,21 @@ def estimate_stages(
         sparse = tuple(acquired if a == axis else size for a, size in enumerate(shape))
         grid = grid_by_factor(acquired, axis, math.ceil(factor))
         for label, model in networks.items():
+            if isinstance(model, BaselineModel):
+                baseline = estimate_baseline_stage(model, sparse, compute)
+                stages.append(replace(baseline, name=f"{baseline.name}, {label}, {case}"))
+                continue
             of_networks = estimate_network_stages(model, sparse, grid, compute, options.method_options)
             scoring = ProgressStage(SCORING_STAGE, score_s * len(ResultStage), SCORING_STAGE)
             stages += [replace(s, name=f"{s.name}, {label}, {case}") for s in (*of_networks, scoring)]
     return stages
+
+
+def _require_factors(networks: Mapping[str, AnyModel], factors: Sequence[Factor]) -> None:
+    """Refuse a factor that a baseline cannot make, before anything is read."""
+    for model, factor in itertools.product(networks.values(), factors):
+        if isinstance(model, BaselineModel):
+            require_factor(factor, model)
 
 
 def _case_name(name: str, factor: Factor) -> str:

@@ -119,6 +119,8 @@ def try_self_check(
     low, high = intensity.FLOAT32_SCALES
     if reason is None and not low < restoration.network_input.intensity_map.scale < high:
         reason = "its values are too large, or too near to each other, for figures"
+    if restoration.grid.positions is not None:
+        reason = "slices are unevenly spaced, so none can be left out and predicted over the gaps of the job"
     if reason is not None:
         return reason
     limited = replace(restoration, measured=limit_values(restoration.measured))
@@ -151,26 +153,28 @@ def run_self_check(
     The user's options hold but for ``noise`` and ``regenerate``, which do not make a prediction better.
     """
     began = time.perf_counter()
-    axis, measured = restoration.grid.axis, restoration.measured
+    measured = restoration.measured
     region, protocol = plan_region(restoration.grid, measured.shape, centre), choose_protocol(measured)
     found = _predict(restoration, region, compute, on_progress)
+    return replace(_score(found, restoration, region, protocol), seconds=time.perf_counter() - began)
+
+
+def _score(found: _Prediction, restoration: pipeline.Restoration, region: Region, protocol: Protocol) -> SelfCheck:
+    """The figures of a prediction; the time it took is not among them."""
+    measured, axis = restoration.measured, restoration.grid.axis
     error, left_out, is_ct = found.absolute_error(found.predicted), found.left_out, intensity.is_ct(measured)
     shown = int(left_out[len(left_out) // 2])
     noise = measure_left_out(found.truth, _foreground(restoration))
     body = noise.body[..., left_out]
-
-    def psnr(result: np.ndarray) -> float:
-        return psnr_by_protocol(found.truth, result, 2, FACTOR, protocol)
-
-    def show(slices: np.ndarray) -> np.ndarray:
-        return np.moveaxis(slices[..., [shown]], 2, axis)
-
+    truth, predicted, cubic = (
+        np.moveaxis(slices[..., [shown]], 2, axis) for slices in (found.truth, found.predicted, found.cubic)
+    )
     return SelfCheck(
         region=region,
         slices=len(left_out),
         acquired=restoration.grid.acquired,
-        psnr_db=psnr(found.predicted),
-        cubic_db=psnr(found.cubic),
+        psnr_db=psnr_by_protocol(found.truth, found.predicted, 2, FACTOR, protocol),
+        cubic_db=psnr_by_protocol(found.truth, found.cubic, 2, FACTOR, protocol),
         mean_error=_mean(error),
         cubic_error=_mean(found.absolute_error(found.cubic)),
         body_error=_mean(error[body]),
@@ -185,11 +189,11 @@ def run_self_check(
             noise_correlation=noise.correlation,
             change=measure_change(found.truth),
         ),
-        truth=show(found.truth),
-        predicted=show(found.predicted),
-        cubic=show(found.cubic),
+        truth=truth,
+        predicted=predicted,
+        cubic=cubic,
         index=region.scored_box[axis].start + shown,
-        seconds=time.perf_counter() - began,
+        seconds=0.0,
     )
 
 

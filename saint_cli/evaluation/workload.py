@@ -1,13 +1,15 @@
 """Seconds of the networks by their multiply-adds, which progress assumes until it has measured them."""
 
+import math
 from dataclasses import replace
 
 import torch
 
 from saint_cli.evaluation import check_region, selfcheck
 from saint_cli.geometry import SliceGrid, grid_by_factor, in_plane
-from saint_cli.method import directions, fusion
+from saint_cli.method import baseline_networks, directions, even_context, fusion
 from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.models.baseline_weights import BaselineModel
 from saint_cli.models.weights import SaintModel
 from saint_cli.options.method import MethodOptions
 from saint_cli.progress import NETWORKS, ProgressStage
@@ -35,7 +37,17 @@ def estimate_network_stages(
     named = zip(directions.PROGRESS_STAGES, rows, strict=False)
     stages = [ProgressStage(name, ami * pixels / per_s, NETWORKS) for name, pixels in named]
     rfn = model.rfn.multiply_adds * FUSION_COST * x * y * plan.uses_rfn(int(model.rfn.fewest)).sum()
-    return (*stages, ProgressStage(fusion.PROGRESS_STAGE, rfn / per_s, NETWORKS))
+    stages.append(ProgressStage(fusion.PROGRESS_STAGE, rfn / per_s, NETWORKS))
+    if even_context.plan_second_pass(grid, plan) is not None:  # about as much once more
+        stages.append(ProgressStage(even_context.STAGE, sum(stage.seconds for stage in stages), NETWORKS))
+    return tuple(stages)
+
+
+def estimate_baseline_stage(model: BaselineModel, shape: tuple[int, ...], compute: Compute) -> ProgressStage:
+    """The stage of ``restore_by_baseline`` on a sparse volume of this shape: every weight is used once a voxel."""
+    kind = compute.device.type
+    per_s = MULTIPLY_ADDS_PER_S[kind] * (torch.get_num_threads() if kind == "cpu" else 1)
+    return ProgressStage(baseline_networks.PROGRESS_STAGE, model.parameters * math.prod(shape) / per_s, NETWORKS)
 
 
 def estimate_self_check(

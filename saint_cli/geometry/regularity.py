@@ -141,6 +141,17 @@ def require_regular(positions: np.ndarray, units: np.ndarray, pixel: float) -> N
         GeometryError: several slices at one position, slices too many, missing, or unevenly spaced; the message
             names the places along the normal.
     """
+    require_distinct(positions, pixel)
+    if not is_regular(positions, units):
+        raise GeometryError(_explain_irregular(positions, units))
+
+
+def require_distinct(positions: np.ndarray, pixel: float) -> None:
+    """Refuse ascending positions (n,) mm of which some are the same; ``pixel`` as in :func:`same_position_mm`.
+
+    Raises:
+        GeometryError: the message names the positions.
+    """
     gaps = np.diff(positions)
     repeated = positions[1:][gaps < same_position_mm(positions, pixel)]
     if len(repeated) == len(gaps) > 1:
@@ -153,8 +164,6 @@ def require_regular(positions: np.ndarray, units: np.ndarray, pixel: float) -> N
             f"duplicated slices at {_list_positions(repeated)} mm along the normal, and their images differ; "
             "remove those that do not belong"
         )
-    if not is_regular(positions, units):
-        raise GeometryError(_explain_irregular(positions, units))
 
 
 def _explain_irregular(positions: np.ndarray, units: np.ndarray) -> str:

@@ -15,6 +15,10 @@ MIN_FACTOR, MAX_FACTOR = 2, 16
 ACQUIRED_TOLERANCE = 1e-4
 """Fraction of the input spacing within which an output slice counts as the acquired slice itself (0.5 um at 5 mm)."""
 
+UNEVEN_TOLERANCE = 0.005
+"""The same for an uneven stack, whose positions are printed with few digits: as much as ``SNAP_FRACTION`` moves slices
+of an even one (15 um at 3 mm)."""
+
 SNAP_FRACTION = 0.005
 """How far the last slice may move, in acquired spacings, for a wanted spacing to count as a whole fraction of them."""
 
@@ -23,13 +27,47 @@ SNAP_FRACTION = 0.005
 class SliceGrid:
     """Where the output slices lie along the through-plane axis, in units of the input spacing.
 
-    Output slice j lies at ``j * step`` input spacings from acquired slice 0.
+    Output slice j lies ``origin + j * step`` input spacings from acquired slice 0. positions: where the acquired slices
+    of an uneven stack lie, ascending from 0, in units of its commonest gap; None where they are 0, 1, 2, ... A step
+    above 1 is coarser than an even input: every output slice is the mean of a slab of ``step`` acquired ones.
     """
 
     axis: int
     acquired: int
     step: float
     count: int
+    origin: float = 0.0
+    positions: tuple[float, ...] | None = None
+
+    @property
+    def averages(self) -> bool:
+        """Whether output slices are means of several acquired ones, so that none of these is kept."""
+        return self.step > 1 + ACQUIRED_TOLERANCE
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the output slices are the acquired ones, as where slices are only resampled in their plane."""
+        return self.positions is None and self.step == 1 and self.count == self.acquired
+
+    @property
+    def needs_networks(self) -> bool:
+        """Whether slices lie between acquired ones."""
+        return not (self.averages or self.is_same)
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """(acquired - 1,) float64 distances between neighbouring acquired slices, in input spacings."""
+        return np.ones(self.acquired - 1) if self.positions is None else np.diff(self.positions)
+
+    @property
+    def places(self) -> np.ndarray:
+        """(count,) float64 where the output slices lie, in input spacings from acquired slice 0."""
+        return self.origin + np.arange(self.count) * self.step
+
+    @property
+    def kept(self) -> np.ndarray:
+        """(count,) bool, which output slices lie at an acquired one, and are not means of several."""
+        return np.zeros(self.count, bool) if self.averages else np.asarray(self.locate()[1] == 0)
 
     @property
     def extrapolated(self) -> np.ndarray:
@@ -46,18 +84,44 @@ class SliceGrid:
         """Window and offset of every output slice.
 
         Returns ``window`` (count,) int, index of the acquired slice at or below, and ``offset`` (count,) float64
-        t in [0, 1): 0 exactly where the output slice is an acquired one. Extrapolated slices have the last
-        acquired slice as their window.
+        t in [0, 1), in parts of the gap above it: 0 exactly where the output slice is an acquired one. Extrapolated
+        slices have the last acquired slice as their window.
         """
-        position = np.arange(self.count) * self.step
+        if self.positions is not None:
+            return self._locate_uneven()
+        position = self.places
         nearest = np.rint(position)
         position = np.where(np.abs(position - nearest) < ACQUIRED_TOLERANCE, nearest, position)
         window = np.minimum(np.floor(position).astype(int), self.acquired - 1)
         return window, position - window
 
+    def _locate_uneven(self) -> tuple[np.ndarray, np.ndarray]:
+        acquired, places = np.array(self.positions), self.places
+        window = np.clip(np.searchsorted(acquired, places + UNEVEN_TOLERANCE, "right") - 1, 0, self.acquired - 1)
+        beyond = places - acquired[window]
+        gaps = np.append(self.gaps, 1.0)[window]
+        return window, np.where(np.abs(beyond) <= UNEVEN_TOLERANCE, 0.0, beyond / gaps)
+
+    def find_nearest(self, place: float) -> int:
+        """The acquired slice nearest to output slice ``place``, which may be a fraction."""
+        at = self.origin + place * self.step
+        if self.positions is None:
+            return int(np.clip(round(at), 0, self.acquired - 1))
+        return int(np.abs(np.array(self.positions) - at).argmin())
+
+    def find_slab(self, index: int) -> range:
+        """The acquired slices that output slice ``index`` is the mean of; only where ``averages``."""
+        centre, half = self.origin + index * self.step, self.step / 2
+        first = math.floor(centre - half + 0.5 + ACQUIRED_TOLERANCE)
+        last = math.ceil(centre + half - 0.5 - ACQUIRED_TOLERANCE)
+        return range(max(0, first), min(self.acquired, last + 1))
+
     def refine(self, affine_lps: np.ndarray) -> np.ndarray:
-        """The affine of the output volume: the slice column times ``step``, origin and other columns unchanged."""
-        return refine_axis(affine_lps, self.axis, self.step)
+        """The affine of the output volume: the slice column times ``step``, its origin at output slice 0."""
+        refined = refine_axis(affine_lps, self.axis, self.step)
+        if self.origin:
+            refined[:3, 3] += self.origin * affine_lps[:3, self.axis]
+        return refined
 
 
 def check_factor(factor: int) -> None:
@@ -117,3 +181,28 @@ def _snap_step(step: float, acquired: int) -> float:
     n = round(1 / step)
     drift = abs(1 - n * step) * (acquired - 1)
     return 1 / n if drift <= SNAP_FRACTION else step
+
+
+def grid_by_averaging(acquired: int, axis: int, spacing: float, target: float) -> SliceGrid:
+    """The grid with ``target`` mm between slices of an even stack that is finer, ``spacing`` mm: means of slabs.
+
+    The slabs begin at the outer face of the first acquired slice, and only whole ones count.
+
+    Raises:
+        UsageError: fewer than two slabs.
+    """
+    ratio = target / spacing
+    if abs(ratio - round(ratio)) * acquired / round(ratio) <= SNAP_FRACTION:
+        ratio = float(round(ratio))
+    count = int(acquired / ratio + ACQUIRED_TOLERANCE)
+    if count < 2:
+        raise UsageError(
+            f"{acquired} slices {spacing:.4g} mm apart make {count} of {target:.4g} mm; the coarsest is "
+            f"`spacing_mm={math.floor(1e3 * spacing * acquired / 2) / 1e3:g}`"
+        )
+    return SliceGrid(axis, acquired, ratio, count, (ratio - 1) / 2)
+
+
+def same_grid(acquired: int, axis: int) -> SliceGrid:
+    """The grid of the acquired slices themselves."""
+    return SliceGrid(axis, acquired, 1.0, acquired)

@@ -25,12 +25,15 @@ class SliceStack:
     affine_lps: 4x4 float64; voxel axes are x along a row, y along a column, z from slice to slice.
     tilt_degrees: angle between the slice step and the normal; 0 where the drift is below ``MIN_TILT_DRIFT_PIXELS``.
     deviation_mm: largest distance, along the normal, of a slice from its place in the even stack.
+    slice_positions: where the slices of an uneven stack lie, ascending from 0, in units of the affine's slice step,
+    which is the commonest gap; () of an even stack.
     """
 
     order: np.ndarray
     affine_lps: np.ndarray
     tilt_degrees: float
     deviation_mm: float
+    slice_positions: tuple[float, ...] = ()
 
 
 def positions_along_normal(positions: np.ndarray, orientation: np.ndarray) -> np.ndarray:
@@ -54,24 +57,62 @@ def stack_slices(positions: np.ndarray, orientation: np.ndarray, pixel_spacing: 
     Source: DICOM PS3.3 C.7.6.2.1.1.
     """
     require_two_slices(len(positions))
-    row, column = slice_directions(orientation)
     along = positions_along_normal(positions, orientation)
     order = np.argsort(along, kind="stable")
+    units = regularity.printed_units_mm(positions, np.cross(*slice_directions(orientation)))
+    regularity.require_regular(along[order], units[order], min(pixel_spacing))
+    return _place(positions, orientation, pixel_spacing, order, np.arange(len(order)))
+
+
+def stack_uneven_slices(
+    positions: np.ndarray, orientation: np.ndarray, pixel_spacing: tuple[float, float]
+) -> SliceStack:
+    """The stack that parallel slices at uneven distances form; an even one as :func:`stack_slices` makes it.
+
+    Parameters as there. Where gaps are whole multiples of the commonest one, as of a stack with missing slices, the
+    places are exactly those multiples, as rounded positions of an even stack are taken for even.
+
+    Raises:
+        GeometryError: fewer than two slices; two at one position; slices beside the line from first to last; rows not
+            perpendicular to columns.
+    """
+    require_two_slices(len(positions))
+    along = positions_along_normal(positions, orientation)
+    order = np.argsort(along, kind="stable")
+    units, along = regularity.printed_units_mm(positions, np.cross(*slice_directions(orientation))), along[order]
+    regularity.require_distinct(along, min(pixel_spacing))
+    if regularity.is_regular(along, units[order]):
+        return _place(positions, orientation, pixel_spacing, order, np.arange(len(order)))
+    gaps, unit = np.diff(along), float(units.min())
+    common = regularity.find_common_gap(gaps, unit)
+    multiples = np.rint(gaps / common) if regularity.is_even_with_gaps(along, unit) else gaps / common
+    return _place(positions, orientation, pixel_spacing, order, np.concatenate([[0.0], np.cumsum(multiples)]))
+
+
+def _place(
+    positions: np.ndarray,
+    orientation: np.ndarray,
+    pixel_spacing: tuple[float, float],
+    order: np.ndarray,
+    places: np.ndarray,
+) -> SliceStack:
+    """The stack of slices in an order; places: (n,) of these, from 0, in units of the affine's slice step."""
+    row, column = slice_directions(orientation)
+    along = positions_along_normal(positions, orientation)
     normal, pixel = np.cross(row, column), min(pixel_spacing)
-    units = regularity.printed_units_mm(positions, normal)
-    regularity.require_regular(along[order], units[order], pixel)
     placed = positions[order]
-    step = (placed[-1] - placed[0]) / (len(order) - 1)
-    offsets = placed - (placed[0] + np.arange(len(order))[:, None] * step)
+    step = (placed[-1] - placed[0]) / places[-1]
+    offsets = placed - (placed[0] + places[:, None] * step)
     printed = regularity.printed_units_mm(positions, row) + regularity.printed_units_mm(positions, column)
     limit = max(float(printed.max()), MIN_TILT_DRIFT_PIXELS * pixel)
     _require_straight(offsets - np.outer(offsets @ normal, normal), along[order], limit)
     affine = np.eye(4)
     affine[:3] = np.stack([row * pixel_spacing[1], column * pixel_spacing[0], step, placed[0]], axis=1)
     check_affine(affine)
-    drift = np.linalg.norm(step - (step @ normal) * normal) * (len(order) - 1)
+    drift = np.linalg.norm(step - (step @ normal) * normal) * places[-1]
     tilt = tilt_degrees(affine, 2) if drift > MIN_TILT_DRIFT_PIXELS * pixel else 0.0
-    return SliceStack(order, affine, tilt, float(np.abs(offsets @ normal).max()))
+    uneven = () if places.dtype.kind == "i" else tuple(places.tolist())
+    return SliceStack(order, affine, tilt, float(np.abs(offsets @ normal).max()), uneven)
 
 
 def slice_directions(orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

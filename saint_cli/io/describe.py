@@ -77,13 +77,15 @@ def _describe_dicom(path: Path, options: DescribeOptions, on_progress: Callable[
     """The stacks of a folder, a zip file or a DICOM file; of a folder its other volumes too."""
     from saint_cli.io.dicom import read
     from saint_cli.io.dicom.describe import describe_stacks
+    from saint_cli.io.dicom.describe_labels import describe_label_file
 
-    inventory = read.list_stacks(
-        path, split_runs=options.split_runs, merge=options.merge, may_be_empty=True, on_progress=on_progress
-    )
+    how = {name: getattr(options, name) for name in ("split_runs", "irregular", "merge")}
+    inventory = read.list_stacks(path, **how, may_be_empty=True, on_progress=on_progress)
     volumes: list[_Described] = []
     if path.is_dir() and not options.only_dicom:
         volumes = _describe_volume_files(path, inventory, options, on_progress)
+    if not inventory.stacks and path.is_file() and (labels := describe_label_file(path)):
+        return Description(path, (labels,), files=((path,),))
     if not inventory.stacks and not volumes:
         raise read.no_slices_error(path, inventory.scan)
     packed = None if inventory.scan.keep_alive is None else (path,)

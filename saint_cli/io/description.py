@@ -29,13 +29,15 @@ LABEL_MAP = "a label map"
 class DescribeOptions:
     """What to describe of a path, and how.
 
-    phi: DICOM stacks come with patient and study text. split_runs: list the regular runs of irregular DICOM stacks.
+    phi: DICOM stacks come with patient and study text. split_runs: list the regular runs of irregular DICOM stacks;
+    irregular: describe these as they are.
     merge, outside_data: as for ``ReadOptions``. only_dicom: of a folder, the DICOM stacks alone.
     check_labels: of files other than DICOM, read as many voxels as it takes to recognise label maps.
     """
 
     phi: bool = False
     split_runs: bool = False
+    irregular: bool = False
     merge: bool = False
     only_dicom: bool = False
     check_labels: bool = True
@@ -60,11 +62,13 @@ class StackInfo:
     gap_mm: slice_distance_mm less slice_thickness_mm, negative where slices overlap; None elsewhere.
     order: how InstanceNumber runs along the normal: "ascending", "descending" or "mixed"; None elsewhere.
     split_by: how the stack differs from others at the same positions, such as "EchoTime 30"; "" elsewhere.
+    series_volumes: of DICOM, how many volumes at one place its series holds, which ``volume=all`` takes together.
     series_number, series_description, protocol_name: of DICOM, None if absent; texts on one line, control characters
     shown as ``?``, cut to ``MAX_TEXT_LENGTH``.
     patient: patient and study text, only where asked for.
     through_plane: "x", "y" or "z"; None if nearly isotropic.
-    uniform: whether the slices are evenly spaced; None of a single one.
+    uniform: whether the slices are evenly spaced; None of a single one. slice_positions: of slices that are not, where
+    they lie along z from 0, in units of the spacing there; else ().
     anisotropy: through-plane over smallest in-plane spacing. suggested_factor: 2...16, None if nearly isotropic.
     isotropic_shape, isotropic_spacing_mm: what ``saint upsample`` would produce by default; None where it needs
     ``--factor`` or ``--spacing``.
@@ -97,11 +101,13 @@ class StackInfo:
     isotropic_shape: tuple[int, int, int] | None = None
     isotropic_spacing_mm: tuple[float, float, float] | None = None
     secondary: str = ""
+    slice_positions: tuple[float, ...] = ()
     problem: str | None = None
     exit_code: int = 0
     warnings: tuple[str, ...] = ()
     volumes: int = 1
     shear_degrees: float | None = None
+    series_volumes: int = 1
     series_number: int | None = None
     series_description: str | None = None
     protocol_name: str | None = None

@@ -16,7 +16,6 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.geometry import SliceGrid
 from saint_cli.io import fill_values
 from saint_cli.io.read import read_volume
 from saint_cli.io.scaling import narrow_floats
@@ -48,10 +47,17 @@ SIMPLEITK_MODALITY_KEY = "0008|0060"
 """Where SimpleITK keeps the Modality of a DICOM file."""
 
 
-def to_volume(image: Any, *, voxel_spacing_mm: Sequence[float] | None = None, modality: str | None = None) -> Volume:
+def to_volume(
+    image: Any,
+    *,
+    voxel_spacing_mm: Sequence[float] | None = None,
+    modality: str | None = None,
+    irregular: bool = False,
+) -> Volume:
     """The volume of an image or of the file at a path; the image is not modified, its voxels are copied only if needed.
 
     voxel_spacing_mm: along x, y and z; only for a numpy array. modality: "CT" or "MR", in place of what the image says.
+    irregular: as ``ReadOptions`` has it; only for a path, or a Volume that was read so.
 
     Raises:
         UsageError: no image, voxels that are not plain numbers, or parameters that do not fit.
@@ -62,8 +68,10 @@ def to_volume(image: Any, *, voxel_spacing_mm: Sequence[float] | None = None, mo
     modality = None if modality is None else _parse_modality(modality)
     if voxel_spacing_mm is not None and kind != "numpy":
         raise UsageError(f"voxel_spacing_mm is for numpy arrays; {_type_name(image)} has a spacing of its own")
+    if irregular and kind != "path" and not (kind == "Volume" and image.header.slice_positions):
+        raise UsageError(f"`irregular=True` reads DICOM slices from a path; {_type_name(image)} is evenly spaced")
     if kind == "path":
-        return read_volume(image, modality=modality)
+        return read_volume(image, modality=modality, irregular=irregular)
     if kind == "numpy":
         volume = _from_array(image, voxel_spacing_mm)
     elif kind == "nibabel":
@@ -72,6 +80,7 @@ def to_volume(image: Any, *, voxel_spacing_mm: Sequence[float] | None = None, mo
         volume = _from_simpleitk(image)
     else:
         volume = replace(image, voxels=_check_voxels(image.voxels, "Volume"))
+        _check_positions(volume)
     geometry.check_affine(volume.affine_lps)
     if modality is not None:
         volume = replace(volume, header=replace(volume.header, modality=modality))
@@ -92,8 +101,8 @@ def convert_like(image: Any, result: Volume) -> Any:
     return result
 
 
-def check_convertible(image: Any, volume: Volume, grid: SliceGrid) -> None:
-    """Refuse early what ``convert_like`` could not convert, by converting an empty result.
+def check_convertible(image: Any, result: Volume) -> None:
+    """Refuse early what ``convert_like`` could not convert, by converting a result whose voxels take no memory.
 
     Raises:
         UsageError: a position or size that images of that library do not hold.
@@ -101,12 +110,10 @@ def check_convertible(image: Any, volume: Volume, grid: SliceGrid) -> None:
     kind = _image_kind(image)
     if kind not in ("nibabel", "SimpleITK"):
         return
-    counts = tuple(grid.count if axis == grid.axis else n for axis, n in enumerate(volume.shape))
-    if kind == "SimpleITK":
-        counts = (2, 2, 2)  # an image of the whole size would allocate it
-    empty = np.broadcast_to(volume.voxels.dtype.type(0), counts)
+    if kind == "SimpleITK":  # an image of the whole size would allocate it
+        result = replace(result, voxels=np.broadcast_to(result.voxels.dtype.type(0), (2, 2, 2)))
     try:
-        convert_like(image, Volume(empty, grid.refine(volume.affine_lps), volume.header))
+        convert_like(image, result)
     except SaintError:
         raise
     except Exception as error:  # libraries raise anything
@@ -161,6 +168,16 @@ def _check_voxels(voxels: np.ndarray, name: str) -> np.ndarray:
     if voxels.dtype.kind == "f":
         return narrow_floats(voxels)
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+
+
+def _check_positions(volume: Volume) -> None:
+    """Refuse a Volume of which slices were taken, while its header says where all of them lay."""
+    positions = volume.header.slice_positions
+    if positions and len(positions) != volume.shape[2]:
+        raise GeometryError(
+            f"Volume: {volume.shape[2]} slices, but `header.slice_positions` gives the places of {len(positions)}; "
+            "keep those of the slices that are left"
+        )
 
 
 def _parse_modality(word: Any) -> str:

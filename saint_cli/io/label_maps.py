@@ -42,8 +42,8 @@ ENOUGH_PAIRS = 100_000
 """Pairs of labelled neighbours after which values are no labels if less than half are equal."""
 
 HINT = (
-    "resample it to the grid of the upsampled scan by nearest neighbour, with SimpleITK (Resample, "
-    "sitkNearestNeighbor) or 3D Slicer; `allow_labels=True` interpolates it nevertheless"
+    "bring it to the grid of its upsampled scan with saint labels (in Python convert_labels), or upsample both at once "
+    "with saint upsample SCAN --labels; `allow_labels=True` interpolates it nevertheless"
 )
 """What to do with a label map."""
 

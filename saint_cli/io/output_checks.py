@@ -104,7 +104,7 @@ def check_outputs(
         raise UsageError(f"{target} is the folder that the input lies in; write the result elsewhere")
     check_target_path(target, overwrite=overwrite)
     for file in extras:
-        _check_beside(file, overwrite=overwrite)
+        check_extra_output(file, overwrite=overwrite)
         if lies_in(file.path, target) and not is_same_file(file.path, target):
             raise UsageError(f"{file.option} {file.path} lies inside the output folder; name a file beside it")
     read = {**(inputs or {}), source: "the input itself"}
@@ -118,7 +118,12 @@ def is_map_target(path: Path) -> bool:
     return path.name.lower().endswith(MAP_ENDING)
 
 
-def _check_beside(file: ExtraOutput, *, overwrite: bool) -> None:
+def check_extra_output(file: ExtraOutput, *, overwrite: bool) -> None:
+    """Check by its path alone whether a file could be written.
+
+    Raises:
+        UsageError: an ending that it may not have. OutputError: as ``check_target_path``.
+    """
     if MAP_ENDING in file.endings and not is_map_target(file.path):
         file = replace(file, endings=OUTPUT_ENDINGS)
     if file.endings == OUTPUT_ENDINGS:

@@ -1,6 +1,6 @@
 """Reading a volume of any supported format."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.file_stamps import require_unchanged
 from saint_cli.io.folder_walk import is_file
 from saint_cli.io.formats import Format, require_format
+from saint_cli.io.read_options import ReadOptions
 from saint_cli.io.scaling import unscale
-from saint_cli.io.size_limits import ReadLimits
 from saint_cli.io.volume_header import VolumeHeader
 from saint_cli.io.voxel_checks import check_values
 from saint_cli.runtime import memory
@@ -21,30 +21,11 @@ from saint_cli.volume import Header, Volume
 from saint_cli.volume.stored_values import Coding
 
 
-@dataclass(frozen=True)
-class ReadOptions:
-    """What to read of a path, and how.
-
-    series: which stack of a DICOM folder: its number as :func:`~saint_cli.io.describe.describe` lists it, its
-    SeriesInstanceUID, the end of that, or either with ``#k`` for its k-th stack.
-    volume: which volume of a 4-D NIfTI file, or which stack of one DICOM series, from 1.
-    split_runs: read the longest evenly spaced run of a DICOM stack that is not regular as a whole.
-    merge: take evenly spaced DICOM slices as one scan though they differ in UIDs, ImageType or acquisition.
-    modality: "CT" or "MR", in place of what the file says or leaves open.
-    outside_data: a detached header (.mhd, .nhdr) may name data files outside its folder.
-    max_memory: bytes that the voxels may take; None for all that is free.
-    """
-
-    series: str | None = None
-    volume: int | None = None
-    split_runs: bool = False
-    merge: bool = False
-    modality: str | None = None
-    outside_data: bool = False
-    max_memory: int | None = None
-
-
-def read_volume(path: str | Path, options: ReadOptions = ReadOptions(), **changes: Any) -> Volume:
+def read_volume(
+    path: str | Path,
+    options: ReadOptions = ReadOptions(),  # noqa: B008  (frozen)
+    **changes: Any,
+) -> Volume:
     """Read a NIfTI, NRRD or MetaImage file, or a DICOM series (folder, zip file, DICOMDIR, or multi-frame file).
 
     The format is found by content. Voxels are [x, y, z] scanner values: integers where the file stores whole scanner
@@ -66,10 +47,19 @@ def read_volume(path: str | Path, options: ReadOptions = ReadOptions(), **change
     with convert_exceptions(path):
         with require_unchanged([path] if is_file(path) else []):
             volume = _read(path, options)
-        header = volume.header if options.modality is None else replace(volume.header, modality=options.modality)
-        if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).any():
-            raise UnreadableError(f"{path}: no voxel is a finite number; export the scan again")
-        return check_values(replace(volume, header=header))
+        return check_volume(path, volume, options.modality)
+
+
+def check_volume(path: Path, volume: Volume, modality: str | None) -> Volume:
+    """A volume as it was read with its fill values marked and warnings about its values; ``modality`` as in options.
+
+    Raises:
+        UnreadableError: all NaN.
+    """
+    header = volume.header if modality is None else replace(volume.header, modality=modality)
+    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).any():
+        raise UnreadableError(f"{path}: no voxel is a finite number; export the scan again")
+    return check_values(replace(volume, header=header))
 
 
 def _read(path: Path, options: ReadOptions) -> Volume:
@@ -79,19 +69,9 @@ def _read(path: Path, options: ReadOptions) -> Volume:
         from saint_cli.io.dicom import read as dicom
         from saint_cli.io.dicom.validation import ignore_invalid_values
 
-        limits = ReadLimits(options.max_memory)
         with ignore_invalid_values():
-            return dicom.read_series(
-                path, options.series, options.volume, limits, split_runs=options.split_runs, merge=options.merge
-            )
-    if options.series is not None:
-        raise UsageError(f"{path}: `series` chooses among DICOM series, but this is a {file_format.value} file")
-    if options.split_runs:
-        raise UsageError(
-            f"{path}: `split_runs=True` is for DICOM; slices of a {file_format.value} file are evenly spaced"
-        )
-    if options.merge:
-        raise UsageError(f"{path}: `merge=True` is for DICOM; a {file_format.value} file holds its slices in order")
+            return dicom.read_series(path, options)
+    refuse_dicom_options(path, file_format, options)
     if file_format is Format.NIFTI:
         from saint_cli.io.nifti import header as nifti
 
@@ -107,6 +87,21 @@ def _read(path: Path, options: ReadOptions) -> Volume:
     return _read_voxels(path, header, options.max_memory)
 
 
+def refuse_dicom_options(path: Path, file_format: Format, options: ReadOptions) -> None:
+    """Refuse options that choose among what only DICOM has.
+
+    Raises:
+        UsageError: one is given.
+    """
+    if options.series is not None:
+        raise UsageError(f"{path}: `series` chooses among DICOM series, but this is a {file_format.value} file")
+    if options.split_runs or options.irregular:
+        name = "split_runs" if options.split_runs else "irregular"
+        raise UsageError(f"{path}: `{name}=True` is for DICOM; slices of a {file_format.value} file are evenly spaced")
+    if options.merge:
+        raise UsageError(f"{path}: `merge=True` is for DICOM; a {file_format.value} file holds its slices in order")
+
+
 def _read_voxels(path: Path, header: VolumeHeader, max_memory: int | None) -> Volume:
     """The volume that a checked header describes.
 
@@ -120,7 +115,11 @@ def _read_voxels(path: Path, header: VolumeHeader, max_memory: int | None) -> Vo
         voxel_stream.check_length(payload)
         size_limits.check_image_ratio(path, payload.start + payload.size, voxel_stream.packed_size(payload))
         memory.check_voxels_fit(path, payload.size, max_memory)
-        stored = voxel_stream.read_voxels(payload)
+        return make_volume(header, voxel_stream.read_voxels(payload))
+
+
+def make_volume(header: VolumeHeader, stored: np.ndarray) -> Volume:
+    """The volume of a checked header and its stored values [x, y, z], in this machine's byte order."""
     voxels, storage = unscale(stored, header.storage)
     is_scaled = storage.dtype.kind in "iu" and not storage.is_identity
     codings = (Coding.of_dtype(storage.dtype, storage.slope, storage.intercept),) if is_scaled else ()

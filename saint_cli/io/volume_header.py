@@ -1,7 +1,7 @@
 """What the header of a NIfTI, NRRD or MetaImage file says: the volume, and where its voxels lie."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from saint_cli.io.decompress import Packing
 from saint_cli.io.formats import Format
 from saint_cli.volume import Storage
+from saint_cli.volume.fourth_axis import FourthAxis
 
 
 class Encoding(Enum):
@@ -71,7 +72,7 @@ class VolumeHeader:
 
     affine_lps: 4x4 float64, mm. payload: where the voxels are. storage: stored dtype and scaling.
     is_labels: the header says that the values are labels.
-    volumes: how many the file holds, of which this is one.
+    volumes: how many the file holds, of which this is one. fourth_axis: how they follow each other.
     space_code: NIfTI form code of the affine; 1 for other formats.
     """
 
@@ -83,3 +84,4 @@ class VolumeHeader:
     is_labels: bool = False
     volumes: int = 1
     space_code: int = 1
+    fourth_axis: FourthAxis = field(default_factory=FourthAxis)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError
+from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io import fill_values
 from saint_cli.io.label_maps import count_labels, format_warning
 from saint_cli.volume import Volume
@@ -65,9 +66,9 @@ def is_likely_offset(volume: Volume) -> bool:
 def format_tilt(degrees: float, step_mm: float, distance_mm: float, *, is_ct: bool) -> str:
     """A sentence about tilted slices: ``step_mm`` from slice to slice, ``distance_mm`` of it along their normal."""
     name, along = ("Gantry tilt", "the table") if is_ct else ("Gantry tilt or shear", "the step")
-    return (
+    return adapt_message(
         f"{name} {degrees:.1f}°: slices are tilted and kept as acquired, {step_mm:.4g} mm along {along}, "
-        f"{distance_mm:.4g} mm along the normal"
+        f"{distance_mm:.4g} mm along the normal; `untilt=True` resamples them to a rectangular grid"
     )
 
 

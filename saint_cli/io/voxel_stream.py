@@ -77,9 +77,35 @@ def read_voxels(payload: Payload) -> np.ndarray:
     part = payload.count // len(payload.files)
     for index, path in enumerate(payload.files):
         _read_part(path, payload, stored[index * part : (index + 1) * part])
+    return _to_native(stored, payload)
+
+
+def _to_native(stored: np.ndarray, payload: Payload) -> np.ndarray:
+    """Voxels in a row as [x, y, z] in this machine's byte order."""
     if not stored.dtype.isnative:
         stored = stored.byteswap(inplace=True).view(payload.dtype.newbyteorder("="))
     return stored.reshape(payload.shape, order="F")
+
+
+def read_volumes(payload: Payload, count: int) -> Iterator[np.ndarray]:
+    """Stored values [x, y, z] of ``count`` volumes that follow each other in one file; ``payload``: the first.
+
+    The file is opened and unpacked once, a packed one to its checksum; one volume is in memory at a time.
+
+    Raises:
+        UnreadableError: truncated or corrupt, when that volume or the end is reached.
+    """
+    (path,) = payload.files
+    with convert_damage(path), _open_voxels(path, payload, payload.size) as file:
+        for _ in range(count):
+            stored = np.empty(payload.count, dtype=payload.dtype)
+            got = _fill(memoryview(stored.view("u1").data), file)
+            if got < stored.nbytes:
+                raise UnreadableError(f"{path}: file is truncated: expected {stored.nbytes} bytes of voxels, got {got}")
+            yield _to_native(stored, payload)
+            del stored
+        if payload.is_packed:
+            read_to_end(file, path)
 
 
 def stream_voxels(payload: Payload) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.geometry import SliceGrid
+from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io.atomic import open_atomic_file
 from saint_cli.io.error_conversion import convert_os_errors
 from saint_cli.io.output_checks import check_map_path, check_target_path, find_parent, is_folder_target, is_map_target
@@ -42,7 +42,8 @@ def write_volume(
     new distance between slices where that is smaller.
 
     Raises:
-        UsageError: another ending, or DICOM wanted of a volume from elsewhere.
+        UsageError: another ending, DICOM wanted of a volume from elsewhere, or unevenly spaced slices, which files
+            would show as even.
         SourceChangedError: the DICOM files that the volume was read from are gone, changed or no longer all.
         OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
@@ -106,25 +107,31 @@ def check_error_map(volume: Volume, grid: SliceGrid, path: Path, target: Path) -
     _check_space(path, as_floats.placeholder_on(grid).voxels.nbytes)
 
 
-def check_result(volume: Volume, grid: SliceGrid, path: Path) -> None:
+def check_result(
+    volume: Volume, grid: SliceGrid, path: Path, plane: PlaneGrid | None = None, *, count: int = 1
+) -> None:
     """Check whether ``volume`` on ``grid`` could be written to ``path``: headers are encoded, and thrown away.
+
+    plane: the pixels that its slices get afterwards; None where they keep theirs. count: how many such volumes are
+    written there.
 
     Raises:
         UsageError: DICOM is wanted, but the source is not DICOM, or its slices would not be kept; a format that does
             not hold the voxels' type or place.
         OutputError: too little space, a DICOM folder that holds source files, or headers that cannot be encoded.
     """
-    need = volume.voxels.nbytes * grid.count // grid.acquired
+    result = volume.placeholder_on(grid, plane)
+    need = result.voxels.nbytes * count
     if is_folder_target(path):
         from saint_cli.io.dicom import write as dicom
         from saint_cli.io.dicom.validation import ignore_invalid_values
 
         with ignore_invalid_values():
             dicom.check_dicom_target(volume, path, grid)
-            dicom.check_encodable(volume, path, grid)
-        need += HEADER_BYTES * grid.count
+            dicom.check_encodable(volume, path, grid, plane)
+        need += HEADER_BYTES * grid.count * count
     else:
-        encode_header(volume.placeholder_on(grid), path)
+        encode_header(result, path)
         if path.name.lower().endswith((".gz", ".nrrd")):
             need = int(need * MIN_PACKED_SHARE)
     _check_space(path, need)
@@ -157,8 +164,13 @@ def _make_storable(volume: Volume, path: Path) -> Volume:
     """The volume with voxels of a type that every format has.
 
     Raises:
-        UsageError: no plain numbers.
+        UsageError: no plain numbers, or unevenly spaced slices, whose places an affine does not hold.
     """
+    if volume.header.slice_positions:
+        raise UsageError(
+            f"{path}: slices of the volume are unevenly spaced (`irregular`), which a file would show as even; pass "
+            "the volume to `upsample` first, or read its longest even part with `split_runs=True`"
+        )
     dtype = volume.voxels.dtype
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise UsageError(f"{path}: voxels of type {dtype} are not plain numbers; pass integers, float32 or float64")
@@ -184,19 +196,19 @@ def _choose_storage(volume: Volume, name: str) -> Storage:
 def _write_file(volume: Volume, name: str, file: BinaryIO) -> None:
     """Header, then voxels; gzip packs both in ``.nii.gz``, and the voxels in ``.nrrd``."""
     with ExitStack() as streams:
-        stream = streams.enter_context(_open_gzip(file)) if name.endswith(".nii.gz") else file
+        stream = streams.enter_context(open_gzip(file)) if name.endswith(".nii.gz") else file
         stream.write(_encode_header(volume, name))
         if name.endswith(".nrrd"):
-            stream = streams.enter_context(_open_gzip(file))
-        _write_voxels(volume.voxels, _choose_storage(volume, name), stream)
+            stream = streams.enter_context(open_gzip(file))
+        write_voxels(volume.voxels, _choose_storage(volume, name), stream)
 
 
-def _open_gzip(file: BinaryIO) -> Any:
+def open_gzip(file: BinaryIO) -> Any:
     """A gzip stream without the file's name and time, so that the same volume gives the same bytes."""
     return gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0)
 
 
-def _write_voxels(voxels: np.ndarray, storage: Storage, file: BinaryIO) -> None:
+def write_voxels(voxels: np.ndarray, storage: Storage, file: BinaryIO) -> None:
     """Little-endian stored values, x fastest, one z slice at a time so that no second copy of the volume is held."""
     for k in range(voxels.shape[2]):
         stored = encode(voxels[:, :, k], storage)

@@ -20,10 +20,11 @@ def ignore_message(sentence: str) -> None:
     """A ``MessageCallback`` that does nothing."""
 
 
-def describe_start(loaded: LoadedJob, *, with_time: bool) -> Iterator[str]:
+def describe_start(loaded: LoadedJob, *, with_time: bool, volumes: int = 1) -> Iterator[str]:
     """All sentences before the networks run.
 
-    with_time: measure the networks' speed, which takes seconds, to predict how long the job will take.
+    with_time: measure the networks' speed, which takes seconds, to predict how long the job will take. volumes: how
+    many such volumes it has.
 
     Raises:
         UsageError: no folder for temporary files can be written.
@@ -31,7 +32,7 @@ def describe_start(loaded: LoadedJob, *, with_time: bool) -> Iterator[str]:
     if (other_folder := memory.check_temporary_folder()) is not None:
         yield other_folder
     yield describe_machine(loaded.job.settings.model_config, loaded.model.name, loaded.compute)
-    if with_time and (time := describe_time(loaded)) is not None:
+    if with_time and (time := describe_time(loaded, volumes)) is not None:
         yield time
 
 
@@ -48,12 +49,11 @@ def describe_machine(requested: ModelConfig, model: str, compute: "Compute") -> 
     return f"model {model}{reason} on {device}{note}"
 
 
-def describe_time(loaded: LoadedJob) -> str | None:
+def describe_time(loaded: LoadedJob, volumes: int = 1) -> str | None:
     """How long a job of more than a minute will take, with its model and with the other; None for a shorter one."""
-    from saint_cli.method.forecast import forecast
+    from saint_cli.method.forecast import PAGE_SHARE, forecast
 
     job, model = loaded.job, loaded.model
-    expected = forecast(
-        loaded.volume, model, loaded.grid, loaded.compute, job.settings.method_options, page=job.has_self_check
-    )
+    work = volumes + (PAGE_SHARE if job.has_self_check else 0.0)
+    expected = forecast(loaded.volume, model, loaded.grid, loaded.compute, job.settings.method_options, work=work)
     return None if expected is None else expected.sentence(model.name)

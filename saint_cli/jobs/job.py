@@ -4,15 +4,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saint_cli.geometry import SliceGrid
-from saint_cli.io import ReadOptions
+from saint_cli.geometry import PlaneGrid, SliceGrid
+from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.jobs.location import SourceLocation, TargetLocation
 from saint_cli.models import shipped
 from saint_cli.options.job import JobSettings
 from saint_cli.options.method import NoiseHandling
 from saint_cli.volume import Volume
+from saint_cli.volume.label_map import LabelMap
 
 if TYPE_CHECKING:
+    from saint_cli.labels import LabelVolume
     from saint_cli.models.weights import SaintModel
     from saint_cli.runtime.device_selection import Compute
 
@@ -22,6 +24,7 @@ class Job:
     """One scan to upsample.
 
     uncertainty: a second file, for the expected absolute error of every output voxel, HU.
+    labels_target: the file of the labels on the new grid, where the settings name a label map.
     page, preview, thumbnail: files for the quality-control page (.html) and for pictures of the result (.png, .jpg).
     overwrite: whether files that exist are replaced.
     """
@@ -31,6 +34,7 @@ class Job:
     settings: JobSettings = field(default_factory=JobSettings)
     overwrite: bool = False
     uncertainty: Path | None = None
+    labels_target: Path | None = None
     page: Path | None = None
     preview: Path | None = None
     thumbnail: Path | None = None
@@ -58,13 +62,30 @@ class LocalJob(Job):
         return any((self.page, self.uncertainty))
 
     @property
+    def labels(self) -> Path | None:
+        """The label map that comes along."""
+        path = self.settings.label_settings.labels
+        return None if path is None else Path(path)
+
+    @property
+    def label_options(self) -> LabelReadOptions:
+        """What is read of the label map."""
+        settings = self.settings
+        return LabelReadOptions(
+            segments=settings.label_settings.segments,
+            outside_data=settings.outside_data,
+            max_memory=settings.model_config.max_memory,
+        )
+
+    @property
     def read_options(self) -> ReadOptions:
-        """What is read of the scan, and how."""
+        """What is read of the scan, and how; of all volumes, none in particular."""
         settings = self.settings
         return ReadOptions(
             series=settings.series,
-            volume=settings.volume,
+            volume=settings.volume if isinstance(settings.volume, int) else None,
             split_runs=settings.split_runs,
+            irregular=settings.irregular,
             merge=settings.merge,
             modality=settings.modality,
             outside_data=settings.outside_data,
@@ -73,14 +94,25 @@ class LocalJob(Job):
 
 
 @dataclass(frozen=True)
-class LoadedJob:
-    """A job with all that it computes with: its scan, the slices to make, the networks and the device they run on."""
+class PlannedJob:
+    """A job with its scan and the slices to make of it.
+
+    plane: the pixels that slices get afterwards; None where they keep theirs.
+    """
 
     job: LocalJob
     volume: Volume
     grid: SliceGrid
+    plane: PlaneGrid | None
+
+
+@dataclass(frozen=True)
+class LoadedJob(PlannedJob):
+    """A job with all that it computes with: also the networks and the device they run on."""
+
     model: "SaintModel"
     compute: "Compute"
+    labels: LabelMap | None = None
 
     @property
     def resolved_settings(self) -> JobSettings:
@@ -100,7 +132,13 @@ NOISE_TEXTS = {
 
 @dataclass(frozen=True)
 class JobResult:
-    """The result of a job: shapes and spacings (mm) before and after, time, peak resident memory, files."""
+    """The result of a job: shapes and spacings (mm) before and after, time, peak resident memory, files.
+
+    resampling: ``irregular``, ``average``, ``untilt``, ``in-plane=MM``, as far as they apply.
+    volumes: of a 4-D scan how many, each of these shapes; volume_labels: what distinguishes each ("EchoTime 30").
+    labels: the file of the labels; label_volumes: of each label before and after; labels_reach_end: there are some in
+    the first or last acquired slice, half of which lies outside of the result.
+    """
 
     source: str
     target: str
@@ -122,6 +160,12 @@ class JobResult:
     preview: str | None = None
     threads: int | None = None
     noise: NoiseHandling = NoiseHandling.KEEP
+    resampling: tuple[str, ...] = ()
+    volumes: int = 1
+    volume_labels: tuple[str, ...] = ()
+    labels: str | None = None
+    label_volumes: tuple["LabelVolume", ...] = ()
+    labels_reach_end: bool = False
 
     @property
     def summary(self) -> str:
@@ -135,8 +179,13 @@ class JobResult:
         ]
         memory = "" if self.peak_memory_mb is None else f", {self.peak_memory_mb / 1000:.1f} GB"
         acquired = self.shape_before["xyz".index(self.axis)]
-        kept = f"{self.acquired_kept} of {acquired} acquired slices kept{NOISE_TEXTS[self.noise]}"
-        beside = {"expected error in HU": self.uncertainty, "page": self.page, "preview": self.preview}
+        each = " of each volume" if self.volumes > 1 else ""
+        kept = f"{self.acquired_kept} of {acquired} acquired slices{each} kept{NOISE_TEXTS[self.noise]}"
+        beside = {"labels": self.labels, "expected error in HU": self.uncertainty}
+        beside |= {"page": self.page, "preview": self.preview}
         files = "".join(f", {what}: {file}" for what, file in beside.items() if file is not None)
-        how = f"along {self.axis}, {kept}, model {self.model} on {self.device}, {self.seconds:.1f} s{memory}"
-        return f"{sides[0]} -> {sides[1]} {how}: {self.target}{files}"
+        networks = f"model {self.model} on {self.device}" if self.weights_sha256 else self.model
+        resampled = f" ({', '.join(self.resampling)})" if self.resampling else ""
+        how = f"along {self.axis}{resampled}, {kept}, {networks}, {self.seconds:.1f} s{memory}"
+        volumes = f"{self.volumes} volumes, each " if self.volumes > 1 else ""
+        return f"{volumes}{sides[0]} -> {sides[1]} {how}: {self.target}{files}"

@@ -5,10 +5,12 @@ from pathlib import Path
 from saint_cli import io
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.errors.parameter_names import adapt_message
-from saint_cli.geometry import SliceGrid, spacing_limits
+from saint_cli.geometry import spacing_limits
 from saint_cli.io.path_identity import check_distinct
-from saint_cli.jobs.job import LoadedJob, LocalJob
-from saint_cli.method import intensity
+from saint_cli.jobs import labels
+from saint_cli.jobs.job import LoadedJob, LocalJob, PlannedJob
+from saint_cli.jobs.resampling import add_resampling_warnings
+from saint_cli.method import intensity, noise
 from saint_cli.models import shipped
 from saint_cli.options.method import MATCH_NOISE_WARNING
 from saint_cli.volume import Volume
@@ -23,12 +25,16 @@ def check_job(job: LocalJob) -> None:
         UsageError: files that are the input or each other, options that do not go together or fit no machine.
         OutputError: a file that cannot be written, or exists.
         WeightsError: no such model.
-        UnreadableError: a source that is missing or of no known format.
+        UnreadableError: a source, or a label map, that is missing or of no known format.
     """
     model = job.settings.model_config.model
     inputs = {} if model == shipped.AUTO or model in shipped.read_manifest() else {Path(model): "the weights file"}
+    if job.labels is not None:
+        inputs[job.labels] = "the label map"
     io.check_outputs(job.source, job.target, _list_extras(job), overwrite=job.overwrite, inputs=inputs)
     io.require_format(job.source)
+    if job.labels is not None and job.labels_target is not None:
+        labels.check_label_files(job.labels, job.labels_target, is_dicom=io.is_folder_target(job.target))
     _check_calibrated_options(job)
     job.settings.model_config.check()
 
@@ -54,6 +60,7 @@ class DiskCheck:
 def _list_extras(job: LocalJob) -> list[io.ExtraOutput]:
     """The files that are wanted besides the result."""
     extras = (
+        ("--labels-out", job.labels_target, (*io.OUTPUT_ENDINGS, io.MAP_ENDING)),
         ("--uncertainty", job.uncertainty, (*io.OUTPUT_ENDINGS, io.MAP_ENDING)),
         ("--report", job.page, PAGE_ENDINGS),
         ("--preview", job.preview, PICTURE_ENDINGS),
@@ -72,21 +79,33 @@ def _check_calibrated_options(job: LocalJob) -> None:
         raise UsageError("--uncertainty has no estimate beyond the last acquired slice; leave out --extrapolate")
 
 
-def check_scan(job: LocalJob, volume: Volume, grid: SliceGrid) -> None:
+def check_scan(planned: PlannedJob) -> None:
     """Refuse what can be refused once the scan is known.
 
     Raises:
-        UsageError, OutputError: a result that its format, or the disk, cannot hold, or one that is a slice of the scan.
+        UsageError, OutputError: a result that its format, or the disk, cannot hold, or one that is a slice of the scan;
+            ``noise`` that this scan or grid does not take.
         SourceChangedError: slices were added to the series while it was read.
+    """
+    job, volume, grid = planned.job, planned.volume, planned.grid
+    check_not_slices(job, volume)
+    io.check_complete(volume)
+    noise.check_handling(volume, grid, job.settings.method_options.noise)
+    io.check_result(volume, grid, job.target, planned.plane)
+    if job.uncertainty is not None:
+        io.check_error_map(volume, grid, job.uncertainty, job.target)
+
+
+def check_not_slices(job: LocalJob, volume: Volume) -> None:
+    """Refuse a result, or a file beside it, that is a slice of the volume.
+
+    Raises:
+        UsageError: it is one.
     """
     if volume.header.dicom_source is not None:
         slices = {one.path: f"the input's {one.path.name}" for one in volume.header.dicom_source.slices}
         extras = [(f"{extra.option} {extra.path}", extra.path) for extra in _list_extras(job)]
         check_distinct([(str(job.target), job.target), *extras], slices)
-    io.check_complete(volume)
-    io.check_result(volume, grid, job.target)
-    if job.uncertainty is not None:
-        io.check_error_map(volume, grid, job.uncertainty, job.target)
 
 
 def check_calibration(loaded: LoadedJob) -> None:
@@ -106,7 +125,7 @@ def check_calibration(loaded: LoadedJob) -> None:
 
 def add_warnings(loaded: LoadedJob) -> Volume:
     """The volume with a warning for each thing that limits its result."""
-    volume, grid = loaded.volume, loaded.grid
+    volume, grid = add_resampling_warnings(loaded), loaded.grid
     if loaded.job.settings.method_options.match_noise:
         volume = volume.with_warning(adapt_message(MATCH_NOISE_WARNING))
     if not intensity.is_ct(volume):

@@ -1,30 +1,25 @@
 """One job, from file to file."""
 
-import contextlib
-import sys
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saint_cli import io
-from saint_cli.jobs import announcements, preflight, stages
+from saint_cli.jobs import all_volumes, announcements, labels, networks, preflight, resampling, results, stages
 from saint_cli.jobs.announcements import MessageCallback
-from saint_cli.jobs.job import Job, JobResult, LoadedJob, LocalJob
+from saint_cli.jobs.job import Job, JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.location import format_location
 from saint_cli.jobs.remote_staging import stage_files
-from saint_cli.options.job import page_options
-from saint_cli.options.model import ModelConfig
+from saint_cli.options.values import ALL_VOLUMES
 from saint_cli.progress import JobProgress, ProgressCallback, ProgressStage, as_job_progress
+from saint_cli.report.job_facts import LabelPair
 from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
     from saint_cli.method.pipeline import Restoration
     from saint_cli.models.weights import SaintModel
-    from saint_cli.report.quality_control import JobFacts
     from saint_cli.runtime.device_selection import Compute
 
 ERROR_BYTES, MAP_BYTES = 4, 16
@@ -59,7 +54,7 @@ def run_job(
         on_progress(stages.UPLOADING, 0, 1)
     on_progress(stages.UPLOADING, 1, 1)
     source, target = format_location(job.source), format_location(job.target)
-    return replace(result, source=source, target=target, seconds=_seconds_since(began))
+    return replace(result, source=source, target=target, seconds=results.seconds_since(began))
 
 
 def _run_local(
@@ -68,9 +63,34 @@ def _run_local(
     """Run a job whose files lie on this machine; ``later``: what the caller does afterwards."""
     began = time.perf_counter()
     preflight.check_job(job)
-    disks = preflight.DiskCheck(job)
     on_progress.expect(*stages.list_first_stages(), more=True)
-    loaded = _load(job, on_progress)
+    if job.settings.volume == ALL_VOLUMES:
+        on_progress(stages.READING, 0, 1)
+        series = io.list_volumes(job.source, job.read_options)
+        if series.count > 1:
+            return all_volumes.run_series(job, series, on_progress, on_message, *later)
+        job = replace(job, settings=replace(job.settings, volume=None))
+    disks = preflight.DiskCheck(job)
+    wait_for_networks = networks.start_networks(job.settings.model_config)
+    planned = _read(job, on_progress)
+    on_progress(stages.LOADING, 0, 1)
+    if not planned.grid.needs_networks:
+        result = resampling.run_without_networks(planned, began, disks.check, on_progress, *later)
+        return replace(result, peak_memory_mb=results.peak_memory_mb())
+    loaded = _load(planned, wait_for_networks)
+    result = _run_networks(loaded, began, disks, on_progress, on_message, *later)
+    return replace(result, seconds=results.seconds_since(began), peak_memory_mb=results.peak_memory_mb())
+
+
+def _run_networks(
+    loaded: LoadedJob,
+    began: float,
+    disks: preflight.DiskCheck,
+    on_progress: JobProgress,
+    on_message: MessageCallback,
+    *later: ProgressStage,
+) -> JobResult:
+    """Compute all that is wanted of a job whose scan and networks are in memory, and write it."""
     from saint_cli.method import pipeline
 
     with_time = on_message is not announcements.ignore_message  # else no time is spent on a forecast
@@ -78,71 +98,82 @@ def _run_local(
         on_message(sentence)
     on_progress(stages.LOADING, 1, 1)
     on_progress.expect(*stages.list_remaining_stages(loaded), *later)
-    volume = preflight.add_warnings(loaded)
-    restoration = pipeline.restore(
-        volume, loaded.model, loaded.grid, loaded.compute, job.settings.method_options, on_progress
-    )
+    volume, options = preflight.add_warnings(loaded), loaded.job.settings.method_options
+    restoration = pipeline.restore(volume, loaded.model, loaded.grid, loaded.compute, options, on_progress)
     on_progress(stages.SLICES, 0, 1)
     restored = restoration.result()
+    final = resampling.resample_result(restored, loaded)
     on_progress(stages.SLICES, 1, 1)
-    result = _make_result(loaded, restored, _seconds_since(began))
+    refined = labels.refine(loaded, restored, on_progress)
+    final_labels = labels.resample(refined, loaded.plane)
+    result = results.make_result(loaded, final, results.seconds_since(began), final_labels)
     disks.check()
-    result = _write(loaded, result, restoration, restored, on_progress)
-    return replace(result, seconds=_seconds_since(began), peak_memory_mb=_peak_memory_mb())
+    return _write(loaded, result, Outcome(restoration, restored, final, refined, final_labels), on_progress)
 
 
-def _load(job: LocalJob, on_progress: JobProgress) -> LoadedJob:
-    """Read the scan, load the networks, and refuse what cannot be computed of them.
+def _read(job: LocalJob, on_progress: JobProgress) -> PlannedJob:
+    """Read the scan, and refuse what cannot be made of it.
 
     Raises:
         SaintError: of the kind that fits.
     """
     settings = job.settings
     on_progress(stages.READING, 0, 1)
-    wait_for_networks = _start_networks(settings.model_config)
     volume = io.read_volume(job.source, job.read_options)
     on_progress(stages.READING, 1, 1)
     if settings.refuse_labels:
         io.check_intensities(volume, str(job.source))
     grid = settings.grid.make_grid(volume)
-    preflight.check_scan(job, volume, grid)
-    on_progress(stages.LOADING, 0, 1)
+    planned = PlannedJob(job, volume, grid, settings.grid.make_plane_grid(volume, grid))
+    preflight.check_scan(planned)
+    resampling.check_resampling(planned)
+    return planned
+
+
+def _load(planned: PlannedJob, wait_for_networks: "Callable[[], tuple[SaintModel, Compute]]") -> LoadedJob:
+    """Read the labels and load the networks, and refuse what cannot be computed with them.
+
+    Raises:
+        SaintError: of the kind that fits.
+    """
+    job, volume, grid, plane = planned.job, planned.volume, planned.grid, planned.plane
+    label_map = labels.load_labels(planned)
     model, compute = wait_for_networks()
     from saint_cli.method import memory_needs
     from saint_cli.runtime import device_selection
 
-    extra = 0
+    extra = memory_needs.extra_bytes_per_voxel(volume, grid, plane)
     if job.uncertainty is not None:
-        extra = MAP_BYTES if io.is_map_target(job.uncertainty) else ERROR_BYTES
-    compute = memory_needs.with_memory_budget(volume, model, grid, compute, settings.model_config.max_memory, extra)
-    loaded = LoadedJob(job, volume, grid, model, compute)
+        extra += MAP_BYTES if io.is_map_target(job.uncertainty) else ERROR_BYTES
+    extra += 0 if label_map is None else label_map.labels.itemsize
+    allowed = job.settings.model_config.max_memory
+    compute = memory_needs.with_memory_budget(volume, model, grid, compute, allowed, extra)
+    loaded = LoadedJob(job, volume, grid, plane, model, compute, label_map)
     preflight.check_calibration(loaded)
     device_selection.set_threads(compute.threads)  # once more, for OpenMP counts them per thread
     return loaded
 
 
-def _start_networks(config: ModelConfig) -> "Callable[[], tuple[SaintModel, Compute]]":
-    """Load the networks in a thread meanwhile; the function that is returned waits for it, and raises its error."""
-    future: Future[tuple[SaintModel, Compute]] = Future()
+@dataclass(frozen=True)
+class Outcome:
+    """What was computed: the networks' estimates, the result that they give, and that as it is written; both labels.
 
-    def start() -> None:
-        try:
-            future.set_result(config.start())
-        except BaseException as error:  # raised where the result is waited for
-            future.set_exception(error)
+    What is written differs where slices are resampled in their plane.
+    """
 
-    threading.Thread(target=start, name="saint-start").start()  # no daemon: Python cannot end amid an import of torch
-    return future.result
+    restoration: "Restoration"
+    restored: Volume
+    final: Volume
+    refined: LabelPair | None
+    final_labels: LabelPair | None
 
 
-def _write(
-    loaded: LoadedJob, result: JobResult, restoration: "Restoration", restored: Volume, on_progress: ProgressCallback
-) -> JobResult:
+def _write(loaded: LoadedJob, result: JobResult, outcome: Outcome, on_progress: ProgressCallback) -> JobResult:
     """Write all files that are wanted; they appear when all are complete, the result last.
 
     Returns the result with a warning where the expected error is not calibrated on the scan.
     """
-    job, check = loaded.job, None
+    job, check, restoration, final = loaded.job, None, outcome.restoration, outcome.final
     if job.has_self_check:
         from saint_cli.evaluation import scan_calibration, selfcheck
 
@@ -155,75 +186,15 @@ def _write(
             from saint_cli.report import quality_control
 
             files = quality_control.ReportFiles(job.page, job.preview, job.thumbnail)
-            facts = _make_facts(loaded, result)
-            quality_control.write_report(files, facts, restoration, restored, check, on_progress)
+            facts = results.make_facts(loaded, result, outcome.refined)
+            quality_control.write_report(files, facts, restoration, outcome.restored, check, on_progress)
         on_progress(stages.WRITING, 0, 1)
         how = {"overwrite": job.overwrite, "keep_slice_thickness": job.settings.keep_slice_thickness}
         if job.uncertainty is not None:
-            io.write_error_map(restoration.error(), restored, job.uncertainty, **how)
-        io.write_volume(restored, job.target, **how)
+            io.write_error_map(restoration.error(), final, job.uncertainty, **how)
+        if outcome.final_labels is not None and job.labels_target is not None:
+            io.write_labels(outcome.final_labels.after, job.labels_target, result=final, **how)
+        io.write_volume(final, job.target, **how)
         on_progress(stages.WRITING, 1, 1)
-        io.check_complete(restored)
+        io.check_complete(final)
     return result
-
-
-def _make_result(loaded: LoadedJob, restored: Volume, seconds: float) -> JobResult:
-    """The result of a job, but for memory, which is known when all is written."""
-    job, volume, grid, model, compute = loaded.job, loaded.volume, loaded.grid, loaded.model, loaded.compute
-    return JobResult(
-        source=str(job.source),
-        target=str(job.target),
-        shape_before=volume.shape,
-        shape_after=restored.shape,
-        spacing_before_mm=volume.spacing_mm,
-        spacing_after_mm=restored.spacing_mm,
-        axis="xyz"[grid.axis],
-        acquired_kept=int((grid.locate()[1] == 0).sum()) if job.settings.method_options.keeps_acquired else 0,
-        noise=job.settings.method_options.noise,
-        model=model.name,
-        weights_sha256=model.sha256,
-        device=",".join(map(str, compute.devices)),
-        precision=str(compute.precision).removeprefix("torch."),
-        seconds=seconds,
-        peak_memory_mb=None,
-        warnings=restored.header.warnings,
-        uncertainty=None if job.uncertainty is None else str(job.uncertainty),
-        page=None if job.page is None else str(job.page),
-        preview=None if job.preview is None else str(job.preview),
-        threads=compute.threads,
-    )
-
-
-def _make_facts(loaded: LoadedJob, result: JobResult) -> "JobFacts":
-    """What the page says of the job; of paths the names alone, and no UID."""
-    from saint_cli.report.quality_control import JobFacts
-
-    return JobFacts(
-        source=Path(result.source).absolute().name,
-        target=Path(result.target).absolute().name,
-        model=result.model,
-        weights_sha256=result.weights_sha256,
-        device=result.device,
-        precision=result.precision,
-        seconds=result.seconds,
-        acquired_kept=result.acquired_kept,
-        options=page_options(loaded.resolved_settings),
-        warnings=result.warnings,
-    )
-
-
-def _seconds_since(began: float) -> float:
-    return round(time.perf_counter() - began, 2)
-
-
-def _peak_memory_mb() -> float | None:
-    """Peak resident memory of this process so far, where the system says."""
-    with contextlib.suppress(OSError, StopIteration):  # Linux; what getrusage says there may be a parent's
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return round(int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6, 1)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # bytes on macOS, kilobytes elsewhere

@@ -4,11 +4,12 @@ from saint_cli.jobs.job import LoadedJob
 from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import ProgressStage
 
-FETCHING, READING, LOADING, SLICES, PICTURES, WRITING, UPLOADING = (
+FETCHING, READING, LOADING, SLICES, LABELS, PICTURES, WRITING, UPLOADING = (
     "fetching",
     "reading",
     "loading networks",
     "joining slices",
+    "labels",
     "pictures",
     "writing",
     "uploading",
@@ -20,8 +21,8 @@ READ_S, LOAD_S, UPLOAD_S = 1.0, 4.0, 5.0
 PICTURES_S = 0.5
 """Seconds of a page's pictures, and as much for each hundred million voxels."""
 
-JOIN_S, NOISE_S, WRITE_S = 4e-8, 3e-7, 1.5e-7
-"""Seconds per output voxel: linear part and residual, ``--noise``, and compressing and writing."""
+JOIN_S, NOISE_S, LABELS_S, WRITE_S = 4e-8, 3e-7, 5e-7, 1.5e-7
+"""Seconds per output voxel: linear part and residual, ``--noise``, ``--labels``, and compressing and writing."""
 
 
 def list_first_stages(*, fetches: bool = False) -> tuple[ProgressStage, ...]:
@@ -38,6 +39,8 @@ def list_remaining_stages(loaded: LoadedJob) -> tuple[ProgressStage, ...]:
     networks = workload.estimate_network_stages(loaded.model, volume.shape, grid, loaded.compute, options)
     voxels = volume.voxels.size // grid.acquired * grid.count
     stages = [*networks, ProgressStage(SLICES, voxels * (JOIN_S + NOISE_S * (options.noise is not NoiseHandling.KEEP)))]
+    if loaded.labels is not None:
+        stages.append(ProgressStage(LABELS, voxels * LABELS_S))
     if job.has_self_check:
         stages.append(workload.estimate_self_check(loaded.model, volume.shape, grid, loaded.compute, options))
     if job.has_pictures:

@@ -53,7 +53,7 @@ def interpolate_directions(
     for view, name, result in zip(views, PROGRESS_STAGES, (sagittal, coronal) * 2, strict=False):
         spacing_mm = view.in_plane_mm, network_input.spacing_mm[2]
         interpolators = [
-            _Interpolator(v, net, view, compute, [_generate_filters(net, plan, spacing_mm, m) for m in mirrored])
+            _Interpolator(v, net, view, compute, [_generate_filters(net, plan, spacing_mm, depth, m) for m in mirrored])
             for v, net in copies
         ]
         parts = list(planes.cut_parts(view, needed, tiling))
@@ -79,33 +79,37 @@ def make_tiling(compute: Compute, depth: int, size: TrunkSize) -> planes.Tiling:
 class _FilterGroup(NamedTuple):
     """The filters of the windows that share them.
 
-    kernels: (T, C, 3, 3); windows: (G,); rows: (T * G,) of the synthesised slices; is_dense: whether it is faster to
-    convolve all windows than to pick these.
+    kernels: (T, C, 3, 3); offsets: (T,); windows: (G,); rows: (T * G,) of the synthesised slices; is_dense: whether it
+    is faster to convolve all windows than to pick these.
     """
 
     kernels: Tensor
+    offsets: Tensor
     windows: Tensor
     rows: Tensor
     is_dense: bool
 
 
-def _generate_filters(ami: AMI, plan: SlicePlan, spacing_mm: tuple[float, float], mirrored: bool) -> list[_FilterGroup]:
-    """Eq. 8 for every offset of the plan; once per direction, for all its slices.
+def _generate_filters(
+    ami: AMI, plan: SlicePlan, spacing_mm: tuple[float, float], depth: int, mirrored: bool
+) -> list[_FilterGroup]:
+    """Eq. 8 for every offset of the plan, each with the width of its own gap; once per direction, for all its slices.
 
-    spacing_mm: in-plane and between acquired slices; mirrored: for slices whose through-plane axis is reversed.
+    spacing_mm: in-plane and between acquired slices; depth: how many of these there are; mirrored: for slices whose
+    through-plane axis is reversed.
     """
     device = next(ami.parameters()).device
     in_plane, through = torch.tensor(spacing_mm, dtype=torch.float32, device=device)
     generated = list[_FilterGroup]()
-    last = int(plan.above.max(initial=0))
     for group in plan.groups():
         offsets, windows = group.offsets, group.windows
         if mirrored:  # a slice beyond the last window has no residual, whichever window it is given
-            offsets, windows = 1 - offsets, np.maximum(last - 1 - windows, 0)
-        kernels = ami.filters(filter_distance_matrix(torch.from_numpy(offsets).to(device), in_plane, through))
+            offsets, windows = 1 - offsets, np.maximum(depth - 2 - windows, 0)
+        shares = torch.from_numpy(offsets).to(device)
+        kernels = ami.filters(filter_distance_matrix(shares, in_plane, through * group.gap))
         columns, rows = (torch.from_numpy(a).to(device) for a in (windows, group.rows.reshape(-1)))
         is_dense = len(windows) > 1 and len(windows) > int(plan.window.max()) // 2
-        generated.append(_FilterGroup(kernels, columns, rows, is_dense))
+        generated.append(_FilterGroup(kernels, shares, columns, rows, is_dense))
     return generated
 
 
@@ -137,10 +141,19 @@ class _Interpolator:
             features = self.ami.features(slices)
         features = features.float()
         result = torch.empty(len(slices), sum(len(f.rows) for f in filters), slices.shape[2], device=slices.device)
-        for kernels, windows, rows, is_dense in filters:
+        for kernels, offsets, windows, rows, is_dense in filters:
             if is_dense:
                 columns = convolve(features, kernels[None])[..., windows]  # (B, T, H, G)
             else:
                 columns = convolve_windows(features, kernels, windows)
+            if self.ami.predicts_intensities:
+                columns = columns - _interpolate_linearly(slices[:, 1], windows, offsets)
             result[:, rows] = columns.permute(0, 1, 3, 2).flatten(1, 2)
         return result
+
+
+def _interpolate_linearly(acquired: Tensor, windows: Tensor, offsets: Tensor) -> Tensor:
+    """Acquired columns (B, H, W) to those at offsets (T,) above windows (G,): (B, T, H, G)."""
+    above = (windows + 1).clamp(max=acquired.shape[2] - 1)
+    below, above = (acquired[:, None, :, index] for index in (windows, above))  # (B, 1, H, G)
+    return torch.lerp(below, above, offsets[:, None, None])

@@ -40,8 +40,8 @@ STRIP_WIDTH = 256
 OTHER_WORK_FACTOR = 1.05
 """Times the networks' own seconds: reading, filters, assembling and writing take a twentieth."""
 
-PAGE_FACTOR = 1.15
-"""Times the work where a page is wanted too."""
+PAGE_SHARE = 0.15
+"""Of the work of a volume, what a page of it adds."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,15 @@ class Forecast:
 
 
 def forecast(
-    volume: Volume, model: SaintModel, grid: SliceGrid, compute: Compute, options: MethodOptions, *, page: bool = False
+    volume: Volume, model: SaintModel, grid: SliceGrid, compute: Compute, options: MethodOptions, *, work: float = 1.0
 ) -> Forecast | None:
-    """The seconds of a job; None if it takes less than a minute."""
+    """The seconds of a job; None if it takes less than a minute.
+
+    work: times that of the volume, for several like it and for a page.
+    """
     pixels, depth = count_pixels(volume, model, grid, compute, options), grid.acquired
-    factor = OTHER_WORK_FACTOR * (PAGE_FACTOR if page else 1.0) / len(compute.devices)
-    if _count_multiply_adds(model, pixels) < SHORT_JOB_MACS[compute.device.type]:
+    factor = OTHER_WORK_FACTOR * work / len(compute.devices)
+    if work * _count_multiply_adds(model, pixels) < SHORT_JOB_MACS[compute.device.type]:
         return None
     for measured in (WARM_UP_PIXELS, MEASURED_PIXELS):
         seconds = factor * measure_network_seconds(model, pixels, compute, depth, measured)

@@ -111,7 +111,7 @@ class _Fusion:
     rfn: RFN
     plan: SlicePlan
     residuals: tuple[Tensor, Tensor]
-    gap_mm: float
+    spacing_mm: float
     compute: Compute
 
     def fuse(self, piece: _Piece) -> Tensor:
@@ -122,8 +122,9 @@ class _Fusion:
             first, voxels = piece.slices[0], self.voxels[piece.outer]
             below, above = voxels[..., plan.window[first]], voxels[..., plan.above[first]]
             offset = torch.from_numpy(plan.network_offset[piece.slices]).to(device)
+            gap_mm = self.spacing_mm * float(plan.gap[first])
             with self.compute.autocast():
-                result = self.rfn.fuse(sagittal, coronal, below, above, offset, self.gap_mm)
+                result = self.rfn.fuse(sagittal, coronal, below, above, offset, gap_mm)
         else:
             result = (sagittal.float() + coronal) / 2
         x, y = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(piece.inner, piece.outer, strict=True))

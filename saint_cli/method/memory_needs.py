@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from saint_cli.geometry import SliceGrid, in_plane
+from saint_cli.geometry import PlaneGrid, SliceGrid, in_plane
 from saint_cli.method.directions import make_tiling
 from saint_cli.models.weights import SaintModel
 from saint_cli.nets.blocks import TrunkSize
@@ -12,6 +12,9 @@ from saint_cli.volume import Volume
 
 GPU_HOST_BYTES = 700_000_000
 """Host memory of a job on a CUDA GPU, its libraries included; not yet measured."""
+
+FILLED_BYTES = 8
+"""Per voxel of an uneven stack whose wide gaps are filled for a second pass: float32, of up to twice as many slices."""
 
 BYTES_PER_FEATURE = 8
 """A float32, and as much again for its convolution; ``base`` and ``fast`` take less."""
@@ -32,7 +35,16 @@ def with_memory_budget(
     written = read.size // grid.acquired * grid.count * (read.itemsize + extra)
     work = estimate_work_bytes(model, compute, plane, grid.acquired)
     work += read.nbytes if volume.header.padding else 0  # the copy in which padding is hidden
-    return replace(compute, residual_bytes=memory.plan_residual_bytes(read.nbytes, read.size, written, work, allowed))
+    work += FILLED_BYTES * read.size if grid.positions is not None else 0
+    most = memory.plan_residual_bytes(read.nbytes, read.size, written, work, allowed)
+    return replace(compute, residual_bytes=most if grid.positions is None else most // 2)  # which holds two passes
+
+
+def extra_bytes_per_voxel(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None) -> int:
+    """Memory that slices resampled in their plane take beside the networks' result, in bytes of each of its voxels."""
+    if plane is None:
+        return 0
+    return -(-volume.placeholder_on(grid, plane).voxels.nbytes // volume.placeholder_on(grid).voxels.size)
 
 
 def estimate_work_bytes(model: SaintModel, compute: Compute, plane: tuple[int, int], acquired: int) -> int:

@@ -2,6 +2,12 @@
 
 import numpy as np
 
+from saint_cli.errors import UsageError
+from saint_cli.geometry import SliceGrid
+from saint_cli.method import intensity
+from saint_cli.options.method import NoiseHandling
+from saint_cli.volume import Volume
+
 LAPLACIANS = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]], np.float32)
 """The difference of two Laplacians, blind to constant, linear and quadratic anatomy (Immerkær 1996)."""
 
@@ -20,6 +26,20 @@ SMOOTH_SIGMA = 2.0
 """Pixels of the Gaussian before edge detection, so that noise is not taken for edges."""
 
 MIN_BODY_PIXELS = 200
+
+
+def check_handling(volume: Volume, grid: SliceGrid, handling: NoiseHandling) -> None:
+    """Refuse to change noise where it was never measured: of what is not CT, and between uneven slices.
+
+    Raises:
+        UsageError: ``handling`` is not ``KEEP`` there.
+    """
+    if handling is NoiseHandling.KEEP:
+        return
+    if not intensity.is_ct(volume):
+        raise UsageError(f"`noise={handling}` needs CT; leave it out for other modalities")
+    if grid.positions is not None:
+        raise UsageError(f"`noise={handling}` needs evenly spaced slices; leave it out with `irregular=True`")
 
 
 def find_smooth_body(plane_hu: np.ndarray) -> np.ndarray:

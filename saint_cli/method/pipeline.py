@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid, in_plane
-from saint_cli.method import intensity, noise_matching, noise_smoothing, padding, planes
+from saint_cli.method import even_context, intensity, noise, noise_matching, noise_smoothing, padding, planes
 from saint_cli.method.assembly import allocate_slices, assemble, round_to_codings
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.fusion import Rectangle, fuse
@@ -51,6 +51,12 @@ class Estimates:
     sagittal: Tensor
     coronal: Tensor
     fused: Tensor
+
+    @torch.inference_mode()
+    def replace_rows(self, rows: np.ndarray, others: "Estimates") -> None:
+        """Take the residuals of some synthesised slices from ``others``, which has no more than these, in place."""
+        for name in ("sagittal", "coronal", "fused"):
+            getattr(self, name)[torch.from_numpy(rows)] = getattr(others, name)
 
     def residual(self, stage: ResultStage) -> Tensor:
         """(S, X, Y) half precision."""
@@ -98,7 +104,7 @@ class Restoration:
         """The volume after a stage on its refined grid; by default the final one."""
         derivation = Derivation(self.grid, self.model.name, self.model.sha256, self.options.non_default)
         dense, is_changed = self._compute_stage(stage)
-        volume = self._to_volume(dense, replace(self.source.header, derivation=derivation))
+        volume = self._to_volume(dense, replace(self.source.header, derivation=derivation, slice_positions=()))
         return volume if is_changed else volume.with_warning(UNCHANGED_NOISE_WARNING)
 
     def difference(self, part: Rectangle = WHOLE_PLANE) -> np.ndarray:
@@ -141,7 +147,8 @@ class Restoration:
     def has_known_error(self) -> bool:
         """Whether the model was calibrated for what was done: on CT, with these options, between acquired slices."""
         calibrated = self.model.calibration is not None and self.options.is_calibrated
-        return calibrated and intensity.is_ct(self.source) and not self.grid.extrapolated.any()
+        is_even = self.grid.positions is None and not self.grid.extrapolated.any()
+        return calibrated and is_even and intensity.is_ct(self.source)
 
     @property
     def is_calibrated_on_scan(self) -> bool:
@@ -190,13 +197,18 @@ def restore(
     hidden from the networks and put back, also into the slices nearest to them.
 
     Raises:
-        UsageError: too little memory; ``noise`` other than keep for a volume that is not CT; values that span too much.
+        UsageError: too little memory; ``noise`` that this volume or grid does not take; values that span too much.
     """
+    noise.check_handling(volume, grid, options.noise)
     plan, measured = SlicePlan.from_grid(grid, regenerate=options.regenerate), padding.hide_padding(volume, grid.axis)
     network_input = prepare_input(measured, grid, skip_air=options.skip_air)
-    if options.noise is not NoiseHandling.KEEP and network_input.intensity_map is not intensity.CT:
-        raise UsageError(f"`noise={options.noise}` needs CT; leave it out for other modalities")
     estimates = estimate_residuals(network_input, model, plan, compute, options, on_progress)
+    second = even_context.plan_second_pass(grid, plan)
+    if second is not None:
+        filled = second.fill(network_input, estimates.fused)
+        on_pass = even_context.as_one_stage(on_progress, options.directions + 1)
+        narrow = estimate_residuals(filled, model, second.narrow_plan, compute, options, on_pass)
+        estimates.replace_rows(second.rows, narrow)
     return Restoration(volume, measured, grid, plan, network_input, estimates, model, options)
 
 

@@ -15,12 +15,14 @@ residual is faded out linearly, since at an acquired slice it is zero by definit
 class WindowGroup:
     """Windows whose synthesised slices lie at the same offsets, so that one set of filters serves them all.
 
-    windows (G,), offsets (T,) as the networks get them, rows (T, G): index of each slice among the synthesised ones.
+    windows (G,), offsets (T,) as the networks get them, rows (T, G): index of each slice among the synthesised ones;
+    gap: between the acquired slices of each window, in input spacings.
     """
 
     windows: np.ndarray
     offsets: np.ndarray
     rows: np.ndarray
+    gap: float
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class SlicePlan:
 
     copied (C,) output indices and source (C,) the acquired slice that each repeats;
     synthesised (S,) output indices, with window (S,), above (S,) and offset (S,): I_s lies ``offset`` of the way
-    from acquired slice ``window`` to ``above``.
+    from acquired slice ``window`` to ``above``, which are ``gap`` (S,) input spacings apart.
     """
 
     count: int
@@ -39,6 +41,7 @@ class SlicePlan:
     window: np.ndarray
     above: np.ndarray
     offset: np.ndarray
+    gap: np.ndarray
 
     @classmethod
     def from_grid(cls, grid: SliceGrid, *, regenerate: bool = False) -> "SlicePlan":
@@ -48,7 +51,8 @@ class SlicePlan:
         copied, synthesised = np.flatnonzero(is_copied), np.flatnonzero(~is_copied)
         window_s = window[synthesised]
         above = np.minimum(window_s + 1, grid.acquired - 1)
-        return cls(grid.count, copied, window[copied], synthesised, window_s, above, offset[synthesised])
+        gap = grid.gaps[np.minimum(window_s, grid.acquired - 2)]
+        return cls(grid.count, copied, window[copied], synthesised, window_s, above, offset[synthesised], gap)
 
     @property
     def network_offset(self) -> np.ndarray:
@@ -68,17 +72,19 @@ class SlicePlan:
         return np.asarray(between[self.window] >= fewest)
 
     def groups(self) -> list[WindowGroup]:
-        """The synthesised slices by window, windows with equal offsets together (one group for an integer factor)."""
-        by_offsets: dict[tuple[float, ...], list[int]] = {}
+        """The synthesised slices by window; windows as wide with equal offsets together (one for an integer factor)."""
+        by_offsets: dict[tuple[float, tuple[float, ...]], list[int]] = {}
         for window in np.unique(self.window):
             # rounded, since k * step - floor(k * step) differs in its last digits from window to window
-            offsets = tuple(np.round(self.network_offset[self.window == window].astype(float), 7).tolist())
-            by_offsets.setdefault(offsets, []).append(int(window))
+            inside = self.window == window
+            offsets = tuple(np.round(self.network_offset[inside].astype(float), 7).tolist())
+            by_offsets.setdefault((float(self.gap[inside][0]), offsets), []).append(int(window))
         return [
             WindowGroup(
                 np.array(windows),
                 np.array(offsets, np.float32),
                 np.stack([np.flatnonzero(self.window == w) for w in windows], 1),
+                gap,
             )
-            for offsets, windows in by_offsets.items()
+            for (gap, offsets), windows in by_offsets.items()
         ]

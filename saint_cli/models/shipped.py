@@ -14,6 +14,9 @@ MANIFEST = "manifest.json"
 MAX_WEIGHTS_BYTES, MAX_MANIFEST_BYTES = 1 << 28, 1 << 24
 """Larger files are no weights and no manifest: the paper's networks need 10 MB, the largest shipped ones 6 MB."""
 
+RUN_MODEL = "model.safetensors"
+"""The weights file in the folder of a training run, which may be named in its place."""
+
 AUTO = "auto"
 """Name of whichever model suits the device; a weights file of this name is ``./auto``."""
 
@@ -64,7 +67,7 @@ def check_model(name_or_path: str) -> None:
 
 
 def find_weights(name_or_path: str) -> Path:
-    """The file of a shipped model by name, or of any weights by path.
+    """The file of a shipped model by name, or of any weights by path of the file or of the training run.
 
     Raises:
         WeightsError: no such model or file, or a file that is too large for weights.
@@ -72,6 +75,8 @@ def find_weights(name_or_path: str) -> Path:
     entry = read_manifest().get(name_or_path)
     path = Path(name_or_path) if entry is None else shipped_folder() / str(entry["file"])
     try:
+        if path.is_dir() and (path / RUN_MODEL).is_file():
+            path /= RUN_MODEL
         size = path.stat().st_size if path.is_file() else None
     except (OSError, ValueError):  # not a valid file name
         size = None

@@ -21,7 +21,12 @@ CONTEXT_SLICES = 3
 
 
 class AMI(nn.Module):
-    """G_theta of Eq. 2 without the linear part that the caller adds; fold: see ``TrunkSize``, 1 in the paper."""
+    """G_theta of Eq. 2 without the linear part that the caller adds; fold: see ``TrunkSize``, 1 in the paper.
+
+    predicts_intensities: whether results are whole voxels, as in the paper, to which nothing is to be added.
+    """
+
+    predicts_intensities = False
 
     def __init__(self, width: int, growth: int, layers: int, blocks: int, fold: int = 1) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ class Panel(StrEnum):
     OUTPUT = "Output"
     GRID = "Grid"
     INPUT = "Input"
+    LABELS = "Labels"
     METHOD = "Model and method"
     COMPARISON = "Comparison"
     TRAINING = "Training"

@@ -1,4 +1,4 @@
-"""Which slices to make: ``--factor``, ``--spacing``, ``--isotropic``, ``--axis``, ``--extrapolate``."""
+"""Which grid to make: ``--factor``, ``--spacing``, ``--isotropic``, ``--axis``, ``--in-plane``, ``--untilt``, ..."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from saint_cli.options.fields import InKey, Option, Panel
 from saint_cli.options.values import parse_axis
 
 if TYPE_CHECKING:
-    from saint_cli.geometry import SliceGrid
+    from saint_cli.geometry import PlaneGrid, SliceGrid
     from saint_cli.volume import Volume
 
 DICOM_SLICE_AXIS = 2
@@ -21,9 +21,11 @@ DICOM_SLICE_AXIS = 2
 class GridRequest:
     """Which slices to make; with neither factor nor spacing, isotropic voxels.
 
-    factor: integer 2...16; spacing_mm: any target; axis: 0, 1, 2 or None for the one with the largest spacing (for
-    DICOM, the one along which slices follow each other); extrapolate: repeat the last acquired slice to get N * factor
-    slices, as many as the paper's tensors have.
+    factor: integer 2...16; spacing_mm: any target, of which a coarser one than acquired makes means of slices; axis: 0,
+    1, 2 or None for the one with the largest spacing (for DICOM, the one along which slices follow each other);
+    extrapolate: repeat the last acquired slice to get N * factor slices, as many as the paper's tensors have.
+    in_plane_mm: distance between pixels to resample slices to afterwards; untilt: resample slices of a tilted stack so
+    that they stand straight above each other.
     """
 
     factor: int | None = Option(
@@ -42,6 +44,13 @@ class GridRequest:
     isotropic: bool = Option(
         "--isotropic", "Slice spacing = pixel spacing (default).", Panel.GRID, in_key=InKey.NEVER
     ).as_field()
+    in_plane_mm: float | None = Option(
+        "--in-plane", "Resample slices to this distance between pixels, in mm.", Panel.GRID, float, None, "MM",
+        in_key=InKey.IF_SET,
+    ).as_field()  # fmt: skip
+    untilt: bool = Option(
+        "--untilt", "Resample tilted slices to a rectangular grid.", Panel.GRID, in_key=InKey.IF_SET
+    ).as_field()
 
     def __post_init__(self) -> None:
         if self.factor is not None and self.spacing_mm is not None:
@@ -54,16 +63,24 @@ class GridRequest:
             from saint_cli import geometry
 
             geometry.check_factor(self.factor)
-        if self.spacing_mm is not None and not 0 < self.spacing_mm < math.inf:
-            raise UsageError(f"`spacing_mm={self.spacing_mm}` is not a positive distance in mm")
+        for name in ("spacing_mm", "in_plane_mm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"`{name}={value}` is not a positive distance in mm")
+
+    @property
+    def changes_planes(self) -> bool:
+        """Whether slices may be resampled in their plane."""
+        return self.untilt or self.in_plane_mm is not None
 
     def make_grid(self, volume: "Volume") -> "SliceGrid":
         """The slice grid of one volume.
 
         Raises:
-            UsageError: the wanted spacing is not finer than the volume's, or more than 16 times finer.
+            UsageError: the wanted spacing is the volume's own or more than 16 times finer, makes fewer than two slices,
+                or does not go with ``extrapolate``.
             GeometryError: no axis is clearly through-plane and none is named; fewer than two slices; a spacing that
-                no scan has.
+                no scan has; of unevenly spaced slices, gaps that are too wide.
         """
         from saint_cli import geometry
         from saint_cli.geometry import spacing_limits
@@ -74,15 +91,72 @@ class GridRequest:
             axis = DICOM_SLICE_AXIS
         if axis is None:
             axis = geometry.through_plane_axis(volume.spacing_mm, allow_isotropic=not self.isotropic)
-        acquired = volume.shape[axis]
-        if self.factor is not None:
+        acquired, positions = volume.shape[axis], volume.header.slice_positions
+        if positions and (axis != DICOM_SLICE_AXIS or self.extrapolate):
+            name = "extrapolate" if self.extrapolate else "axis"
+            raise UsageError(
+                f"`irregular=True` makes slices between the acquired ones of an uneven stack; leave `{name}` out"
+            )
+        if self.factor is not None and not positions:
             return geometry.grid_by_factor(acquired, axis, self.factor, extrapolate=self.extrapolate)
-        spacing = volume.spacing_mm
-        in_plane = min(geometry.in_plane(spacing, axis))
-        if self.isotropic and in_plane >= spacing[axis] * (1 - geometry.ACQUIRED_TOLERANCE):
-            raise UsageError(_already_fine(spacing[axis], in_plane))
-        target = self.spacing_mm or in_plane
-        return geometry.grid_by_spacing(acquired, axis, spacing[axis], target, extrapolate=self.extrapolate)
+        target = self._find_target(volume, axis)
+        if positions:
+            return geometry.grid_of_uneven(positions, axis, volume.affine_lps, target)
+        return self._make_even_grid(volume, axis, target)
+
+    def _find_target(self, volume: "Volume", axis: int) -> float:
+        """The wanted distance between slices as a step of the volume's affine, mm."""
+        from saint_cli import geometry
+
+        spacing = volume.spacing_mm[axis]
+        if self.factor is not None:
+            return spacing / self.factor
+        in_plane = self.in_plane_mm or min(geometry.in_plane(volume.spacing_mm, axis))
+        if not self.untilt:
+            return self.spacing_mm or in_plane
+        straight = geometry.slice_distance_mm(volume.affine_lps, axis)  # of slices that stand above each other
+        return (self.spacing_mm or in_plane) * spacing / straight
+
+    def _make_even_grid(self, volume: "Volume", axis: int, target: float) -> "SliceGrid":
+        from saint_cli import geometry
+
+        acquired, spacing = volume.shape[axis], volume.spacing_mm[axis]
+        fine = min(geometry.in_plane(volume.spacing_mm, axis))
+        limit = geometry.ACQUIRED_TOLERANCE
+        if target < spacing * (1 - limit):
+            return geometry.grid_by_spacing(acquired, axis, spacing, target, extrapolate=self.extrapolate)
+        if self.isotropic and not self.changes_planes:
+            raise UsageError(_already_fine(spacing, fine))
+        if self.extrapolate:
+            raise UsageError("`extrapolate=True` goes on beyond the last slice of a finer grid; leave it out here")
+        geometry.slice_stack.require_two_slices(acquired)
+        if target <= spacing * (1 + limit):
+            if not self.changes_planes:
+                raise UsageError(
+                    f"the target spacing {target:.4g} mm is the input's own; nothing to interpolate: give a finer or a "
+                    "coarser `spacing_mm`"
+                )
+            return geometry.same_grid(acquired, axis)
+        return geometry.grid_by_averaging(acquired, axis, spacing, target)
+
+    def make_plane_grid(self, volume: "Volume", grid: "SliceGrid") -> "PlaneGrid | None":
+        """The pixels that slices of the result on ``grid`` get; None where they keep theirs.
+
+        Raises:
+            GeometryError: a pixel spacing that no scan has, or tilted slices that no rectangular grid holds.
+        """
+        if not self.changes_planes:
+            return None
+        from saint_cli import geometry
+        from saint_cli.geometry import spacing_limits
+
+        affine, shape = grid.refine(volume.affine_lps), grid.output_shape(volume.shape)
+        plane = geometry.make_plane_grid(affine, shape, grid.axis, untilt=self.untilt, pixel_mm=self.in_plane_mm)
+        if plane is not None:
+            spacing_limits.check_spacing(plane.affine_lps)
+            if min(line.count for line in plane.lines) < 2:
+                raise UsageError(f"`in_plane_mm={self.in_plane_mm}` leaves fewer than two pixels; give a finer one")
+        return plane
 
 
 def _already_fine(spacing: float, in_plane: float) -> str:

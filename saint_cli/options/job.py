@@ -3,22 +3,25 @@
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
+from saint_cli.errors import UsageError
+from saint_cli.options.completion import word_completer
 from saint_cli.options.fields import (
     InKey,
     Option,
     OptionValue,
     Panel,
-    count_option,
     from_typed,
     list_option_values,
     list_options,
     word_option,
 )
 from saint_cli.options.grid import GridRequest
+from saint_cli.options.labels import LabelSettings
 from saint_cli.options.method import MethodOptions
 from saint_cli.options.model import ModelConfig
+from saint_cli.options.values import ALL_VOLUMES, parse_volume
 
 
 def _number_on_page(series: str) -> str | None:
@@ -30,21 +33,30 @@ def _number_on_page(series: str) -> str | None:
 class JobSettings:
     """How one scan is read, upsampled and written; a row of a table may say most of it.
 
-    modality: "CT" or "MR" overrides what the file says or leaves open; series, volume, split_runs, merge, outside_data:
-    as ``io.read_volume`` has them; refuse_labels: a label map is an error, not a warning; keep_slice_thickness: DICOM
-    output has the source's SliceThickness, else the new spacing where that is smaller.
+    modality: "CT" or "MR" overrides what the file says or leaves open; series, volume, split_runs, irregular, merge,
+    outside_data: as ``io.read_volume`` has them, volume also "all"; refuse_labels: a label map is an error, not a
+    warning;
+    keep_slice_thickness: DICOM output has the source's SliceThickness, else the new spacing where that is smaller.
     """
 
     grid: GridRequest = field(default_factory=GridRequest)
     model_config: ModelConfig = field(default_factory=ModelConfig)
     method_options: MethodOptions = field(default_factory=MethodOptions)
+    label_settings: LabelSettings = field(default_factory=LabelSettings)
     series: str | None = Option(
         "--series", "Which DICOM series: number or UID.", Panel.INPUT, str, None, "SERIES", page_text=_number_on_page
     ).as_field()
-    volume: int | None = count_option("--volume", "Which volume of a 4-D scan, from 1.", Panel.INPUT).as_field()
+    volume: int | Literal["all"] | None = Option(
+        "--volume", "Which volume of a 4-D scan, from 1; or all.", Panel.INPUT, str, None, "N|all",
+        word_completer(ALL_VOLUMES), parse_volume,
+    ).as_field()  # fmt: skip
     split_runs: bool = Option(
         "--split-runs", "If slices are missing, use the longest evenly spaced part.", Panel.INPUT
     ).as_field()
+    irregular: bool = Option(
+        "--irregular", "If slices are missing or uneven, interpolate each gap by its own distance.", Panel.INPUT,
+        in_key=InKey.IF_SET,
+    ).as_field()  # fmt: skip
     merge: bool = Option(
         "--merge", "Take evenly spaced DICOM slices as one scan though UIDs or headers differ.", Panel.INPUT,
         in_key=InKey.IF_SET,
@@ -65,11 +77,22 @@ class JobSettings:
         ("acquired", "spacing"), convert=lambda word: word == "acquired", page_text=lambda keeps: "spacing",
     ).as_field()  # fmt: skip
 
+    def __post_init__(self) -> None:
+        if self.irregular and self.split_runs:
+            raise UsageError(
+                "`irregular=True` takes an uneven stack whole and `split_runs=True` a part of it; give one"
+            )
 
-OPTION_GROUPS = {"grid": GridRequest, "model_config": ModelConfig, "method_options": MethodOptions}
+
+OPTION_GROUPS = {
+    "grid": GridRequest,
+    "model_config": ModelConfig,
+    "method_options": MethodOptions,
+    "label_settings": LabelSettings,
+}
 """Fields of ``JobSettings`` that hold options themselves."""
 
-JOB_OPTIONS = (GridRequest, JobSettings, ModelConfig, MethodOptions)
+JOB_OPTIONS = (GridRequest, JobSettings, LabelSettings, ModelConfig, MethodOptions)
 """All that declare options of a job, in the order of ``--help``."""
 
 COLUMNS = {option.name: option for option in list_options(*JOB_OPTIONS) if option.is_column}
@@ -100,4 +123,5 @@ def page_options(settings: JobSettings) -> dict[str, str]:
 
 
 def _values(settings: JobSettings) -> Iterator[OptionValue]:
-    return list_option_values(settings.grid, settings.model_config, settings.method_options, settings)
+    groups = (getattr(settings, name) for name in OPTION_GROUPS)
+    return list_option_values(*groups, settings)

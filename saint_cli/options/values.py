@@ -1,10 +1,18 @@
 """Values of options: from the text that was typed to what the program works with."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from saint_cli.errors import UsageError
 
 MEMORY_UNITS = {"TB": 10**12, "T": 10**12, "GB": 10**9, "G": 10**9, "MB": 10**6, "M": 10**6}
+
+
+ALL_VOLUMES: Literal["all"] = "all"
+"""The value of ``--volume`` that means every volume of a 4-D scan."""
+
+VolumeChoice = int | Literal["all"]
+"""A volume of a 4-D scan, from 1, or all of them."""
 
 
 def check_word(flag: str, word: str, allowed: Sequence[str]) -> None:
@@ -38,6 +46,16 @@ def parse_batch_size(word: str) -> int | None:
     if not word.isdigit() or int(word) < 1:
         raise UsageError(f"`batch_size={word}` is neither auto nor a positive integer")
     return int(word)
+
+
+def parse_volume(typed: str | int) -> VolumeChoice:
+    """``all``, or a whole number from 1 on."""
+    if typed == ALL_VOLUMES:
+        return ALL_VOLUMES
+    try:
+        return at_least("--volume", 1)(int(typed))
+    except ValueError:
+        raise UsageError(f"`volume={typed}` is neither a whole number from 1 on nor `all`") from None
 
 
 def check_directions(number: int) -> int:

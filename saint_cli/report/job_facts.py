@@ -2,6 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from saint_cli.volume.label_map import LabelMap
+
+if TYPE_CHECKING:
+    from saint_cli.labels import LabelVolume
+
+
+@dataclass(frozen=True)
+class LabelPair:
+    """The labels of a scan before and after it was upsampled, and the volume of each label."""
+
+    before: LabelMap
+    after: LabelMap
+    volumes: tuple["LabelVolume", ...]
 
 
 @dataclass(frozen=True)
@@ -22,3 +37,4 @@ class JobFacts:
     acquired_kept: int
     options: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=())
+    labels: LabelPair | None = None

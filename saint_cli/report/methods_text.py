@@ -4,6 +4,7 @@ from saint_cli.evaluation.selfcheck import SelfCheck
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
 from saint_cli.report.job_facts import JobFacts
+from saint_cli.report.texts import format_gaps
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
 
@@ -21,13 +22,13 @@ HASH_LETTERS = 12
 def write_methods(facts: JobFacts, restoration: Restoration, result: Volume, check: SelfCheck | str) -> str:
     """Sentences to paste into a paper; of the scan only its spacing and number of slices."""
     grid = restoration.grid
-    before, after = (v.spacing_mm[grid.axis] for v in (restoration.source, result))
+    after, before = result.spacing_mm[grid.axis], format_gaps(restoration, digits=4)
     kind = "CT" if intensity.is_ct(restoration.source) else restoration.source.header.modality or ""
     options = " ".join(f"{flag} {text}".rstrip() for flag, text in facts.options.items())
     weights = f"model {facts.model}, weights SHA-256 {facts.weights_sha256[:HASH_LETTERS]}"
     with_options = f"options {options}" if options else "default options"
     sentences = [
-        f"The distance between {kind} slices was reduced from {before:.4g} mm to {after:.4g} mm ".replace("  ", " ")
+        f"The distance between {kind} slices was reduced from {before} mm to {after:.4g} mm ".replace("  ", " ")
         + f"({grid.acquired} to {grid.count} slices) with saint {__version__} ({weights}; {with_options}), "
         "an independent implementation of SAINT [1].",
         _describe_acquired(facts.acquired_kept, grid.acquired),

@@ -1,14 +1,15 @@
 """One scan's page: what a radiologist needs to trust a result or not, in a single file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from saint_cli.report import anatomy, encode, render
+from saint_cli.report import anatomy, encode, label_outlines, render
 from saint_cli.report.bone import BONE_HU
 from saint_cli.report.bone_planes import DENSE_HU, REACH_MM
+from saint_cli.report.label_outlines import LabelTable, Rgb
 from saint_cli.report.plane_cuts import Cut
 from saint_cli.report.slice_comparison import SliceComparison
 from saint_cli.report.windows import Window
@@ -72,7 +73,8 @@ class PageContent:
     cuts: planes across the slices; between: a synthesised slice, None where there is none;
     windows: the grey levels to choose from, ``shown_window`` first; errors: what the cuts' error maps show;
     check: the self-check, or why there is none; geometry: (what, before, after); bone: before and after as uint8
-    pictures, or why there are none; methods: a paragraph for papers; facts: provenance, (what, value).
+    pictures, or why there are none; methods: a paragraph for papers; facts: provenance, (what, value); labels: what the
+    outlines of the cuts show.
     """
 
     name: str
@@ -91,6 +93,7 @@ class PageContent:
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    labels: LabelTable | None = None
 
 
 class _Figure:
@@ -107,7 +110,10 @@ class _Figure:
 
 @dataclass(frozen=True)
 class SliderFigure(_Figure):
-    """A slider between two pictures, left and right: for each window two of one size, as data URIs."""
+    """A slider between two pictures, left and right: for each window two of one size, as data URIs.
+
+    outlines: of labels, over either side; none where there are no labels.
+    """
 
     key: str
     title: str
@@ -117,6 +123,7 @@ class SliderFigure(_Figure):
     width: int
     height: int
     pairs: tuple[tuple[str, str], ...]
+    outlines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,8 @@ def render_page(page: PageContent) -> str:
 
 def _render_page(page: PageContent, quality: int) -> str:
     top = encode.choose_colour_limit(*(cut.error_map for cut in page.cuts if cut.error_map is not None))
-    sliders = [_slider(cut, page.windows, quality) for cut in page.cuts]
+    colours = {} if page.labels is None else page.labels.colours
+    sliders = [_slider(cut, page.windows, colours, quality) for cut in page.cuts]
     bone = None if isinstance(page.bone, str) else _bone(page.bone, quality)
     maps = [_map(c.name.capitalize(), c.error_map, top, quality) for c in page.cuts if c.error_map is not None]
     check = None if isinstance(page.check, str) else _self_check(page.check, page.windows, quality)
@@ -171,7 +179,7 @@ def _render_page(page: PageContent, quality: int) -> str:
     return render.render_template(
         "page",
         sources="data:",
-        rules=_rules(figures),
+        rules=_rules(figures) + ("" if page.labels is None else page.labels.rules),
         page=page,
         sliders=sliders,
         bone=bone,
@@ -191,11 +199,13 @@ def _rules(figures: Sequence[SliderFigure | PictureFigure]) -> str:
     return f".bar i {{ background: {encode.css_gradient()}; }}\n{''.join(sizes.values())}"
 
 
-def _slider(cut: Cut, windows: tuple[Window, ...], quality: int) -> SliderFigure:
+def _slider(cut: Cut, windows: tuple[Window, ...], colours: Mapping[int, Rgb], quality: int) -> SliderFigure:
     pairs = tuple(zip(*(_greys(values, windows, quality) for values in (cut.before, cut.after)), strict=True))
     rows, columns = cut.after.shape
     caption = f"plane {cut.place}"
-    return SliderFigure(cut.name, cut.name.capitalize(), caption, BEFORE_AFTER, cut.edges, columns, rows, pairs)
+    outlines = tuple(label_outlines.to_png_uri(label_outlines.draw_outlines(one, colours)) for one in cut.labels or ())
+    title = cut.name.capitalize()
+    return SliderFigure(cut.name, title, caption, BEFORE_AFTER, cut.edges, columns, rows, pairs, outlines)
 
 
 def _compare_slice(

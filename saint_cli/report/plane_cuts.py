@@ -21,6 +21,7 @@ class Cut:
     Every pixel has the value of the voxel in which it lies, so that the acquired slices before are bands as high as
     the distance between them. error_map: of the result, on the same pixels; edges: letters for left, right, top,
     bottom; place: index of the plane in the file, and the length of the part that is shown where it is one.
+    labels: before and after, integers on the same pixels.
     """
 
     name: str
@@ -30,19 +31,21 @@ class Cut:
     edges: tuple[str, str, str, str]
     pixel_mm: float
     place: str
+    labels: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
 class ScanPair:
     """The same scan before and after, turned upright, and error maps of output planes by the axis that they fix.
 
-    through_plane: the upright axis along which slices were interpolated.
+    through_plane: the upright axis along which slices were interpolated. labels: before and after.
     """
 
     before: UprightVolume
     after: UprightVolume
     through_plane: int
     error_maps: dict[int, np.ndarray] = field(default_factory=dict)
+    labels: tuple[UprightVolume, UprightVolume] | None = None
 
     @property
     def offset_mm(self) -> float:
@@ -76,7 +79,13 @@ def make_cut(pair: ScanPair, fixed: int, centre: tuple[int, int, int]) -> Cut:
     def draw(plane: np.ndarray, at: list[np.ndarray]) -> np.ndarray:
         return resize_picture(anatomy.orient_for_display(plane[np.ix_(*at)], fixed))
 
+    def draw_labels(labels: UprightVolume, at: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        plane = anatomy.take_plane(labels.voxels, fixed, centre[fixed])
+        return _resize_labels(anatomy.orient_for_display(plane[np.ix_(*at)], fixed), shape)
+
     after = draw(anatomy.take_plane(pair.after.voxels, fixed, centre[fixed]), after_at)
+    both = zip(pair.labels or (), (before_at, after_at), strict=False)
+    labels = [draw_labels(one, at, after.shape) for one, at in both]
     return Cut(
         name=anatomy.PLANES[fixed],
         before=draw(anatomy.take_plane(pair.before.voxels, fixed, centre[fixed]), before_at),
@@ -85,6 +94,7 @@ def make_cut(pair: ScanPair, fixed: int, centre: tuple[int, int, int]) -> Cut:
         edges=anatomy.edge_letters(fixed),
         pixel_mm=pixel_mm * len(after_at[0]) / after.shape[1],
         place=_describe_place(pair.after, fixed, centre[fixed], dict(zip((across, along), ranges, strict=True))),
+        labels=(labels[0], labels[1]) if labels else None,
     )
 
 
@@ -139,6 +149,12 @@ def resize_picture(picture: np.ndarray) -> np.ndarray:
         return np.asarray(Image.fromarray(values).resize((columns, rows), Image.Resampling.BOX))
     times = max(1, round(SHORTEST_PIXELS / longest))
     return np.ascontiguousarray(values.repeat(times, 0).repeat(times, 1))
+
+
+def _resize_labels(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Labels [rows, columns] at the centres of so many pixels."""
+    rows, columns = (((np.arange(n) + 0.5) * own / n).astype(int) for n, own in zip(shape, picture.shape, strict=True))
+    return np.asarray(picture[np.ix_(rows, columns)])
 
 
 def _nearest_index(position: np.ndarray, count: int) -> np.ndarray:

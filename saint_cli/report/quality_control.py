@@ -1,6 +1,6 @@
 """The quality-control page and pictures of one restored scan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,10 @@ from saint_cli.geometry import SliceGrid
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
 from saint_cli.progress import ProgressCallback, silent
-from saint_cli.report import anatomy, bone, methods_text, page, plane_cuts, preview, texts
+from saint_cli.report import anatomy, bone, label_outlines, methods_text, page, plane_cuts, preview, texts
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.error_maps import make_error_maps
-from saint_cli.report.job_facts import JobFacts
+from saint_cli.report.job_facts import JobFacts, LabelPair
 from saint_cli.report.plane_cuts import Cut, ScanPair
 from saint_cli.report.slice_comparison import SliceComparison, compare_slice
 from saint_cli.report.windows import Window, choose_windows, find_default_window
@@ -78,7 +78,7 @@ def write_report(
         OutputError: a file cannot be written.
     """
     on_progress("pictures", 0, 1)
-    pictures = make_pictures(restoration, result)
+    pictures = make_pictures(restoration, result, facts.labels)
     on_progress("pictures", 1, 1)
     if files.page is not None:
         assert check is not None
@@ -100,16 +100,23 @@ def _choose_thumbnail(pictures: Pictures) -> np.ndarray:
     return pictures.cuts[0].after
 
 
-def make_pictures(restoration: Restoration, result: Volume) -> Pictures:
-    """Planes through the middle of the body, before and after, with maps of their error; and the bone."""
+def make_pictures(restoration: Restoration, result: Volume, labels: LabelPair | None = None) -> Pictures:
+    """Planes through the middle of the body, before and after, with maps of their error; and the bone.
+
+    With labels the planes that hold most of them, and their outlines.
+    """
     is_ct = intensity.is_ct(restoration.source)
     source, result = (limit_values(volume) for volume in (restoration.source, result))
-    before, after = (UprightVolume.from_voxels(v.voxels, v.affine_lps, v.header) for v in (source, result))
+    shown = spread_slices(source, restoration.grid)
+    before, after = (UprightVolume.from_voxels(v.voxels, v.affine_lps, v.header) for v in (shown, result))
     windows = choose_windows(result, is_ct=is_ct)
     body_above = TISSUE_HU if is_ct else (windows[0].low + windows[0].high) / 2
-    middle = anatomy.find_body_centre(after, body_above)
+    middle, upright_labels = anatomy.find_body_centre(after, body_above), None
+    if labels is not None:
+        on_thick, on_fine = (UprightVolume.from_voxels(m.labels, m.affine_lps) for m in (labels.before, labels.after))
+        middle, upright_labels = label_outlines.find_centre(on_fine) or middle, (on_thick, on_fine)
     through = before.find_axis(restoration.grid.axis)
-    pair = ScanPair(before, after, through, make_error_maps(restoration, result, after, middle))
+    pair = ScanPair(before, after, through, make_error_maps(restoration, result, after, middle), upright_labels)
     surface: tuple[np.ndarray, np.ndarray] | str = texts.BONE_NEEDS_CT
     if is_ct:
         surface = texts.TOO_FLAT_FOR_BONE if bone.is_too_flat(pair) else bone.render(pair) or texts.HARDLY_ANY_BONE
@@ -126,11 +133,20 @@ def make_pictures(restoration: Restoration, result: Volume) -> Pictures:
     )
 
 
+def spread_slices(source: Volume, grid: SliceGrid) -> Volume:
+    """An uneven scan with the nearest acquired slice at each place of its regular grid; an even one as it is."""
+    if grid.positions is None:
+        return source
+    nearest = [grid.find_nearest(j) for j in range(grid.count)]
+    header = replace(source.header, slice_positions=())
+    return Volume(source.voxels.take(nearest, grid.axis), grid.refine(source.affine_lps), header)
+
+
 def _find_source_voxel(grid: SliceGrid, after: UprightVolume, voxel: tuple[int, int, int]) -> tuple[int, int, int]:
     """The voxel of the source nearest to a voxel of the upright result."""
     x, y, z = (after.find_source_index(i, voxel[i]) for i in map(after.axis_order.index, range(3)))
     nearest = [x, y, z]
-    nearest[grid.axis] = min(round(nearest[grid.axis] * grid.step), grid.acquired - 1)
+    nearest[grid.axis] = grid.find_nearest(nearest[grid.axis])
     return nearest[0], nearest[1], nearest[2]
 
 
@@ -155,6 +171,7 @@ def make_page_content(
         facts=texts.describe_provenance(facts),
         notes=texts.describe_orientation(restoration.source, restoration.grid.axis),
         warnings=facts.warnings,
+        labels=None if facts.labels is None else label_outlines.make_table(facts.labels),
     )
 
 

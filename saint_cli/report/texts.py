@@ -50,13 +50,20 @@ def describe_verdict(check: SelfCheck | str) -> OpeningSentence:
 def describe_headline(facts: JobFacts, restoration: Restoration, result: Volume) -> tuple[tuple[str, str], ...]:
     """The headline: distance between slices, their number, time."""
     grid = restoration.grid
-    before, after = (v.spacing_mm[grid.axis] for v in (restoration.source, result))
+    after = result.spacing_mm[grid.axis]
     return (
-        ("Distance between slices", f"{before:.3g} → {after:.3g} mm"),
+        ("Distance between slices", f"{format_gaps(restoration, digits=3)} → {after:.3g} mm"),
         ("Slices", f"{grid.acquired} → {grid.count}"),
         ("Model", facts.model),
         ("Time", format_exact_duration(facts.seconds)),
     )
+
+
+def format_gaps(restoration: Restoration, *, digits: int) -> str:
+    """The distance between acquired slices without its unit; the least and the greatest of uneven ones."""
+    gaps = restoration.grid.gaps * restoration.source.spacing_mm[restoration.grid.axis]
+    ends = sorted({f"{mm:.{digits}g}" for mm in (gaps.min(), gaps.max())}, key=float)
+    return " to ".join(ends)
 
 
 def describe_columns(facts: JobFacts, restoration: Restoration, result: Volume) -> tuple[str, str]:
@@ -80,11 +87,17 @@ def describe_geometry(
         compare("Spacing, mm", lambda v: (f"{s:.4g}" for s in v.spacing_mm)),
         compare(
             "Extent between voxel centres, mm",
-            lambda v: (f"{s * (n - 1):.4g}" for s, n in zip(v.spacing_mm, v.shape, strict=True)),
+            lambda v: (f"{s * n:.4g}" for s, n in zip(v.spacing_mm, _count_steps(v), strict=True)),
         ),
         ("Interpolated along", axis, axis),
         ("Acquired slices", str(grid.acquired), f"{facts.acquired_kept} kept bit for bit"),
     )
+
+
+def _count_steps(volume: Volume) -> tuple[float, float, float]:
+    """From the first to the last voxel, in spacings along x, y, z."""
+    x, y, z = (n - 1.0 for n in volume.shape)
+    return x, y, volume.header.slice_positions[-1] if volume.header.slice_positions else z
 
 
 def describe_provenance(facts: JobFacts) -> tuple[tuple[str, str], ...]:
@@ -195,7 +208,8 @@ def describe_measures(check: SelfCheck) -> tuple[tuple[str, ...], ...]:
             rows.append((f"Volume of {columns[0].tissue}, ml", *(_format_volume(figures) for figures in columns)))
             distances = (figures.surface_mm for figures in columns[1:])
             cells = (f"{d:.2f}" if d is not None else NOTHING for d in distances)
-            rows.append(("Mean distance of its surface from the truth's, mm", "", *cells))
+            what = f"Mean distance of the surface of {columns[0].tissue} from the truth's, mm"
+            rows.append((what, "", *cells))
     rises = [one.edge_rise_mm for one in check.measures]
     if rises[0] is not None:
         rows.append(("Width of edges across slices (10 to 90 %), mm", *(f"{r:.2f}" if r else NOTHING for r in rises)))

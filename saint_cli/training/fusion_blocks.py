@@ -97,7 +97,7 @@ def make_blocks(
     compute = select_compute(str(device), "bf16" if settings.schedule.bf16 else "fp32")
     if side - 2 * MARGIN < settings.rfn_patch:
         raise UsageError(f"blocks of {side} voxels are too small for patches of {settings.rfn_patch}")
-    factors = tuple(factor for factor in FACTORS if factor > settings.fewest)
+    factors = tuple(factor for factor in settings.factors or FACTORS if factor > settings.fewest)
     if not factors:
         largest = max(FACTORS)
         raise UsageError(f"RFN from {settings.fewest} slices on has no factor to learn; the largest is {largest}")

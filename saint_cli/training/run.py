@@ -14,18 +14,20 @@ from torch import nn
 from saint_cli.errors import UsageError, WeightsError
 from saint_cli.io.path_identity import check_distinct, is_same_file
 from saint_cli.models import weights
+from saint_cli.models.baseline_weights import save_baseline
+from saint_cli.models.shipped import RUN_MODEL
 from saint_cli.nets import AMI, RFN
+from saint_cli.nets.baselines import ARCHITECTURES
 from saint_cli.nets.folding import fold_network
 from saint_cli.progress import ProgressCallback
 from saint_cli.runtime.version import __version__
-from saint_cli.training import loop, parallel, stages
-from saint_cli.training.dataset import AmiSampler
+from saint_cli.training import loop, objectives, parallel, stages
 from saint_cli.training.dense_volume import TrainingData, place_volumes
 from saint_cli.training.fusion_blocks import make_blocks
 from saint_cli.training.fusion_sampler import FusionSampler
 from saint_cli.training.muon import Muon
-from saint_cli.training.patch_places import PatchShape
 from saint_cli.training.settings import (
+    PUBLISHED,
     SETTINGS,
     TrainingSettings,
     load_schedule,
@@ -34,8 +36,7 @@ from saint_cli.training.settings import (
 )
 from saint_cli.training.volumes import load_dense_volumes, require_disjoint
 
-MODEL = "model.safetensors"
-DATA = "data.json"
+MODEL, DATA = RUN_MODEL, "data.json"
 VOLUMES = "volumes"
 
 SHORTEST_EXCESS = 1e-9
@@ -61,7 +62,7 @@ class TrainingStage:
 
     state: loop.TrainingState
     objective: loop.Objective
-    save: Callable[[], None]
+    save: Callable[[], object]
 
 
 def train(
@@ -114,7 +115,7 @@ def _require_startable(settings: TrainingSettings, out: Path, *, resume: bool) -
         raise UsageError(f"{folder} holds no checkpoint to resume from; leave out --resume")
     if has_checkpoint:
         require_same_settings(settings, folder / SETTINGS)
-    if settings.stage == "ami" and not resume:
+    if settings.stage != "rfn" and not resume:
         inputs = {"what --init names": settings.init, "what --teacher names": settings.teacher}
         output = out / MODEL
         check_distinct([(str(output), output)], {Path(name): what for what, name in inputs.items() if name})
@@ -150,7 +151,8 @@ class _Run:
         stages.require_scorable(data.val)
         description = self.describe(data)
         torch.manual_seed(self.settings.seed)
-        stage = self.prepare_ami(data) if self.settings.stage == "ami" else self.prepare_rfn(data)
+        prepare = {"ami": self.prepare_ami, "rfn": self.prepare_rfn}.get(self.settings.stage, self.prepare_baseline)
+        stage = prepare(data)
         self.write_description(description)
         yield from self.optimise(stage)
 
@@ -203,24 +205,29 @@ class _Run:
         ami = settings.make_ami()
         if start is not None:
             _copy_weights(start.ami, ami, settings)
-        teacher = None
-        if settings.teacher is not None:
-            teacher = copy.deepcopy(weights.load_model(settings.teacher).ami).to(self.process_group.device)
-        volumes, note = place_volumes(data.train, self.process_group.device)
-        if note is not None:
-            self.on_note(note)
-        seed = (settings.seed, self.process_group.rank)
-        sampler = AmiSampler(volumes, settings.batch, PatchShape(*settings.patch), seed, augment=settings.augment)
+        group = self.process_group
+        objective = objectives.make_ami_objective(settings, self.place_volumes(data), group.rank, group.device)
         state = self.make_state(ami)
         rfn = settings.make_rfn().eval()
         if self.resume and self.model_file.is_file():  # an RFN that was trained since stays
             rfn = weights.load_model(str(self.model_file)).rfn
         elif start is not None:
             rfn = start.rfn
-        objective = loop.Objective(
-            stages.make_ami_loss(sampler, teacher), lambda model: stages.validate_ami(model, data.val)
-        )
         return TrainingStage(state, objective, lambda: _save_model(state.average, rfn, self.model_file))
+
+    def prepare_baseline(self, data: TrainingData) -> TrainingStage:
+        """One of the paper's baselines."""
+        settings, architecture = self.settings, ARCHITECTURES[self.settings.arch]
+        objective = objectives.make_baseline_objective(settings, self.place_volumes(data), self.process_group.rank)
+        state = self.make_state(architecture.build(settings.width, settings.factors))
+        return TrainingStage(state, objective, lambda: save_baseline(state.average, architecture, self.model_file))
+
+    def place_volumes(self, data: TrainingData) -> TrainingData:
+        """The data with its training volumes on the device, where they fit there."""
+        volumes, note = place_volumes(data.train, self.process_group.device)
+        if note is not None:
+            self.on_note(note)
+        return data._replace(train=volumes)
 
     def prepare_rfn(self, data: TrainingData) -> TrainingStage:
         """RFN, new or from ``init``, on the AMI of the model file."""
@@ -243,10 +250,11 @@ class _Run:
             stacks=settings.dims == 3,
             device=self.process_group.device,
         )
-        objective = loop.Objective(stages.make_rfn_loss(sampler), lambda model: stages.validate_rfn(model, val_blocks))
+        loss = stages.make_rfn_loss(sampler, is_absolute=settings.arch == PUBLISHED)
+        objective = loop.Objective(loss, lambda model: stages.validate_rfn(model, val_blocks))
         return TrainingStage(state, objective, lambda: _save_model(start.ami, state.average, self.model_file))
 
-    def make_state(self, model: AMI | RFN) -> loop.TrainingState:
+    def make_state(self, model: nn.Module) -> loop.TrainingState:
         """The network with its average and optimiser; as in the checkpoint where the run is resumed."""
         loop.place_network(model, self.process_group.device, bf16=self.settings.schedule.bf16)
         rate = self.settings.schedule.learning_rate
@@ -255,7 +263,7 @@ class _Run:
             optimiser: torch.optim.Optimizer = torch.optim.Adam(model.parameters(), rate, betas=(0.9, 0.999))
         else:
             optimiser = Muon.for_model(model, rate)
-        state = loop.TrainingState(model, copy.deepcopy(model), optimiser)
+        state = loop.TrainingState(model, copy.deepcopy(model).eval(), optimiser)
         if self.resume:
             state.load(self.folder)
             self.require_longer(state)

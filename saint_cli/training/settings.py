@@ -1,13 +1,15 @@
 """What a training run depends on besides its data, and which of it a resumed run may change."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.models import weights
 from saint_cli.nets import AMI, RFN
+from saint_cli.nets.baselines import ARCHITECTURES, PublishedAMI
+from saint_cli.nets.baselines.architectures import PAPER_FACTORS, scale
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
 from saint_cli.training.loop import Schedule
@@ -20,9 +22,17 @@ RFN_SIZES = {"base": (32, 16, 4, 3), "medium": (12, 8, 4, 1), "fast": (12, 8, 4,
 
 DEFAULT_STEPS = 20_000
 
+OWN, PUBLISHED = "saint", "published"
+"""Architectures of AMI and RFN: as saint ships them, and as the paper publishes them."""
+
+BATCH_OF_BLOCKS = 2
+
 SETTINGS = "settings.json"
 CHANGEABLE_SETTINGS = ("schedule", "device")
 """Settings that a resumed run may change: train longer, at another rate, or elsewhere."""
+
+ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube")
+"""Missing in settings that were written before these existed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,9 @@ class TrainingSettings:
     fewest: RFN is trained and used where at least so many slices are synthesised per gap.
     optimiser: ``muon`` or ``adam``, the paper's. augment: vary patches and blocks (``augment``). init: weights to
     start from; teacher: weights to imitate as well. device: as ``--device`` names it.
+    arch: ``OWN``, ``PUBLISHED``, or one of ``nets.baselines.ARCHITECTURES``, whose name is the stage then; width: share
+    of the full width of all its layers. factors: that a network other than saint's own is trained for; batch: also of
+    its blocks; cube: their in-plane voxels and acquired slices for a 3-D one.
     """
 
     stage: str
@@ -55,15 +68,45 @@ class TrainingSettings:
     init: str | None = None
     teacher: str | None = None
     device: str = "cpu"
+    arch: str = OWN
+    width: float = 1.0
+    factors: tuple[int, ...] = ()
+    cube: tuple[int, int] = (24, 8)
 
     def make_ami(self) -> AMI:
         """An untrained AMI."""
-        return AMI(*AMI_SIZES[self.size])
+        width, growth, *depth = AMI_SIZES[self.size]
+        make = PublishedAMI if self.arch == PUBLISHED else AMI
+        return make(scale(width, self.width), scale(growth, self.width), *depth)
 
     def make_rfn(self) -> RFN:
         """An untrained RFN."""
         inputs = INPUTS_WITH_CONTEXT if self.context else INPUTS_WITHOUT_CONTEXT
-        return RFN(replace(TrunkSize(inputs, *RFN_SIZES[self.size]), dims=self.dims), self.fewest)
+        width, growth, layers, blocks = RFN_SIZES[self.size]
+        size = TrunkSize(inputs, scale(width, self.width), scale(growth, self.width), layers, blocks, self.dims)
+        return RFN(size, self.fewest)
+
+
+def choose_factors(arch: str, factors: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The factors that a network other than saint's own learns: those that are given, else the paper's.
+
+    Raises:
+        UsageError: several, for a network that learns one.
+    """
+    if arch == PUBLISHED:
+        return factors or PAPER_FACTORS
+    architecture = ARCHITECTURES[arch]
+    factors = factors or architecture.default_factors
+    if architecture.one_factor and len(factors) > 1:
+        listed = ",".join(map(str, factors))
+        raise UsageError(f"`arch={arch}` learns one factor; train it once for each of {listed}")
+    return factors
+
+
+def choose_batch(arch: str) -> int:
+    """Patches of a step where no number is given; those of 3-D networks hold more voxels."""
+    has_blocks = arch in ARCHITECTURES and ARCHITECTURES[arch].dims == 3
+    return BATCH_OF_BLOCKS if has_blocks else TrainingSettings.batch
 
 
 def load_schedule(out: Path, stage: str) -> Schedule:
@@ -88,7 +131,8 @@ def require_same_settings(settings: TrainingSettings, path: Path) -> None:
         UnreadableError: the file is missing or damaged.
     """
     before = _load_json(path)
-    before.setdefault("fewest", TrainingSettings.fewest)  # missing in settings that were written before it existed
+    for name in ADDED_SETTINGS:
+        before.setdefault(name, json.loads(json.dumps(getattr(TrainingSettings, name))))
     for name, now in json.loads(json.dumps(asdict(settings))).items():
         if name not in CHANGEABLE_SETTINGS and before.get(name) != now:
             raise UsageError(f"the run was begun with {name} {before.get(name)}, not {now}; resume it as it was")

@@ -110,18 +110,20 @@ def _validate_volume(model: AMI, volume: DenseVolume, factor: int, most: int) ->
     acquired = dense[:, 1, :, ::factor]
     line, cubic = baselines.interpolate_linear(acquired, grid), baselines.interpolate_cubic(acquired, grid)
     synthesised = np.arange(depth) % factor > 0
-    truth, ours = dense[:, 1][..., synthesised], (line + residual)[..., synthesised]
+    result = residual if model.predicts_intensities else line + residual
+    truth, ours = dense[:, 1][..., synthesised], result[..., synthesised]
     units = PAPER.data_range / volume.values.scale
     return psnr(truth, ours, units), psnr(truth, cubic[..., synthesised], units)
 
 
-def make_rfn_loss(sampler: FusionSampler) -> StepLoss:
-    """``relative_error`` on the sampler's axial patches, in place of the absolute error of Eq. (11)."""
+def make_rfn_loss(sampler: FusionSampler, *, is_absolute: bool = False) -> StepLoss:
+    """``relative_error`` on the sampler's axial patches, or the absolute error of Eq. (11)."""
 
     def step_loss(model: nn.Module, step: int) -> Tensor:
         batch = sampler.draw_batch(step)
         *inputs, truth, difficulty = batch if sampler.stacks else batch.split()
-        return relative_error(model(*inputs).float(), truth, difficulty)
+        fused = model(*inputs).float()
+        return (fused - truth).abs().mean() if is_absolute else relative_error(fused, truth, difficulty)
 
     return step_loss
 

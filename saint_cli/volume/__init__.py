@@ -71,22 +71,33 @@ class DicomSource:
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a volume was computed from the one that was read: grid of its slices, networks, options of the method."""
+    """How a volume was computed from the one that was read: grid of its slices, networks, options of the method.
+
+    plane: the pixels of slices that were resampled in their plane afterwards; None where they were not.
+    """
 
     grid: geometry.SliceGrid
     model: str
     weights_sha256: str
     options: tuple[str, ...] = ()
+    plane: geometry.PlaneGrid | None = None
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """Names of the options beside grid and model: ``noise=match``, ``extrapolate``, ..."""
-        return (*self.options, *(("extrapolate",) if self.grid.extrapolated.any() else ()))
+        """Names of the options beside grid and model: ``noise=match``, ``extrapolate``, ``untilt``, ..."""
+        of_grid = {
+            "extrapolate": self.grid.extrapolated.any(),
+            "irregular": self.grid.positions is not None,
+            "average": self.grid.averages,
+        }
+        of_plane = () if self.plane is None else self.plane.words
+        return (*self.options, *(word for word, is_so in of_grid.items() if is_so), *of_plane)
 
     @property
     def keeps_acquired(self) -> bool:
         """Whether the method left acquired slices as they were."""
-        return not {"regenerate", "noise=smooth"} & set(self.options)
+        is_changed = self.grid.averages or self.plane is not None
+        return not (is_changed or {"regenerate", "noise=smooth"} & set(self.options))
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,8 @@ class Header:
     codings: which scanner values the source can store: one for all slices or, of DICOM whose rescale changes, one for
     each along z; none where every value of the voxels' dtype can be. A result has no other values.
     is_labels: whether the file says that its values are labels.
+    slice_positions: where unevenly spaced slices lie along z, ascending from 0, in units of the affine's slice step
+    (the commonest gap); () where they lie at 0, 1, 2, ..., as in every result.
     """
 
     modality: str | None = None
@@ -117,6 +130,7 @@ class Header:
     derivation: Derivation | None = None
     codings: tuple[Coding, ...] = ()
     is_labels: bool = False
+    slice_positions: tuple[float, ...] = ()
 
     def is_padding(self, values: np.ndarray) -> np.ndarray:
         """Mask of the scanner values that lie in a range of padding."""
@@ -167,7 +181,10 @@ class Volume:
         """The same volume with more warnings in its header."""
         return replace(self, header=replace(self.header, warnings=(*self.header.warnings, *sentences)))
 
-    def placeholder_on(self, grid: geometry.SliceGrid) -> "Volume":
-        """The volume on a grid, its voxels zeros that take no memory."""
-        zeros = np.broadcast_to(self.voxels.dtype.type(0), grid.output_shape(self.shape))
-        return replace(self, voxels=zeros, affine_lps=grid.refine(self.affine_lps))
+    def placeholder_on(self, grid: geometry.SliceGrid, plane: geometry.PlaneGrid | None = None) -> "Volume":
+        """The volume on a grid and then ``plane``, its voxels zeros that take no memory."""
+        shape, affine = grid.output_shape(self.shape), grid.refine(self.affine_lps)
+        if plane is not None:
+            shape, affine = plane.output_shape(shape), plane.affine_lps
+        zeros = np.broadcast_to(self.voxels.dtype.type(0), shape)
+        return replace(self, voxels=zeros, affine_lps=affine, header=replace(self.header, slice_positions=()))

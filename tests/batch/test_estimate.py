@@ -18,6 +18,8 @@ def test_bigger_scans_and_bigger_networks_take_longer_and_more_threads_less() ->
     estimator = TimeEstimator(ClusterSpec(1, 1))
     assert estimator.seconds(task(50)) > estimator.seconds(task(5))
     assert estimator.seconds(task(50, "base")) > estimator.seconds(task(50))
+    assert estimator.seconds(make_task("t", 5, volumes=8)) > 4 * estimator.seconds(make_task("t", 5))
+    assert estimate_memory_mb(make_task("t", 5, volumes=8)) == estimate_memory_mb(make_task("t", 5))
     assert TimeEstimator(ClusterSpec(1, 4)).seconds(task(50)) < estimator.seconds(task(50))
 
 

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from scan_passes import FIRST, SAME, put, scan_pass
 
 from saint_cli import io
 from saint_cli.batch.find import find_scans
@@ -166,11 +167,21 @@ def test_even_runs_of_a_series_with_a_gap_are_scans_where_asked_for(tmp_path: Pa
     assert all(scan.error is None for scan in found.scans)
 
 
+def test_an_uneven_series_is_one_scan_where_that_is_asked_for(tmp_path: Path) -> None:
+    gap = fabricate.slices(9)
+    del gap[4]
+    fabricate.save(gap, tmp_path / "in")
+    (refused,) = found_in(tmp_path / "in").scans
+    assert "--irregular" in str(refused.error) or "`irregular=True`" in str(refused.error)
+    (scan,) = found_in(tmp_path / "in", settings=replace(FACTOR_2, irregular=True)).scans
+    assert (scan.error, scan.shape, scan.slice_ratio) == (None, (16, 12, 8), 17 / 8)
+
+
 def test_a_4d_file_is_a_failure_unless_a_table_names_its_volume(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 4, 3), np.int16), np.diag([1, 1, 5, 1])), tmp_path / "dynamic.nii")
     (scan,) = found_in(tmp_path).scans
     assert isinstance(scan.error, GeometryError)
-    assert "4-D image (8 x 8 x 4 x 3); choose one of its 3 volumes with --volume" in str(scan.error)
+    assert "4-D image (8 x 8 x 4 x 3); take all of its 3 volumes with --volume all, or one" in str(scan.error)
     (chosen,) = found_in(tmp_path, settings=replace(FACTOR_2, volume=2)).scans
     assert (chosen.error, chosen.shape, chosen.slice_ratio) == (None, (8, 8, 4), 7 / 4)
 
@@ -314,3 +325,37 @@ def test_a_folder_that_cannot_be_listed_is_a_failure_where_it_was_named_and_else
     )
     (scan,) = found_in(tmp_path / "closed").scans
     assert "cannot be listed (Permission denied)" in str(scan.error)
+
+
+ALL = replace(FACTOR_2, volume="all")
+
+
+def test_all_volumes_of_a_file_are_one_scan(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 4, 3), np.int16), np.diag([1, 1, 5, 1])), tmp_path / "dynamic.nii")
+    write_volume(fabricate.volume(), tmp_path / "plain.nii")
+    dynamic, plain = found_in(tmp_path, settings=ALL).scans
+    assert (dynamic.error, dynamic.shape, dynamic.volumes, dynamic.settings.volume) == (None, (8, 8, 4), 3, "all")
+    assert (plain.error, plain.volumes, plain.settings.volume) == (None, 1, None)
+
+
+def test_all_volumes_of_a_series_are_one_scan_that_depends_on_all_of_its_files(tmp_path: Path) -> None:
+    for k, echo in enumerate(("5", "40", "90")):
+        part = scan_pass(SAME, FIRST + 300 * k, put(EchoTime=echo), modality="MR")
+        fabricate.save(part, tmp_path / "study" / ("" if k == 0 else f"echo{k}"))
+    single = fabricate.slices(modality="CT")
+    fabricate.save(single, tmp_path / "study" / "ct")
+    ct, echoes = sorted(found_in(tmp_path, settings=ALL).scans, key=lambda scan: scan.volumes)
+    assert (ct.volumes, ct.settings.volume, len(ct.files)) == (1, None, len(single))
+    assert (echoes.volumes, echoes.settings.volume, len(echoes.files)) == (3, "all", 3 * len(SAME))
+    series = io.list_volumes(echoes.source, series=echoes.settings.series)
+    assert (series.count, series.marks[1].label) == (3, "EchoTime 40")
+    assert [scan.volumes for scan in found_in(tmp_path).scans] == [1, 1, 1, 1]
+
+
+def test_stacks_of_two_orientations_are_scans_of_their_own_beside_all_volumes(tmp_path: Path) -> None:
+    turned = fabricate.slices(step=(2.4, -3.2, 3.0), orientation=fabricate.OBLIQUE)
+    for k, data in enumerate(turned):
+        data.SOPInstanceUID, data.InstanceNumber = f"1.2.3.{k + 1}", 50 + k
+    fabricate.save([*fabricate.slices(), *turned], tmp_path / "in")
+    scans = found_in(tmp_path, settings=ALL).scans
+    assert [(scan.volumes, scan.settings.volume) for scan in scans] == [(1, None), (1, None)]

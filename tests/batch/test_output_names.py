@@ -1,5 +1,6 @@
 import os
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from saint_cli.batch.output_names import name_outputs, strip_output_ending
 from saint_cli.batch.search import Scan
 from saint_cli.errors import UsageError
+from saint_cli.options.grid import GridRequest
 from saint_cli.options.job import JobSettings
+from saint_cli.options.labels import LabelSettings
 
 
 def scans(*paths: str) -> list[Scan]:
@@ -83,3 +86,18 @@ def test_of_a_path_that_is_too_long_the_innermost_folders_are_left_out() -> None
     assert all(name.startswith("ddd/ddd/") and len(name) <= 3000 + len(".nii.gz") for name in names)
     assert [Path(name).name[:2] for name in names] == ["a-", "b-", "a-"]
     assert name_outputs(scans(f"{'d/' * 1000}a"), "{path}", "mha") == [f"{'d/' * 1000}a.mha"]
+
+
+def test_one_scan_with_several_options_gets_a_name_for_each_that_does_not_depend_on_the_others() -> None:
+    scan = scans("a")[0]
+    labels = [LabelSettings(labels="seg.nii", segments=(n,)) for n in (1, 2)]
+    grids = [replace(scan, settings=JobSettings(grid=GridRequest(factor=factor))) for factor in (2, 4)]
+    variants = [*grids, *(replace(scan, settings=JobSettings(label_settings=one)) for one in labels)]
+    names = name_outputs(variants, "{path}", "mha")
+    assert len(set(names)) == 4
+    assert name_outputs(variants[::-1], "{path}", "mha") == names[::-1]
+
+
+def test_one_scan_twice_with_the_same_options_is_refused() -> None:
+    with pytest.raises(UsageError, match="named 2 times with the same options"):
+        name_outputs([*scans("a"), *scans("a")], "{path}", "mha")

@@ -281,3 +281,17 @@ def test_scans_of_any_name_are_done_with_pages_that_their_links_reach(tmp_path: 
     before = states(tmp_path / "out")
     assert run("batch", tmp_path / "in", tmp_path / "out", *WITH_PAGES).exit_code == 0
     assert states(tmp_path / "out") == before
+
+
+def test_all_volumes_of_4d_scans_are_one_job_each_and_a_number_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    voxels = np.stack([fabricate.volume(dtype="int16").voxels + 40 * k for k in range(3)], axis=-1)
+    nib.save(nib.Nifti1Image(voxels, np.diag([0.8, 0.8, 5, 1])), tmp_path / "in" / "dynamic.nii.gz")
+    write_volume(fabricate.volume(), tmp_path / "in" / "plain.nii.gz")
+    assert run("batch", tmp_path / "in", tmp_path / "out", "--volume", "all", *OPTIONS).exit_code == 0
+    shapes = [nib.load(tmp_path / "out" / f"{name}.nii.gz").shape for name in ("dynamic", "plain")]
+    assert shapes == [(24, 20, 11, 3), (24, 20, 11)]
+    done = [record for record in records(tmp_path / "out") if record["status"] == "done"]
+    assert {record["name"]: record["volumes"] for record in done} == {"dynamic": 3, "plain": 1}
+    refused = run("batch", tmp_path / "in", tmp_path / "other", "--volume", "2", *OPTIONS)
+    assert (refused.exit_code, "for many scans only all" in refused.output) == (2, True)

@@ -27,7 +27,8 @@ MISUSES = {
     "one input too many": ((*UPSAMPLE, "c.nii"), ("c.nii", "saint upsample --help")),
     "unknown option of saint": (("--fast",), ("no such option: --fast", "saint --help")),
     "unknown command": (("upscale",), ("no such command 'upscale'", "saint --help")),
-    "missing argument": (("info",), ("missing argument", "saint info --help")),
+    "missing argument": (("info",), ("missing argument 'PATH...'", "saint info --help")),
+    "one of two arguments": (("batch", "scans"), ("needs IN... and OUT_DIR, in this order", "batch --help")),
     "another command": (
         ("train", "d", "--val", "v", "-o", "r", "--steps", "1e3"),
         ("--steps 1e3 is not a whole number",),

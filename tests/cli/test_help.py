@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from saint_cli.cli.app import app
 from saint_cli.options import completion
 
-COMMANDS = ("upsample", "batch", "info", "evaluate", "models", "train")
+COMMANDS = ("upsample", "batch", "labels", "info", "evaluate", "models", "train")
 
 
 def shown(*arguments: str, columns: int = 80) -> str:
@@ -32,7 +32,7 @@ def test_help_shows_no_type_of_what_takes_no_value(command: str) -> None:
 def test_options_are_grouped() -> None:
     text = shown("upsample", "-h", columns=160)
     titles = [line.split("─")[1].strip() for line in text.splitlines() if line.startswith("╭")]
-    assert titles[:7] == ["Arguments", "Output", "Grid", "Input", "Model and method", "Machine", "Run"]
+    assert titles[:8] == ["Arguments", "Output", "Grid", "Input", "Labels", "Model and method", "Machine", "Run"]
 
 
 def test_the_reference_in_the_docs_is_current() -> None:

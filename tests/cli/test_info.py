@@ -215,6 +215,7 @@ def test_volumes_that_are_alike_are_one_block_that_says_how_they_differ(tmp_path
         assert words in shown
     assert shown.count("would produce") == 1
     assert f"`saint upsample --series N` (N = 1{TO}10)" in shown
+    assert "`saint upsample --series 1 --volume all` takes the 10 volumes together" in shown
     assert len(shown.splitlines()) < 10
     assert len(json.loads(run("info", "--json", folder).stdout)[0]["stacks"]) == 10
 
@@ -281,7 +282,7 @@ def test_a_4d_nifti_file_is_shown_with_all_facts_and_how_to_choose(tmp_path: Pat
     for words in (
         "9 x 8 x 5 voxels, 30 volumes",
         "0.8 x 0.8 x 4 mm",
-        f"`saint upsample --volume K` (K = 1{TO}30) would",
+        f"`saint upsample --volume K` (K = 1{TO}30, or all) would",
     ):
         assert words in result.stdout
     (stack,) = json.loads(run("info", "--json", tmp_path / "dynamic.nii").stdout)[0]["stacks"]
@@ -317,7 +318,7 @@ def test_a_folder_of_files_is_a_line_for_each_beside_its_dicom(tmp_path: Path) -
         "24x20x6 0.8x0.8x5 6 a.nrrd",
         "9x8x5 0.8x0.8x4 5 b.nii.gz",
         "- - - broken.mha: cannot be upsampled",
-        "9x8x5x3 0.8x0.8x4 5 sub/c.nii: 4-D, --volume 1…3",
+        "9x8x5x3 0.8x0.8x4 5 sub/c.nii: 4-D, --volume 1…3 or all",
         "cannot be upsampled (broken.mha): the file is empty",
         "skipped files: 2 of other kinds",
     ):

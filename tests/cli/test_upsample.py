@@ -162,7 +162,7 @@ REFUSALS = {
     "complex": (lambda d: save(np.zeros((9, 9, 5), np.complex64), d / "a.nii"), [], 3),
     "near-isotropic": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii", (1, 1, 1.1)), [], 4),
     "factor too large": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-f", "17"], 2),
-    "spacing not finer": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--spacing", "6"], 2),
+    "spacing as acquired": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--spacing", "5"], 2),
     "two grids": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-f", "2", "--spacing", "1"], 2),
     "unknown axis": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--axis", "w"], 2),
     "unknown model": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-m", "huge"], 3),

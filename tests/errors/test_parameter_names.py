@@ -8,7 +8,7 @@ import pytest
 import saint_cli
 from saint_cli.errors import SaintError, UsageError
 from saint_cli.errors.parameter_names import PARAMETERS, naming_options, to_options
-from saint_cli.io import ReadOptions
+from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.options.fields import list_options
 from saint_cli.options.job import JOB_OPTIONS
 
@@ -35,7 +35,8 @@ def test_only_while_a_command_runs_do_errors_name_options() -> None:
 
 def test_every_parameter_is_one_of_python_and_an_option_of_the_command_line() -> None:
     keywords = set(saint_cli.Options.__annotations__) | set(inspect.signature(saint_cli.upsample).parameters)
-    keywords |= set(inspect.signature(saint_cli.write_volume).parameters) | {one.name for one in fields(ReadOptions)}
+    keywords |= set(inspect.signature(saint_cli.write_volume).parameters)
+    keywords |= {one.name for kind in (ReadOptions, LabelReadOptions) for one in fields(kind)}
     assert set(PARAMETERS) <= keywords
     flags = {option.flag for option in list_options(*JOB_OPTIONS)} | {"--overwrite"}
     assert {to_options(f"`{name}`") for name in PARAMETERS} <= flags

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation.scans import smooth
-from nets import tiny
+from nets import tiny, tiny_baselines
 
 from saint_cli import write_volume
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
@@ -18,8 +18,10 @@ from saint_cli.evaluation.inputs import EvaluationInputs
 from saint_cli.evaluation.metrics import ALL, Factor, Protocol, psnr_by_protocol
 from saint_cli.evaluation.scores import DegradedScan, Score
 from saint_cli.geometry import grid_by_factor
+from saint_cli.method.baseline_networks import restore_by_baseline
 from saint_cli.method.pipeline import ResultStage
 from saint_cli.models import weights
+from saint_cli.models.baseline_weights import load_baseline, save_baseline
 from saint_cli.models.calibration import Calibration
 from saint_cli.models.weights import SaintModel
 from saint_cli.progress import ProgressStage
@@ -245,3 +247,35 @@ def test_values_that_are_not_finite_are_refused_before_any_file_is_scored(
     with pytest.raises(UsageError, match=r"broken\.nii: 1 voxel is NaN or infinite"):
         evaluate_all(EvaluationInputs(paths, [2]), [model], EvaluationOptions(), CPU)
     assert not scored
+
+
+@pytest.mark.parametrize(("name", "method"), [("rdn", "sagittal"), ("rdn-3d", "volume")])
+def test_a_baseline_is_scored_beside_saint_by_its_restored_volume(
+    name: str, method: str, files: list[Path], model: str, tmp_path: Path
+) -> None:
+    baseline = tiny_baselines.model(name)
+    path = tmp_path / f"{name}.safetensors"
+    save_baseline(baseline.network, baseline.architecture, path)
+    progress = RecordedProgress()
+    (result,) = evaluate_all(EvaluationInputs(files[:1], [4]), [model, str(path)], EvaluationOptions(), CPU, progress)
+    found = {score.label: score for score in result.scores}
+    assert {"m sagittal", "m fused", "linear", f"{name} {method}"} <= set(found)
+    degraded = result.degraded
+    assert degraded is not None
+    restored = restore_by_baseline(degraded.sparse, load_baseline(str(path)), degraded.grid, CPU)
+    wanted = psnr_by_protocol(degraded.truth, restored, 2, 4)
+    assert found[f"{name} {method}"].psnr_db == pytest.approx(wanted, abs=2e-3)
+    assert np.array_equal(result.pictures[name], restored)
+    assert list(result.reliability) == ["m"]
+    assert any(stage.startswith(f"baseline, {name}, ") for stage in progress.stages)
+
+
+def test_a_factor_that_a_baseline_does_not_make_is_refused_before_anything_is_read(
+    files: list[Path], tmp_path: Path
+) -> None:
+    baseline, path = tiny_baselines.model("rdn"), tmp_path / "rdn.safetensors"
+    save_baseline(baseline.network, baseline.architecture, path)
+    progress = RecordedProgress()
+    with pytest.raises(UsageError, match="trained for factor 4 and makes divisors of that, not factor 3"):
+        evaluate_all(EvaluationInputs(files, [4, 3]), [str(path)], EvaluationOptions(), CPU, progress)
+    assert not progress.stages

@@ -135,7 +135,7 @@ def test_a_failure_leaves_neither_output_nor_partial_file(tmp_path: Path, monkey
 
     path = tmp_path / "out.nii"
     path.write_text("precious")
-    monkeypatch.setattr("saint_cli.io.write._write_voxels", full)
+    monkeypatch.setattr("saint_cli.io.write.write_voxels", full)
     with pytest.raises(OutputError, match="No space left"):
         write_volume(fabricate.volume(), path, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out.nii"]

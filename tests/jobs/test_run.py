@@ -17,7 +17,7 @@ from saint_cli.jobs import GridRequest, JobResult, ModelConfig, run_job
 from saint_cli.method import pipeline
 from saint_cli.models import weights
 from saint_cli.models.calibration import Calibration
-from saint_cli.options.method import MethodOptions
+from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import silent
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Header, Volume
@@ -134,7 +134,7 @@ def test_a_nearly_isotropic_volume_needs_a_factor_or_spacing() -> None:
         GridRequest(axis=2).make_grid(nearly_isotropic())  # 5 slices 1 mm apart would become 5 at 0.9 mm
 
 
-@pytest.mark.parametrize("spacing", [0.0, -1.0, 5.0, 6.0, 0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("spacing", [0.0, -1.0, 5.0, 13.0, 0.1, float("nan"), float("inf")])
 def test_a_spacing_that_cannot_be_is_refused(spacing: float) -> None:
     with pytest.raises(UsageError):
         GridRequest(spacing_mm=spacing).make_grid(tiny.volume())
@@ -429,3 +429,14 @@ def test_weights_without_calibration_cannot_estimate_uncertainty(tmp_path: Path,
     with pytest.raises(UsageError, match="carry no calibration"):
         run_job(change_job(job, uncertainty=tmp_path / "error.nii"), silent)
     assert not list(tmp_path.glob("[eo]*.nii"))
+
+
+@pytest.mark.parametrize("noise", ["match", "smooth"])
+def test_noise_of_what_is_not_ct_is_refused_before_networks_run(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch, noise: str
+) -> None:
+    monkeypatch.setattr(pipeline, "restore", lambda *_: pytest.fail("networks ran"))
+    job = make_job(save(tiny.volume(), tmp_path / "mr.nii"), tmp_path / "out.nii", GridRequest(factor=2), model_config)
+    settings = replace(job.settings, modality="MR", method_options=MethodOptions(noise=NoiseHandling(noise)))
+    with pytest.raises(UsageError, match=f"noise={noise}.*needs CT"):
+        run_job(replace(job, settings=settings), silent)

@@ -199,7 +199,7 @@ def test_floats_come_back_bit_exact_from_python(dtype: str) -> None:
 def test_an_image_too_long_for_its_class_is_known_before_anything_is_computed() -> None:
     image = nibabel.Nifti1Image(np.zeros((2, 2, 20_000), np.int16), AFFINE)
     scan, grid = images.to_volume(image), grid_by_factor(20_000, 2, 2)
-    images.check_convertible(image, scan, grid)
+    images.check_convertible(image, scan.placeholder_on(grid))
     result = Volume(np.zeros((2, 2, grid.count), np.int16), AFFINE)
     assert images.convert_like(image, result).shape == (2, 2, 39_999)
 
@@ -214,4 +214,4 @@ def test_an_image_that_its_library_refuses_is_refused_before_anything_is_compute
 
     monkeypatch.setattr(images, "convert_like", stumble)
     with pytest.raises(SaintError, match="cannot hold the result"):
-        images.check_convertible(image, images.to_volume(image), GRID)
+        images.check_convertible(image, images.to_volume(image).placeholder_on(GRID))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from saint_cli.errors import UnreadableError, WeightsError
 from saint_cli.geometry import grid_by_factor
-from saint_cli.models import shipped, weights
+from saint_cli.models import shipped, tensor_files, weights
 from saint_cli.models.calibration import Calibration
 from saint_cli.models.weights import SaintModel, build_networks, load_model, save_model, write_calibration
 from saint_cli.nets import AMI, RFN
@@ -295,7 +295,7 @@ def test_the_same_weights_and_calibration_give_the_same_bytes(file: Path) -> Non
         written.add(file.read_bytes())
     assert len(written) == 1
     with safe_open(file, "pt") as opened:
-        assert set(opened.metadata()) == {weights.DIGEST_KEY, weights.CALIBRATION_KEY}
+        assert set(opened.metadata()) == {tensor_files.DIGEST_KEY, weights.CALIBRATION_KEY}
 
 
 def test_a_second_calibration_replaces_the_first(file: Path) -> None:

@@ -14,6 +14,7 @@ EVERYTHING = {
     **{"merge": True, "outside_data": True, "modality": "mr", "allow_labels": True, "slice_thickness": "spacing"},
     **{"model": "/secret/name/own.safetensors", "precision": "fp32", "match_noise": True, "tta": True},
     **{"directions": 4, "regenerate": True, "no_skip_air": True},
+    **{"labels": "/secret/name/seg.nii.gz", "segments": "3,1,3", "no_guide": True},
     **{"device": "cpu", "batch_size": "3", "threads": 2, "max_memory": "2GB"},
 }
 
@@ -33,7 +34,7 @@ def test_what_is_not_typed_has_its_default() -> None:
 def test_keys_hold_what_changes_the_result_and_nothing_else() -> None:
     assert key_options(JobSettings()) == KEY_OF_DEFAULTS
     changed = key_options(make_settings(EVERYTHING))
-    assert changed.keys() == {*KEY_OF_DEFAULTS, "merge", "outside_data", "noise"}
+    assert changed.keys() == {*KEY_OF_DEFAULTS, "merge", "outside_data", "noise", "segments", "guide"}
     assert {name for name, value in changed.items() if value == KEY_OF_DEFAULTS.get(name)} == {
         "spacing_mm",
         "match_noise",  # is in the key as noise
@@ -53,6 +54,7 @@ def test_a_page_lists_what_was_asked_for_without_folders_and_uids() -> None:
     assert page["--model"] == "own.safetensors"
     assert page["--slice-thickness"] == "spacing"
     assert page["--no-skip-air"] == ""
+    assert (page["--labels"], page["--segments"], page["--no-guide"]) == ("seg.nii.gz", "1,3", "")
     assert not page.keys() & {"--series", "--isotropic", "--device", "--precision", "--batch-size", "--threads"}
     assert page_options(make_settings({"series": "3"}))["--series"] == "3"
 

@@ -198,13 +198,14 @@ def test_a_step_asks_for_no_number_that_a_gpu_computes(tmp_path: Path) -> None:
     assert all(float(result.loss) > 0 for result in results if result.loss is not None)
 
 
-def test_networks_of_images_are_laid_out_for_bf16_and_others_stay() -> None:
+def test_networks_of_images_are_laid_out_for_bf16_and_those_of_blocks_always() -> None:
     model = loop.place_network(tiny.ami(), torch.device("cpu"), bf16=True)
     assert next(model.parameters()).is_contiguous(memory_format=torch.channels_last)
     model = loop.place_network(tiny.ami(), torch.device("cpu"), bf16=False)
     assert all(p.is_contiguous() for p in model.parameters())
-    volumetric = nn.Conv3d(2, 2, 3)
-    assert loop.place_network(volumetric, torch.device("cpu"), bf16=True).weight.is_contiguous()
+    for bf16 in (True, False):
+        volumetric = loop.place_network(nn.Conv3d(2, 2, 3), torch.device("cpu"), bf16=bf16)
+        assert next(volumetric.parameters()).is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_rate_without_warm_up_starts_at_its_peak() -> None:

@@ -54,6 +54,9 @@ PIXEL_TAGS = (
 PIXEL_DATA_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Tags of Float, Double Float and plain Pixel Data."""
 
+UNDEFINED_LENGTH = 0xFFFFFFFF
+"""Of an element that ends with a delimiter (PS3.5 7.1)."""
+
 FRAME_SEQUENCE_TAGS = (0x52009229, 0x52009230)
 """Tags of the shared and the frames' functional groups, the sequences that are read."""
 
@@ -122,8 +125,17 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> tuple[FileData
         return _parse_deflated(bounded, meta, tags, _at_pixels), inflated.read(BYTES_AFTER_HEADER)
 
 
-def parse_sequences(data: Dataset, size: int) -> None:
-    """Parse the large sequences of the header of a file of ``size`` bytes within the same bounds.
+def is_truncated(data: Dataset) -> bool:
+    """Whether an element that was not parsed yet is shorter than it declares; pydicom takes what there is."""
+    raws = (data.get_item(tag) for tag in data.keys())  # noqa: SIM118 - which iterates over parsed elements
+    return any(
+        isinstance(raw, RawDataElement) and raw.value is not None and len(raw.value) < raw.length < UNDEFINED_LENGTH
+        for raw in raws
+    )
+
+
+def parse_sequences(data: Dataset, size: int, tags: Sequence[int] = FRAME_SEQUENCE_TAGS) -> None:
+    """Parse the large sequences of the header of a file of ``size`` bytes, those with ``tags``, within the same bounds.
 
     pydicom has none where it does so on first use.
 
@@ -131,11 +143,11 @@ def parse_sequences(data: Dataset, size: int) -> None:
         UnreadableError: more elements than any image has.
         Exception: whatever damage leads pydicom to.
     """
-    for tag in FRAME_SEQUENCE_TAGS:
+    for tag in tags:
         raw = data.get_item(tag) if tag in data else None
         value = raw.value if isinstance(raw, RawDataElement) else None
         if value and len(value) > SMALL_HEADER:
-            bounded: Any = _Bounded(BytesIO(value), len(value), size)
+            bounded: Any = _Bounded(BytesIO(value), 2 * len(value), size)  # some bytes are read again
             order = raw.is_implicit_VR, raw.is_little_endian
             items = filereader.read_sequence(bounded, *order, len(value), data.original_character_set)
             data[tag] = DataElement(tag, "SQ", items)

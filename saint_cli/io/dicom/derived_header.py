@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 from pydicom import uid
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
@@ -16,6 +17,7 @@ from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid
 from saint_cli.io.dicom.values import decode_text, list_values
 from saint_cli.runtime.version import __version__
+from saint_cli.volume.fourth_axis import VolumeMark
 
 SPATIAL_RESAMPLING = ("113085", "Spatial resampling")
 SOURCE_FOR_PROCESSING = ("121322", "Source image for image processing operation")
@@ -51,6 +53,9 @@ ACQUISITION_TAGS = (
 EXPOSURE_TAGS = ("Exposure", "ExposureInuAs", "ExposureInmAs")
 """Gone from every slice: nobody was exposed for this series, and dcm2niix splits a series whose exposures differ."""
 
+PLANE_TAGS = ("GantryDetectorTilt", "ReconstructionDiameter", "ImagerPixelSpacing", "PixelAspectRatio")
+"""What is no longer true of slices that were resampled in their plane."""
+
 METHOD_DESCRIPTIONS = {
     "noise=match": "noise like that of acquired slices was added to synthesised ones",
     "noise=smooth": "noise of acquired slices was reduced to that of synthesised ones",
@@ -59,6 +64,9 @@ METHOD_DESCRIPTIONS = {
     "regenerate": "acquired slices were computed anew",
     "no-skip-air": "air around the patient computed too",
     "extrapolate": "goes on beyond the last acquired slice",
+    "irregular": "acquired slices are unevenly spaced",
+    "average": "means of acquired slices",
+    "untilt": "slices moved in their plane to stand straight above each other",
 }
 """What the words of ``Derivation.option_names`` mean, for those who read the image and not the manual."""
 
@@ -76,6 +84,8 @@ def derive_header(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -> 
     _set_place(data, output)
     if not is_acquired and data.SOPClassUID != uid.PositronEmissionTomographyImageStorage:
         _remove_acquisition(data)
+    if output.series.place is not None:
+        _set_mark(data, output.series.place.mark)
     for name in EXPOSURE_TAGS:
         data.pop(name, None)
     for name in (*EMPTY_IF_ABSENT, *EMPTY_IF_ABSENT_BY_CLASS[data.SOPClassUID]):
@@ -155,14 +165,25 @@ def _set_provenance(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -
     references = [_make_reference(source) for source in output.neighbours if source.has_instance_uid]
     if references:
         data.SourceImageSequence = references
+    derivation = output.series.derivation
+    noise = [text for word, text in NOISE_CONTRIBUTIONS.items() if word in derivation.options]
+    made = "Means of acquired slices" if derivation.grid.averages else "Slices interpolated between acquired ones"
+    plane = () if derivation.plane is None else ("slices resampled in their plane",)
+    description = "; ".join([made, *noise, *plane])
+    item = make_contribution(description, _local_time(data, output.series))
+    data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), item]
+
+
+def make_contribution(description: str, created: datetime | None = None) -> Dataset:
+    """An item of ContributingEquipmentSequence that says what saint did, and when (PS3.3 C.12.1)."""
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [_make_code(*MODIFYING_EQUIPMENT)]
     item.Manufacturer, item.ManufacturerModelName = "saint", "saint"
     item.SoftwareVersions = __version__
-    item.ContributionDateTime = _local_time(data, output.series).strftime("%Y%m%d%H%M%S%z")
-    noise = [text for word, text in NOISE_CONTRIBUTIONS.items() if word in output.series.derivation.options]
-    item.ContributionDescription = "; ".join(["Slices interpolated between acquired ones", *noise])
-    data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), item]
+    if created is not None:
+        item.ContributionDateTime = created.strftime("%Y%m%d%H%M%S%z")
+    item.ContributionDescription = description
+    return item
 
 
 def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -> str:
@@ -172,24 +193,37 @@ def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: 
     """
     series = output.series
     model = "".join(c if c.isascii() and c.isprintable() else "?" for c in series.derivation.model[:64])
-    options = "".join(f", {METHOD_DESCRIPTIONS.get(word, word)}" for word in series.derivation.option_names)
+    options = "".join(f", {_describe_option(word)}" for word in series.derivation.option_names)
     numbers = [str(source.instance_number) for source in output.neighbours]
-    if output.is_beyond:
+    grid = series.derivation.grid
+    if grid.averages:
+        origin = f"mean of acquired slices {numbers[0]} to {numbers[-1]}"
+    elif output.is_beyond:
         origin = f"extrapolated beyond acquired slice {numbers[0]}, which it repeats"
     elif is_acquired:
         origin = f"kept acquired slice {numbers[0]}"
     elif len(numbers) == 1 and _is_only_smoothed(series):
         origin = f"acquired slice {numbers[0]} with less noise, not bit-exact"
+    elif len(numbers) == 1 and output.is_moved:
+        origin = f"acquired slice {numbers[0]} resampled"
     elif len(numbers) == 1:
         origin = f"computed in place of acquired slice {numbers[0]}"
     else:
         origin = f"synthesised between acquired slices {numbers[0]} and {numbers[1]}, offset {output.offset:.4g}"
     thickness = data.get("SliceThickness")
     thick = "" if thickness in (None, "") else f", acquired slice thickness {thickness} mm"
-    return (
-        f"SAINT slice interpolation {series.factor}, model {model}, saint {__version__}{options}; {origin}; "
-        f"acquired slice spacing {series.spacing_mm / series.derivation.grid.step:.6g} mm{thick}"
-    )
+    spacing = f"acquired slice spacing {series.acquired_spacing_mm:.6g} mm"
+    if grid.positions is not None:
+        gaps = grid.gaps * series.acquired_spacing_mm
+        spacing = f"acquired slice spacing {gaps.min():.6g} to {gaps.max():.6g} mm"
+    what = f"interpolation {series.factor}, model {model}" if grid.needs_networks else "resampling without networks"
+    return f"SAINT slice {what}, saint {__version__}{options}; {origin}; {spacing}{thick}"
+
+
+def _describe_option(word: str) -> str:
+    """What a word of ``Derivation.option_names`` means."""
+    name, _, value = word.partition("=")
+    return f"pixels resampled to {value} mm" if name == "in-plane" else METHOD_DESCRIPTIONS.get(word, word)
 
 
 def _is_only_smoothed(series: DerivedSeries) -> bool:
@@ -214,18 +248,35 @@ def _make_code(value: str, meaning: str) -> Dataset:
 
 def _set_place(data: Dataset, output: DerivedSlice) -> None:
     """Where the slice lies: acquired positions verbatim, others between those of their neighbours."""
-    if output.offset != 0:
+    if output.offset != 0 or output.is_moved:
         data.ImagePositionPatient = format_decimals(output.position)
+    if output.series.derivation.plane is not None:
+        across, down, _ = geometry.spacing_mm(output.series.volume.affine_lps)
+        data.PixelSpacing = format_decimals([down, across])
+        for name in PLANE_TAGS:
+            data.pop(name, None)
     spacing = format_number_as_ds(output.series.spacing_mm)
     data.SpacingBetweenSlices = spacing
     if data.get("SliceThickness") in (None, ""):
         data.SliceThickness = None  # Type 2 (PS3.3 C.7.6.2): present, though unknown
+    elif output.series.derivation.grid.averages:
+        slab = (output.series.derivation.grid.step - 1) * output.series.acquired_spacing_mm
+        data.SliceThickness = format_number_as_ds(float(data.SliceThickness) + slab)
     elif not output.series.keep_slice_thickness and float(spacing) < data.SliceThickness:
         data.SliceThickness = spacing  # never made larger than acquired
     if data.get("SliceLocation") not in (None, ""):
         position = np.array([float(v) for v in data.ImagePositionPatient])
         orientation = np.array([float(v) for v in data.ImageOrientationPatient])
         data.SliceLocation = format_decimals(geometry.positions_along_normal(position[None], orientation))[0]
+
+
+def _set_mark(data: Dataset, mark: VolumeMark) -> None:
+    """The attributes by which readers separate the volumes of a series; a synthesised slice has those of its volume."""
+    for name, value in mark.elements:
+        if str(data.get(name)) != str(value):
+            is_number = dictionary_VR(name) in ("FD", "FL")
+            values = [float(v) if is_number else v for v in (value if isinstance(value, tuple) else (value,))]
+            setattr(data, name, values if len(values) > 1 else values[0])
 
 
 def format_decimals(values: Sequence[float] | np.ndarray) -> list[str]:

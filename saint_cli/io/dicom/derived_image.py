@@ -75,7 +75,7 @@ def choose_pixels(output: DerivedSlice, files: SourceFiles) -> SlicePixels:
         SourceChangedError: a file that was written to holds other values, though its slice was to be kept.
     """
     values = output.values
-    if output.offset == 0:
+    if output.offset == 0 and not output.is_moved:
         source = output.nearest
         stored = files.stored(source)
         with np.errstate(over="ignore"):
@@ -113,6 +113,7 @@ def copy_dataset(template: Dataset) -> Dataset:
 def _set_pixels(data: Dataset, pixels: SlicePixels) -> None:
     """Stored values and the elements that describe them (PS3.3 C.7.6.3, C.11.1)."""
     source, layout = pixels.source, pixels.source.pixel_format
+    data.Rows, data.Columns = pixels.stored.shape
     data.BitsAllocated, data.BitsStored = layout.bits_allocated, layout.bits_stored
     data.HighBit = data.BitsStored - 1
     data.PixelRepresentation, data.SamplesPerPixel = int(layout.is_signed), 1

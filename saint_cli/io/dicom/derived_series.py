@@ -11,6 +11,16 @@ from saint_cli import geometry
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.uids import make_instance_uid, make_series_uid
 from saint_cli.volume import Derivation, Volume
+from saint_cli.volume.fourth_axis import VolumeMark
+
+
+@dataclass(frozen=True)
+class VolumePlace:
+    """The place of a volume in a series of several: how many slices come before, the series' UID, what marks it."""
+
+    slices_before: int
+    series_uid: str
+    mark: VolumeMark
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,7 @@ class DerivedSeries:
     """A series to write: the volume, its acquired slices and the options that its headers depend on.
 
     acquired: headers of the source's slices in the order of the volume's z axis. created: with a time zone.
+    place: None for the only volume of its series.
     """
 
     volume: Volume
@@ -25,10 +36,21 @@ class DerivedSeries:
     acquired: tuple[SliceHeader, ...]
     keep_slice_thickness: bool
     created: datetime
+    place: VolumePlace | None = None
 
-    @cached_property
+    @property
     def uid(self) -> str:
         """SeriesInstanceUID."""
+        return self.own_uid if self.place is None else self.place.series_uid
+
+    @property
+    def slices_before(self) -> int:
+        """Slices of the series in volumes before this one."""
+        return 0 if self.place is None else self.place.slices_before
+
+    @cached_property
+    def own_uid(self) -> str:
+        """The SeriesInstanceUID that the volume has if it is alone in its series."""
         keep = self.keep_slice_thickness
         return make_series_uid(self.volume, self.derivation, self.acquired, keep_slice_thickness=keep)
 
@@ -38,9 +60,15 @@ class DerivedSeries:
         return geometry.slice_distance_mm(self.volume.affine_lps, 2)
 
     @property
+    def acquired_spacing_mm(self) -> float:
+        """Distance between neighbouring acquired slices along their normal; the commonest of uneven ones."""
+        return self.spacing_mm / self.derivation.grid.step
+
+    @property
     def factor(self) -> str:
-        """How many times as many slices, as ``x4``."""
-        return f"x{1 / self.derivation.grid.step:.4g}"
+        """How many times as many slices, as ``x4``, or their distance where none lie between acquired ones."""
+        grid = self.derivation.grid
+        return f"x{1 / grid.step:.4g}" if grid.needs_networks or grid.is_same else f"{self.spacing_mm:.4g} mm"
 
     @cached_property
     def is_descending(self) -> bool:
@@ -57,7 +85,7 @@ class DerivedSeries:
 
 @dataclass(frozen=True)
 class DerivedSlice:
-    """One output slice, ``offset`` in [0, 1) acquired spacings above acquired slice ``below``; 0 at that slice."""
+    """One output slice, ``offset`` in [0, 1) of the gap above acquired slice ``below``; 0 at that slice."""
 
     series: DerivedSeries
     index: int
@@ -72,17 +100,19 @@ class DerivedSlice:
     @property
     def instance_uid(self) -> str:
         """SOPInstanceUID."""
-        return make_instance_uid(self.series.uid, self.index)
+        series = self.series
+        return make_instance_uid(series.uid if series.place is None else f"{series.uid} {series.own_uid}", self.index)
 
     @property
     def file_name(self) -> str:
         """The name of its file."""
-        return f"IM{self.index + 1:05d}.dcm"
+        return f"IM{self.series.slices_before + self.index + 1:05d}.dcm"
 
     @property
     def instance_number(self) -> int:
-        """InstanceNumber, which counts in the direction of the source's."""
-        return self.series.volume.shape[2] - self.index if self.series.is_descending else self.index + 1
+        """InstanceNumber, which counts in the direction of the source's, volume after volume."""
+        own = self.series.volume.shape[2] - self.index if self.series.is_descending else self.index + 1
+        return self.series.slices_before + own
 
     @property
     def is_beyond(self) -> bool:
@@ -90,14 +120,24 @@ class DerivedSlice:
         return bool(self.series.derivation.grid.extrapolated[self.index])
 
     @property
+    def is_moved(self) -> bool:
+        """Whether neither pixels nor place are those of acquired slices, as of means and of resampled planes."""
+        derivation = self.series.derivation
+        return derivation.grid.averages or derivation.plane is not None
+
+    @property
     def neighbours(self) -> tuple[SliceHeader, ...]:
         """The acquired slices that it was computed from, or the one at its place."""
+        if self.series.derivation.grid.averages:
+            slab = self.series.derivation.grid.find_slab(self.index)
+            return self.series.acquired[slab.start : slab.stop]
         return self.series.acquired[self.below : self.below + (1 if self.offset == 0 else 2)]
 
     @property
     def nearest(self) -> SliceHeader:
         """The acquired slice nearest to it; of two as near, the lower one."""
-        return self.neighbours[-1 if self.offset > 0.5 else 0]
+        at = self.below + (self.offset > 0.5)
+        return self.series.acquired[min(at, len(self.series.acquired) - 1)]
 
     @property
     def position(self) -> np.ndarray:
@@ -105,7 +145,11 @@ class DerivedSlice:
 
         Where acquired slices lie off the even stack, by tilt or by rounding, the gaps between output slices then differ
         no more, relative to their mean, than the acquired gaps do. Beyond the last slice the mean step goes on.
+        Means of slices and resampled planes lie where the volume says.
         """
+        if self.is_moved:
+            affine = self.series.volume.affine_lps
+            return np.asarray(affine[:3, 3] + self.index * affine[:3, 2])
         acquired = self.series.acquired
         start = acquired[self.below].position
         if self.is_beyond:

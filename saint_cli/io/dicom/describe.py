@@ -11,7 +11,7 @@ from saint_cli.errors import SaintError
 from saint_cli.io.description import MAX_TEXT_LENGTH, StackInfo, isotropic_fields, make_refused, placement_fields
 from saint_cli.io.dicom import selection
 from saint_cli.io.dicom.patient_text import read_patient_text, read_series_text
-from saint_cli.io.dicom.regular_runs import suggest_split_runs
+from saint_cli.io.dicom.regular_runs import advise_uneven
 from saint_cli.io.dicom.stacks import Stack
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.formats import Format
@@ -20,6 +20,7 @@ from saint_cli.io.formats import Format
 def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
     """Describe stacks in order; the texts of a series are read once, those of the patient only with ``phi``."""
     texts: dict[str, dict[str, Any]] = {}
+    volumes = {id(one): found for found in _find_series_volumes(stacks) for one in found}
     infos = []
     for number, (label, stack) in enumerate(zip(selection.label_stacks(stacks), stacks, strict=True), 1):
         first = stack.slices[0].path
@@ -35,8 +36,15 @@ def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
                 info = _describe_stack(number, label, stack)
         except SaintError as error:
             info = replace(make_refused(first, Format.DICOM.value, error), number=number, label=label)
-        infos.append(replace(info, **texts[stack.series_uid]))
+        count = len(volumes.get(id(stack), [stack]))
+        infos.append(replace(info, series_volumes=count, **texts[stack.series_uid]))
     return infos
+
+
+def _find_series_volumes(stacks: Sequence[Stack]) -> list[list[Stack]]:
+    """The volumes of each series that is a 4-D scan."""
+    uids = dict.fromkeys(stack.series_uid for stack in stacks)
+    return [selection.find_volumes([stack for stack in stacks if stack.series_uid == uid]) for uid in uids]
 
 
 def _make_one_line(text: str) -> str:
@@ -53,11 +61,13 @@ def _describe_stack(number: int, label: str, stack: Stack) -> StackInfo:
     placed, shape = stack.geometry, (columns, rows, len(stack.slices))
     placement: dict[str, Any] = {"uniform": None if shape[2] == 1 else False, "problem": None, "exit_code": 0}
     if stack.problem is not None:
-        placement |= {"problem": f"{stack.problem}{suggest_split_runs(stack)}", "exit_code": stack.problem.exit_code}
+        placement |= {"problem": f"{stack.problem}{advise_uneven(stack)}", "exit_code": stack.problem.exit_code}
     if placed is not None:
         placement |= placement_fields(placed.affine_lps, placed.tilt_degrees, 2)
+        if placed.slice_positions:
+            placement |= {"uniform": False, "slice_positions": placed.slice_positions}
         placement |= _order_fields(stack, geometry.slice_distance_mm(placed.affine_lps, 2))
-        if stack.problem is None:
+        if stack.problem is None and not placed.slice_positions:
             placement |= isotropic_fields(shape, placed.affine_lps, 2)
     return StackInfo(
         number,

@@ -10,9 +10,10 @@ from pydicom.dataset import Dataset
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.io.atomic import open_atomic_file
 from saint_cli.io.dicom import derived_image
-from saint_cli.io.dicom.derived_header import MAX_IS, derive_header, format_decimals
+from saint_cli.io.dicom.derived_header import MAX_IS
 from saint_cli.io.dicom.derived_series import DerivedSeries
 from saint_cli.io.dicom.pixels import PixelReader
+from saint_cli.io.dicom.referenced_series import ReferencedSeries, refer_to_derived
 from saint_cli.io.dicom.uids import make_uid
 from saint_cli.io.dicom.write import make_series
 from saint_cli.io.error_conversion import convert_os_errors
@@ -28,20 +29,6 @@ MAX_BYTES = 2**32 - 2
 UNIT = ("[hnsf'U]", "UCUM", "Hounsfield unit")
 QUANTITY = ("EXPECTED_ERROR", "99SAINT", "Expected absolute error")
 """No standard terminology has a code for it; schemes that begin with 99 are private (PS3.16 8)."""
-
-PATIENT_AND_STUDY = (
-    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize"),
-    *("PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
-    *("StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName"),
-    *("SpecificCharacterSet", "TimezoneOffsetFromUTC", "PositionReferenceIndicator"),
-    *("BodyPartExamined", "Laterality"),
-)
-"""What the map takes over from the derived series as it is stored there, byte for byte."""
-
-REQUIRED_BY_HIGHDICOM = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
-    *("AccessionNumber", "ReferringPhysicianName"),
-)
 
 
 def check_map(volume: Volume, path: Path) -> None:
@@ -74,17 +61,14 @@ def write_map(error: Volume, result: Volume, path: Path, *, keep_slice_thickness
     """
     with PixelReader() as reader:
         series = make_series(result, reader, keep_slice_thickness=keep_slice_thickness)
-        first = next(iter(series.slices))
-        template = derived_image.SourceFiles(reader).template(first.nearest)
-        header = derive_header(derived_image.copy_dataset(template), first, is_acquired=True)
+        referenced = refer_to_derived(series, reader)
     with derived_image.convert_encoding_errors(path):
-        data = _make_map(error, series, header)
+        data = _make_map(error, series, referenced)
     with convert_os_errors(path, "written", OutputError), open_atomic_file(path) as file:
         dcmwrite(file, data, enforce_file_format=True)
 
 
-def _make_map(error: Volume, series: DerivedSeries, header: Dataset) -> Dataset:
-    """The data set; ``header``: of the first slice of the series."""
+def _make_map(error: Volume, series: DerivedSeries, referenced: ReferencedSeries) -> Dataset:
     from highdicom.content import VOILUTTransformation
     from highdicom.pm import ParametricMap, RealWorldValueMapping
     from pydicom.sr.coding import Code
@@ -96,10 +80,10 @@ def _make_map(error: Volume, series: DerivedSeries, header: Dataset) -> Dataset:
     )
     name = make_uid(f"{series.uid} expected error")
     data: Dataset = ParametricMap(
-        _make_references(series, header),
+        referenced.make_sources(),
         voxels,
         series_instance_uid=make_uid(f"{name} series"),
-        series_number=min(int(header.SeriesNumber) + 1, MAX_IS),
+        series_number=min(int(referenced.header.SeriesNumber) + 1, MAX_IS),
         sop_instance_uid=name,
         instance_number=1,
         manufacturer="saint",
@@ -113,27 +97,6 @@ def _make_map(error: Volume, series: DerivedSeries, header: Dataset) -> Dataset:
         content_description="Expected absolute error, HU",
         series_description=f"SAINT {series.factor} expected error",
     )
-    for keyword in PATIENT_AND_STUDY:
-        if keyword in header:
-            data[keyword] = header[keyword]
+    referenced.copy_patient_and_study(data)
     data.file_meta.ImplementationVersionName = derived_image.IMPLEMENTATION_VERSION
     return data
-
-
-def _make_references(series: DerivedSeries, header: Dataset) -> list[Dataset]:
-    """The slices of the series as highdicom wants its sources; without patient text, which it refuses where odd."""
-    references = []
-    for output in series.slices:
-        one = Dataset()
-        for keyword in REQUIRED_BY_HIGHDICOM:
-            setattr(one, keyword, None)
-        for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"):
-            setattr(one, keyword, header[keyword].value)
-        for keyword in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "SpacingBetweenSlices"):
-            setattr(one, keyword, header[keyword].value)
-        one.SliceThickness = header.get("SliceThickness") or header.SpacingBetweenSlices
-        one.SOPInstanceUID, one.InstanceNumber = output.instance_uid, output.instance_number
-        position = output.nearest.position if output.offset == 0 else output.position
-        one.ImagePositionPatient = format_decimals(position)
-        references.append(one)
-    return references

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import pydicom
@@ -22,7 +22,7 @@ from saint_cli.io.dicom.compressed_frames import StreamError, check_frame, expla
 from saint_cli.io.dicom.decoder import Decoder, DecoderError
 from saint_cli.io.dicom.decoder_process import DecoderStartError
 from saint_cli.io.dicom.headers import read_dataset
-from saint_cli.io.dicom.pixel_format import extract_stored_values, has_high_bits, parse_padding_range
+from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values, has_high_bits, parse_padding_range
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.transfer_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
 from saint_cli.io.dicom.values import SkippedFileError, parse_optional_int
@@ -37,6 +37,19 @@ ERROR_PREFIX = re.compile(r"^(ITK ERROR: )?\w+\(0x[0-9a-f]+\): |^sitk::ERROR: |^
 
 MAX_LINE = 160
 """Characters of a decoder's message that are shown."""
+
+
+class PixelLayout(Protocol):
+    """What of a header decoding needs: the file, one of its frames, and how pixels lie in it."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def frame(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def pixel_format(self) -> PixelFormat: ...
 
 
 class PixelReader:
@@ -66,7 +79,7 @@ class PixelReader:
             for index in indices:
                 yield index, frames[headers[index].frame]
 
-    def read_frames(self, header: SliceHeader) -> np.ndarray:
+    def read_frames(self, header: PixelLayout) -> np.ndarray:
         """Stored values of every frame of a slice's file, [frame, row, column], masked and sign-extended to BitsStored.
 
         Raises:
@@ -103,7 +116,7 @@ class PixelReader:
         note = f"the lowest {shift} bits of every pixel are zero and higher bits are set: read as left-justified"
         return tuple(map(_apply_claimed_shift, slices)), (note,)
 
-    def _read_words(self, header: SliceHeader) -> tuple[np.ndarray, list[str]]:
+    def _read_words(self, header: PixelLayout) -> tuple[np.ndarray, list[str]]:
         """The words that hold the stored values, [frame, row, column], and what the decoder wrote about them."""
         try:
             data, _ = read_dataset(header.path, pixels=True)
@@ -129,7 +142,7 @@ def _apply_claimed_shift(header: SliceHeader) -> SliceHeader:
     return replace(header, pixel_format=pixel_format, padding=padding)
 
 
-def _decode_file(header: SliceHeader, data: pydicom.Dataset, decoder: Decoder) -> tuple[np.ndarray, list[str]]:
+def _decode_file(header: PixelLayout, data: pydicom.Dataset, decoder: Decoder) -> tuple[np.ndarray, list[str]]:
     """The words of every frame of a file, and what the decoder wrote about them; all decoders are called from here."""
     syntax = transfer_syntax(data)
     lines: list[str] = []
@@ -166,7 +179,7 @@ def _summarize_error(error: Exception, lines: list[str]) -> str:
     return ERROR_PREFIX.sub("", reason)[:MAX_LINE]
 
 
-def _find_frames(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) -> list[bytes]:
+def _find_frames(header: PixelLayout, data: pydicom.Dataset, syntax: uid.UID) -> list[bytes]:
     """The compressed frames, none of native pixels; refuses pixels that are too few or contradict the transfer syntax.
 
     Raises:
@@ -203,7 +216,7 @@ def _find_frames(header: SliceHeader, data: pydicom.Dataset, syntax: uid.UID) ->
 
 
 def _decode_pydicom(
-    data: pydicom.Dataset, syntax: uid.UID, header: SliceHeader, frame: bytes | None = None
+    data: pydicom.Dataset, syntax: uid.UID, header: PixelLayout, frame: bytes | None = None
 ) -> np.ndarray:
     """Whole words, whatever BitsStored says: pydicom would clear the bits above it. Of one RLE frame, or all native."""
     if not getattr(data, "file_meta", None):
@@ -222,7 +235,7 @@ def _decode_pydicom(
 
 
 def _decode_gdcm(
-    frames: Sequence[bytes], syntax: uid.UID, header: SliceHeader, decoder: Decoder, lines: list[str]
+    frames: Sequence[bytes], syntax: uid.UID, header: PixelLayout, decoder: Decoder, lines: list[str]
 ) -> np.ndarray:
     """Words [frame, row, column]; ``lines`` takes what GDCM wrote about them."""
     planes = []
@@ -233,7 +246,7 @@ def _decode_gdcm(
     return planes[0][None] if len(planes) == 1 else np.stack(planes)
 
 
-def make_frame_file(frame: bytes, syntax: uid.UID, header: SliceHeader) -> bytes:
+def make_frame_file(frame: bytes, syntax: uid.UID, header: PixelLayout) -> bytes:
     """A DICOM file of one frame and nothing else that GDCM would rescale, invert or overlay."""
     bare, pixel_format = pydicom.Dataset(), header.pixel_format
     bare.Rows, bare.Columns = header.shape

@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.io import size_limits
 from saint_cli.io.dicom.folder_scan import HeaderScan, scan_headers
 from saint_cli.io.dicom.headers import MOSAIC, NOT_DICOM
 from saint_cli.io.dicom.pixel_format import describe_high_bit
 from saint_cli.io.dicom.pixels import PixelReader
-from saint_cli.io.dicom.regular_runs import find_regular_runs, suggest_split_runs
+from saint_cli.io.dicom.regular_runs import advise_uneven, find_regular_runs
 from saint_cli.io.dicom.rescale import check_rescale, rescale, rescale_padding
 from saint_cli.io.dicom.selection import choose_stack
 from saint_cli.io.dicom.slice_header import SliceHeader
+from saint_cli.io.dicom.sop_class import LABELS_HINT, LabelObject
 from saint_cli.io.dicom.source_check import record_source
 from saint_cli.io.dicom.stacks import Stack, build_stacks
+from saint_cli.io.dicom.uneven_stack import accept_uneven
+from saint_cli.io.read_options import ReadOptions
 from saint_cli.io.size_limits import ReadLimits
 from saint_cli.io.skipped_files import format_counts
 from saint_cli.runtime import memory
@@ -39,6 +41,7 @@ def list_stacks(
     path: Path,
     *,
     split_runs: bool = False,
+    irregular: bool = False,
     merge: bool = False,
     may_be_empty: bool = False,
     on_progress: Callable[[int], None] = lambda count: None,
@@ -46,7 +49,8 @@ def list_stacks(
     """The CT, MR and PET stacks below a folder, in a zip file, or in one file.
 
     Pixels are read only where slices share a position. With ``split_runs`` the regular runs of irregular stacks stand
-    in their place; ``merge`` as for ``build_stacks``. ``on_progress`` is called with the number of files read.
+    in their place, with ``irregular`` they count as volumes; ``merge`` as for ``build_stacks``.
+    ``on_progress`` is called with the number of files read.
 
     Raises:
         UnreadableError: ``path`` is missing, or holds only files that are damaged or colour images.
@@ -58,32 +62,40 @@ def list_stacks(
     stacks = build_stacks(scan.slices, merge=merge)
     if split_runs:
         stacks = [run for stack in stacks for run in find_regular_runs(stack)]
+    if irregular:
+        stacks = [accept_uneven(stack) for stack in stacks]
     noted = (replace(stack, warnings=(*_count_notes(stack.slices), *stack.warnings)) for stack in stacks)
     return StackInventory(tuple(noted), scan)
 
 
-def read_series(
-    path: Path,
-    series: str | None = None,
-    volume: int | None = None,
-    limits: ReadLimits = size_limits.DEFAULT,
-    *,
-    split_runs: bool = False,
-    merge: bool = False,
-) -> Volume:
+def read_series(path: Path, options: ReadOptions = ReadOptions()) -> Volume:  # noqa: B008  (frozen)
     """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom.selection.choose_stack`.
 
-    With ``split_runs`` an irregular stack is read as its longest regular run, or as the one that ``volume`` counts.
+    With ``split_runs`` an irregular stack is read as its longest regular run, or as the one that ``volume`` counts;
+    with ``irregular`` it is read whole, and the header says where slices lie.
 
     Raises:
         UsageError: no CT or MR slices, several stacks and no ``series``, no stack of that name, or too little memory.
         UnreadableError: damaged files or pixel data.
         GeometryError: missing, duplicated or unevenly spaced slices, or a single one; 4-D and no ``volume``.
     """
-    inventory = list_stacks(path, split_runs=split_runs, merge=merge)
-    stack, choice_notes = choose_stack(path, inventory.stacks, series, volume)
+    inventory = list_stacks(path, split_runs=options.split_runs, irregular=options.irregular, merge=options.merge)
+    stack, notes = choose_stack(path, inventory.stacks, options.series, options.volume)
+    return read_stack(path, stack, inventory, ReadLimits(options.max_memory), notes)
+
+
+def check_usable(path: Path, stack: Stack, scan: HeaderScan) -> None:
+    """Refuse a stack that is not regular, saying why and what may help; errors as of :func:`read_series`."""
     if stack.problem is not None or stack.geometry is None:
-        raise _explain_problem(path, stack, inventory.scan)
+        raise _explain_problem(path, stack, scan)
+
+
+def read_stack(
+    path: Path, stack: Stack, inventory: StackInventory, limits: ReadLimits, choice_notes: tuple[str, ...] = ()
+) -> Volume:
+    """Read one stack of an inventory; ``choice_notes`` are warnings on its choice. Errors as of :func:`read_series`."""
+    check_usable(path, stack, inventory.scan)
+    assert stack.geometry is not None
     _check_memory(path, stack, limits)
     with PixelReader() as reader:
         slices, shift_notes = reader.resolve_bit_shift(stack.slices)
@@ -98,6 +110,7 @@ def read_series(
         dicom_source=record_source(slices, inventory.scan),
         padding=rescale_padding(slices, voxels.dtype),
         codings=_list_codings(slices),
+        slice_positions=stack.geometry.slice_positions,
     )
     return Volume(voxels, stack.geometry.affine_lps, header)
 
@@ -129,7 +142,7 @@ def _explain_problem(path: Path, stack: Stack, scan: HeaderScan) -> SaintError:
     larger = f"; other slices may belong to it: {stack.merge_hint}" if stack.merge_hint else ""
     problems = {reason: scan.skipped[reason] for reason in scan.named}
     beside = f" (skipped files: {format_counts(problems, scan.named)})" if problems else ""
-    return type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{suggest_split_runs(stack)}{beside}")
+    return type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{advise_uneven(stack)}{beside}")
 
 
 def no_slices_error(path: Path, scan: HeaderScan) -> SaintError:
@@ -148,6 +161,8 @@ def no_slices_error(path: Path, scan: HeaderScan) -> SaintError:
     if reasons and reasons <= scan.damaged:
         return UnreadableError(f"{path}: no readable DICOM slice ({counts})")
     advice = "; give a NIfTI, NRRD or MHA file by its name" if not reasons else ""
+    if reasons & {kind.value for kind in LabelObject}:
+        advice = f"; {LABELS_HINT}"
     return UsageError(f"{path}: nothing to interpolate: no CT, MR or PET slices (skipped: {counts}){advice}")
 
 

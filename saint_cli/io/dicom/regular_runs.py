@@ -9,6 +9,7 @@ from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.layout import Layout, SliceList
 from saint_cli.io.dicom.stacks import Stack, build_stack
+from saint_cli.io.dicom.uneven_stack import accept_uneven
 
 
 def find_regular_runs(stack: Stack) -> list[Stack]:
@@ -19,13 +20,20 @@ def find_regular_runs(stack: Stack) -> list[Stack]:
     return _find_runs(stack) or [stack]
 
 
-def suggest_split_runs(stack: Stack) -> str:
-    """What to do about an irregular stack that has regular runs; empty for any other."""
-    count = len(_find_runs(stack))
-    if count == 0:
+INTERPOLATE_ADVICE = ", or interpolate every gap by its own distance with `irregular=True`"
+"""Of a scan alone; labels cannot follow uneven slices."""
+
+
+def advise_uneven(stack: Stack) -> str:
+    """What to do about an irregular stack; empty for any other."""
+    uneven = accept_uneven(stack)
+    if uneven.geometry is None or uneven is stack:
         return ""
-    runs = "its regular run" if count == 1 else f"one of its {count} regular runs"
-    return adapt_message(f", or take {runs} with `split_runs=True`")
+    advice, count = INTERPOLATE_ADVICE, len(_find_runs(stack))
+    if count:
+        runs = "its regular run" if count == 1 else f"one of its {count} regular runs"
+        advice += f", or take {runs} with `split_runs=True`"
+    return adapt_message(advice)
 
 
 def _find_runs(stack: Stack) -> list[Stack]:

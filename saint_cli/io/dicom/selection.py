@@ -10,7 +10,7 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UsageError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io.dicom.layout import ORIENTATION_TOLERANCE
-from saint_cli.io.dicom.regular_runs import suggest_split_runs
+from saint_cli.io.dicom.regular_runs import advise_uneven
 from saint_cli.io.dicom.stacks import Stack
 
 MIN_SUFFIX = 4
@@ -23,6 +23,9 @@ STATIC_KEYS = (
     *("KVP", "Monoenergetic", "ConvolutionKernel", "FilterType", "Reconstruction", "SliceThickness", "ScanOptions"),
 )
 """What distinguishes reconstructions and energies of one moment, which nobody calls a 4-D image."""
+
+SAME_PLACE = 0.1
+"""Largest distance between the corners of volumes of one scan that is put down to rounding, in pixels."""
 
 MAX_SHOWN_STACKS, MAX_SHOWN_REASONS = 12, 3
 """Stacks and reasons listed in the message that asks for a choice; more would hide the question."""
@@ -64,6 +67,77 @@ def choose_stack(
         others = sum(len(stack.slices) for stack in stacks) - len(larger[0].slices)
         return larger[0], (f"{others} single slice{'s' * (others != 1)} beside the stack ignored",)
     raise _explain_undecided(path, stacks, larger or stacks, f"{len(stacks)} stacks")
+
+
+def choose_volumes(
+    path: Path, stacks: Sequence[Stack], series: str | None
+) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
+    """All volumes of the series that ``series`` names, or of the only one, and notes on the choice.
+
+    Single slices beside them do not count. A number in ``series`` stands for the series of that stack; with ``#k`` only
+    that volume is meant. Of a series with one volume that is the only one.
+
+    Raises:
+        UsageError: as of :func:`choose_stack`, or several series, or stacks that are not volumes of one scan.
+        GeometryError: a volume of another size or place than the others, or one that cannot be upsampled; it is named.
+    """
+    named = list(stacks)
+    if series is not None:
+        found = _find_by_name(stacks, series.partition("#")[0])
+        named = [stack for stack in stacks if found and stack.series_uid == found[0].series_uid]
+    larger = [stack for stack in named if _is_volume(stack)]
+    if len(larger) < 2 or "#" in (series or ""):
+        stack, notes = choose_stack(path, stacks, series)
+        return (stack,), notes
+    if len({stack.series_uid for stack in larger}) > 1:
+        raise UsageError(
+            f"{path}: `volume=all` takes the volumes of one series; choose it with `series`, or upsample every series "
+            f"with `saint batch`: {format_stacks(stacks)}"
+        )
+    if len(find_volumes(named)) != len(larger):
+        raise _explain_undecided(path, stacks, larger, f"`volume=all`: {len(larger)} stacks")
+    _check_alike(path, larger)
+    others = sum(len(stack.slices) for stack in named) - sum(len(stack.slices) for stack in larger)
+    return tuple(larger), (f"{others} single slice{'s' * (others != 1)} beside the volumes ignored",) if others else ()
+
+
+def _is_volume(stack: Stack) -> bool:
+    return len(stack.slices) > 1 and not stack.is_scattered
+
+
+def find_volumes(stacks: Sequence[Stack]) -> list[Stack]:
+    """The stacks of one series that are the volumes of a 4-D scan: at one place; none where there are not several."""
+    volumes = [stack for stack in stacks if _is_volume(stack)]
+    are_parts = any(stack.run_of or stack.merge_hint for stack in volumes)
+    return [] if len(volumes) < 2 or are_parts or _describe_difference(volumes) else volumes
+
+
+def _check_alike(path: Path, volumes: Sequence[Stack]) -> None:
+    """Refuse the first of some volumes that is not like most of them."""
+    usual = Counter(len(stack.slices) for stack in volumes if stack.problem is None).most_common(1)
+    first = next((stack for stack in volumes if stack.geometry and [len(stack.slices)] == [n for n, _ in usual]), None)
+    for number, stack in enumerate(volumes, 1):
+        reason = _find_unlikeness(stack, first)
+        if reason:
+            label = f" ({stack.split_by})" if stack.split_by else ""
+            raise GeometryError(
+                f"{path}: volume {number}{label} of {len(volumes)}: {reason}; `volume=all` needs volumes of one size "
+                "and place, so choose others one at a time with `volume`"
+            )
+
+
+def _find_unlikeness(stack: Stack, first: Stack | None) -> str:
+    """Why a volume is not like the ``first`` usual one; "" if it is."""
+    if stack.problem is not None or stack.geometry is None or first is None or first.geometry is None:
+        return str(stack.problem or "no regular stack")
+    counts = len(stack.slices), len(first.slices)
+    if counts[0] != counts[1]:
+        return f"{counts[0]} slices, where most volumes have {counts[1]}"
+    rows, columns = first.slices[0].shape
+    corners = np.array([(0, 0, 0, 1), (columns - 1, rows - 1, counts[0] - 1, 1)], dtype=float).T  # (4, 2)
+    apart = np.linalg.norm(((stack.geometry.affine_lps - first.geometry.affine_lps) @ corners)[:3], axis=0).max()
+    pixel = min(first.slices[0].pixel_spacing)
+    return f"it lies up to {apart:.3g} mm from the others" if apart > SAME_PLACE * pixel else ""
 
 
 def _find_by_name(stacks: Sequence[Stack], name: str) -> list[Stack]:
@@ -119,7 +193,7 @@ def _explain_undecided(path: Path, stacks: Sequence[Stack], possible: Sequence[S
         )
     is_static = possible[0].split_by.startswith(STATIC_KEYS)
     kind = f"{count} at the same positions" if is_static else f"4-D image, {count}"
-    return GeometryError(f"{path}: {kind}; choose one with `volume`: {shown}")
+    return GeometryError(f"{path}: {kind}; choose one with `volume`, or take all with `volume=all`: {shown}")
 
 
 def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack]) -> str:
@@ -129,7 +203,7 @@ def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack]) -> str
     for stack in unusable[:MAX_SHOWN_REASONS]:
         summary = _summarize(stack, "").partition(" UID ")[0]
         reason = "a single slice" if len(stack.slices) == 1 else str(stack.problem)
-        lines.append(f"{numbers[id(stack)]} = {summary}: {reason}{suggest_split_runs(stack)}")
+        lines.append(f"{numbers[id(stack)]} = {summary}: {reason}{advise_uneven(stack)}")
     if len(unusable) > MAX_SHOWN_REASONS:
         lines.append(f"and {len(unusable) - MAX_SHOWN_REASONS} more")
     return "; ".join(lines)

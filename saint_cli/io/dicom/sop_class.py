@@ -1,5 +1,7 @@
 """What kind of object a DICOM file holds: its SOP class, also where an image does not name it."""
 
+from enum import Enum
+
 import pydicom
 from pydicom import uid
 
@@ -21,6 +23,24 @@ ENHANCED_CLASS_BY_MODALITY = dict(zip(("CT", "MR", "PT"), ENHANCED_CLASSES, stri
 
 PLACEMENT_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 """Elements by which an image without a class shows that it is a slice."""
+
+
+class LabelObject(Enum):
+    """Kinds of DICOM objects that hold labels, by the name of their SOP class."""
+
+    SEGMENTATION = "Segmentation"
+    STRUCTURE_SET = "RT Structure Set"
+
+
+LABEL_CLASSES: dict[str, LabelObject] = {
+    uid.SegmentationStorage: LabelObject.SEGMENTATION,
+    "1.2.840.10008.5.1.4.1.1.66.7": LabelObject.SEGMENTATION,  # Label Map Segmentation
+    uid.RTStructureSetStorage: LabelObject.STRUCTURE_SET,
+}
+
+
+LABELS_HINT = "it holds labels, which saint labels brings to the grid of an upsampled scan"
+"""What to do with a file of labels that is taken for a scan."""
 
 
 def complete_sop_class(data: pydicom.Dataset) -> str:

@@ -157,7 +157,7 @@ def build_stack(slices: Sequence[SliceHeader], notes: tuple[str, ...]) -> Stack:
     problem = None
     if first.is_phase:
         problem = GeometryError("phase map: its values wrap around, so no interpolation holds; choose another series")
-    return Stack(ordered, placed, problem, (*notes, *_describe_contrast(ordered), *_describe_geometry(ordered, placed)))
+    return Stack(ordered, placed, problem, (*notes, *describe_contrast(ordered), *_describe_geometry(ordered, placed)))
 
 
 def _describe_geometry(slices: Sequence[SliceHeader], placed: geometry.SliceStack) -> list[str]:
@@ -177,7 +177,7 @@ def _describe_geometry(slices: Sequence[SliceHeader], placed: geometry.SliceStac
     return warnings
 
 
-def _describe_contrast(slices: Sequence[SliceHeader]) -> list[str]:
+def describe_contrast(slices: Sequence[SliceHeader]) -> list[str]:
     """Warnings of attributes that should be the same in all slices of a volume and are not."""
     warnings = []
     for key in CONTRAST_KEYS:

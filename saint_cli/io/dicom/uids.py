@@ -30,6 +30,8 @@ def make_series_uid(
     sources = [(header.series_uid, header.sop_instance, header.frame) for header in acquired]
     grid, options = derivation.grid, [*derivation.option_names, keep_slice_thickness]
     recipe = [__version__, derivation.weights_sha256, grid.step, grid.count, options]
+    if grid.origin or grid.positions or derivation.plane:  # else the UIDs remain those of earlier versions
+        recipe += [grid.origin, grid.positions, volume.affine_lps.tolist()]
     return make_uid(json.dumps([sources, recipe, voxels.hexdigest()]))
 
 

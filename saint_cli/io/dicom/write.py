@@ -1,6 +1,10 @@
 """A volume that was read from DICOM as one derived DICOM series: slice by slice, whole or not at all."""
 
+import math
 import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,19 +13,21 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.geometry import SliceGrid
+from saint_cli.geometry import PlaneGrid, SliceGrid, same_grid
 from saint_cli.io.atomic import open_atomic_folder
 from saint_cli.io.dicom import derived_image
-from saint_cli.io.dicom.derived_series import DerivedSeries
+from saint_cli.io.dicom.derived_series import DerivedSeries, VolumePlace
 from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.single_frame import SINGLE_FRAME_CLASSES
 from saint_cli.io.dicom.sop_class import IMAGE_CLASSES
 from saint_cli.io.dicom.source_check import check_no_new_slices, check_unchanged
 from saint_cli.io.dicom.template import load_template
+from saint_cli.io.dicom.uids import make_uid
 from saint_cli.io.dicom.values import list_values
 from saint_cli.io.path_identity import lies_in
 from saint_cli.volume import Derivation, DicomSource, Volume
+from saint_cli.volume.fourth_axis import VolumeMark
 
 
 def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True) -> None:
@@ -41,14 +47,74 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
     with PixelReader() as reader:
         series = make_series(volume, reader, keep_slice_thickness=keep_slice_thickness)
     with PixelReader() as reader, open_atomic_folder(folder, overwrite=overwrite) as partial:
-        files = derived_image.SourceFiles(reader, touched)
-        for output in series.slices:
-            path = partial / output.file_name
-            pixels = derived_image.choose_pixels(output, files)
-            with derived_image.convert_encoding_errors(path):
-                _save(derived_image.build_slice(output, files, pixels), path)
+        _save_slices(series, derived_image.SourceFiles(reader, touched), partial)
         check_unchanged(source.slices)
         check_no_new_slices(volume)
+
+
+@contextmanager
+def open_series(
+    marks: Sequence[VolumeMark], folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True
+) -> Iterator[Callable[[Volume], None]]:
+    """A function that writes the next of several volumes; they form one series, marked so that readers separate them.
+
+    Instances are numbered volume after volume. The series' UID depends on the slices of all volumes by their marks, and
+    on the voxels of the first, instance UIDs on those of their volume. The folder appears when the context ends.
+
+    Raises:
+        UsageError, SourceChangedError, OutputError: as :func:`write_series`.
+    """
+    with PixelReader() as reader, open_atomic_folder(folder, overwrite=overwrite) as partial:
+        writer = _VolumesWriter(tuple(marks), folder, partial, reader, keep_slice_thickness)
+        yield writer.write
+        writer.finish()
+
+
+@dataclass
+class _VolumesWriter:
+    """Writes the volumes of one series, one after another, into ``partial``, which will be ``folder``.
+
+    created: the time of the series, which is one for all of its instances.
+    """
+
+    marks: tuple[VolumeMark, ...]
+    folder: Path
+    partial: Path
+    reader: PixelReader
+    keep_slice_thickness: bool
+    created: datetime = field(default_factory=lambda: datetime.now(UTC).astimezone())
+    written: int = 0
+    series_uid: str = ""
+    last: Volume | None = None
+
+    def write(self, volume: Volume) -> None:
+        """Write the next volume; errors as of :func:`write_series`."""
+        source = check_dicom_target(volume, self.folder)
+        touched = check_unchanged(source.slices)
+        series = make_series(volume, self.reader, keep_slice_thickness=self.keep_slice_thickness)
+        self.series_uid = self.series_uid or make_uid(f"{series.own_uid} {list(self.marks)}")
+        place = VolumePlace(self.written * volume.shape[2], self.series_uid, self.marks[self.written])
+        _save_slices(
+            replace(series, place=place, created=self.created),
+            derived_image.SourceFiles(self.reader, touched),
+            self.partial,
+        )
+        check_unchanged(source.slices)
+        self.written += 1
+        self.last = replace(volume, voxels=np.empty((0, 0, 0), volume.voxels.dtype))
+
+    def finish(self) -> None:
+        """Check that no slices of the series came meanwhile."""
+        if self.last is not None:
+            check_no_new_slices(self.last)
+
+
+def _save_slices(series: DerivedSeries, files: derived_image.SourceFiles, folder: Path) -> None:
+    for output in series.slices:
+        path = folder / output.file_name
+        pixels = derived_image.choose_pixels(output, files)
+        with derived_image.convert_encoding_errors(path):
+            _save(derived_image.build_slice(output, files, pixels), path)
 
 
 def make_series(volume: Volume, reader: PixelReader, *, keep_slice_thickness: bool) -> DerivedSeries:
@@ -60,8 +126,7 @@ def make_series(volume: Volume, reader: PixelReader, *, keep_slice_thickness: bo
     source = volume.header.dicom_source
     assert source is not None
     acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices))
-    grid = SliceGrid(2, len(acquired), 1.0, len(acquired))
-    derivation = volume.header.derivation or Derivation(grid, "none", "")
+    derivation = volume.header.derivation or Derivation(same_grid(len(acquired), 2), "none", "")
     return DerivedSeries(volume, derivation, acquired, keep_slice_thickness, datetime.now(UTC).astimezone())
 
 
@@ -98,7 +163,8 @@ def check_dicom_target(volume: Volume, folder: Path, grid: SliceGrid | None = No
         raise OutputError(f"{folder}: holds the source files or lies among them; name a folder elsewhere")
     data = load_template(source.slices[0])
     _check_class(data, folder)
-    if volume.shape[:2] != (data.Columns, data.Rows):
+    is_resampled = derivation is not None and derivation.plane is not None
+    if volume.shape[:2] != (data.Columns, data.Rows) and not is_resampled:
         raise UsageError(
             f"{folder}: slices of {volume.shape[0]}x{volume.shape[1]} voxels cannot be written as DICOM, those of the "
             f"source have {data.Columns}x{data.Rows}; name a file ending in .nii.gz"
@@ -118,8 +184,8 @@ def _check_class(data: Dataset, folder: Path) -> None:
         )
 
 
-def check_encodable(volume: Volume, folder: Path, grid: SliceGrid) -> None:
-    """Encode an acquired and a synthesised slice of a volume on ``grid``, without their pixels, and write neither.
+def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneGrid | None = None) -> None:
+    """Encode the first two slices of a volume on ``grid`` and then ``plane``, without pixels, and write neither.
 
     Raises:
         OutputError: the headers of the source are such that no slice could be written.
@@ -127,13 +193,14 @@ def check_encodable(volume: Volume, folder: Path, grid: SliceGrid) -> None:
     """
     source = volume.header.dicom_source
     assert source is not None
-    first_gap = SliceGrid(2, 2, grid.step, 2)
-    empty = np.broadcast_to(volume.voxels.dtype.type(0), (*volume.shape[:2], first_gap.count))
-    virtual = Volume(empty, grid.refine(volume.affine_lps), volume.header)
-    stored = np.zeros((volume.shape[1], volume.shape[0]), np.int64)
+    needed = min(grid.acquired, math.ceil(grid.step) + 1) if grid.averages else 2
+    shown = 1 if grid.averages else 2
+    first_gap = replace(grid, acquired=needed, count=shown, positions=grid.positions and grid.positions[:2])
+    virtual = volume.placeholder_on(first_gap, plane)
+    stored = np.zeros(virtual.shape[1::-1], np.int64)
     with PixelReader() as reader:
-        acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices[:2]))
-        derivation = Derivation(first_gap, "none", "")
+        acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices[:needed]))
+        derivation = Derivation(first_gap, "none", "", plane=plane)
         series = DerivedSeries(virtual, derivation, acquired, True, datetime.now(UTC).astimezone())
         files = derived_image.SourceFiles(reader)
         for output in series.slices:

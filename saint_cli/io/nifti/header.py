@@ -19,9 +19,13 @@ from saint_cli.io.nifti.placement import UNKNOWN_SPACE, find_affine
 from saint_cli.io.volume_header import Payload, VolumeHeader
 from saint_cli.io.voxel_checks import require_3d
 from saint_cli.volume import Storage
+from saint_cli.volume.fourth_axis import FourthAxis
 
 MAX_OFFSET = 1 << 28
 """Header extensions beyond 256 MiB do not occur; an offset above, or NaN, is damage."""
+
+TIME_UNIT_BITS = 0x38
+"""The bits of xyzt_units that name the unit of the fourth axis."""
 
 LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL."""
@@ -61,8 +65,9 @@ def read_header(path: Path, volume: int | None = None, *, outside_data: bool = F
     start, trailing = max(int(raw["vox_offset"]), first) + before * size, (volumes - 1) * size
     payload = Payload((data,), start, dtype, shape, file_packing=read_packing(data), trailing=trailing)
     is_labels = int(raw["intent_code"]) == LABEL_INTENT
-    storage = _storage(raw, dtype, path)
-    return VolumeHeader(Format.NIFTI, affine, payload, storage, warnings, is_labels, volumes, code or UNKNOWN_SPACE)
+    storage, fourth = _storage(raw, dtype, path), _fourth_axis(raw)
+    code = code or UNKNOWN_SPACE
+    return VolumeHeader(Format.NIFTI, affine, payload, storage, warnings, is_labels, volumes, code, fourth)
 
 
 def _files(path: Path) -> tuple[Path, Path]:
@@ -126,10 +131,30 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
         raise UsageError(f"{path}: `volume={volume}`, but the file holds {volumes}; they are counted from 1")
     if volumes > 1 and volume is None:
         shown = " x ".join(map(str, shape))
-        raise GeometryError(f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`")
+        raise GeometryError(
+            f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`, or take all with "
+            "`volume=all`"
+        )
     if volumes > 1:
         shape.pop()
     return require_3d(tuple(shape), path), max(volumes, 1)
+
+
+def _fourth_axis(raw: Any) -> FourthAxis:
+    """How volumes follow each other, and what their values mean; numbers that are not finite count as not given."""
+
+    def number(value: Any) -> float:
+        return float(value) if np.isfinite(value) else 0.0
+
+    first, second, third = (number(raw[f"intent_p{k}"]) for k in (1, 2, 3))
+    return FourthAxis(
+        step=number(raw["pixdim"][4]),
+        start=number(raw["toffset"]),
+        unit=int(raw["xyzt_units"]) & TIME_UNIT_BITS,
+        intent_code=int(raw["intent_code"]),
+        intent_parameters=(first, second, third),
+        intent_name=bytes(raw["intent_name"].item()),
+    )
 
 
 def _storage(raw: Any, dtype: np.dtype, path: Path) -> Storage:

@@ -12,6 +12,7 @@ from saint_cli.errors import UsageError
 from saint_cli.io.nifti.placement import is_same_place, normalize_space_code
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Storage, Volume
+from saint_cli.volume.fourth_axis import FourthAxis
 
 MAX_NIFTI1_AXIS = 32767
 
@@ -22,24 +23,38 @@ MAX_MODEL_LENGTH = 16
 """Characters of a model's name that ``descrip`` holds beside its hash."""
 
 
-def encode_header(volume: Volume, storage: Storage) -> bytes:
-    """The header of a NIfTI file that holds the voxels as ``storage`` says; errors as for :func:`make_header`."""
-    block: bytes = make_header(volume, storage).binaryblock
+def encode_header(volume: Volume, storage: Storage, count: int = 1, axis: FourthAxis | None = None) -> bytes:
+    """The header of a NIfTI file that holds the voxels as ``storage`` says; errors as for :func:`make_header`.
+
+    count, axis: of a 4-D file, how many such volumes follow each other, and how.
+    """
+    header = make_header(volume, storage, count)
+    if axis is not None:
+        _set_fourth_axis(header, axis)
+    block: bytes = header.binaryblock
     return block + bytes(4)  # four zero bytes: no extensions follow
 
 
-def make_header(volume: Volume, storage: Storage) -> Any:
-    """The nibabel header of a volume, of NIfTI-1, or of NIfTI-2 where an axis or the scaling needs it.
+def _set_fourth_axis(header: Any, axis: FourthAxis) -> None:
+    header["pixdim"][4], header["toffset"] = axis.step, axis.start
+    header["xyzt_units"] = int(header["xyzt_units"]) | axis.unit
+    header["intent_code"], header["intent_name"] = axis.intent_code, axis.intent_name
+    for name, value in zip(("intent_p1", "intent_p2", "intent_p3"), axis.intent_parameters, strict=True):
+        header[name] = value
+
+
+def make_header(volume: Volume, storage: Storage, count: int = 1) -> Any:
+    """The nibabel header of ``count`` such volumes, NIfTI-1, or NIfTI-2 where an axis or the scaling needs it.
 
     The sform is exact; the qform is the same place, or absent where it cannot hold that.
 
     Raises:
         UsageError: a place that float32 does not hold.
     """
-    kind = Nifti1Header if max(volume.shape) <= MAX_NIFTI1_AXIS and _fits_float32(storage) else Nifti2Header
+    kind = Nifti1Header if max(*volume.shape, count) <= MAX_NIFTI1_AXIS and _fits_float32(storage) else Nifti2Header
     header: Any = kind(endianness="<")  # type: ignore[no-untyped-call]
     header.set_data_dtype(storage.dtype.newbyteorder("="))
-    header.set_data_shape(volume.shape)
+    header.set_data_shape(volume.shape if count == 1 else (*volume.shape, count))
     affine_ras, shape = geometry.RAS_FROM_LPS @ volume.affine_lps, np.array(volume.shape)
     code = normalize_space_code(volume.header.space_code)
     header.set_sform(affine_ras, code=code)

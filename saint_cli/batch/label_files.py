@@ -1,0 +1,50 @@
+"""The label maps that come along with the scans of a batch: where they lie, and what distinguishes them."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from saint_cli.batch.job_keys import fingerprint_inputs
+from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.io.folder_walk import explain_absence, is_folder, is_there
+
+FIELDS = ("path", "folder", "name")
+"""What stands in braces in ``--labels``: of a scan, as in ``--name-template``."""
+
+COLUMN = "labels"
+"""The column of a table that names the label map of each scan."""
+
+LABEL_MAP = "label_map"
+"""Where a record names the label map that came along."""
+
+
+def resolve_cell(options: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The cells of a row, its label map relative to the folder of the table, and without fields."""
+    return {
+        column: str(folder / text).replace("{", "{{").replace("}", "}}")
+        if column.replace("-", "_").lower() == COLUMN and "://" not in text
+        else text
+        for column, text in options.items()
+    }
+
+
+def locate_labels(template: str, scan_path: str) -> Path:
+    """The label map of a scan by its path, as ``Scan.path`` has it.
+
+    Raises:
+        UsageError: fields that do not exist. UnreadableError: no such file or folder.
+    """
+    path = PurePosixPath(scan_path)
+    try:
+        place = Path(template.format(path=scan_path, folder=path.parent, name=path.name))
+    except (KeyError, ValueError, IndexError, AttributeError):
+        fields = ", ".join(f"{{{field}}}" for field in FIELDS)
+        raise UsageError(f"--labels {template}: write fields as {fields}") from None
+    if not is_there(place):
+        raise UnreadableError(f"{place}: {explain_absence(place)}; it should be the label map of {scan_path}")
+    return place.absolute()
+
+
+def fingerprint_labels(path: Path) -> str:
+    """Names, sizes and times of change of the files of a label map."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if is_folder(path) else [path]
+    return fingerprint_inputs(path, files)

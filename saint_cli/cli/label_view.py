@@ -1,0 +1,49 @@
+"""How the volumes of labels are shown."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from saint_cli.cli import console
+
+if TYPE_CHECKING:
+    from saint_cli.labels import LabelVolume
+
+MAX_ROWS = 20
+"""Labels that a table shows; of more, those whose volume changes most."""
+
+END_NOTE = (
+    "a fine grid ends in the middle of the first and of the last thick slice: the volume of labels there differs by up "
+    "to half a slice each"
+)
+
+
+def show_volumes(volumes: "Sequence[LabelVolume]", *, with_end: bool) -> None:
+    """Print a table of the volume of each label before and after; nothing where there are no labels.
+
+    with_end: some labels reach the first or last slice.
+    """
+    if not volumes:
+        return
+    shown = sorted(sorted(volumes, key=_rank)[:MAX_ROWS], key=lambda one: one.number)
+    title = "Volume of each label, ml"
+    if len(shown) < len(volumes):
+        title += f" ({len(shown)} of {len(volumes):,}, those that change most; --json lists all)"
+    rows = [
+        (f"{one.number} {one.name or ''}".strip(), *map(_format_ml, (one.before_ml, one.after_ml)), _change(one))
+        for one in shown
+    ]
+    console.print_table(title, ("label", "before", "after", "change"), rows)
+    if with_end:
+        console.print_message(END_NOTE)
+
+
+def _rank(one: "LabelVolume") -> float:
+    return -abs(one.after_ml / one.before_ml - 1) if one.before_ml else float("-inf")
+
+
+def _format_ml(volume: float) -> str:
+    return f"{volume:,.4g}" if volume < 1000 else f"{volume:,.0f}"
+
+
+def _change(one: "LabelVolume") -> str:
+    return f"{one.after_ml / one.before_ml - 1:+.1%}" if one.before_ml else ""

@@ -1,0 +1,156 @@
+"""The options of ``saint train``, and what follows from the architecture that they name."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from saint_cli.cli.parsing import parse_factors, positive
+from saint_cli.errors import UsageError
+from saint_cli.options.completion import word_completer
+from saint_cli.options.fields import Option, Panel, count_option, word_option
+from saint_cli.options.values import check_word
+
+TRAINING = Panel.TRAINING
+
+BASELINES = ("mdsr", "rdn", "meta-sr", "mdsr-3d", "mdcsrn", "rdn-3d")
+"""The names in ``nets.baselines.ARCHITECTURES``, which loads torch."""
+
+OPTIMISERS = ("muon", "adam")
+
+
+def _parse_optimiser(word: str) -> str:
+    check_word("--optimiser", word, OPTIMISERS)
+    return word
+
+
+def _parse_share(share: float) -> float:
+    if not 0 < share <= 1:  # NaN is none either
+        raise UsageError(f"--width {share:g} is no share; it must be above 0 and at most 1")
+    return share
+
+
+def _parse_whole_factors(text: str) -> tuple[int, ...]:
+    factors = parse_factors(text, "--factors")
+    for factor in factors:
+        if not isinstance(factor, int):
+            raise UsageError(f"--factors {text}: networks are trained for whole factors, not for {float(factor):g}")
+    return tuple(sorted({int(factor) for factor in factors}))
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a run is made with, by the names of ``TrainingSettings`` and ``Schedule``; None: their own default."""
+
+    stage: str = word_option("--stage", "ami first, then rfn.", TRAINING, ("ami", "rfn")).as_field()
+    arch: str = word_option(
+        "--arch",
+        "saint; published: AMI and RFN as in the paper; or a network that the paper compares them with: mdsr, rdn, "
+        "meta-sr, mdsr-3d, mdcsrn, rdn-3d.",
+        TRAINING,
+        ("saint", "published", *BASELINES),
+    ).as_field()
+    width: float = Option(
+        "--width", "Share of the full width of all layers.", TRAINING, float, 1.0, "SHARE", parse=_parse_share
+    ).as_field()
+    factors: tuple[int, ...] | None = Option(
+        "--factors",
+        "What --arch other than saint learns: 4,6 (default; rdn, rdn-3d and mdcsrn learn one: 4).",
+        TRAINING,
+        str,
+        None,
+        "LIST",
+        parse=_parse_whole_factors,
+    ).as_field()
+    size: str = word_option("--size", "base, medium or fast.", TRAINING, ("base", "medium", "fast")).as_field()
+    init: str | None = Option(
+        "--init", "Weights to start from: base, fast or a file.", TRAINING, str, None, "MODEL"
+    ).as_field()
+    teacher: str | None = Option(
+        "--teacher", "Weights whose AMI to imitate as well.", TRAINING, str, None, "MODEL"
+    ).as_field()
+    steps: int | None = count_option("--steps", "Optimiser steps of the whole schedule; 20,000.", TRAINING).as_field()
+    minutes: float | None = Option(
+        "--minutes",
+        "Train for so long instead; the rate falls in time.",
+        TRAINING,
+        float,
+        None,
+        "MIN",
+        parse=positive("--minutes"),
+    ).as_field()
+    learning_rate: float | None = Option(
+        "--lr", "Peak learning rate; 0.0008.", TRAINING, float, None, "RATE", parse=positive("--lr")
+    ).as_field()
+    optimiser: str | None = Option(
+        "--optimiser",
+        "muon, or adam as in the paper (default: muon for saint, adam for any other --arch).",
+        TRAINING,
+        str,
+        None,
+        "NAME",
+        word_completer(*OPTIMISERS),
+        _parse_optimiser,
+    ).as_field()
+    augment: bool = Option(
+        "--augment/--no-augment", "Vary zoom, slice profile, kernel, contrast and noise.", TRAINING, default=True
+    ).as_field()
+    batch: int | None = count_option("--batch", "Patches per step; 6, of 3-D networks 2.", TRAINING).as_field()
+    blocks: int = count_option(
+        "--blocks", "Blocks of volumes that the rfn stage learns from.", TRAINING, default=120
+    ).as_field()
+    context: bool = Option(
+        "--rfn-context/--no-rfn-context", "RFN sees the acquired neighbours too.", TRAINING, default=True
+    ).as_field()
+    dims: int = word_option(
+        "--rfn-dims", "2, or 3 for the paper's 3-D variant.", TRAINING, ("2", "3"), convert=int
+    ).as_field()
+    fewest: int | None = count_option(
+        "--rfn-fewest",
+        "Use RFN only where at least this many slices are synthesised per gap (default: as in --init, else 1).",
+        TRAINING,
+    ).as_field()
+    validate_every: int | None = count_option(
+        "--validate-every", "Steps between validations; 1,000.", TRAINING
+    ).as_field()
+    seed: int = count_option("--seed", "Random seed.", TRAINING, least=0, default=0).as_field()
+    bf16: bool | None = Option(
+        "--bf16", "bfloat16 autocast, for processors that have it.", Panel.MACHINE, default=None
+    ).as_field()
+    cache: Path | None = Option(
+        "--cache", "Memory-mapped volumes; default OUT/volumes.", Panel.MACHINE, str, None, "PATH", parse=Path
+    ).as_field()
+    resume: bool = Option(
+        "--resume", "Continue the run in --out, on its own schedule where none is given.", Panel.RUN
+    ).as_field()
+
+
+def complete_options(options: TrainOptions) -> TrainOptions:
+    """The options with everything filled in that their architecture decides.
+
+    Raises:
+        UsageError: options that this architecture does not have.
+    """
+    from saint_cli.training import settings
+
+    options = replace(options, batch=options.batch or settings.choose_batch(options.arch))
+    if options.arch == settings.OWN:
+        _refuse(options, "--factors", is_given=options.factors is not None)
+        _refuse(options, "--width", "with --size medium, whose layers are folded", is_given=_is_folded(options))
+        return replace(options, optimiser=options.optimiser or "muon", factors=())
+    _refuse(options, "--teacher", is_given=options.teacher is not None)
+    _refuse(options, "--size", "; its full size is the paper's, see --width", is_given=options.size != "base")
+    if options.arch != settings.PUBLISHED:
+        _refuse(options, "--stage rfn", is_given=options.stage != "ami")
+        _refuse(options, "--init", is_given=options.init is not None)
+        options = replace(options, stage=options.arch)
+    factors = settings.choose_factors(options.arch, options.factors)
+    optimiser = options.optimiser or "adam"
+    return replace(options, factors=factors, optimiser=optimiser, augment=False, context=False)
+
+
+def _refuse(options: TrainOptions, flag: str, more: str = "", *, is_given: bool) -> None:
+    if is_given:
+        raise UsageError(f"--arch {options.arch} has no {flag}{' ' * more[:1].isalpha()}{more}; leave it out")
+
+
+def _is_folded(options: TrainOptions) -> bool:
+    return options.size == "medium" and options.width != 1

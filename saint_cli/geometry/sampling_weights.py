@@ -1,0 +1,55 @@
+"""Weights that resample a line of voxels: cubic between them, or the mean over an interval."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+KEYS_A = -0.5
+"""Parameter of Keys' cubic convolution, which reproduces second-degree polynomials (IEEE TASSP 1981)."""
+
+ROUNDING = 1e-6
+"""Places nearer to a voxel than this, in voxels, are the voxel's own, so that what is not moved stays exact."""
+
+
+@dataclass(frozen=True)
+class LineWeights:
+    """Each output voxel as a weighted sum of input voxels.
+
+    indices (n, taps) int and weights (n, taps) float64, whose rows sum to 1; nearest (n,) int the input voxel at each
+    place; is_inside (n,) bool: whether the place lies on the line at all.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    nearest: np.ndarray
+    is_inside: np.ndarray
+
+
+def cubic_weights(places: np.ndarray, count: int) -> LineWeights:
+    """Keys' cubic convolution at places (n,) in voxels of a line of ``count``; end voxels are repeated beyond it."""
+    near = np.rint(places)
+    places = np.where(np.abs(places - near) < ROUNDING, near, places)
+    base = np.floor(places).astype(int)
+    taps = base[:, None] + np.arange(-1, 3)
+    distance = np.abs(taps - places[:, None])
+    inner = (KEYS_A + 2) * distance**3 - (KEYS_A + 3) * distance**2 + 1
+    outer = KEYS_A * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+    weights = np.where(distance <= 1, inner, np.where(distance < 2, outer, 0.0))
+    return _make_weights(taps, weights, places, count)
+
+
+def box_weights(places: np.ndarray, width: float, count: int) -> LineWeights:
+    """The mean over ``width`` voxels around places (n,) of a line of ``count`` voxels, each of length 1."""
+    start, stop = (np.clip(places + side * width / 2, -0.5, count - 0.5) for side in (-1, 1))
+    taps = np.floor(start + 0.5 + ROUNDING).astype(int)[:, None] + np.arange(math.ceil(width) + 1)
+    overlap = np.minimum(stop[:, None], taps + 0.5) - np.maximum(start[:, None], taps - 0.5)
+    weights = np.where(overlap > ROUNDING, overlap, 0.0)
+    total = weights.sum(1, keepdims=True)
+    return _make_weights(taps, weights / np.where(total > 0, total, 1.0), places, count)
+
+
+def _make_weights(taps: np.ndarray, weights: np.ndarray, places: np.ndarray, count: int) -> LineWeights:
+    is_inside = (places >= -0.5 - ROUNDING) & (places <= count - 0.5 + ROUNDING)
+    nearest = np.clip(np.floor(places + 0.5 + ROUNDING).astype(int), 0, count - 1)
+    return LineWeights(np.clip(taps, 0, count - 1), weights, nearest, is_inside)

@@ -1,0 +1,80 @@
+"""Which slices of a series that saint derived are acquired ones, from what its headers say (PS3.3 C.7.6.1.1.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from saint_cli.errors import SourceChangedError
+from saint_cli.io.dicom.bounded_parse import read_header
+from saint_cli.io.dicom.plane_steps import AcquiredSlices
+from saint_cli.io.dicom.slice_header import SliceHeader
+from saint_cli.io.dicom.values import decode_text
+
+DERIVED_BY_SAINT = "SAINT slice "
+"""How DerivationDescription of every derived slice begins."""
+
+BEYOND = "extrapolated beyond"
+"""What it says of slices that repeat the last acquired one."""
+
+TAGS = ("SourceImageSequence", "DerivationDescription")
+
+Reference = tuple[str, int]
+"""SOPInstanceUID of an acquired slice, and its frame."""
+
+
+@dataclass(frozen=True)
+class DerivedSources:
+    """What a derived series says of the scan that it was made of.
+
+    uids: of its instances. acquired: its slices that are in the series; None where fewer than two are.
+    """
+
+    uids: frozenset[str]
+    acquired: AcquiredSlices | None
+
+
+def read_sources(headers: Sequence[SliceHeader]) -> DerivedSources | None:
+    """The sources of a series in the order of its slices; None of one that saint did not derive.
+
+    Raises:
+        SourceChangedError: a file that can no longer be read.
+    """
+    if not headers[0].is_derived or headers[0].is_multiframe:
+        return None
+    described = [_read(header.path) for header in headers]
+    if not all(text.startswith(DERIVED_BY_SAINT) for text, _ in described):
+        return None
+    uids = frozenset(name for _, references in described for name, _ in references)
+    kept = [i for i, (text, references) in enumerate(described) if len(references) == 1 and BEYOND not in text]
+    return DerivedSources(uids, _make_acquired(kept, headers, [references for _, references in described]))
+
+
+def _make_acquired(
+    kept: Sequence[int], headers: Sequence[SliceHeader], references: Sequence[frozenset[Reference]]
+) -> AcquiredSlices | None:
+    """The slices ``kept``, counted with those acquired ones between them that are not in the series."""
+    if len(kept) < 2:
+        return None
+    ranks = [0]
+    for i, j in pairwise(kept):
+        ranks.append(ranks[-1] + len(frozenset().union(*references[i : j + 1])) - 1)
+    return AcquiredSlices(np.array([headers[i].position for i in kept]), np.array(ranks))
+
+
+def _read(path: Path) -> tuple[str, frozenset[Reference]]:
+    """DerivationDescription, and the acquired slices that a slice was made of."""
+    try:
+        data, _ = read_header(path, TAGS)
+        items: Sequence[Dataset] = data.get("SourceImageSequence") or ()
+        references = frozenset(
+            (str(item.ReferencedSOPInstanceUID), int(item.get("ReferencedFrameNumber") or 1)) for item in items
+        )
+        return decode_text(data.get("DerivationDescription")), references
+    except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
+        raise SourceChangedError(
+            f"{path}: what it was derived from cannot be read ({type(error).__name__}); run again"
+        ) from None

@@ -1,0 +1,187 @@
+"""The header of a DICOM Segmentation (PS3.3 A.51): its kind, its frames and where they lie, its segments."""
+
+import warnings
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from saint_cli.errors import GeometryError, SaintError, UnreadableError
+from saint_cli.io.dicom import values
+from saint_cli.io.dicom.bounded_parse import is_truncated, parse_sequences, read_header
+from saint_cli.io.dicom.label_planes import PIXEL_TOLERANCE, Planes
+from saint_cli.io.dicom.segment_descriptions import parse_segment
+from saint_cli.io.dicom.values import DamagedImageError, parse_optional_float, parse_optional_int
+from saint_cli.volume.label_map import Segment
+
+HEADER_TAGS = (
+    *("SOPClassUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SpecificCharacterSet", "SegmentationType"),
+    *("SegmentationFractionalType", "MaximumFractionalValue", "SegmentSequence", "Rows", "Columns", "NumberOfFrames"),
+    *("BitsAllocated", "ReferencedSeriesSequence", "SharedFunctionalGroupsSequence"),
+    "PerFrameFunctionalGroupsSequence",
+)
+"""Everything that is read; patient text is not among it."""
+
+
+class SegmentationKind(Enum):
+    """SegmentationType (0062,0001)."""
+
+    BINARY = "BINARY"
+    FRACTIONAL = "FRACTIONAL"
+    LABELMAP = "LABELMAP"
+
+
+@dataclass(frozen=True)
+class SegmentationFrame:
+    """One frame: its index in the pixel data, its segment (0 in a ``LABELMAP``, whose pixels name them), its place.
+
+    position: (3,) float64 LPS mm of the first pixel's centre.
+    """
+
+    index: int
+    segment: int
+    position: np.ndarray
+
+
+@dataclass(frozen=True)
+class SegmentationHeader:
+    """A file of segments.
+
+    planes: of its frames. bits_allocated: 1, 8 or 16. max_fraction: the stored value of a share of 1, and
+    fraction_kind what it is a share of, for ``FRACTIONAL``. source_uids: instances that it says it was made on.
+    number_offset: what was added to the numbers of its segments.
+    """
+
+    path: Path
+    kind: SegmentationKind
+    frames: tuple[SegmentationFrame, ...]
+    planes: Planes
+    segments: tuple[Segment, ...]
+    bits_allocated: int
+    frame_of_reference_uid: str
+    source_uids: frozenset[str]
+    max_fraction: int = 255
+    fraction_kind: str = ""
+    number_offset: int = 0
+
+
+def read_segmentation_header(path: Path) -> SegmentationHeader:
+    """The header of a Segmentation file.
+
+    Raises:
+        UnreadableError: damaged, or without what places its frames and names their segments.
+        GeometryError: frames that are not parallel.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data, following = read_header(path, HEADER_TAGS)
+            if is_truncated(data):
+                raise DamagedImageError("a header that is cut off")
+            parse_sequences(data, path.stat().st_size)
+            if not following:
+                raise DamagedImageError("no pixel data")
+            return _parse_header(path, data)
+        except values.SkippedFileError as error:
+            raise UnreadableError(f"{path}: a DICOM Segmentation with {_strip(error)}; export it again") from None
+        except SaintError as error:
+            raise error if str(error).startswith(str(path)) else UnreadableError(f"{path}{error}") from None
+        except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
+            raise UnreadableError(f"{path}: the DICOM Segmentation is damaged ({type(error).__name__})") from None
+
+
+def _strip(error: Exception) -> str:
+    return str(error).removeprefix("with ")
+
+
+def _parse_header(path: Path, data: Dataset) -> SegmentationHeader:
+    kind = str(data.get("SegmentationType") or "")
+    if kind not in SegmentationKind.__members__:
+        raise DamagedImageError("a SegmentationType that is not BINARY, FRACTIONAL or LABELMAP")
+    rows, columns = (parse_optional_int(data.get(name)) or 0 for name in ("Rows", "Columns"))
+    bits = parse_optional_int(data.get("BitsAllocated")) or 0
+    if rows < 1 or columns < 1:
+        raise DamagedImageError("no rows or columns of pixels")
+    if bits not in ((1,) if kind == "BINARY" else (8, 16)):
+        raise DamagedImageError(f"BitsAllocated {bits}, which {kind} cannot have")
+    segments = tuple(parse_segment(item) for item in data.get("SegmentSequence") or ())
+    numbers = [segment.number for segment in segments]
+    if not segments or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise DamagedImageError("no SegmentSequence, or one with a number twice")
+    frames, planes = _parse_frames(path, data, (rows, columns), is_labelmap=kind == "LABELMAP")
+    unknown = {frame.segment for frame in frames} - set(numbers) - {0}
+    if unknown:
+        raise DamagedImageError(f"frames of segment {min(unknown)}, which its SegmentSequence does not describe")
+    return SegmentationHeader(
+        path,
+        SegmentationKind(kind),
+        frames,
+        planes,
+        tuple(segment for segment in segments if segment.number),
+        bits,
+        values.decode_text(data.get("FrameOfReferenceUID")),
+        _list_sources(data),
+        parse_optional_int(data.get("MaximumFractionalValue")) or 255,
+        str(data.get("SegmentationFractionalType") or "").lower(),
+    )
+
+
+def _parse_frames(
+    path: Path, data: Dataset, shape: tuple[int, int], *, is_labelmap: bool
+) -> tuple[tuple[SegmentationFrame, ...], Planes]:
+    """The frames, and the planes in which they lie."""
+    own: list[Dataset] = list(data.get("PerFrameFunctionalGroupsSequence") or ())
+    count = parse_optional_int(data.get("NumberOfFrames")) or 1
+    if len(own) != count:
+        raise DamagedImageError(f"{count} frames and functional groups for {len(own)}")
+    common = (data.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    frames = tuple(_parse_frame(index, one, common, is_labelmap=is_labelmap) for index, one in enumerate(own))
+    directions = {_key(_find(one, common, "PlaneOrientationSequence", "ImageOrientationPatient")) for one in own}
+    spacings = {_key(_find(one, common, "PixelMeasuresSequence", "PixelSpacing")) for one in own}
+    orientations = [values.parse_orientation(list(key))[0] for key in directions]
+    if np.ptp(orientations, axis=0).max() * max(shape) > PIXEL_TOLERANCE or len(spacings) > 1:
+        raise GeometryError(f"{path}: frames of different direction or pixel spacing, which form no stack of slices")
+    spacing = values.parse_pixel_spacing(list(next(iter(spacings))))
+    if not min(spacing) > 0:
+        raise DamagedImageError("a pixel spacing of zero")
+    distance = parse_optional_float(_find(own[0], common, "PixelMeasuresSequence", "SpacingBetweenSlices"))
+    positions = np.array([frame.position for frame in frames])
+    return frames, Planes(positions, orientations[0], spacing, shape, abs(distance) if distance else None)
+
+
+def _parse_frame(index: int, own: Dataset, common: Dataset, *, is_labelmap: bool) -> SegmentationFrame:
+    position = _find(own, common, "PlanePositionSequence", "ImagePositionPatient")
+    if position is None:
+        raise DamagedImageError("frames without a place in the patient (ImagePositionPatient)")
+    place = values.parse_vector(position, 3, "ImagePositionPatient")
+    if is_labelmap:
+        return SegmentationFrame(index, 0, place)
+    number = parse_optional_int(_find(own, common, "SegmentIdentificationSequence", "ReferencedSegmentNumber"))
+    if not number or number < 1:
+        raise DamagedImageError(f"no segment number in frame {index + 1}")
+    return SegmentationFrame(index, number, place)
+
+
+def _find(own: Dataset, common: Dataset, group: str, name: str) -> Any:
+    """An element of a frame's functional groups, of its own or the shared ones; None where neither has it."""
+    for groups in (own, common):
+        items = groups.get(group)
+        if items and items[0].get(name) not in (None, ""):
+            return items[0].get(name)
+    return None
+
+
+def _key(several: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in values.list_values(several))
+
+
+def _list_sources(data: Dataset) -> frozenset[str]:
+    """SOPInstanceUIDs that the file names as the images which it segments, as a list or for its first frame."""
+    first = (data.get("PerFrameFunctionalGroupsSequence") or [Dataset()])[0]
+    lists = [one.get("ReferencedInstanceSequence") for one in data.get("ReferencedSeriesSequence") or ()]
+    lists += [one.get("SourceImageSequence") for one in first.get("DerivationImageSequence") or ()]
+    items = [item for several in lists for item in several or ()]
+    return frozenset(values.decode_text(item.get("ReferencedSOPInstanceUID")) for item in items) - {""}

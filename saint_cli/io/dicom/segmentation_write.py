@@ -1,0 +1,216 @@
+"""Label maps as DICOM Segmentations (PS3.3 A.51) of kind BINARY, by highdicom, that refer to a series."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+
+from saint_cli.errors import OutputError, UsageError
+from saint_cli.io.atomic import open_atomic_file
+from saint_cli.io.dicom import derived_image
+from saint_cli.io.dicom.derived_header import MAX_IS, make_contribution
+from saint_cli.io.dicom.headers import reread_headers
+from saint_cli.io.dicom.pixels import PixelReader
+from saint_cli.io.dicom.referenced_series import ReferencedSeries, refer_to_acquired, refer_to_derived
+from saint_cli.io.dicom.segment_descriptions import encode_segment
+from saint_cli.io.dicom.uids import make_uid
+from saint_cli.io.dicom.write import make_series
+from saint_cli.io.error_conversion import convert_os_errors
+from saint_cli.runtime.version import __version__
+from saint_cli.volume import Volume
+from saint_cli.volume.label_map import LabelMap, Segment
+
+EXTRA = "seg"
+"""The extra of the package that brings highdicom."""
+
+MAX_BYTES = 2**32 - 2
+"""Of the pixels: an element's length has 32 bits, and the largest stands for an unknown one (PS3.5 7.1)."""
+
+MAX_SEGMENTS = 65535
+
+NO_LABELS = "no voxel is labelled"
+
+GRID_TOLERANCE = 0.02
+"""Of a voxel: how far the grid of the labels may lie from that of the series."""
+
+
+def check_installed(path: Path) -> None:
+    """Refuse to write a Segmentation without highdicom.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if find_spec("highdicom") is None:
+        raise UsageError(
+            f"{path}: a DICOM SEG needs highdicom: pip install 'saint-cli[{EXTRA}]'; or name a file ending in .nii.gz"
+        )
+
+
+def write_segmentation(label_map: LabelMap, result: Volume, path: Path, *, keep_slice_thickness: bool) -> None:
+    """Write a label map as one Segmentation that refers to the series of ``result``, as ``io.write_labels`` says.
+
+    Segments are numbered from 1 without gaps, as the standard wants it, in the order of the labels. A description
+    without voxels stays; a label without a description gets a neutral one.
+
+    Raises:
+        UsageError: another grid than that of the series, frames of a multi-frame image, no labels, or too many.
+        SourceChangedError: files of the series are gone or changed. OutputError: it cannot be encoded or written.
+    """
+    _check_grid(label_map, result, path)
+    segments, pixels = _number_consecutively(label_map, path)
+    frames = sum(int(np.count_nonzero(np.unique(plane))) for plane in pixels)
+    _check_size(frames, result.shape, path)
+    derivation = result.header.derivation
+    with PixelReader() as reader:
+        if derivation is None:
+            series, made = refer_to_acquired(result), "SAINT labels"
+        else:
+            derived = make_series(result, reader, keep_slice_thickness=keep_slice_thickness)
+            series, made = refer_to_derived(derived, reader), f"SAINT {derived.factor} labels"
+    _check_single_frame(path, is_multiframe=series.is_multiframe)
+    with derived_image.convert_encoding_errors(path):
+        data = _make_segmentation(series, segments, pixels, made)
+    with convert_os_errors(path, "written", OutputError), open_atomic_file(path) as file:
+        dcmwrite(file, data, enforce_file_format=True)
+
+
+def check_labels(label_map: LabelMap, result: Volume, path: Path, *, is_derived: bool) -> None:
+    """Check early whether a label map could be written once it lies on the grid of ``result``.
+
+    label_map: its axes run as those of ``result``. result: with the source of the scan; its voxels do not matter.
+    is_derived: whether ``result`` becomes a series of its own, and is not the series on disk.
+
+    Raises:
+        UsageError: frames of a multi-frame image, no labels, too many, or more than a DICOM element holds.
+        SourceChangedError: files of the series are gone or changed.
+    """
+    source = result.header.dicom_source
+    if source is not None and not is_derived:
+        _check_single_frame(path, is_multiframe=reread_headers(source.slices[:1])[0].is_multiframe)
+    slices = _list_labels(label_map.labels)
+    _choose_segments(label_map, set().union(*slices), path)
+    pairs = sum(len(below & above) for below, above in pairwise(slices))
+    ratio = label_map.spacing_mm[2] / result.spacing_mm[2]
+    _check_size(int(pairs * ratio), result.shape, path)  # a label in two slices is in those between them
+
+
+def _check_single_frame(path: Path, *, is_multiframe: bool) -> None:
+    if is_multiframe:
+        raise UsageError(
+            f"{path}: saint writes no DICOM SEG that refers to frames of a multi-frame image; name a file ending in "
+            ".nii.gz"
+        )
+
+
+def _list_labels(labels: np.ndarray) -> list[set[int]]:
+    """The labels in each slice [x, y, z]."""
+    return [set(np.unique(labels[:, :, k]).tolist()) - {0} for k in range(labels.shape[2])]
+
+
+def _choose_segments(label_map: LabelMap, present: set[int], path: Path) -> list[Segment]:
+    """The segments in the order of their labels: those in voxels, and those that are described.
+
+    Raises:
+        UsageError: no voxel is labelled, or more labels than a Segmentation holds.
+    """
+    if not present:
+        raise UsageError(f"{path}: {NO_LABELS}; a DICOM SEG without a frame is not possible")
+    described = {segment.number: segment for segment in label_map.segments if segment.number > 0}
+    segments = [described.get(number, Segment(number)) for number in sorted({*present, *described})]
+    if len(segments) > MAX_SEGMENTS:
+        raise UsageError(f"{path}: {len(segments)} labels, a DICOM SEG holds {MAX_SEGMENTS}; name another format")
+    return segments
+
+
+def _check_grid(label_map: LabelMap, result: Volume, path: Path) -> None:
+    drift = np.abs(np.linalg.solve(result.affine_lps, label_map.affine_lps) - np.eye(4))[:3]
+    if label_map.shape != result.shape or float((drift @ [*label_map.shape, 1]).max()) > GRID_TOLERANCE:
+        shapes = (" x ".join(map(str, shape)) for shape in (label_map.shape, result.shape))
+        raise UsageError(
+            f"{path}: the labels ({next(shapes)} voxels) do not lie on the grid of the DICOM series "
+            f"({next(shapes)} voxels) to which a DICOM SEG refers; name a file ending in .nii.gz"
+        )
+
+
+def _number_consecutively(label_map: LabelMap, path: Path) -> tuple[list[Segment], np.ndarray]:
+    """The segments in the order of their labels, and the pixels [slice, row, column], 1 for the first of them.
+
+    Raises:
+        UsageError: no voxel is labelled, or more labels than a Segmentation holds.
+    """
+    labels = label_map.labels
+    segments = _choose_segments(label_map, set().union(*_list_labels(labels)), path)
+    numbers = np.array([segment.number for segment in segments])
+    dtype = np.uint8 if len(segments) < 256 else np.uint16
+    pixels = np.empty(labels.shape[::-1], dtype)
+    for k in range(labels.shape[2]):
+        plane = labels[:, :, k].T  # [x, y] -> [row, column]
+        pixels[k] = np.where(plane > 0, np.searchsorted(numbers, plane) + 1, 0)
+    return segments, pixels
+
+
+def _check_size(frames: int, shape: tuple[int, int, int], path: Path) -> None:
+    need = -(-frames * shape[0] * shape[1] // 8)
+    if need > MAX_BYTES:
+        raise UsageError(
+            f"{path}: a DICOM SEG holds at most {MAX_BYTES / 1e9:.1f} GB, this one would have {need / 1e9:.1f} GB; "
+            "name a file ending in .nii.gz"
+        )
+
+
+def _make_segmentation(
+    series: ReferencedSeries, segments: Sequence[Segment], pixels: np.ndarray, description: str
+) -> Dataset:
+    from highdicom.seg import Segmentation
+
+    name = make_uid(f"{series.uid} labels {_digest(segments, pixels)}")
+    items: list[Any] = [encode_segment(segment, number) for number, segment in enumerate(segments, 1)]
+    data: Dataset = Segmentation(
+        series.make_sources(),
+        pixels,
+        "BINARY",
+        items,
+        series_instance_uid=make_uid(f"{name} series"),
+        series_number=min(int(series.header.get("SeriesNumber") or 0) + 1, MAX_IS),
+        sop_instance_uid=name,
+        instance_number=1,
+        manufacturer="saint",
+        manufacturer_model_name="saint",
+        software_versions=__version__,
+        device_serial_number="none",
+        content_label="LABELS",
+        content_description="Labels on the slices of the referenced series",
+        series_description=description,
+    )
+    series.copy_patient_and_study(data)
+    if not data.get("Laterality"):
+        data.pop("Laterality", None)  # a segmentation says per segment what it shows
+    _keep_encodable(data)
+    data.ContributingEquipmentSequence = [make_contribution("Labels resampled to the slices of the referenced series")]
+    if "ContentCreatorName" not in data:
+        data.ContentCreatorName = None  # Type 2 (PS3.3 C.8.20.1)
+    data.file_meta.ImplementationVersionName = derived_image.IMPLEMENTATION_VERSION
+    return data
+
+
+def _digest(segments: Sequence[Segment], pixels: np.ndarray) -> str:
+    """A hash of labels and what is said of them: other labels get other UIDs."""
+    digest = hashlib.sha256(repr(segments).encode())
+    digest.update(pixels.data)
+    return digest.hexdigest()
+
+
+def _keep_encodable(data: Dataset) -> None:
+    """Make text of segments ASCII where the character set of the series, that of patient text, may lack characters."""
+    if "192" in str(data.get("SpecificCharacterSet") or ""):  # UTF-8
+        return
+    for item in data.SegmentSequence:
+        for element in item.iterall():
+            if element.VR in ("LO", "SH", "ST", "UT", "UC") and isinstance(element.value, str):
+                element.value = element.value.encode("ascii", "replace").decode()

@@ -1,0 +1,248 @@
+"""Every volume of a 4-D scan as one job: read, upsampled and written one after another, with networks loaded once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saint_cli import io
+from saint_cli.errors import UsageError
+from saint_cli.geometry import PlaneGrid, SliceGrid
+from saint_cli.jobs import announcements, networks, preflight, resampling, results, stages
+from saint_cli.jobs.announcements import MessageCallback
+from saint_cli.jobs.job import JobResult, LoadedJob, LocalJob, PlannedJob
+from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
+from saint_cli.method import intensity
+from saint_cli.options.method import NoiseHandling
+from saint_cli.progress import JobProgress, ProgressStage
+from saint_cli.volume import Derivation, Storage, Volume
+
+if TYPE_CHECKING:
+    from saint_cli.method.pipeline import Restoration
+    from saint_cli.models.weights import SaintModel
+    from saint_cli.report.job_facts import JobFacts
+    from saint_cli.runtime.device_selection import Compute
+
+CONSTANT_WARNING = "every voxel has the same value, so there is nothing to interpolate"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a first reading of all volumes shows.
+
+    grid, plane: of every volume. format: how results are stored together. largest: the volume that takes most memory,
+    without its voxels. sample: the volume of number ``shown`` (from 0), of which pictures are made. constant: numbers
+    (from 0) of volumes with one value.
+    """
+
+    grid: SliceGrid
+    plane: PlaneGrid | None
+    format: io.SeriesFormat
+    largest: Volume
+    sample: Volume
+    shown: int
+    constant: frozenset[int]
+
+
+def check_options(job: LocalJob) -> None:
+    """Refuse what one volume has and a 4-D scan has not.
+
+    Raises:
+        UsageError: an expected error, labels, or a format without a fourth axis.
+    """
+    if job.uncertainty is not None:
+        raise UsageError("--uncertainty is of one volume; choose it with --volume K, or leave --uncertainty out")
+    if job.labels is not None:
+        raise UsageError("--labels are of one volume; choose it with --volume K, or leave --labels out")
+    io.check_series_target(job.target)
+
+
+def run_series(
+    job: LocalJob, series: io.VolumeSeries, on_progress: JobProgress, on_message: MessageCallback, *later: ProgressStage
+) -> JobResult:
+    """Run a job of several volumes; each comes out as a job of it alone would have made it, bit for bit.
+
+    All volumes are read once before, so that whatever is wrong with one is known before any voxel is computed.
+
+    Raises:
+        SaintError: of the kind that fits; the target is then as it was before.
+    """
+    began = time.perf_counter()
+    check_options(job)
+    disks = preflight.DiskCheck(job)
+    wait_for_networks = networks.start_networks(job.settings.model_config)
+    survey = survey_volumes(job, series, on_progress)
+    on_progress(stages.LOADING, 0, 1)
+    loaded = _load(job, survey, wait_for_networks)
+    with_time = on_message is not announcements.ignore_message
+    for sentence in announcements.describe_start(loaded, with_time=with_time, volumes=series.count):
+        on_message(sentence)
+    on_progress(stages.LOADING, 1, 1)
+    progress = _make_progress(loaded, series.count, survey.shown, on_progress)
+    on_progress.expect(progress.stage, *later)
+    survey, loaded = replace(survey, sample=survey.largest), replace(loaded, volume=survey.largest)  # frees the sample
+    warnings = _run_volumes(loaded, series, survey, progress, disks)
+    shape = survey.largest.placeholder_on(survey.grid, survey.plane)
+    result = results.make_result(loaded, shape, results.seconds_since(began))
+    return replace(
+        result,
+        warnings=merge_warnings(warnings),
+        volumes=series.count,
+        volume_labels=tuple(mark.label for mark in series.marks),
+        peak_memory_mb=results.peak_memory_mb(),
+    )
+
+
+def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgress) -> Survey:
+    """Read every volume once, and refuse what cannot be upsampled or written; one volume and the sample are in memory.
+
+    Raises:
+        SaintError: of the kind that fits, naming the volume.
+    """
+    storages, constant, shown = list[tuple[Storage, np.dtype]](), set[int](), 0
+    grids: tuple[SliceGrid, PlaneGrid | None] | None = None
+    largest: Volume | None = None
+    sample: Volume | None = None
+    for index, volume in enumerate(series.read()):
+        on_progress(stages.READING, index, series.count)
+        grids = grids or _make_grids(job, volume)
+        _check_volume(job, volume, series.name(index))
+        storages.append(io.find_storage(volume))
+        is_constant = bool((volume.voxels == volume.voxels.flat[0]).all())
+        constant |= {index} if is_constant else set()
+        if largest is None or _memory_rank(volume) > _memory_rank(largest):
+            largest = replace(volume, voxels=np.broadcast_to(volume.voxels.dtype.type(0), volume.shape))
+        if sample is None or (not is_constant and (index <= series.count // 2 or shown in constant)):
+            sample, shown = volume, index
+        if index == series.count - 1:
+            io.check_complete(volume)
+        del volume
+    assert grids is not None  # there are several volumes
+    assert largest is not None
+    assert sample is not None
+    on_progress(stages.READING, 1, 1)
+    together = io.SeriesFormat(series.marks, series.axis, io.join_storages(storages))
+    grid, plane = grids
+    io.check_series_result(largest, grid, job.target, together, plane)
+    return Survey(grid, plane, together, largest, sample, shown, frozenset(constant))
+
+
+def _make_grids(job: LocalJob, volume: Volume) -> tuple[SliceGrid, PlaneGrid | None]:
+    """Slices and pixels that the first volume is brought to, and every other; refused as those of a single volume."""
+    grid = job.settings.grid.make_grid(volume)
+    plane = job.settings.grid.make_plane_grid(volume, grid)
+    resampling.check_resampling(PlannedJob(job, volume, grid, plane))
+    return grid, plane
+
+
+def _memory_rank(volume: Volume) -> tuple[int, bool]:
+    return volume.voxels.nbytes, bool(volume.header.padding)
+
+
+def _check_volume(job: LocalJob, volume: Volume, name: str) -> None:
+    """Refuse one volume as a job of it alone would be refused."""
+    settings = job.settings
+    if settings.refuse_labels:
+        io.check_intensities(volume, f"{job.source}: {name}")
+    preflight.check_not_slices(job, volume)
+    is_constant = (volume.voxels == volume.voxels.flat[0]).all()
+    if settings.method_options.noise is not NoiseHandling.KEEP and not is_constant and not intensity.is_ct(volume):
+        raise UsageError(f"{job.source}: {name}: `noise={settings.method_options.noise}` needs CT; leave it out")
+
+
+def _load(job: LocalJob, survey: Survey, wait_for_networks: "Callable[[], tuple[SaintModel, Compute]]") -> LoadedJob:
+    """The job with its networks and the sample; refused where memory is too small for the largest volume."""
+    model, compute = wait_for_networks()
+    from saint_cli.method import memory_needs
+    from saint_cli.runtime import device_selection
+
+    allowed = job.settings.model_config.max_memory
+    extra = memory_needs.extra_bytes_per_voxel(survey.largest, survey.grid, survey.plane)
+    compute = memory_needs.with_memory_budget(survey.largest, model, survey.grid, compute, allowed, extra)
+    device_selection.set_threads(compute.threads)  # once more, for OpenMP counts them per thread
+    return LoadedJob(job, survey.sample, survey.grid, survey.plane, model, compute)
+
+
+def _make_progress(loaded: LoadedJob, count: int, shown: int, on_progress: JobProgress) -> VolumeProgress:
+    from saint_cli.evaluation import selfcheck
+
+    seconds = {stage.name: stage.seconds for stage in stages.list_remaining_stages(loaded)}
+    once = {name: seconds.pop(name) for name in (selfcheck.STAGE, stages.PICTURES) if name in seconds}
+    return VolumeProgress(on_progress, count, seconds, once, shown)
+
+
+def _run_volumes(
+    loaded: LoadedJob, series: io.VolumeSeries, survey: Survey, progress: VolumeProgress, disks: preflight.DiskCheck
+) -> list[tuple[str, ...]]:
+    """Upsample and write every volume; the warnings of each. Files appear when all are complete, the result last."""
+    job, warnings = loaded.job, list[tuple[str, ...]]()
+    keeps = job.settings.keep_slice_thickness
+    with (
+        io.commit_together(),
+        io.open_series(survey.format, job.target, overwrite=job.overwrite, keep_slice_thickness=keeps) as write,
+    ):
+        for index, volume in enumerate(series.read()):
+            progress.begin(index)
+            one = replace(loaded, volume=volume)
+            del volume
+            is_shown = index == survey.shown and job.has_pictures
+            if index in survey.constant and not is_shown:
+                restored = _repeat_constant(one)
+            else:
+                restored = _restore(one, series.name(index) if is_shown else None, series.count, progress)
+            del one
+            disks.check()
+            progress(stages.WRITING, 0, 1)
+            write(resampling.resample_result(restored, loaded))
+            progress(stages.WRITING, 1, 1)
+            warnings.append(restored.header.warnings)
+            del restored
+    return warnings
+
+
+def _repeat_constant(loaded: LoadedJob) -> Volume:
+    """A volume of one value on the refined grid, which needs no networks."""
+    volume, grid, model = loaded.volume, loaded.grid, loaded.model
+    voxels = np.full(grid.output_shape(volume.shape), volume.voxels.flat[0], volume.voxels.dtype, order="F")
+    options = loaded.job.settings.method_options.non_default
+    header = replace(volume.header, derivation=Derivation(grid, model.name, model.sha256, options))
+    return Volume(voxels, grid.refine(volume.affine_lps), header).with_warning(CONSTANT_WARNING)
+
+
+def _restore(loaded: LoadedJob, name: str | None, count: int, progress: VolumeProgress) -> Volume:
+    """The upsampled volume; with pictures of it where it has a ``name`` on the page."""
+    from saint_cli.method import pipeline
+    from saint_cli.method.resampling import average_slices
+
+    began = time.perf_counter()
+    if not loaded.grid.needs_networks:
+        return average_slices(resampling.add_resampling_warnings(loaded), loaded.grid)
+    volume = preflight.add_warnings(loaded)
+    options = loaded.job.settings.method_options
+    restoration = pipeline.restore(volume, loaded.model, loaded.grid, loaded.compute, options, progress)
+    progress(stages.SLICES, 0, 1)
+    restored = restoration.result()
+    progress(stages.SLICES, 1, 1)
+    if name is not None:
+        result = results.make_result(loaded, restored, results.seconds_since(began))
+        note = f"this page shows {name} of {count}: pictures, figures and verdict are of that volume alone"
+        facts = results.make_facts(loaded, replace(result, warnings=(note, *result.warnings)))
+        facts = replace(facts, source=f"{facts.source}, {name}")
+        _write_pictures(loaded, facts, restoration, restored, progress)
+    return restored
+
+
+def _write_pictures(
+    loaded: LoadedJob, facts: "JobFacts", restoration: "Restoration", restored: Volume, progress: VolumeProgress
+) -> None:
+    from saint_cli.evaluation import scan_calibration, selfcheck
+    from saint_cli.report import quality_control
+
+    job, check = loaded.job, None
+    if job.has_self_check:
+        check = selfcheck.try_self_check(restoration, loaded.compute, progress)
+        restoration = scan_calibration.calibrate_on_scan(restoration, check)
+    files = quality_control.ReportFiles(job.page, job.preview, job.thumbnail)
+    quality_control.write_report(files, facts, restoration, restored, check, progress)

@@ -1,0 +1,128 @@
+"""What a job says of its result: for the command line and the manifest, and for the page."""
+
+import contextlib
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saint_cli.jobs import labels
+from saint_cli.jobs.job import JobResult, LoadedJob, PlannedJob
+from saint_cli.options.job import page_options
+from saint_cli.report.job_facts import LabelPair
+from saint_cli.volume import Volume
+from saint_cli.volume.label_map import LabelMap
+
+if TYPE_CHECKING:
+    from saint_cli.report.quality_control import JobFacts
+
+
+NO_NETWORKS = "no networks"
+"""The model of a result that none made."""
+
+
+def make_result(loaded: LoadedJob, restored: Volume, seconds: float, refined: LabelPair | None = None) -> JobResult:
+    """The result of a job, but for memory, which is known when all is written."""
+    result = make_result_without_networks(loaded, restored, seconds)
+    if not loaded.grid.needs_networks:
+        return result
+    job, model, compute = loaded.job, loaded.model, loaded.compute
+    result = replace(
+        result,
+        model=model.name,
+        weights_sha256=model.sha256,
+        device=",".join(map(str, compute.devices)),
+        precision=str(compute.precision).removeprefix("torch."),
+        uncertainty=None if job.uncertainty is None else str(job.uncertainty),
+        page=None if job.page is None else str(job.page),
+        preview=None if job.preview is None else str(job.preview),
+        threads=compute.threads,
+    )
+    return add_labels(result, loaded, loaded.labels, refined)
+
+
+def add_labels(
+    result: JobResult, planned: PlannedJob, label_map: LabelMap | None, refined: LabelPair | None
+) -> JobResult:
+    """The result with what it says of its labels; ``label_map`` as it was read."""
+    result = replace(result, warnings=(*result.warnings, *labels.list_warnings(label_map)))
+    if refined is None:
+        return result
+    return replace(
+        result,
+        labels=str(planned.job.labels_target),
+        label_volumes=refined.volumes,
+        labels_reach_end=planned.grid.needs_networks and labels.reach_end(refined.before, planned.grid.axis),
+    )
+
+
+def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds: float) -> JobResult:
+    """The result of a job, but for its networks, the files beside it, and memory, known when all is written."""
+    job, volume, grid = planned.job, planned.volume, planned.grid
+    derivation = restored.header.derivation
+    words = () if derivation is None else derivation.option_names
+    return JobResult(
+        source=str(job.source),
+        target=str(job.target),
+        shape_before=volume.shape,
+        shape_after=restored.shape,
+        spacing_before_mm=volume.spacing_mm,
+        spacing_after_mm=restored.spacing_mm,
+        axis="xyz"[grid.axis],
+        acquired_kept=count_kept(planned),
+        noise=job.settings.method_options.noise,
+        model=NO_NETWORKS,
+        weights_sha256="",
+        device="cpu",
+        precision="float64",
+        seconds=seconds,
+        peak_memory_mb=None,
+        warnings=restored.header.warnings,
+        resampling=tuple(w for w in words if w.partition("=")[0] in ("irregular", "average", "untilt", "in-plane")),
+    )
+
+
+def count_kept(planned: PlannedJob) -> int:
+    """How many acquired slices the result holds bit for bit."""
+    grid, plane = planned.grid, planned.plane
+    if not planned.job.settings.method_options.keeps_acquired and grid.needs_networks:
+        return 0
+    return sum(1 for k in grid.kept.nonzero()[0] if plane is None or plane.is_exact(int(k)))
+
+
+def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None = None) -> "JobFacts":
+    """What the page says of the job; of paths the names alone, and no UID."""
+    from saint_cli.report.quality_control import JobFacts
+
+    return JobFacts(
+        source=Path(result.source).absolute().name,
+        target=Path(result.target).absolute().name,
+        model=result.model,
+        weights_sha256=result.weights_sha256,
+        device=result.device,
+        precision=result.precision,
+        seconds=result.seconds,
+        acquired_kept=result.acquired_kept,
+        options=page_options(loaded.resolved_settings),
+        warnings=result.warnings,
+        labels=refined,
+    )
+
+
+def seconds_since(began: float) -> float:
+    """Seconds since ``time.perf_counter`` was ``began``, to hundredths."""
+    return round(time.perf_counter() - began, 2)
+
+
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process so far, where the system says."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux; what getrusage says there may be a parent's
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return round(int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # bytes on macOS, kilobytes elsewhere

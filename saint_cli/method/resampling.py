@@ -1,0 +1,142 @@
+"""Slices without networks: means of several acquired ones, and slices resampled in their own plane."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from saint_cli.geometry import LineWeights, PlaneGrid, SliceGrid, box_weights
+from saint_cli.method.assembly import allocate_slices
+from saint_cli.method.intensity import round_to_dtype
+from saint_cli.volume import Derivation, Header, Volume
+
+NO_MODEL = "none"
+"""Name of the model of a result that no network made."""
+
+LEAST_MEASURED = 0.5
+"""Share of a slab that must be measured for its mean to count; with less, a voxel of the result is padding."""
+
+
+def average_slices(volume: Volume, grid: SliceGrid) -> Volume:
+    """The volume on a coarser grid: every slice the mean of a slab of acquired ones, weighted by their overlap with it.
+
+    Exact for whole ratios: the mean of so many slices, rounded once. Voxels of padding, or that are not finite, do not
+    count. A grid of the acquired slices themselves gives them back. The input is not modified.
+    """
+    acquired = np.moveaxis(volume.voxels, grid.axis, 2)
+    header = replace(volume.header, derivation=Derivation(grid, NO_MODEL, ""))
+    if grid.is_same:
+        return Volume(volume.voxels, volume.affine_lps, header)
+    line = box_weights(grid.places, grid.step, grid.acquired)
+    result = allocate_slices(acquired.shape[:2], grid.count, _result_dtype(acquired.dtype))
+    for j, (indices, weights) in enumerate(zip(line.indices, line.weights, strict=True)):
+        overlaps = np.round(weights * grid.step, 9)  # whole numbers where they should be, so that sums are exact
+        result[..., j] = _store(_average(acquired, indices, overlaps, header), result.dtype, header)
+    return Volume(np.moveaxis(result, 2, grid.axis), grid.refine(volume.affine_lps), header)
+
+
+def _average(acquired: np.ndarray, indices: np.ndarray, overlaps: np.ndarray, header: Header) -> np.ndarray:
+    """[X, Y] float64, the weighted mean of what is measured in slices of [X, Y, acquired]."""
+    total, measured = np.zeros(acquired.shape[:2]), np.zeros(acquired.shape[:2])
+    padding = acquired[..., indices[overlaps.argmax()]].astype(np.float64)
+    for index, overlap in zip(indices, overlaps, strict=True):
+        if overlap > 0:
+            plane = acquired[..., index]
+            holes = _find_holes(plane, header)
+            total += overlap * np.where(holes, 0, plane)
+            measured += overlap * ~holes
+            padding[holes] = plane[holes]
+    is_known = measured >= LEAST_MEASURED * overlaps.sum()
+    return np.where(is_known, total / np.where(is_known, measured, 1.0), padding)
+
+
+def resample_planes(volume: Volume, plane: PlaneGrid) -> Volume:
+    """The volume with every slice along ``plane.axis`` resampled in its plane; the input is not modified.
+
+    Cubic convolution (Keys) to finer or moved pixels, clipped to the four voxels that it takes along each axis, so that
+    edges do not overshoot; the mean over the area of coarser ones. Voxels of padding, or that are not finite, are
+    filled from the nearest measured one first, and put back where they are the nearest. What lies outside the field of
+    view gets the padding value of the scan, or the least value of the volume where it names none.
+    """
+    slices, header = np.moveaxis(volume.voxels, plane.axis, 2), volume.header
+    x, y = (line.count for line in plane.lines)
+    result = allocate_slices((x, y), slices.shape[2], _result_dtype(slices.dtype))
+    outside = _choose_outside(volume, result.dtype)
+    for k in range(slices.shape[2]):
+        result[..., k] = _resample(slices[..., k], plane, k, header, outside)
+    derivation = None if header.derivation is None else replace(header.derivation, plane=plane)
+    resampled = replace(header, derivation=derivation)
+    return Volume(np.moveaxis(result, 2, plane.axis), plane.affine_lps, resampled)
+
+
+def _resample(values: np.ndarray, plane: PlaneGrid, k: int, header: Header, outside: Any) -> np.ndarray:
+    """One slice [x, y] as output pixels [X, Y]."""
+    x, y = (line.sample(k) for line in plane.lines)
+    holes = _find_holes(values, header)
+    sampled = _fill(values, holes)
+    for axis, (line, weights) in enumerate(zip(plane.lines, (x, y), strict=True)):
+        if not line.is_exact(k) or line.count != line.size:
+            sampled = _apply(sampled, weights, axis, clip=not line.averages)
+    stored = _store(sampled, _result_dtype(values.dtype), header)
+    if holes.any():
+        nearest = np.ix_(x.nearest, y.nearest)
+        stored = np.where(holes[nearest], values[nearest], stored)
+    return np.where(x.is_inside[:, None] & y.is_inside, stored, outside)
+
+
+def _apply(values: np.ndarray, line: LineWeights, axis: int, *, clip: bool) -> np.ndarray:
+    """Weighted sums along an axis of [x, y], float64; with ``clip`` within the voxels that have a weight."""
+    values = np.moveaxis(values, axis, 0)
+    result = np.zeros((len(line.indices), values.shape[1]))
+    low, high = np.full(result.shape, np.inf), np.full(result.shape, -np.inf)
+    for indices, weights in zip(line.indices.T, line.weights.T, strict=True):
+        taken = values[indices]
+        result += weights[:, None] * taken
+        if clip:
+            counts = weights[:, None] != 0
+            np.minimum(low, taken, out=low, where=counts)
+            np.maximum(high, taken, out=high, where=counts)
+    return np.moveaxis(np.clip(result, low, high) if clip else result, 0, axis)
+
+
+def _fill(values: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """[x, y] float64 with holes filled from the nearest other voxel; of nothing but holes as it is, 0 if not finite."""
+    filled = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    if holes.any() and not holes.all():
+        from scipy import ndimage
+
+        nearest = ndimage.distance_transform_edt(holes, return_distances=False, return_indices=True)
+        filled = filled[tuple(nearest)]
+    return filled
+
+
+def _find_holes(plane: np.ndarray, header: Header) -> np.ndarray:
+    """[x, y] bool: padding, and what is not finite."""
+    holes = header.is_padding(plane)
+    return holes if plane.dtype.kind in "iu" else holes | ~np.isfinite(plane)
+
+
+def _choose_outside(volume: Volume, dtype: np.dtype) -> Any:
+    """The value of what lies outside the field of view."""
+    for low, high in volume.header.padding:
+        for value in (low, high):
+            if np.isfinite(value) and _store(np.array([float(value)]), dtype, volume.header)[0] == value:
+                return dtype.type(value)
+    least = min((float(part[np.isfinite(part)].min()) for part in _parts(volume.voxels)), default=0.0)
+    return dtype.type(least)
+
+
+def _parts(voxels: np.ndarray) -> Iterator[np.ndarray]:
+    """The planes of a volume that hold a finite voxel, so that no mask of the whole is in memory."""
+    return (part for part in voxels.T if np.isfinite(part).any())
+
+
+def _result_dtype(dtype: np.dtype) -> np.dtype:
+    return dtype if dtype.kind in "iu" else np.result_type(dtype, np.float32)
+
+
+def _store(values: np.ndarray, dtype: np.dtype, header: Header) -> np.ndarray:
+    """Values in the type of the result; where one coding holds for all slices, such as the file can store."""
+    plane = round_to_dtype(values, dtype) if dtype.kind in "iu" else values.astype(dtype)
+    return header.codings[0].nearest(plane) if len(header.codings) == 1 else plane

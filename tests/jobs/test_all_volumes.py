@@ -1,0 +1,291 @@
+"""``--volume all``: each volume of a 4-D scan comes out as a job of it alone makes it, and all of them or none."""
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import fabricate
+import nibabel
+import numpy as np
+import pytest
+from make_jobs import make_job
+from scan_passes import FIRST, SAME, SECOND, put, scan_pass
+
+from saint_cli import io
+from saint_cli.errors import LabelMapError, OutputError, SaintError, UnreadableError, UsageError
+from saint_cli.io import voxel_stream
+from saint_cli.jobs import GridRequest, JobResult, ModelConfig, networks, run_job
+from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
+from saint_cli.method import pipeline
+from saint_cli.options.values import parse_volume
+from saint_cli.progress import ProgressEstimate, silent
+
+SHAPE = (20, 18, 5)
+
+
+def ct_volumes(count: int = 4, dtype: str = "int16") -> np.ndarray:
+    """[x, y, z, volume] CT with air around it, each volume with noise of its own."""
+    random = np.random.default_rng(11)
+    voxels = random.normal(40, 60, (*SHAPE, count))
+    voxels[:2] = voxels[-1:] = -1000
+    return voxels.round().astype(dtype) if np.dtype(dtype).kind in "iu" else voxels.astype(dtype)
+
+
+def save(voxels: np.ndarray, path: Path, **header: Any) -> Path:
+    image = nibabel.Nifti1Image(voxels, np.diag([0.7, 0.9, 5.0, 1.0]))
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["pixdim"][4] = 2.5
+    for name, value in header.items():
+        image.header[name] = value
+    nibabel.save(image, path)
+    return path
+
+
+def run(source: Path, target: Path, model: ModelConfig, volume: Any = "all", **more: Any) -> JobResult:
+    return run_job(make_job(source, target, GridRequest(factor=3), model, volume=volume, **more), silent)
+
+
+def values(path: Path) -> np.ndarray:
+    return np.asanyarray(nibabel.load(path).dataobj)
+
+
+KINDS = {
+    "integers": lambda folder: save(ct_volumes(), folder / "in.nii"),
+    "packed": lambda folder: save(ct_volumes(), folder / "in.nii.gz"),
+    "scaled integers": lambda folder: save(ct_volumes(), folder / "in.nii.gz", scl_slope=0.5, scl_inter=-3),
+    "floats": lambda folder: save(ct_volumes(dtype="float32"), folder / "in.nii"),
+    "one volume that float32 does not hold": lambda folder: save(mixed_doubles(), folder / "in.nii"),
+}
+
+
+def mixed_doubles() -> np.ndarray:
+    voxels = ct_volumes().astype("float64")
+    voxels[..., 2] += 1e-9
+    return voxels
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_volume_is_what_a_job_of_it_alone_makes_bit_for_bit(
+    kind: str, tmp_path: Path, model_config: ModelConfig
+) -> None:
+    source = KINDS[kind](tmp_path)
+    run(source, tmp_path / "all.nii.gz", model_config)
+    together = values(tmp_path / "all.nii.gz")
+    assert together.shape == (20, 18, 13, 4)
+    for k in range(4):
+        run(source, tmp_path / f"{k}.nii", model_config, volume=k + 1)
+        np.testing.assert_array_equal(together[..., k], values(tmp_path / f"{k}.nii"))
+
+
+def test_the_fourth_axis_and_the_intent_are_kept(tmp_path: Path, model_config: ModelConfig) -> None:
+    intent = {"intent_code": 2005, "intent_p1": 3.0, "intent_name": b"thing", "toffset": 1.5}
+    source = save(ct_volumes(2), tmp_path / "in.nii", **intent)
+    done = run(source, tmp_path / "out.nii", model_config)
+    header = nibabel.load(tmp_path / "out.nii").header
+    assert header.get_zooms() == pytest.approx((0.7, 0.9, 5 / 3, 2.5))
+    assert header.get_xyzt_units() == ("mm", "sec")
+    assert {name: header[name].item() for name in intent} == intent
+    assert (done.volumes, done.shape_before, done.shape_after) == (2, SHAPE, (20, 18, 13))
+    assert done.summary.startswith("2 volumes, each 20x18x5 at")
+    assert "5 of 5 acquired slices of each volume kept" in done.summary
+
+
+def test_a_scan_of_one_volume_gives_what_it_gives_without_the_option(tmp_path: Path, model_config: ModelConfig) -> None:
+    source = save(ct_volumes()[..., 0], tmp_path / "in.nii")
+    run(source, tmp_path / "all.nii", model_config)
+    run(source, tmp_path / "plain.nii", model_config, volume=None)
+    assert (tmp_path / "all.nii").read_bytes() == (tmp_path / "plain.nii").read_bytes()
+
+
+def test_a_constant_volume_passes_through_with_a_warning(tmp_path: Path, model_config: ModelConfig) -> None:
+    voxels = ct_volumes()
+    voxels[..., 0] = voxels[..., 3] = 0
+    done = run(save(voxels, tmp_path / "in.nii"), tmp_path / "out.nii", model_config)
+    after = values(tmp_path / "out.nii")
+    assert not after[..., 0].any()
+    assert not after[..., 3].any()
+    assert after[..., 1].any()
+    (warning,) = [text for text in done.warnings if "same value" in text]
+    assert warning.endswith("nothing to interpolate (volumes 1, 4)")
+
+
+def test_a_packed_file_is_opened_twice_however_many_volumes_it_has(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, original = Counter[str](), voxel_stream._open_voxels
+    monkeypatch.setattr(
+        voxel_stream, "_open_voxels", lambda path, *more: opened.update([path.name]) or original(path, *more)
+    )
+    run(save(ct_volumes(6), tmp_path / "in.nii.gz"), tmp_path / "out.nii", model_config)
+    assert opened == {"in.nii.gz": 2}
+
+
+def refuse_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        pytest.fail("voxels were computed")
+
+    monkeypatch.setattr(pipeline, "restore", fail)
+
+
+def damaged(folder: Path) -> Path:
+    path = save(ct_volumes(), folder / "in.nii.gz")
+    whole = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(whole)[:-2000])
+    return path
+
+
+def one_without_numbers(folder: Path) -> Path:
+    voxels = ct_volumes(dtype="float32")
+    voxels[..., 2] = np.nan
+    return save(voxels, folder / "in.nii")
+
+
+def one_of_labels(folder: Path) -> Path:
+    voxels = np.repeat(np.repeat(ct_volumes(), 2, axis=0), 2, axis=1)
+    voxels[..., 1] = 0
+    voxels[8:20, 8:20, :, 1] = 1
+    return save(voxels, folder / "in.nii")
+
+
+REFUSED = {
+    "a truncated file": (damaged, {}, UnreadableError, "truncated"),
+    "a volume without a number": (one_without_numbers, {}, UnreadableError, "volume 3: no voxel is a finite number"),
+    "a volume of labels": (one_of_labels, {}, LabelMapError, "volume 2: looks like labels"),
+    "parts of stacks": (KINDS["packed"], {"split_runs": True}, UsageError, "with `volume`"),
+    "a series of a file": (KINDS["packed"], {"series": "1"}, UsageError, "`series` chooses among DICOM series"),
+    "an expected error": (KINDS["packed"], {"uncertainty": "e.nii"}, UsageError, "--volume K"),
+    "DICOM of a file": (KINDS["packed"], {"target": "folder"}, UsageError, "only DICOM input can be written as DICOM"),
+    "a format of one volume": (KINDS["packed"], {"target": "out.nrrd"}, UsageError, r"ending in \.nii\.gz"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_refused_before_any_voxel_is_computed(
+    case: str, tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, options, error, words = REFUSED[case]
+    source, more = make(tmp_path), dict(options)
+    target = tmp_path / str(more.pop("target", "out.nii.gz"))
+    if "uncertainty" in more:
+        more["uncertainty"] = tmp_path / more["uncertainty"]
+    refuse_to_compute(monkeypatch)
+    with pytest.raises(error, match=words) as caught:
+        run(source, target, model_config, **more)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_4d_nrrd_is_refused_with_the_way_out(tmp_path: Path, model_config: ModelConfig) -> None:
+    head = "NRRD0004\ntype: short\ndimension: 4\nspace: left-posterior-superior\nsizes: 4 4 4 2\nendian: little\n"
+    head += "space directions: (1,0,0) (0,1,0) (0,0,5) none\nspace origin: (0,0,0)\nencoding: raw\n\n"
+    (tmp_path / "in.nrrd").write_bytes(head.encode() + bytes(2 * 4**3 * 2))
+    with pytest.raises(SaintError, match="split its 2 volumes first"):
+        run(tmp_path / "in.nrrd", tmp_path / "out.nii", model_config)
+
+
+def test_a_failure_in_a_later_volume_leaves_no_file(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = pipeline.restore, []
+
+    def fail_later(*more: object) -> object:
+        calls.append(1)
+        if len(calls) == 4:
+            raise OutputError("the disk is full")
+        return original(*more)
+
+    monkeypatch.setattr(pipeline, "restore", fail_later)
+    source = save(ct_volumes(), tmp_path / "in.nii")
+    with pytest.raises(OutputError, match="the disk is full"):
+        run(source, tmp_path / "out.nii", model_config, preview=tmp_path / "p.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.nii"]
+
+
+def test_the_page_shows_one_volume_and_says_which(tmp_path: Path, model_config: ModelConfig) -> None:
+    voxels = ct_volumes(5)
+    voxels[..., 2] = 0
+    source = save(voxels, tmp_path / "in.nii")
+    run(source, tmp_path / "out.nii", model_config, page=tmp_path / "p.html", preview=tmp_path / "p.png")
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "in.nii, volume 2" in page
+    assert "this page shows volume 2 of 5: pictures, figures and verdict are of that volume alone" in page
+    assert (tmp_path / "p.png").stat().st_size > 1000
+
+
+def dual_energy(folder: Path) -> Path:
+    """Two energies of one series, with values between air and bone."""
+    random = np.random.default_rng(5)
+    parts = [*scan_pass(SAME, FIRST, put(KVP="80")), *scan_pass(SAME, SECOND, put(KVP="140"))]
+    for data in parts:
+        fabricate.set_pixels(data, random.integers(0, 2000, (12, 16)).astype("u2"))
+    return fabricate.save(parts, folder / "in", shuffle=2)
+
+
+@pytest.mark.parametrize("target", ["out", "out.nii.gz"])
+def test_volumes_of_a_dicom_series_go_to_one_series_or_to_one_file(
+    target: str, tmp_path: Path, model_config: ModelConfig
+) -> None:
+    source = dual_energy(tmp_path)
+    done = run(source, tmp_path / target, model_config)
+    assert (done.volumes, done.volume_labels) == (2, ("KVP 80", "KVP 140"))
+    for k in (1, 2):
+        run(source, tmp_path / f"one{k}", model_config, volume=k)
+        alone, again = io.read_volume(tmp_path / f"one{k}"), io.read_volume(tmp_path / target, volume=k)
+        np.testing.assert_array_equal(again.voxels, alone.voxels)
+        np.testing.assert_allclose(again.affine_lps, alone.affine_lps, atol=1e-4)
+    assert json.dumps(done.volume_labels)
+
+
+def test_networks_are_loaded_once(tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, loaded = networks.start_networks, []
+    monkeypatch.setattr(networks, "start_networks", lambda config: loaded.append(1) or original(config))
+    run(save(ct_volumes(), tmp_path / "in.nii"), tmp_path / "out.nii", model_config)
+    assert loaded == [1]
+
+
+def test_progress_never_goes_back_and_ends_at_the_end() -> None:
+    seen: list[tuple[int, int]] = []
+    progress = VolumeProgress(
+        lambda stage, done, total: seen.append((done, total)), 3, {"a": 2.0, "b": 1.0}, {"check": 1.0}, 1
+    )
+    for index in range(3):
+        progress.begin(index)
+        for stage in ("a", *(["check"] if index == 1 else []), "b", "unknown"):
+            progress(stage, 1, 2)
+            progress(stage, 2, 2)
+    assert seen == sorted(seen)
+    assert seen[0] == (0, 3000)
+    assert progress.stage.seconds == 10.0
+    progress.begin(3)
+    assert seen[-1] == (3000, 3000)
+
+
+def test_the_whole_job_is_one_bar(tmp_path: Path, model_config: ModelConfig) -> None:
+    estimate = ProgressEstimate()
+    job = make_job(save(ct_volumes(), tmp_path / "in.nii"), tmp_path / "out.nii", GridRequest(factor=3), model_config)
+    job = make_job(job.source, job.target, GridRequest(factor=3), model_config, volume="all")
+    run_job(job, estimate)
+    assert estimate.state().fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("volumes", "merged"),
+    [
+        ([("a",), ("a",)], ("a",)),
+        ([("a",), (), ("a",), ("a",)], ("a (volumes 1, 3\N{EN DASH}4)",)),
+        ([(), ("b",)], ("b (volume 2)",)),
+        ([("3 of 9 NaN",), ("4 of 9 NaN",)], ("3 of 9 NaN (volume 1; similar in the others)",)),
+        ([("3 of 9 NaN",), ("4 of 9 NaN",), ()], ("3 of 9 NaN (volumes 1\N{EN DASH}2; similar in each)",)),
+    ],
+)
+def test_a_warning_of_several_volumes_is_one_sentence(volumes: list[tuple[str, ...]], merged: tuple[str, ...]) -> None:
+    assert merge_warnings(volumes) == merged
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "x", "1.5", "ALL"])
+def test_a_volume_is_a_number_from_1_on_or_all(typed: str) -> None:
+    with pytest.raises(UsageError, match=r"--volume|volume="):
+        parse_volume(typed)
+    assert (parse_volume("3"), parse_volume("all")) == (3, "all")

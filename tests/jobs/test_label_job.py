@@ -1,0 +1,173 @@
+"""``run_label_job``: refined, coarsened and copied label maps, and refusals before anything is computed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import fabricate
+import nibabel
+import numpy as np
+import pytest
+from label_scans import SHAPE, label_array, save_labels, save_scan
+
+from saint_cli import geometry, labels
+from saint_cli.errors import GeometryError, OutputError, SaintError, UnreadableError, UsageError
+from saint_cli.errors.parameter_names import naming_options
+from saint_cli.io import LabelReadOptions, read_labels, read_volume, write_volume
+from saint_cli.io.dicom import segmentation_write
+from saint_cli.jobs.label_job import LabelJob, run_label_job
+from saint_cli.progress import silent
+from saint_cli.volume import Volume
+
+GRID = geometry.grid_by_factor(SHAPE[2], 2, 4)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> LabelJob:
+    """Labels of a thick scan, and that scan upsampled."""
+    thick = fabricate.volume(SHAPE)
+    fine = np.repeat(thick.voxels, 4, 2)[..., : GRID.count]
+    write_volume(Volume(fine, GRID.refine(thick.affine_lps), thick.header), tmp_path / "fine.nii.gz")
+    save_scan(tmp_path / "thick.nii.gz")
+    return LabelJob(save_labels(tmp_path / "seg.nii.gz"), tmp_path / "fine.nii.gz", tmp_path / "new" / "seg_x4.nii.gz")
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("guide", [True, False])
+def test_labels_of_a_thick_scan_lie_on_the_fine_one_and_acquired_slices_keep_them(
+    job: LabelJob, ending: str, guide: bool
+) -> None:
+    job = replace(job, target=job.target.with_name(f"new{ending}"), guide=guide)
+    done = run_label_job(job, silent)
+    assert (done.relation, done.guided) == ("refine", guide)
+    fine = read_labels(job.target)
+    assert fine.labels.dtype == np.uint8
+    np.testing.assert_array_equal(fine.labels[..., ::4], label_array())
+    np.testing.assert_allclose(fine.affine_lps, GRID.refine(fabricate.volume().affine_lps), atol=1e-5)
+    assert done.shape_after == fine.shape == (24, 20, 21)
+
+
+def test_there_by_shapes_and_back_again_gives_the_same_labels(job: LabelJob, tmp_path: Path) -> None:
+    run_label_job(replace(job, guide=False), silent)
+    back = LabelJob(job.target, tmp_path / "thick.nii.gz", tmp_path / "back.nrrd")
+    done = run_label_job(back, silent)
+    assert (done.relation, done.guided, done.shape_after) == ("coarsen", False, SHAPE)
+    np.testing.assert_array_equal(read_labels(back.target).labels, label_array())
+
+
+def test_on_the_same_grid_labels_are_copied_and_the_summary_says_so(job: LabelJob, tmp_path: Path) -> None:
+    done = run_label_job(replace(job, like=tmp_path / "thick.nii.gz"), silent)
+    assert done.relation == "same"
+    assert "labels copied, for the grids are the same" in done.summary
+    np.testing.assert_array_equal(read_labels(job.target).labels, label_array())
+    assert all(one.before_ml == one.after_ml for one in done.label_volumes)
+
+
+def test_labels_of_a_part_of_the_scan_end_there_and_are_not_repeated(job: LabelJob, tmp_path: Path) -> None:
+    part = save_labels(tmp_path / "part.nii.gz", label_array()[..., :3])
+    run_label_job(replace(job, labels=part), silent)
+    fine = read_labels(job.target).labels
+    np.testing.assert_array_equal(fine[..., :9:4], label_array()[..., :3])
+    assert fine[..., 9].any()
+    assert not fine[..., 12:].any()
+
+
+def test_only_the_segments_that_are_asked_for_are_taken(job: LabelJob) -> None:
+    run_label_job(replace(job, label_options=LabelReadOptions(segments=(3,))), silent)
+    assert set(np.unique(read_labels(job.target).labels)) == {0, 3}
+
+
+REFUSED: dict[str, tuple[dict[str, str], type[SaintError], str]] = {
+    "no labels": ({"labels": "no.nii.gz"}, UnreadableError, "no.nii.gz: no such file"),
+    "no scan": ({"like": "no.nii.gz"}, UnreadableError, "no.nii.gz: no such file"),
+    "segmentation of no series": ({"target": "seg.dcm"}, UsageError, "a DICOM SEG refers to a DICOM series"),
+    "folder": ({"target": "folder"}, UsageError, "names no file"),
+    "labels as target": ({"target": "seg.nii.gz"}, OutputError, "exists already"),
+    "scan as labels": ({"labels": "thick.nii.gz"}, UsageError, "thick.nii.gz: .*are not labels"),
+    "another place": ({"like": "apart.nii.gz"}, GeometryError, "seg.nii.gz: .*does not fit"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_be_refused_is_refused_before_labels_are_computed(
+    name: str, job: LabelJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = np.diag([0.8, 0.8, 1.25, 1.0])
+    apart[:3, 3] = 500
+    write_volume(Volume(fabricate.volume((24, 20, 21)).voxels, apart), tmp_path / "apart.nii.gz")
+    changes, error, message = REFUSED[name]
+    monkeypatch.setattr(labels, "convert_labels", lambda *_: pytest.fail("labels were computed"))
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(error, match=message):
+        run_label_job(replace(job, **{field: tmp_path / file for field, file in changes.items()}), silent)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(("target", "what"), [("seg.nii.gz", "the label map itself"), ("fine.nii.gz", "the scan")])
+def test_inputs_are_never_replaced(job: LabelJob, tmp_path: Path, target: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        run_label_job(replace(job, target=tmp_path / target, overwrite=True), silent)
+
+
+@pytest.fixture
+def series_job(tmp_path: Path) -> LabelJob:
+    """Labels of a DICOM series, to be written as a SEG that refers to it."""
+    source = fabricate.save(fabricate.slices(), tmp_path / "series")
+    scan = read_volume(source)
+    marked = np.zeros(scan.shape, np.uint8)
+    marked[3:9, 2:6, 1:], marked[4:9, 6:11, 2:] = 1, 2
+    path = save_labels(tmp_path / "series_seg.nii.gz", marked, scan.affine_lps)
+    return LabelJob(path, source, tmp_path / "new.dcm")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("empty", "no voxel is labelled"),
+        ("MAX_BYTES", "a DICOM SEG holds at most"),
+        ("MAX_SEGMENTS", "2 labels, a DICOM SEG holds 1"),
+        ("multi-frame", "frames of a multi-frame image"),
+    ],
+)
+def test_what_a_segmentation_cannot_hold_is_refused_before_labels_are_computed(
+    what: str, message: str, series_job: LabelJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("highdicom", reason="highdicom is not installed (extra seg)")
+    monkeypatch.setattr(labels, "convert_labels", lambda *_: pytest.fail("labels were computed"))
+    job = series_job
+    if what == "empty":
+        scan = read_volume(job.like)
+        empty = save_labels(tmp_path / "empty.nii.gz", np.zeros(scan.shape, np.uint8), scan.affine_lps)
+        job = replace(job, labels=empty)
+    elif what == "multi-frame":
+        image = fabricate.multiframe(fabricate.slices())
+        image.FrameOfReferenceUID = "1.2.3"
+        job = replace(job, like=fabricate.save([image], tmp_path / "frames"))
+    else:
+        monkeypatch.setattr(segmentation_write, what, 1)
+    with pytest.raises(UsageError, match=message):
+        run_label_job(job, silent)
+    assert not job.target.exists()
+
+
+def test_of_an_uneven_scan_no_option_is_advised_that_labels_do_not_have(series_job: LabelJob, tmp_path: Path) -> None:
+    series = fabricate.slices(8)
+    gap = fabricate.save(series[:3] + series[4:], tmp_path / "gap")
+    with naming_options(), pytest.raises(GeometryError, match="labels cannot follow uneven slices yet") as caught:
+        run_label_job(replace(series_job, like=gap, target=tmp_path / "x.nii.gz"), silent)
+    assert "irregular" not in str(caught.value)
+    assert "--split-runs" in str(caught.value)
+
+
+def test_of_a_scan_with_other_pixels_the_command_that_makes_its_labels_is_named(job: LabelJob, tmp_path: Path) -> None:
+    like = tmp_path / "pixels.nii.gz"
+    write_volume(Volume(fabricate.volume((40, 32, 21)).voxels, np.diag([0.5, 0.5, 1.25, 1.0])), like)
+    with pytest.raises(GeometryError, match="saint upsample SCAN --labels LABELS --in-plane MM"):
+        run_label_job(replace(job, like=like), silent)
+
+
+def test_labels_of_four_axes_are_refused_with_what_to_do(job: LabelJob, tmp_path: Path) -> None:
+    path = tmp_path / "four.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.stack([label_array()] * 3, -1), np.diag([-0.8, -0.8, 5.0, 1.0])), path)
+    with naming_options(), pytest.raises(UsageError, match=r"must be 3-D.*holds 3 volumes; save the one") as caught:
+        run_label_job(replace(job, labels=path), silent)
+    assert "--volume" not in str(caught.value)

@@ -1,0 +1,112 @@
+"""Uneven, tilted and resampled scans in Python: what is kept, said and refused."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fabricate
+import numpy as np
+import pytest
+from label_scans import label_map
+
+import saint_cli
+from saint_cli.errors import GeometryError, UsageError
+from saint_cli.options.model import ModelConfig
+
+GAPS = (4.0, 4.0, 12.0, 4.0, 4.0)
+
+
+def save_uneven(folder: Path) -> Path:
+    series = fabricate.slices(len(GAPS) + 1)
+    for data, height in zip(series, np.cumsum([30.0, *GAPS]), strict=True):
+        data.ImagePositionPatient = [-10, 20, float(height)]
+    return fabricate.save(series, folder)
+
+
+@pytest.fixture
+def tiny_model(model_config: ModelConfig) -> dict[str, Any]:
+    """Keywords that run untrained small networks on one CPU thread."""
+    return {"model": model_config.model, "device": "cpu", "precision": "fp32", "threads": 1}
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> saint_cli.Volume:
+    return saint_cli.read_volume(save_uneven(tmp_path / "gap"), irregular=True)
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nrrd", "x.mha", "x"])
+def test_uneven_slices_are_not_written_as_even_ones(uneven: saint_cli.Volume, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"unevenly spaced.*pass the volume to `upsample` first"):
+        saint_cli.write_volume(uneven, tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_an_uneven_volume_is_upsampled_gap_by_gap_as_its_path_is(
+    uneven: saint_cli.Volume, tmp_path: Path, tiny_model: dict[str, Any]
+) -> None:
+    by_path = saint_cli.upsample(tmp_path / "gap", 2, irregular=True, **tiny_model)
+    assert by_path.spacing_mm[2] * (by_path.shape[2] - 1) == pytest.approx(sum(GAPS))
+    for keywords in ({}, {"irregular": True}):
+        np.testing.assert_array_equal(saint_cli.upsample(uneven, 2, **keywords, **tiny_model).voxels, by_path.voxels)
+    saint_cli.write_volume(by_path, tmp_path / "even.nii")
+
+
+def test_positions_of_other_slices_are_refused(uneven: saint_cli.Volume, tiny_model: dict[str, Any]) -> None:
+    with pytest.raises(GeometryError, match=r"3 slices, but `header.slice_positions` gives the places of 6"):
+        saint_cli.upsample(replace(uneven, voxels=uneven.voxels[..., ::2]), 2, **tiny_model)
+
+
+def test_labels_are_not_brought_to_an_uneven_scan(uneven: saint_cli.Volume) -> None:
+    with pytest.raises(GeometryError, match="unevenly spaced; labels need"):
+        saint_cli.convert_labels(label_map(), uneven)
+
+
+def describe(volume: Any, tiny_model: dict[str, Any], **keywords: Any) -> tuple[str, ...]:
+    warnings: tuple[str, ...] = saint_cli.upsample(volume, **keywords, **tiny_model).header.warnings
+    return warnings
+
+
+def test_a_result_says_which_acquired_slices_it_does_not_hold(
+    uneven: saint_cli.Volume, tmp_path: Path, tiny_model: dict[str, Any]
+) -> None:
+    thick = fabricate.volume((10, 12, 5))  # slices 5 mm apart
+    (means,) = describe(thick, tiny_model, spacing_mm=10.0)
+    assert "each slice is the mean of 2 acquired ones, of which none is kept; the last acquired slice fills" in means
+    (resampled,) = describe(thick, tiny_model, factor=2, in_plane_mm=0.3)
+    assert "slices were given pixels of 0.3 mm in their plane by resampling, so that no acquired slice is" in resampled
+    assert describe(thick, tiny_model, factor=2) == ()
+    (missed,) = set(describe(uneven, tiny_model, spacing_mm=3.2)) - set(uneven.header.warnings)
+    assert "the new grid meets 2 of 6 acquired slices, which are kept; at" in missed
+
+
+def test_a_stack_that_was_untilted_is_not_said_to_be_tilted(tmp_path: Path, tiny_model: dict[str, Any]) -> None:
+    folder = fabricate.save(fabricate.slices(5, step=(0, 1.5, 5)), tmp_path / "tilted")
+    assert any("tilted and kept as acquired" in text for text in describe(folder, tiny_model, factor=2))
+    after = describe(folder, tiny_model, factor=2, untilt=True)
+    assert not any("tilted and kept as acquired" in text for text in after)
+    assert any("slices were tilted by" in text for text in after)
+
+
+def test_an_array_gets_the_same_sentences_as_warnings(tiny_model: dict[str, Any]) -> None:
+    array = fabricate.volume((10, 12, 5)).voxels
+    with pytest.warns(UserWarning, match="each slice is the mean of 2 acquired ones"):
+        saint_cli.upsample(array, spacing_mm=10.0, voxel_spacing_mm=(0.7, 0.9, 5), modality="CT", **tiny_model)
+
+
+def test_irregular_is_a_flag_with_and_without_a_volume(tmp_path: Path, tiny_model: dict[str, Any]) -> None:
+    folder = save_uneven(tmp_path / "gap")
+    for more in ({}, {"volume": 1}, {"volume": "all"}):
+        with pytest.raises(UsageError, match="`irregular='yes'` must be True or False"):
+            saint_cli.upsample(folder, 2, irregular="yes", **more, **tiny_model)
+
+
+def test_slices_resampled_in_their_plane_count_as_memory(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: dict[str, Any]
+) -> None:
+    from saint_cli.method import memory_needs
+
+    asked = []
+    plan = memory_needs.with_memory_budget
+    monkeypatch.setattr(memory_needs, "with_memory_budget", lambda *args: asked.append(args[5:]) or plan(*args))
+    saint_cli.upsample(fabricate.volume((10, 12, 5)), 2, in_plane_mm=0.1, **tiny_model)
+    assert asked[0][0] > 2
