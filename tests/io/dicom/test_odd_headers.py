@@ -173,7 +173,8 @@ def test_volumes_of_one_series_are_listed_by_how_they_differ_and_chosen_by_numbe
     series = echoes()
     folder = fabricate.save(series, tmp_path / "s")
     whole = str(series[0].SeriesInstanceUID)
-    message = rf"4-D.*`volume`: 1 = MR 16x12x6 EchoTime 10.0 UID …{whole[-8:]}#1; 2 = .*EchoTime 20.0.*#2"
+    listed = rf"1 = MR 16x12x6 EchoTime 10.0 UID …{whole[-8:]}#1; 2 = .*EchoTime 20.0.*#2"
+    message = rf"4-D.*`volume`, or take all with `volume=all`: {listed}"
     refused(folder, GeometryError, message)
     refused(folder, GeometryError, "4-D.*names 2 stacks.*`volume`", series=whole)
     refused(folder, UsageError, "volume 3 of 2", volume=3)
