@@ -16,7 +16,7 @@ from saint_cli.io import images
 from saint_cli.method.resampling_warnings import add_resampling_warnings
 from saint_cli.options.grid import GridRequest
 from saint_cli.options.keyword_checks import CHECKS, check_flag, check_whole_number
-from saint_cli.options.method import MATCH_NOISE_WARNING, MethodOptions, NoiseHandling
+from saint_cli.options.method import MATCH_NOISE_WARNING, MethodOptions
 from saint_cli.options.model import ModelConfig
 from saint_cli.options.values import ALL_VOLUMES, parse_volume
 from saint_cli.progress import ProgressCallback, silent
@@ -189,10 +189,9 @@ def _run(planned: "_Plan") -> Any:
     """The result of one image, of its kind."""
     if planned.grid.needs_networks:
         return _restore(planned).fused
-    from saint_cli.method import resampling
+    from saint_cli.method import noise, resampling
 
-    if planned.options.noise is not NoiseHandling.KEEP:
-        raise UsageError(f"`noise={planned.options.noise}` needs synthesised slices, and there are none; leave it out")
+    noise.check_grid(planned.grid, planned.options.noise)
     return images.convert_like(
         planned.source, _resample(resampling.average_slices(planned.volume, planned.grid), planned.plane)
     )

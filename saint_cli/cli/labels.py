@@ -55,20 +55,12 @@ def labels(
     as_json: SummaryAsJson = False,
 ) -> None:
     """Bring a label map to the grid of an upsampled scan, or thin labels back to the thick scan."""
-    from dataclasses import asdict
-
-    from saint_cli.cli import console, label_view, progress_display
+    from saint_cli.cli import progress_display, result_view
     from saint_cli.jobs.label_job import run_label_job
 
     with progress_display.show_progress(quiet=quiet or as_json) as on_progress:
         result = run_label_job(_make_job(source, like, target, typed), on_progress)
-    if as_json:
-        console.print_json(asdict(result))
-    elif not quiet:
-        for sentence in result.warnings:
-            console.print_warning(sentence)
-        console.print_message(result.summary)
-        label_view.show_volumes(result.label_volumes, with_end=result.labels_reach_end)
+    result_view.show_result(result, quiet=quiet, as_json=as_json)
 
 
 def _make_job(source: str, like: str, target: str, typed: Typed) -> "LabelJob":

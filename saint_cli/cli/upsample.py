@@ -28,9 +28,7 @@ def upsample(
     *, source: Source, target: Target, typed: Typed, quiet: Quiet = False, as_json: SummaryAsJson = False
 ) -> None:
     """Interpolate the slices of one thick-slice scan with SAINT."""
-    from dataclasses import asdict
-
-    from saint_cli.cli import console, job_options, label_view, progress_display
+    from saint_cli.cli import job_options, progress_display, result_view
     from saint_cli.jobs import announcements, run_job
 
     job = job_options.make_job(source, target, typed, **vars(from_typed(OtherOutputs, typed)))
@@ -38,10 +36,4 @@ def upsample(
         result = run_job(
             job, on_progress, announcements.ignore_message if quiet or as_json else on_progress.print_message
         )
-    if as_json:
-        console.print_json(asdict(result))
-    elif not quiet:
-        for sentence in result.warnings:
-            console.print_warning(sentence)
-        console.print_message(result.summary)
-        label_view.show_volumes(result.label_volumes, with_end=result.labels_reach_end)
+    result_view.show_result(result, quiet=quiet, as_json=as_json)

@@ -10,7 +10,7 @@ import numpy as np
 from saint_cli import io
 from saint_cli.errors import UsageError
 from saint_cli.geometry import PlaneGrid, SliceGrid
-from saint_cli.jobs import announcements, networks, preflight, resampling, results, stages
+from saint_cli.jobs import announcements, networks, outputs, preflight, resampling, results, stages
 from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.jobs.job import JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
@@ -20,9 +20,7 @@ from saint_cli.progress import JobProgress, ProgressStage
 from saint_cli.volume import Derivation, Storage, Volume
 
 if TYPE_CHECKING:
-    from saint_cli.method.pipeline import Restoration
     from saint_cli.models.weights import SaintModel
-    from saint_cli.report.job_facts import JobFacts
     from saint_cli.runtime.device_selection import Compute
 
 CONSTANT_WARNING = "every voxel has the same value, so there is nothing to interpolate"
@@ -108,10 +106,10 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
     for index, volume in enumerate(series.read()):
         on_progress(stages.READING, index, series.count)
         grids = grids or _make_grids(job, volume)
-        _check_volume(job, volume, series.name(index))
-        storages.append(io.find_storage(volume))
         is_constant = bool((volume.voxels == volume.voxels.flat[0]).all())
         constant |= {index} if is_constant else set()
+        _check_volume(job, volume, series.name(index), is_constant=is_constant)
+        storages.append(io.find_storage(volume))
         if largest is None or _memory_rank(volume) > _memory_rank(largest):
             largest = replace(volume, voxels=np.broadcast_to(volume.voxels.dtype.type(0), volume.shape))
         if sample is None or (not is_constant and (index <= series.count // 2 or shown in constant)):
@@ -141,13 +139,12 @@ def _memory_rank(volume: Volume) -> tuple[int, bool]:
     return volume.voxels.nbytes, bool(volume.header.padding)
 
 
-def _check_volume(job: LocalJob, volume: Volume, name: str) -> None:
+def _check_volume(job: LocalJob, volume: Volume, name: str, *, is_constant: bool) -> None:
     """Refuse one volume as a job of it alone would be refused."""
     settings = job.settings
     if settings.refuse_labels:
         io.check_intensities(volume, f"{job.source}: {name}")
     preflight.check_not_slices(job, volume)
-    is_constant = (volume.voxels == volume.voxels.flat[0]).all()
     if settings.method_options.noise is not NoiseHandling.KEEP and not is_constant and not intensity.is_ct(volume):
         raise UsageError(f"{job.source}: {name}: `noise={settings.method_options.noise}` needs CT; leave it out")
 
@@ -230,19 +227,6 @@ def _restore(loaded: LoadedJob, name: str | None, count: int, progress: VolumePr
         note = f"this page shows {name} of {count}: pictures, figures and verdict are of that volume alone"
         facts = results.make_facts(loaded, replace(result, warnings=(note, *result.warnings)))
         facts = replace(facts, source=f"{facts.source}, {name}")
-        _write_pictures(loaded, facts, restoration, restored, progress)
+        check, restoration = outputs.check_scan(loaded, restoration, progress)
+        outputs.write_pictures(loaded.job, facts, restoration, restored, check, progress)
     return restored
-
-
-def _write_pictures(
-    loaded: LoadedJob, facts: "JobFacts", restoration: "Restoration", restored: Volume, progress: VolumeProgress
-) -> None:
-    from saint_cli.evaluation import scan_calibration, selfcheck
-    from saint_cli.report import quality_control
-
-    job, check = loaded.job, None
-    if job.has_self_check:
-        check = selfcheck.try_self_check(restoration, loaded.compute, progress)
-        restoration = scan_calibration.calibrate_on_scan(restoration, check)
-    files = quality_control.ReportFiles(job.page, job.preview, job.thumbnail)
-    quality_control.write_report(files, facts, restoration, restored, check, progress)

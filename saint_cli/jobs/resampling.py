@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from saint_cli import io
 from saint_cli.errors import UsageError
-from saint_cli.jobs import labels, results, stages
+from saint_cli.jobs import labels, outputs, results, stages
 from saint_cli.jobs.job import JobResult, PlannedJob
-from saint_cli.method import resampling_warnings
-from saint_cli.options.method import NoiseHandling
+from saint_cli.method import noise, resampling_warnings
 from saint_cli.progress import JobProgress, ProgressStage
 from saint_cli.runtime import memory
 from saint_cli.volume import Volume
@@ -22,10 +21,7 @@ def check_resampling(planned: PlannedJob) -> None:
         UsageError: the message names what to leave out.
     """
     job, grid, plane = planned.job, planned.grid, planned.plane
-    noise = job.settings.method_options.noise
-    if noise is not NoiseHandling.KEEP and (grid.positions is not None or not grid.needs_networks):
-        kind = "evenly spaced slices" if grid.needs_networks else "synthesised slices, and there are none"
-        raise UsageError(f"`noise={noise}` needs {kind}; leave it out")
+    noise.check_grid(grid, job.settings.method_options.noise)
     if job.uncertainty is not None:
         for is_so, words in (
             (grid.positions is not None, "was not calibrated for uneven slices; leave out --irregular, or the error"),
@@ -85,11 +81,8 @@ def run_without_networks(
     on_progress(stages.SLICES, 1, 1)
     check_disks()
     on_progress(stages.WRITING, 0, 1)
-    how = {"overwrite": job.overwrite, "keep_slice_thickness": job.settings.keep_slice_thickness}
     with io.commit_together():
-        if final_labels is not None and job.labels_target is not None:
-            io.write_labels(final_labels.after, job.labels_target, result=restored, **how)
-        io.write_volume(restored, job.target, **how)
+        outputs.write_result(job, restored, final_labels)
     on_progress(stages.WRITING, 1, 1)
     io.check_complete(restored)
     result = results.make_result_without_networks(planned, restored, results.seconds_since(began))

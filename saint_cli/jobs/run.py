@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saint_cli import io
-from saint_cli.jobs import all_volumes, announcements, labels, networks, preflight, resampling, results, stages
+from saint_cli.jobs import all_volumes, announcements, labels, networks, outputs, preflight, resampling, results, stages
 from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.jobs.job import Job, JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.location import format_location
@@ -173,28 +173,20 @@ def _write(loaded: LoadedJob, result: JobResult, outcome: Outcome, on_progress: 
 
     Returns the result with a warning where the expected error is not calibrated on the scan.
     """
-    job, check, restoration, final = loaded.job, None, outcome.restoration, outcome.final
-    if job.has_self_check:
-        from saint_cli.evaluation import scan_calibration, selfcheck
-
-        check = selfcheck.try_self_check(restoration, loaded.compute, on_progress)
-        restoration = scan_calibration.calibrate_on_scan(restoration, check)
-        if job.uncertainty is not None and not restoration.is_calibrated_on_scan:
-            result = replace(result, warnings=(*result.warnings, UNCALIBRATED_WARNING))
+    job, final = loaded.job, outcome.final
+    check, restoration = outputs.check_scan(loaded, outcome.restoration, on_progress)
+    if job.uncertainty is not None and not restoration.is_calibrated_on_scan:
+        result = replace(result, warnings=(*result.warnings, UNCALIBRATED_WARNING))
     with io.commit_together():
         if job.has_pictures:
-            from saint_cli.report import quality_control
-
-            files = quality_control.ReportFiles(job.page, job.preview, job.thumbnail)
             facts = results.make_facts(loaded, result, outcome.refined)
-            quality_control.write_report(files, facts, restoration, outcome.restored, check, on_progress)
+            outputs.write_pictures(job, facts, restoration, outcome.restored, check, on_progress)
         on_progress(stages.WRITING, 0, 1)
-        how = {"overwrite": job.overwrite, "keep_slice_thickness": job.settings.keep_slice_thickness}
         if job.uncertainty is not None:
-            io.write_error_map(restoration.error(), final, job.uncertainty, **how)
-        if outcome.final_labels is not None and job.labels_target is not None:
-            io.write_labels(outcome.final_labels.after, job.labels_target, result=final, **how)
-        io.write_volume(final, job.target, **how)
+            keep = job.settings.keep_slice_thickness
+            error = restoration.error()
+            io.write_error_map(error, final, job.uncertainty, overwrite=job.overwrite, keep_slice_thickness=keep)
+        outputs.write_result(job, final, outcome.final_labels)
         on_progress(stages.WRITING, 1, 1)
         io.check_complete(final)
     return result

@@ -29,15 +29,26 @@ MIN_BODY_PIXELS = 200
 
 
 def check_handling(volume: Volume, grid: SliceGrid, handling: NoiseHandling) -> None:
-    """Refuse to change noise where it was never measured: of what is not CT, and between uneven slices.
+    """Refuse to change noise where it was never measured: on such a grid, or of what is not CT.
+
+    Raises:
+        UsageError: ``handling`` is not ``KEEP`` there.
+    """
+    check_grid(grid, handling)
+    if handling is not NoiseHandling.KEEP and not intensity.is_ct(volume):
+        raise UsageError(f"`noise={handling}` needs CT; leave it out for other modalities")
+
+
+def check_grid(grid: SliceGrid, handling: NoiseHandling) -> None:
+    """Refuse to change noise between uneven slices, and of means of slices.
 
     Raises:
         UsageError: ``handling`` is not ``KEEP`` there.
     """
     if handling is NoiseHandling.KEEP:
         return
-    if not intensity.is_ct(volume):
-        raise UsageError(f"`noise={handling}` needs CT; leave it out for other modalities")
+    if not grid.needs_networks:
+        raise UsageError(f"`noise={handling}` needs synthesised slices, and there are none; leave it out")
     if grid.positions is not None:
         raise UsageError(f"`noise={handling}` needs evenly spaced slices; leave it out with `irregular=True`")
 

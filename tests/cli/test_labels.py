@@ -11,7 +11,7 @@ import pytest
 from label_scans import SHAPE, label_array, save_labels, save_scan
 from typer.testing import CliRunner, Result
 
-from saint_cli.cli import label_view
+from saint_cli.cli import result_view
 from saint_cli.cli.app import app
 from saint_cli.io import read_labels, read_volume
 from saint_cli.labels import LabelVolume
@@ -99,16 +99,16 @@ def test_a_long_table_of_volumes_shows_the_labels_that_change_most(
     count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     volumes = [LabelVolume(number, f"part {number}", 10.0, 10.0 + number / 10) for number in range(1, count + 1)]
-    label_view.show_volumes(volumes, with_end=False)
+    result_view.show_volumes(volumes, with_end=False)
     shown = capsys.readouterr().out
-    assert ("part 1 " in shown) == (count <= label_view.MAX_ROWS)
+    assert ("part 1 " in shown) == (count <= result_view.MAX_ROWS)
     assert f"part {count}" in shown
-    assert ("20 of 21" in shown) == (count > label_view.MAX_ROWS)
+    assert ("20 of 21" in shown) == (count > result_view.MAX_ROWS)
     assert "+10.0%" in shown or count == 3
 
 
 def test_a_name_with_control_characters_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    label_view.show_volumes([LabelVolume(1, "liver\x1b[31m\nrow", 1.0, 1.0)], with_end=False)
+    result_view.show_volumes([LabelVolume(1, "liver\x1b[31m\nrow", 1.0, 1.0)], with_end=False)
     assert "\x1b[31m" not in capsys.readouterr().out
 
 

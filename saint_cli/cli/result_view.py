@@ -1,11 +1,14 @@
-"""How the volumes of labels are shown."""
+"""How the result of a job that may have labels is shown, and the volumes of these."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from saint_cli.cli import console
 
 if TYPE_CHECKING:
+    from saint_cli.jobs import JobResult
+    from saint_cli.jobs.label_job import LabelJobResult
     from saint_cli.labels import LabelVolume
 
 MAX_ROWS = 20
@@ -15,6 +18,17 @@ END_NOTE = (
     "a fine grid ends in the middle of the first and of the last thick slice: the volume of labels there differs by up "
     "to half a slice each"
 )
+
+
+def show_result(result: "JobResult | LabelJobResult", *, quiet: bool, as_json: bool) -> None:
+    """Print a result as JSON, or its warnings, its line and the volumes of its labels; nothing where it is quiet."""
+    if as_json:
+        console.print_json(asdict(result))
+    elif not quiet:
+        for sentence in result.warnings:
+            console.print_warning(sentence)
+        console.print_message(result.summary)
+        show_volumes(result.label_volumes, with_end=result.labels_reach_end)
 
 
 def show_volumes(volumes: "Sequence[LabelVolume]", *, with_end: bool) -> None:
