@@ -3,11 +3,11 @@
     python benchmarks/paper_tables.py DATA --val VAL --budget MINUTES [--width SHARE] [--steps N] [--only NAMES] -o RUNS
     python benchmarks/paper_tables.py --from-runs --val VAL -o RUNS [--processes 2]
 
-Every network is trained for the same time on one thread (--budget), and again for the same number of steps (--steps; by
-default as many as the slowest one took in its time; 0 for none). Whatever is trained, scored or measured stays in RUNS
-and is not repeated; a run that was killed goes on where it was. --only trains and scores some networks and writes no
-page, so that several days, or several machines that share RUNS, can divide the work. --from-runs trains nothing:
-it scores what is not scored yet, and writes the page. --keep copies weights, records and scores to a folder.
+Every network is trained for the same processor time on one thread (--budget), and again for the same number of steps
+(--steps; by default as many as the slowest one took in its time; 0 for none). Whatever is trained, scored or measured
+stays in RUNS and is not repeated; a run that was killed goes on where it was. --only trains and scores some networks
+and writes no page, so that several days, or several machines that share RUNS, can divide the work. --from-runs trains
+nothing: it scores what is not scored yet, and writes the page. --keep copies weights, records and scores to a folder.
 """
 
 import argparse

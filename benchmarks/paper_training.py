@@ -40,7 +40,7 @@ class Budget:
 
     def list_words(self, stage: Stage) -> list[str]:
         """A stage's command line without paths."""
-        length = ["--minutes", f"{stage.share * self.minutes:g}"]
+        length = ["--minutes", f"{stage.share * self.minutes:g}", "--clock", "processor"]
         if self.steps is not None:
             length = ["--steps", str(max(1, round(stage.share * self.steps)))]
         validation = ["--validate-every", str(NO_VALIDATION)]

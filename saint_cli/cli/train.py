@@ -95,7 +95,7 @@ def _make_schedule(options: TrainOptions, out: Path) -> "Schedule":
     from saint_cli.training.loop import CHECKPOINT, Schedule
     from saint_cli.training.settings import DEFAULT_STEPS, load_schedule
 
-    names = ("steps", "minutes", "learning_rate", "validate_every", "bf16")
+    names = ("steps", "minutes", "clock", "learning_rate", "validate_every", "bf16")
     changes = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.steps is not None and options.minutes is not None:
         raise UsageError("--steps and --minutes both say how long to train; give one of them")

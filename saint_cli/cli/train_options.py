@@ -16,9 +16,16 @@ BASELINES = ("mdsr", "rdn", "meta-sr", "mdsr-3d", "mdcsrn", "rdn-3d")
 
 OPTIMISERS = ("muon", "adam")
 
+CLOCKS = ("wall", "processor")
+
 
 def _parse_optimiser(word: str) -> str:
     check_word("--optimiser", word, OPTIMISERS)
+    return word
+
+
+def _parse_clock(word: str) -> str:
+    check_word("--clock", word, CLOCKS)
     return word
 
 
@@ -76,6 +83,16 @@ class TrainOptions:
         None,
         "MIN",
         parse=positive("--minutes"),
+    ).as_field()
+    clock: str | None = Option(
+        "--clock",
+        "--minutes of the wall's clock, or of processor time, which other programs do not shorten; wall.",
+        TRAINING,
+        str,
+        None,
+        "NAME",
+        word_completer(*CLOCKS),
+        _parse_clock,
     ).as_field()
     learning_rate: float | None = Option(
         "--lr", "Peak learning rate; 0.0008.", TRAINING, float, None, "RATE", parse=positive("--lr")

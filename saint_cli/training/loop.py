@@ -30,8 +30,9 @@ class Schedule:
     """How long and how fast to train.
 
     steps, or minutes where that is None: the whole length; warmup, validate_every in optimiser steps; save_every in
-    seconds; learning_rate at its peak; decay: the part of the length over which it falls. Minutes are those of the
-    clock from the first step on, with validations but without the last one.
+    seconds; learning_rate at its peak; decay: the part of the length over which it falls. Minutes count from the first
+    step on, with validations but without the last one; clock: ``wall``, or ``processor`` for the seconds that this
+    process computes, which other programs on the machine do not shorten.
     """
 
     steps: int | None
@@ -45,6 +46,7 @@ class Schedule:
     validate_every: int = 1000
     bf16: bool = False
     minutes: float | None = None
+    clock: str = "wall"
 
     def share_at(self, step: int, seconds: float) -> float:
         """How much of the length is over after so many steps and seconds; from 1 on the run ends."""
@@ -161,10 +163,11 @@ def run_loop(
             if journal is not None:
                 yield StepResult(0, None, schedule.learning_rate_at(0), 0.0, objective.validate(state.average))
             wait_for_all()
-        began, saved = time.monotonic() - state.seconds, time.monotonic()
+        clock = time.process_time if schedule.clock == "processor" else time.monotonic
+        began, saved = clock() - state.seconds, time.monotonic()
         while (rate := _find_rate(state, schedule)) is not None:
             loss = _take_step(state, network, objective.loss, schedule, rate)
-            seconds = time.monotonic() - began
+            seconds = clock() - began
             state.step, state.seconds = state.step + 1, seconds if schedule.steps else process_group.agree(seconds)
             is_due = state.step % schedule.validate_every == 0 or _find_rate(state, schedule) is None
             validation, is_saved = None, False

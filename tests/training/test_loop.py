@@ -164,12 +164,17 @@ def test_rate_of_a_schedule_in_minutes_falls_with_the_clock() -> None:
 class Clock:
     """Seconds that pass as the loop asks for them."""
 
-    def __init__(self, each: float) -> None:
+    def __init__(self, each: float, processor: float = 0.0) -> None:
         self.now, self.each = 1000.0, each
+        self.used, self.share = 0.0, processor
 
     def monotonic(self) -> float:
         self.now += self.each
         return self.now
+
+    def process_time(self) -> float:
+        self.used += self.share
+        return self.used
 
 
 def test_a_run_of_minutes_ends_in_time_and_goes_on_where_it_was(
@@ -188,6 +193,18 @@ def test_a_run_of_minutes_ends_in_time_and_goes_on_where_it_was(
     assert rest[0].seconds > heard[1].seconds
     assert 60 <= rest[-1].seconds < 90
     assert len(rest) < len(heard)
+
+
+def test_minutes_of_processor_time_do_not_pass_while_other_programs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "time", Clock(6.0, processor=3.0))
+    wall, processor = (
+        train(fresh(), schedule(None, minutes=1.0, warmup=1, clock=clock), tmp_path / clock)
+        for clock in ("wall", "processor")
+    )
+    assert processor[-1].seconds >= 60
+    assert len(processor) > 1.5 * len(wall)
 
 
 def test_a_step_asks_for_no_number_that_a_gpu_computes(tmp_path: Path) -> None:
