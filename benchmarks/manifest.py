@@ -4,7 +4,7 @@
     python benchmarks/manifest.py base run/model.safetensors scores.jsonl training.json
 
 Of the scores those count that were made with these very weights. training.json holds one sentence each under
-"trained_on", "recipe" and "compute".
+"trained_on", "recipe" and "compute"; of weights for another modality than CT that one under "modality", such as "MR".
 """
 
 import hashlib
@@ -20,7 +20,11 @@ from tables import format_table
 from saint_cli.models import shipped, weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-PROTOCOL = "paper: HU+1024 clipped to 0...4000, range 4000, synthesised slices, central 256x256, mean over slices"
+RANGES = {
+    "CT": "HU+1024 clipped to 0...4000, range 4000",
+    "MR": "values clipped to their 0.1 and 99.9 percentiles, range their span",
+}
+PROTOCOL = "paper: {}, synthesised slices, central 256x256, mean over slices"
 """On the slices that docs/results.md names."""
 
 
@@ -37,12 +41,14 @@ def main() -> None:
     if options.weights.resolve() != target.resolve():
         shutil.copyfile(options.weights, target)
     entries = shipped.read_manifest(WEIGHTS)
+    training = json.loads(options.training.read_text())
+    protocol = PROTOCOL.format(RANGES[training.get("modality", shipped.CT_MODALITY)])
     entries[options.name] = {
         "file": target.name,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "parameters": dict(zip(("ami", "rfn"), model.parameters, strict=True)),
-        **json.loads(options.training.read_text()),
-        "validation": {"protocol": PROTOCOL, **summarise(scores)},
+        **training,
+        "validation": {"protocol": protocol, **summarise(scores)},
     }
     (WEIGHTS / shipped.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
     print(format_scores(scores))

@@ -41,6 +41,9 @@ WAYS = {
     "mdcsrn-patches": "mDCSRN, patches of 64³",
 }
 
+BOUNDED = ("mdcsrn-patches",)
+"""Ways whose memory is that of a patch, however large the volume: no line is fitted to it."""
+
 MEMORY_GB = 24.0
 LARGE = (512, 512)
 """In-plane voxels of a scan, for which the fitted lines are read."""
@@ -173,9 +176,11 @@ def format_growth(points: list[Point]) -> str:
             continue
         line, last, large = Line.fit(mine), max(mine, key=lambda p: p.side), LARGE[0] * LARGE[1] * slices
         side = (line.find_voxels(1e3 * MEMORY_GB) / slices) ** 0.5
-        figures = [f"{last.seconds:.1f}", f"{last.memory_mb:,.0f}", f"{1e6 * line.mb_per_voxel:,.0f}"]
-        figures += [f"{line.predict_mb(large) / 1e3:,.1f}", f"{line.fixed_s + line.s_per_voxel * large:,.0f}"]
-        rows.append([label, *figures, f"{side:,.0f}"])
+        memory = [f"{1e6 * line.mb_per_voxel:,.0f}", f"{line.predict_mb(large) / 1e3:,.1f}", f"{side:,.0f}"]
+        if way in BOUNDED:
+            memory = ["none", f"{last.memory_mb / 1e3:,.1f}, of a patch", "none"]
+        seconds = f"{line.fixed_s + line.s_per_voxel * large:,.0f}"
+        rows.append([label, f"{last.seconds:.1f}", f"{last.memory_mb:,.0f}", *memory[:2], seconds, memory[2]])
     return format_table(header, rows)
 
 
@@ -201,6 +206,8 @@ def _draw(points: list[Point], path: Path) -> None:
             continue
         line = Line.fit(mine)
         fits = (line.fixed_mb + line.mb_per_voxel * voxels) / 1e3, line.fixed_s + line.s_per_voxel * voxels
+        if way in BOUNDED:
+            fits = np.full(len(voxels), np.nan), fits[1]
         measured = [p.memory_mb / 1e3 for p in mine], [p.seconds for p in mine]
         for axes, fit, values in zip((memory, time), fits, measured, strict=True):
             (drawn,) = axes.plot([p.voxels for p in mine], values, "o", label=label)
@@ -209,8 +216,10 @@ def _draw(points: list[Point], path: Path) -> None:
     memory.set(ylabel="peak memory, GB", title="memory (grey: 24 GB)")
     time.set(ylabel="processor seconds, one thread", title="time")
     for axes in (memory, time):
-        axes.set(xscale="log", yscale="log", xlabel="acquired voxels")
-    time.legend(fontsize=8)
+        axes.set(xscale="log", yscale="log", xlabel="acquired voxels, millions")
+        axes.xaxis.set_major_formatter(lambda voxels, _: f"{voxels / 1e6:g}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    figure.legend(*time.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     file = BytesIO()
     figure.savefig(file, dpi=110, format="png")
     write_bytes(file.getvalue(), path)

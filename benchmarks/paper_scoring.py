@@ -34,8 +34,9 @@ class Scoring:
     def read_degraded(self, volume: str, factor: int) -> DegradedScan:
         """A volume made sparse, its central slices cut to what the protocol compares and its surroundings."""
         inputs = EvaluationInputs([self.volumes[volume]], [factor], slices=self.slices[factor])
-        dense, axis = read_dense_volume(self.volumes[volume], inputs)
-        return DegradedScan.from_dense(crop_in_plane(dense, axis, PAPER.crop), axis, Fraction(factor), name=volume)
+        dense, axis, data_range = read_dense_volume(self.volumes[volume], inputs)
+        dense = crop_in_plane(dense, axis, PAPER.crop)
+        return DegradedScan.from_dense(dense, axis, Fraction(factor), name=volume, data_range=data_range)
 
 
 def find_lines(runs: Path, kind: str, system: System, regime: Regime) -> Path:

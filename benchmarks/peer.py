@@ -1,7 +1,7 @@
 """py-SAINT's published weights beside saint's models, on the same slices and by the same protocol.
 
     pip download --no-deps py-SAINT==1.7.0 && unzip py_SAINT-1.7.0-py3-none-any.whl -d PEER
-    python benchmarks/peer.py PEER VOLUME... [--factors 2,4,6] [--slices 49] [--models base,fast] [--threads N]
+    python benchmarks/peer.py PEER VOLUME... [--factors 2,4,6] [--slices 49] [--models base,medium,fast] [--threads N]
 
 py-SAINT's training data and licence are not stated: its weights are measured here, and neither shipped nor trained on.
 They are run as their authors do, oddities included: intensities are predicted instead of residuals, the distance matrix
@@ -127,10 +127,12 @@ def score_all(options: argparse.Namespace) -> Iterator[Score]:
     """Interpolators, saint's models and py-SAINT on every volume and factor."""
     peer, machine, models = load_peer(options.peer), device_selection.select_compute(), load_models(options.models)
     for file in options.volumes:
-        volume, axis = read_dense_volume(file, EvaluationInputs([file], options.factors, slices=options.slices))
+        volume, axis, data_range = read_dense_volume(
+            file, EvaluationInputs([file], options.factors, slices=options.slices)
+        )
         volume = crop_in_plane(volume, axis, PAPER.crop)
         for factor in options.factors:
-            degraded = DegradedScan.from_dense(volume, axis, Fraction(factor), name=file.name)
+            degraded = DegradedScan.from_dense(volume, axis, Fraction(factor), name=file.name, data_range=data_range)
             yield from evaluate(degraded, models, EvaluationOptions(("cubic",)), machine).scores
             began = time.perf_counter()
             x_mm, y_mm = (s for i, s in enumerate(volume.spacing_mm) if i != axis)
@@ -147,7 +149,7 @@ def main() -> None:
     parser.add_argument("volumes", type=Path, nargs="+")
     parser.add_argument("--factors", type=split_integers, default=[2, 4, 6])
     parser.add_argument("--slices", type=int, default=49)
-    parser.add_argument("--models", type=split_words, default=["base", "fast"])
+    parser.add_argument("--models", type=split_words, default=["base", "medium", "fast"])
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -57,7 +57,7 @@ def measure_rates(setup: Setup) -> list[str]:
     lines.append(f"| matrix product, {str(machine.precision)[6:]} | {setup.gmacs:.0f} | 100 % |")
     height, width = setup.degraded.acquired.shape[1:]
     planes = torch.rand(1, 3, height, width)
-    for name in ("base", "fast"):
+    for name in ("base", "medium", "fast"):
         features = load_model(name).ami.features
         with torch.inference_mode(), machine.autocast():
             seconds = measure_least(lambda features=features: features(planes), 3)
@@ -115,7 +115,7 @@ def compare_methods(setup: Setup) -> list[str]:
         source, target = Path(folder) / "thick.nii", Path(folder) / "thin.nii"
         write_volume(setup.degraded.sparse, source)
         programs = {name: (OTHERS, name) for name in ("SimpleITK linear", "SimpleITK B-spline", "scipy cubic")}
-        programs |= {f"saint {model}": (NETWORKS, model) for model in ("fast", "base")}
+        programs |= {f"saint {model}": (NETWORKS, model) for model in ("fast", "medium", "base")}
         for name, (program, method) in programs.items():
             target.unlink(missing_ok=True)
             measured = run_program(program, (source, target), setup.factor, method, setup.threads)
@@ -140,7 +140,7 @@ def compute_floor(setup: Setup) -> list[str]:
     bandwidth = 2 * block.nbytes / measure_least(lambda: block.copy(), 3)
     moved = 2 * x * y * (z + setup.degraded.grid.count) + 4 * x * y * z + 2 * 6 * x * y * synthesised
     lines = ["| model | multiply-adds, 10^12 | at the matrix rate, s | bytes over bandwidth, s |", "|---|---|---|---|"]
-    for name in ("fast", "base"):
+    for name in ("fast", "medium", "base"):
         model = load_model(name)
         ami, rfn = model.ami.features.multiply_adds, model.rfn.multiply_adds
         work = 2 * x * y * z * ami + synthesised * x * y * rfn

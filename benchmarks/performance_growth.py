@@ -88,7 +88,7 @@ def measure_factors() -> list[str]:
     shown = " | ".join(f"x{n}" for n in FACTORS)
     lines = [f"| model | seconds | {shown} | more at x{FACTORS[-1]} than at x{FACTORS[0]}, of AMI's time at x2 |"]
     lines.append("|---|---|" + "---|" * (len(FACTORS) + 1))
-    for name in ("fast", "base"):
+    for name in ("fast", "medium", "base"):
         model = load_model(name)
         rounds = [[time_pipeline(model, factor=n) for n in FACTORS] for _ in range(ROUNDS)]  # processors slow down
         least = [tuple(map(min, zip(*runs, strict=True))) for runs in zip(*rounds[1:], strict=True)]

@@ -1,7 +1,7 @@
 """Score the shipped models on validation volumes at many factors and write docs/results.md.
 
-    python benchmarks/results.py VAL/*.nii [--models base,fast] [--factors 2,2.5,3,3.7,4,5,6,7,8,10,16] [--scores FILE]
-                                 [--peer PEER.json ...] [--only-score] [--threads N]
+    python benchmarks/results.py VAL/*.nii [--models base,medium,fast] [--factors 2,2.5,3,3.7,4,5,6,7,8,10,16]
+                                 [--scores FILE] [--peer PEER.json ...] [--only-score] [--threads N]
 
 Scores are kept in FILE, one JSON line per volume, factor and model (with the sha256 of its weights), and only missing
 ones are computed, so a run may be interrupted, or several may share the work on different volumes. --peer takes what
@@ -51,7 +51,7 @@ def main() -> None:
     """Score what is missing, then write the page."""
     parser = make_parser(__doc__)
     parser.add_argument("volumes", type=Path, nargs="*")
-    parser.add_argument("--models", type=split_words, default=["base", "fast"])
+    parser.add_argument("--models", type=split_words, default=["base", "medium", "fast"])
     parser.add_argument("--factors", type=split_words, default=FACTORS)
     parser.add_argument("--scores", type=Path, default=Path("scores.jsonl"))
     parser.add_argument("--peer", type=Path, nargs="*", default=[])
@@ -161,10 +161,16 @@ def format_details(rows: list[Row]) -> str:
             here = {row["method"]: row for row in rows if (row["volume"], row["factor"]) == (volume, factor)}
             psnr = [f"{here[m]['psnr_db']:.2f}" for m in ("linear", "cubic", "sagittal", "coronal", "mean", "fused")]
             fused = here["fused"]
-            extra = [f"{fused['ssim']:.4f}", f"{fused['bias_hu']:+.1f}", f"{fused['noise_ratio']:.2f}"]
+            extra = [f"{fused['ssim']:.4f}", _format_bias(fused), f"{fused['noise_ratio']:.2f}"]
             lines.append([volume, f"{factor:g}", *psnr, *extra])
-    header = ["volume", "factor", "linear", "cubic", "sagittal", "coronal", "mean", "fused", "SSIM", "bias HU", "noise"]
+    bias = "bias HU" if rows and rows[0]["bias_hu"] is not None else "bias %"
+    header = ["volume", "factor", "linear", "cubic", "sagittal", "coronal", "mean", "fused", "SSIM", bias, "noise"]
     return format_table(header, lines) + "\n"
+
+
+def _format_bias(row: Row) -> str:
+    """In HU, or of what is not CT in percent of the range."""
+    return f"{row['bias_percent']:+.2f}" if row["bias_hu"] is None else f"{row['bias_hu']:+.1f}"
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@ the device's own matrix rate, measured in the same run.
 
     python benchmarks/training.py [MODEL ...] [--device cuda] [--bf16] [--batch N] [--data FOLDER] [--json FILE]
 
-MODEL: base, fast (default: both) or weights files, whose sizes count. Volumes are made up unless DATA names some, for
-time does not depend on what they show. The networks take turns, and the median over the turns is shown, so that other
-work on the machine slows all alike. Multiply-adds are those of the convolutions, three times the forward ones: the
-gradients of inputs and weights cost as much each.
+MODEL: base, medium, fast (default: all) or weights files, whose sizes count. Volumes are made up unless DATA names
+some, for time does not depend on what they show. The networks take turns, and the median over the turns is shown, so
+that other work on the machine slows all alike. Multiply-adds are those of the convolutions, three times the forward
+ones: the gradients of inputs and weights cost as much each.
 """
 
 import copy
@@ -187,7 +187,7 @@ def make_volumes() -> list[DenseVolume]:
 def main() -> None:
     """Measure, print a table, and write JSON if wanted."""
     parser = make_parser(__doc__)
-    parser.add_argument("models", nargs="*", default=["base", "fast"])
+    parser.add_argument("models", nargs="*", default=["base", "medium", "fast"])
     parser.add_argument("--data", type=Path, help="folder or .txt list of dense volumes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true")

@@ -17,7 +17,7 @@ All commands and their options, as `saint COMMAND --help` shows them.
 This page is made by `python docs/make_cli.py`; edit the declarations in `saint_cli/options/` and `saint_cli/cli/`.
 """
 
-MARKUP = re.compile(r"\[/?(?:bold|green)\]")
+MARKUP = re.compile(r"\[/?(?:bold|green|cyan)\]")
 """The rich markup that help texts use."""
 
 
@@ -74,14 +74,20 @@ def _cell(text: str) -> str:
 
 
 def _render_help(text: str) -> Iterator[str]:
-    """Help as Markdown: a command that stands alone becomes a block of code."""
-    is_code = False
+    """Help as Markdown: a command that stands alone, and lines of a file, become a block of code."""
+    is_code = is_file = False
     for line in text.splitlines():
-        plain, is_command = MARKUP.sub("", line), "[green]" in line
-        if is_command != is_code:
+        plain, is_command = MARKUP.sub("", line).replace("\\[", "["), "[green]" in line
+        if "[cyan]" in line:
+            is_file = True
+            yield "```toml"
+        elif is_command != is_code:
             yield from (("", "```sh") if is_command else ("```",))
             is_code = is_command
-        yield plain.strip() if is_command else line.replace("[bold]", "**").replace("[/bold]", "**")
+        yield plain.strip() if is_command or is_file else line.replace("[bold]", "**").replace("[/bold]", "**")
+        if "[/cyan]" in line:
+            is_file = False
+            yield "```"
     if is_code:
         yield "```"
 

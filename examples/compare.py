@@ -1,6 +1,6 @@
 """Draw one coronal and one sagittal slice of the example: thick, linear, SAINT, truth, and both errors.
 
-python examples/compare.py OUT.png [--model base]
+python examples/compare.py OUT.png [--model medium]
 """
 
 import argparse
@@ -56,5 +56,5 @@ def _title(name: str, truth: np.ndarray, result: np.ndarray) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--model", default="base")
+    parser.add_argument("--model", default="medium")
     main(**vars(parser.parse_args()))

@@ -34,8 +34,8 @@ Settings = TypeVar("Settings")
 class Options(TypedDict, total=False):
     """Keywords of ``upsample`` and ``restore``; each may be left out.
 
-    model: "auto" ("base" on a GPU, "fast" on a CPU), another name, a weights file, or what ``load_model`` returned.
-    device: "auto", "cpu", "cuda" (all GPUs), "cuda:0,cuda:1" or "mps".
+    model: "auto" ("base" on a GPU, "medium" on a CPU), another name, a weights file, or what ``load_model`` returned.
+    device: "auto", "cpu", "gpu" (every CUDA GPU, else Apple's), "gpu:1", "cuda", "cuda:0,cuda:1" or "mps".
     precision: "auto" (half if the hardware has it), "fp32", "bf16" or "fp16".
     batch_size: slices at once; None for as many as fit.
     threads: of the CPU; None for the free cores.
@@ -116,16 +116,16 @@ class Stages(Generic[Image]):
 
     @property
     def expected_error(self) -> Image:
-        """The absolute error, HU, to expect of each voxel of ``fused``, by the calibration of the weights.
+        """Expected absolute error of each voxel of ``fused``, scanner values (HU for CT), by the weights' calibration.
 
         No self-check of the scan is made, as ``saint upsample --uncertainty`` does, so that the two differ in level.
 
         Raises:
-            UsageError: not CT, a model without calibration, or options that it was not calibrated for.
+            UsageError: a model without calibration for such an image, or options that it was not calibrated for.
         """
         if not self._restoration.has_known_error or self._plane is not None:
             raise UsageError(
-                "expected errors are known for CT and models with a calibration, without `tta`, `noise`, "
+                "expected errors are known for models with a calibration for such images, without `tta`, `noise`, "
                 "`directions=4`, `extrapolate`, `irregular`, `untilt` and `in_plane_mm`"
             )
         error: Image = images.convert_like(self._source, self._restoration.error())
@@ -253,10 +253,10 @@ def _plan(source: Any, keywords: dict[str, Any]) -> _Plan:
 
 def _restore(planned: _Plan) -> Stages[Any]:
     """What the networks make of an image."""
-    from saint_cli.method import memory_needs, pipeline
+    from saint_cli.method import intensity, memory_needs, pipeline
 
     volume, grid = planned.volume, planned.grid
-    model, compute = planned.config.start(planned.loaded)
+    model, compute = planned.config.start(planned.loaded, intensity.find_modality(volume))
     extra = memory_needs.extra_bytes_per_voxel(volume, grid, planned.plane)
     compute = memory_needs.with_memory_budget(volume, model, grid, compute, planned.config.max_memory, extra)
     restoration = pipeline.restore(volume, model, grid, compute, planned.options, planned.on_progress)

@@ -293,7 +293,7 @@ def test_expected_errors_that_were_never_measured_are_refused(
     keywords: dict[str, Any], tiny_model: dict[str, Any]
 ) -> None:
     uncalibrated = tiny_model if "model" in keywords else {"model": "fast", "device": "cpu", **keywords}
-    with pytest.raises(UsageError, match="expected errors are known for CT and models with a calibration"):
+    with pytest.raises(UsageError, match="expected errors are known for models with a calibration for such images"):
         _ = saint_cli.restore(tiny.volume((8, 8, 3)), 2, **uncalibrated).expected_error
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from saint_cli.batch.cluster import Cluster, TaskEnded, TaskMessage, TaskStarted
 from saint_cli.batch.estimate import TimeEstimator
 from saint_cli.batch.job_records import JobRecord, JobStatus
-from saint_cli.batch.manifest import ManifestWriter
 from saint_cli.batch.plan import STARTING, Plan, Task, make_failure
 from saint_cli.batch.worker import run_task
 from saint_cli.errors import ClusterError, WorkerKilledError
@@ -100,9 +99,11 @@ class BatchProgress:
 
 
 def run_plan(
-    plan: Plan, writer: ManifestWriter, cluster: Cluster, estimator: TimeEstimator
+    plan: Plan, write: Callable[[JobRecord], None], cluster: Cluster, estimator: TimeEstimator
 ) -> Iterator[tuple[BatchProgress, JobRecord | None]]:
     """Run the tasks of a plan; yields where the run stands whenever that changes, and the record of a job that ended.
+
+    write: puts a record where later runs find it.
 
     Raises:
         ClusterError: the cluster is gone; what had ended is recorded, and a later run goes on from there.
@@ -118,7 +119,7 @@ def run_plan(
                 progress.update(event.task, event.message)
             case TaskEnded():
                 record = _make_record(event)
-                writer.append(record)
+                write(record)
                 progress.end(event.task, record)
         yield progress, record
 

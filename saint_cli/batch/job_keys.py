@@ -11,6 +11,9 @@ from saint_cli.io.folder_walk import is_folder
 from saint_cli.jobs.location import SourceLocation
 from saint_cli.models import shipped
 
+MODALITY = "modality"
+"""What a record calls the modality of its scan."""
+
 
 def make_key(record: JobRecord, weights_sha256: str | None) -> str:
     """The key of a job with these weights."""
@@ -18,14 +21,16 @@ def make_key(record: JobRecord, weights_sha256: str | None) -> str:
 
 
 def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
-    """Whether a record is of a planned job; one for ``auto`` may have been done by any of the models it stands for.
+    """Whether a record is of a planned job; a finished one may be by any of the weights that the model's name means.
 
-    So a tree that was begun on a GPU is not computed again on a CPU, nor the other way round.
+    Of ``auto`` these are those of any device: a tree that was begun on a GPU is not computed again on a CPU, nor the
+    other way round. They are those for the scan's modality, which the record has; a plan does not know it.
     """
-    keys = {planned.key}
-    if planned.model == shipped.AUTO and record.status is JobStatus.DONE:
-        keys |= {make_key(planned, weights) for weights in _automatic_weights()}
-    return record.key in keys
+    is_name = planned.model == shipped.AUTO or planned.model in shipped.read_manifest()
+    if record.status is not JobStatus.DONE or not is_name:
+        return record.key == planned.key
+    modality = str(record.details.get(MODALITY, shipped.CT_MODALITY))
+    return record.key in {make_key(planned, weights) for weights in _hash_stand_ins(planned.model, modality)}
 
 
 def fingerprint_inputs(source: SourceLocation, files: Sequence[Path]) -> str:
@@ -59,6 +64,6 @@ def hash_weights(model: str) -> str | None:
 
 
 @cache
-def _automatic_weights() -> frozenset[str | None]:
-    """The sha256 of the weights that ``auto`` may stand for."""
-    return frozenset(hash_weights(shipped.resolve_name(shipped.AUTO, device)) for device in ("cpu", "cuda"))
+def _hash_stand_ins(model: str, modality: str) -> frozenset[str | None]:
+    """The sha256 of the weights that the name of a model may stand for, on any device."""
+    return frozenset(hash_weights(name) for name in shipped.list_stand_ins(model, modality))

@@ -73,6 +73,16 @@ def read_state(state_dir: Path) -> ManifestState:
     return state
 
 
+def merge_states(states: Sequence[ManifestState]) -> ManifestState:
+    """One state of several that have no target in common."""
+    merged = ManifestState()
+    for state in states:
+        merged.latest |= state.latest
+        merged.written_targets |= state.written_targets
+        merged.damaged += state.damaged
+    return merged
+
+
 def describe_damaged(damaged: Sequence[str], outcome: str) -> str | None:
     """One sentence on damaged records: how many, what becomes of them (``outcome``), the first ones; None if none."""
     if not damaged:

@@ -1,5 +1,7 @@
 """What is left to do: scans against the manifest of earlier runs."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,6 +58,23 @@ class Plan:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     url: str | None = None
+
+
+def merge_plans(plans: Sequence[Plan]) -> Plan:
+    """One plan of several; of one, itself. Its folder is the one that holds those of all."""
+    if len(plans) == 1:
+        return plans[0]
+    ignored = Counter[str]()
+    for plan in plans:
+        ignored.update(plan.ignored)
+    return Plan(
+        Path(os.path.commonpath([plan.state_dir.absolute() for plan in plans])),
+        tasks=[task for plan in plans for task in plan.tasks],
+        kept_records=[record for plan in plans for record in plan.kept_records],
+        refused_records=[record for plan in plans for record in plan.refused_records],
+        skipped=[one for plan in plans for one in plan.skipped],
+        ignored=dict(ignored),
+    )
 
 
 @dataclass(frozen=True)

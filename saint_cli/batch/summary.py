@@ -9,7 +9,7 @@ from typing import Any
 
 from saint_cli.batch import report_pages
 from saint_cli.batch.job_records import JobRecord, JobStatus
-from saint_cli.batch.plan import Plan
+from saint_cli.batch.plan import Plan, merge_plans
 
 EXIT_SOME_FAILED = 8
 """Exit code of a batch in which a job failed, now or in an earlier run without success since."""
@@ -96,6 +96,15 @@ def summarize(plan: Plan, ran: Sequence[JobRecord], seconds: float, *, with_inde
     if not summary.records or not (with_index or report_pages.has_index(plan.state_dir)):
         return summary
     return replace(summary, index=report_pages.write_page_index(plan.state_dir, summary.records, plan.skipped))
+
+
+def merge_summaries(summaries: Sequence[Summary], seconds: float) -> Summary:
+    """One summary of the parts of a run that took so long; of several parts, with no single list of all scans."""
+    if len(summaries) == 1:
+        return replace(summaries[0], seconds=seconds)
+    ran = tuple(record for summary in summaries for record in summary.ran)
+    damaged = "; ".join(summary.damaged for summary in summaries if summary.damaged) or None
+    return Summary(merge_plans([summary.plan for summary in summaries]), ran, seconds, damaged=damaged)
 
 
 def count_done(records: Sequence[JobRecord]) -> int:

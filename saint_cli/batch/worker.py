@@ -22,7 +22,7 @@ from saint_cli.errors.parameter_names import naming_options
 from saint_cli.io.error_conversion import explain_os_error
 from saint_cli.jobs import Job, JobResult, run_job
 from saint_cli.progress import ProgressEstimate, ProgressStage
-from saint_cli.runtime import temporary
+from saint_cli.runtime import device_options, temporary
 from saint_cli.runtime.version import __version__
 
 VERSIONS = {
@@ -148,7 +148,7 @@ def _use_slot(job: Job, slot: WorkerSlot) -> Job:
     config = job.settings.model_config
     if config.threads is None:
         config = replace(config, threads=slot.threads)
-    if slot.gpu is not None and config.device in ("auto", "cuda"):
+    if slot.gpu is not None and config.device in device_options.ALL_GPUS:
         config = replace(config, device=f"cuda:{slot.gpu}")
     return replace(job, settings=replace(job.settings, model_config=config))
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,18 @@ from saint_cli.batch import output_names
 from saint_cli.batch.find import find_scans
 from saint_cli.batch.inputs import expand_inputs
 from saint_cli.batch.job_records import JobRecord
-from saint_cli.batch.manifest import ManifestState, ManifestWriter, describe_damaged, open_manifest, read_state
-from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, Task, has_same_outcome, plan_jobs
+from saint_cli.batch.manifest import (
+    ManifestState,
+    ManifestWriter,
+    describe_damaged,
+    merge_states,
+    open_manifest,
+    read_state,
+)
+from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, Task, has_same_outcome, merge_plans, plan_jobs
 from saint_cli.batch.search import Findings, SearchRules
 from saint_cli.batch.state_files import MANIFEST
-from saint_cli.batch.summary import Summary, summarize
+from saint_cli.batch.summary import Summary, merge_summaries, summarize
 from saint_cli.errors import UsageError
 from saint_cli.io import partial_names
 from saint_cli.io.path_identity import is_same_file
@@ -26,6 +34,7 @@ from saint_cli.models import shipped
 from saint_cli.progress import format_count, format_duration
 from saint_cli.report.plotting import prepare_matplotlib
 from saint_cli.runtime import memory, temporary
+from saint_cli.runtime.open_files import count_manifests, find_open_files_limit
 
 if TYPE_CHECKING:
     from saint_cli.batch.dask_client import ClusterSpec
@@ -33,6 +42,9 @@ if TYPE_CHECKING:
     from saint_cli.batch.execute import BatchProgress
 
 # The cluster, and what needs it, is imported once there is a job to run: Dask and torch take seconds.
+
+MAX_OPEN_PARTS = 200
+"""Manifests that are open at once, at most."""
 
 LONG_S = 60.0
 """From so many seconds on, the time that another model would take is announced too."""
@@ -60,6 +72,14 @@ class BatchRequest:
     def state_dir(self) -> Path:
         """The folder of the manifest, and of the results if they do not go to a URL."""
         return self.rules.state_dir
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """Scans whose results, manifest and pages have a folder of their own: the ``state_dir`` of the request."""
+
+    request: BatchRequest
+    findings: Findings
 
 
 def discover(request: BatchRequest, on_progress: Callable[[int], None]) -> Findings:
@@ -135,32 +155,88 @@ def run_batch(
         OutputError: another batch writes to the same folder, or it cannot be written.
         ClusterError: no cluster, or it disappeared.
     """
+    return run_parts([BatchPart(request, findings)], on_progress, on_message)
+
+
+def run_parts(
+    parts: "Sequence[BatchPart]",
+    on_progress: "Callable[[BatchProgress, JobRecord | None], None]",
+    on_message: MessageCallback,
+) -> Summary:
+    """Run the parts of a batch on the workers that the first one asks for; no two have a target of the same name.
+
+    Parts that other processes run at the same time have locks of their own.
+
+    Raises:
+        OutputError: another batch writes to the folder of a part, or it cannot be written.
+        ClusterError: no cluster, or it disappeared.
+    """
     began = time.monotonic()
-    if not findings.scans:
-        plan = Plan(request.state_dir, skipped=findings.skipped, ignored=dict(findings.ignored))
-        return summarize(plan, (), 0.0, with_index=False)
-    records: list[JobRecord] = []
-    with open_manifest(request.state_dir) as writer:
-        findings.remote_cache.save()
-        state = read_state(request.state_dir)
-        plan = make_plan(request, findings, state)
-        for record in plan.refused_records:
-            if not has_same_outcome(state.latest.get(record.target), record):
-                ended = datetime.now(UTC).isoformat(timespec="seconds")
-                writer.append(replace(record, details=record.details | {"ended": ended}))
+    size = min(MAX_OPEN_PARTS, count_manifests(find_open_files_limit()))
+    groups = [parts[first : first + size] for first in range(0, len(parts), size)]
+    ended = [summary for group in groups for summary in _run_group(group, on_progress, on_message)]
+    return merge_summaries(ended, time.monotonic() - began)
+
+
+def _run_group(
+    parts: "Sequence[BatchPart]",
+    on_progress: "Callable[[BatchProgress, JobRecord | None], None]",
+    on_message: MessageCallback,
+) -> list[Summary]:
+    """Run parts whose manifests are all open at once; the summary of each."""
+    with ExitStack() as manifests:
+        opened = [_open_part(part, manifests) for part in parts]
+        plan = merge_plans([part.plan for part in opened])
+        writers = {task.target: part.writer for part in opened if part.writer for task in part.plan.tasks}
+        records: list[JobRecord] = []
         if plan.tasks:
-            spec, estimator = size_cluster(request, plan, state)
+            spec, estimator = size_cluster(parts[0].request, plan, merge_states([part.state for part in opened]))
             if (other_folder := memory.check_temporary_folder()) is not None:
                 on_message(other_folder)
             on_message(_describe_batch(spec, plan.tasks, estimator))
-            records = _run_tasks(plan, writer, (spec, estimator), on_progress)
-        summary = summarize(plan, records, time.monotonic() - began, with_index=request.rerun_policy.pages)
-        return replace(summary, damaged=describe_damaged(writer.damaged, "set aside"))
+            records = _run_tasks(plan, lambda one: writers[one.target].append(one), (spec, estimator), on_progress)
+        return [part.summarize(records) for part in opened]
+
+
+@dataclass(frozen=True)
+class _OpenPart:
+    """A part with its plan, the state that the plan is of, and its manifest; no manifest where nothing was found."""
+
+    part: BatchPart
+    plan: Plan
+    state: ManifestState
+    writer: ManifestWriter | None
+
+    def summarize(self, records: Sequence[JobRecord]) -> Summary:
+        """The summary of this part, by the records of all."""
+        targets = {task.target for task in self.plan.tasks}
+        own = [record for record in records if record.target in targets]
+        has_pages = self.writer is not None and self.part.request.rerun_policy.pages
+        summary = summarize(self.plan, own, 0.0, with_index=has_pages)
+        damaged = [] if self.writer is None else self.writer.damaged
+        return replace(summary, damaged=describe_damaged(damaged, "set aside"))
+
+
+def _open_part(part: BatchPart, manifests: ExitStack) -> _OpenPart:
+    """Open the manifest of a part, make its plan, and record the scans that are refused."""
+    request, findings = part.request, part.findings
+    if not findings.scans:
+        plan = Plan(request.state_dir, skipped=findings.skipped, ignored=dict(findings.ignored))
+        return _OpenPart(part, plan, ManifestState(), None)
+    writer = manifests.enter_context(open_manifest(request.state_dir))
+    findings.remote_cache.save()
+    state = read_state(request.state_dir)
+    plan = make_plan(request, findings, state)
+    for record in plan.refused_records:
+        if not has_same_outcome(state.latest.get(record.target), record):
+            ended = datetime.now(UTC).isoformat(timespec="seconds")
+            writer.append(replace(record, details=record.details | {"ended": ended}))
+    return _OpenPart(part, plan, state, writer)
 
 
 def _run_tasks(
     plan: Plan,
-    writer: ManifestWriter,
+    write: Callable[[JobRecord], None],
     workers: "tuple[ClusterSpec, TimeEstimator]",
     on_progress: "Callable[[BatchProgress, JobRecord | None], None]",
 ) -> list[JobRecord]:
@@ -173,7 +249,7 @@ def _run_tasks(
     prepare_matplotlib()  # here, so that all workers share what it makes
     try:
         with open_cluster(spec) as cluster:
-            for progress, record in run_plan(plan, writer, cluster, estimator):
+            for progress, record in run_plan(plan, write, cluster, estimator):
                 on_progress(progress, record)
                 records += [] if record is None else [record]
     except BaseException:  # Ctrl-C and SIGTERM too: the workers are gone now, in the middle of their jobs
@@ -194,18 +270,17 @@ def _remove_partial_files(progress: "BatchProgress") -> None:
 
 
 def _describe_batch(spec: "ClusterSpec", tasks: Sequence[Task], estimator: "TimeEstimator") -> str:
-    """How many jobs with which model, on which workers, how long with it and with the other, and what is not used."""
+    """How many jobs with which model, on which workers, how long with it and with another, and what is not used."""
     jobs = format_count(len(tasks), "job")
     models = {task.record.model for task in tasks}
     if spec.scheduler is not None:
         return f"{jobs} with {_format_models(models)} for the cluster at {spec.scheduler}"
-    models = {shipped.resolve_name(model, spec.device) for model in models}
+    models = {shipped.resolve_name(model, spec.device) for model in models}  # of CT: scans are not read yet
     each = "a GPU each" if spec.gpus else f"{format_count(spec.threads, 'thread')} each"
     seconds = estimator.seconds_left(tasks)
     text = f"{jobs} with {_format_models(models)}, {format_count(spec.workers, 'worker')} with {each}"
     text += f", about {format_duration(seconds)}"
-    others = {shipped.CPU_MODEL: shipped.GPU_MODEL, shipped.GPU_MODEL: shipped.CPU_MODEL}
-    if seconds > LONG_S and len(models) == 1 and (other := others.get(*models)) is not None:
+    if seconds > LONG_S and len(models) == 1 and (other := shipped.ALTERNATIVES.get(*models)) is not None:
         other_s = estimator.seconds_left([replace(t, record=replace(t.record, model=other)) for t in tasks])
         text += f"; {other} would take about {format_duration(other_s)} (--model {other})"
     return text if spec.note is None else f"{text}; {spec.note}"

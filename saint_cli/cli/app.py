@@ -10,12 +10,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from saint_cli.cli import console, exit_codes, help_texts, stop_signals, streams
+from saint_cli.cli import console, exit_codes, help_texts, parsing, stop_signals, streams
 from saint_cli.cli.batch import batch
+from saint_cli.cli.bids import bids
 from saint_cli.cli.evaluate import evaluate
 from saint_cli.cli.info import info
 from saint_cli.cli.labels import labels
 from saint_cli.cli.models import models
+from saint_cli.cli.serve import serve
+from saint_cli.cli.slicer import slicer
 from saint_cli.cli.train import train
 from saint_cli.cli.upsample import upsample
 from saint_cli.options.fields import Panel
@@ -26,6 +29,10 @@ ARGUMENTS_KEY = "saint.arguments"
 
 class SaintCommand(TyperCommand):
     """A command whose help shows no type where the name or the text says what to give."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read the arguments, in which options may be spelled as other programs do."""
+        return super().parse_args(ctx, parsing.adapt_arguments(args, self.params))
 
     def get_params(self, ctx: Any) -> Any:
         """The parameters, as the help wants them."""
@@ -100,6 +107,6 @@ def _saint(
     pass
 
 
-for _command in (upsample, batch, labels, info, evaluate, models, train):
+for _command in (upsample, batch, bids, serve, labels, info, evaluate, models, train, slicer):
     _examples = getattr(help_texts, _command.__name__.upper(), "")
     app.command(cls=SaintCommand, help=f"{inspect.getdoc(_command)}\n{_examples}")(_command)

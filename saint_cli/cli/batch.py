@@ -1,7 +1,7 @@
 """``saint batch``: every thick-slice scan of folders, files and tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,7 @@ import typer
 
 from saint_cli.cli import parsing
 from saint_cli.cli.job_options import merge_row
-from saint_cli.cli.parameters import PathOption, Quiet, SummaryAsJson, Typed, takes_options
+from saint_cli.cli.parameters import DryRun, PathOption, Quiet, SummaryAsJson, Typed, takes_options
 from saint_cli.cli.parsing import list_of
 from saint_cli.errors import UsageError
 from saint_cli.options.completion import list_completer, word_completer
@@ -26,6 +26,8 @@ KINDS = ("derived", "label")
 
 OF_ONE_SCAN = ("series", "volume", "allow_labels")
 """Options of a job that only a table's row may set; of ``volume`` a batch itself may say "all"."""
+
+LABELS_HELP = "Also bring the label map of each scan; the path is made of {path}, {folder}, {name}."
 
 
 def check_all(word: str) -> str:
@@ -75,7 +77,12 @@ class BatchOptions:
     retry_failed: bool = Option("--retry-failed", "Try every failed scan again.", Panel.RUN).as_field()
 
 
-@takes_options(*list_options(BatchOptions), *(one for one in list_options(*JOB_OPTIONS) if one.name not in OF_ONE_SCAN))
+def _list_options_of_scans() -> list[Option]:
+    options = [one for one in list_options(*JOB_OPTIONS) if one.name not in OF_ONE_SCAN]
+    return [replace(one, help=LABELS_HELP) if one.name == "labels" else one for one in options]
+
+
+@takes_options(*list_options(BatchOptions), *_list_options_of_scans())
 def batch(
     *,
     inputs: Annotated[
@@ -85,10 +92,7 @@ def batch(
         str, typer.Argument(metavar="OUT_DIR", help="Folder of the results and of manifest.jsonl; or a URL.")
     ],
     typed: Typed,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show the plan and its time; write nothing.", rich_help_panel=Panel.RUN),
-    ] = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: SummaryAsJson = False,
 ) -> None:

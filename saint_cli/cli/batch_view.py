@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from saint_cli.batch.execute import BatchProgress, RunningJob
 
+NameScan = Callable[[JobRecord], str]
+"""What a scan is called."""
+
 BatchProgressCallback = Callable[["BatchProgress", JobRecord | None], None]
 
 MAX_JOBS_SHOWN = 16
@@ -38,32 +41,39 @@ LOG_INTERVAL_S = 300.0
 """A log gets a line after so long without one."""
 
 
+def name_by_result(record: JobRecord) -> str:
+    """The name of the result."""
+    return record.name
+
+
 @contextmanager
-def show_batch_progress(*, quiet: bool) -> Iterator[tuple[BatchProgressCallback, Callable[[str], None]]]:
+def show_batch_progress(
+    *, quiet: bool, name_scan: NameScan = name_by_result
+) -> Iterator[tuple[BatchProgressCallback, Callable[[str], None]]]:
     """What to call as jobs start and end, and with messages: shown as a live list, or as lines of a log."""
     if quiet:
         yield lambda progress, record: None, lambda message: None
         return
     with progress_display.show_live() as update:
         if update is None:
-            yield _ProgressLog(console.print_message), console.print_message
+            yield _ProgressLog(console.print_message, name_scan), console.print_message
             return
         began = time.monotonic()
         update(lambda: f"starting, {format_duration(time.monotonic() - began)}")
 
         def on_progress(progress: "BatchProgress", record: JobRecord | None) -> None:
             if record is not None and record.status is not JobStatus.DONE:
-                console.print_message(_format_end(progress, record))
-            update(lambda: _render(progress))
+                console.print_message(_format_end(progress, record, name_scan))
+            update(lambda: _render(progress, name_scan))
 
         yield on_progress, console.print_message
 
 
-def _render(progress: "BatchProgress") -> "RenderableType":
+def _render(progress: "BatchProgress", name_scan: NameScan) -> "RenderableType":
     from rich.text import Text
 
     columns, rows = progress_display.terminal_size()
-    head, *rest = format_lines(progress, columns - 1, rows)
+    head, *rest = format_lines(progress, columns - 1, rows, name_scan)
     text = Text(head, style="bold", no_wrap=True)
     return text.append("".join(f"\n{line}" for line in rest), style="not bold")
 
@@ -71,15 +81,15 @@ def _render(progress: "BatchProgress") -> "RenderableType":
 class _ProgressLog:
     """A line for each job that ends, and one with the progress if none ends for long."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write, self._last = write, -LOG_INTERVAL_S
+    def __init__(self, write: Callable[[str], None], name_scan: NameScan = name_by_result) -> None:
+        self._write, self._name_scan, self._last = write, name_scan, -LOG_INTERVAL_S
 
     def __call__(self, progress: "BatchProgress", record: JobRecord | None) -> None:
         now = progress.now()
         if self._last < 0:
             self._last = now
         if record is not None:
-            self._write(_format_end(progress, record))
+            self._write(_format_end(progress, record, self._name_scan))
         elif now - self._last >= LOG_INTERVAL_S:
             self._write(format_headline(progress))
         else:
@@ -87,13 +97,13 @@ class _ProgressLog:
         self._last = now
 
 
-def _format_end(progress: "BatchProgress", record: JobRecord) -> str:
-    place = f"[{len(progress.records)}/{len(progress.plan.tasks)}]"
+def _format_end(progress: "BatchProgress", record: JobRecord, name_scan: NameScan) -> str:
+    name, place = name_scan(record), f"[{len(progress.records)}/{len(progress.plan.tasks)}]"
     if record.status is not JobStatus.DONE:
-        return f"{place} {record.status}: {record.name}: {record.reason}"
+        return f"{place} {record.status}: {name}: {record.reason}"
     seconds = record.seconds  # a receipt of an earlier run may have none
     time_taken = "" if seconds is None else f" {seconds:.1f} s"
-    return f"{place} {record.name}{time_taken}{_format_time_left(progress) if progress.waiting else ''}"
+    return f"{place} {name}{time_taken}{_format_time_left(progress) if progress.waiting else ''}"
 
 
 def _format_time_left(progress: "BatchProgress") -> str:
@@ -110,7 +120,7 @@ def format_headline(progress: "BatchProgress") -> str:
     return ", ".join(counts) + _format_time_left(progress)
 
 
-def format_lines(progress: "BatchProgress", width: int, height: int) -> list[str]:
+def format_lines(progress: "BatchProgress", width: int, height: int, name_scan: NameScan = name_by_result) -> list[str]:
     """Counts and time left, and a line for each job that runs, longest first; none is wider than ``width`` columns."""
     jobs = progress.active_jobs()
     shown = jobs[: max(1, min(MAX_JOBS_SHOWN, height - RESERVED_LINES))]
@@ -121,7 +131,7 @@ def format_lines(progress: "BatchProgress", width: int, height: int) -> list[str
     name_width -= GAP + STAGE_WIDTH if has_stage else 0
     lines = [format_headline(progress)]
     for job, times_text in zip(shown, times, strict=True):
-        name = cut_middle(make_printable(job.task.record.name), name_width)
+        name = cut_middle(make_printable(name_scan(job.task.record)), name_width)
         stage = f"{_format_stage(job):<{STAGE_WIDTH + GAP}}" if has_stage else ""
         lines.append(f"{'':{GAP}}{name}{'':{GAP}}{stage}{times_text}")
     if len(jobs) > len(shown):
@@ -158,7 +168,14 @@ def _format_times(progress: "BatchProgress", job: "RunningJob") -> str:
     return f"running {so_far} (estimated {format_duration(job.expected_seconds(progress.estimator))})"
 
 
-def show_plan(request: BatchRequest, plan: Plan, state: ManifestState, *, as_json: bool) -> None:
+def show_plan(
+    request: BatchRequest,
+    plan: Plan,
+    state: ManifestState,
+    *,
+    as_json: bool,
+    name_scan: NameScan = name_by_result,
+) -> None:
     """What would be run, with the time it would take, and what would not."""
     damaged = describe_damaged(state.damaged, "to be set aside")
     if damaged is not None:
@@ -171,7 +188,7 @@ def show_plan(request: BatchRequest, plan: Plan, state: ManifestState, *, as_jso
         console.print_json(_plan_document(plan, seconds, total if plan.tasks else 0.0))
         return
     if plan.tasks:
-        _show_tasks(plan, seconds)
+        _show_tasks(plan, seconds, name_scan)
         workers = (
             "on the cluster (if it had one worker)"
             if spec.scheduler
@@ -179,7 +196,7 @@ def show_plan(request: BatchRequest, plan: Plan, state: ManifestState, *, as_jso
         )
         jobs = format_count(len(plan.tasks), "job")
         console.print_message(f"{jobs} {workers}, about {format_duration(total)}; nothing was written")
-    show_failures(plan.refused_records)
+    show_failures(plan.refused_records, name_scan)
     _show_skipped(plan.skipped, plan.ignored)
     counts = [f"{len(plan.tasks):,} to do", f"{count_done(plan.kept_records):,} already done"]
     if not_done := len(plan.kept_records) - count_done(plan.kept_records):
@@ -201,16 +218,18 @@ def _plan_document(plan: Plan, seconds: list[float], total: float) -> dict[str, 
     }
 
 
-def _show_tasks(plan: Plan, seconds: list[float]) -> None:
+def _show_tasks(plan: Plan, seconds: list[float], name_scan: NameScan) -> None:
     rows = []
     for task, time_s in zip(plan.tasks, seconds, strict=True):
         shape = task.record.shape_before
         voxels = "-" if shape is None else " x ".join(map(str, shape))
-        rows.append((task.record.name, voxels, task.target, format_duration(time_s)))
+        rows.append((name_scan(task.record), voxels, task.target, format_duration(time_s)))
     console.print_table("Plan", ("scan", "voxels", "result", "about"), rows)
 
 
-def show_outcome(summary: Summary, request: BatchRequest, *, quiet: bool, as_json: bool) -> None:
+def show_outcome(
+    summary: Summary, request: BatchRequest, *, quiet: bool, as_json: bool, name_scan: NameScan = name_by_result
+) -> None:
     """The result of a batch: as JSON, or in full, or only the scans that failed."""
     if summary.damaged is not None:
         console.print_warning(summary.damaged)
@@ -218,23 +237,23 @@ def show_outcome(summary: Summary, request: BatchRequest, *, quiet: bool, as_jso
         console.print_json(summary.to_json())
         return
     if quiet:
-        show_failures(summary.with_status(JobStatus.FAILED))
+        show_failures(summary.with_status(JobStatus.FAILED), name_scan)
     else:
-        _show_summary(summary)
+        _show_summary(summary, name_scan)
     if not summary.records:
         inputs = (urls.public_url(one) if isinstance(one, str) else str(one) for one in request.inputs)
         console.print_error(f"no scan to upsample found in {', '.join(inputs)}")
 
 
-def _show_summary(summary: Summary) -> None:
+def _show_summary(summary: Summary, name_scan: NameScan) -> None:
     """What was skipped, warnings, the scans that failed with the reason, and a table of counts."""
     _show_skipped(summary.all_skipped, summary.plan.ignored)
     for record in summary.with_status(JobStatus.DONE) if summary.ran else ():
         for sentence in record.warnings or ():
-            console.print_warning(f"{record.name}: {sentence}")
+            console.print_warning(f"{name_scan(record)}: {sentence}")
     if summary.mixture is not None:
         console.print_warning(summary.mixture)
-    show_failures(summary.with_status(JobStatus.FAILED))
+    show_failures(summary.with_status(JobStatus.FAILED), name_scan)
     if summary.records:
         if summary.index is not None:
             console.print_message(f"list of all scans: {summary.index}")
@@ -255,10 +274,10 @@ def _show_counts(summary: Summary) -> None:
     console.print_message(f"{line} (--retry-failed tries {kept_records} of them again)" if kept_records else line)
 
 
-def show_failures(records: list[JobRecord]) -> None:
+def show_failures(records: list[JobRecord], name_scan: NameScan) -> None:
     """One line on stderr for each scan that failed; of very many the first, and how many more there are."""
     for record in records[:MAX_FAILURES_SHOWN]:
-        console.print_error(f"{record.name}: {record.reason}")
+        console.print_error(f"{name_scan(record)}: {record.reason}")
     if (more := len(records) - MAX_FAILURES_SHOWN) > 0:
         console.print_error(f"{more:,} more scans failed; --json lists all with the reasons")
 

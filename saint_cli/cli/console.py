@@ -71,8 +71,13 @@ def fold(text: str, width: int) -> list[str]:
 
 def print_json(document: Any) -> None:
     """Print a result as JSON on stdout."""
+    print_plain(format_json(document))
+
+
+def print_plain(text: str) -> None:
+    """Print text for a program on stdout as it is, at once."""
     with _writing_stdout():
-        sys.stdout.write(format_json(document))
+        sys.stdout.write(text)
         sys.stdout.flush()
 
 

@@ -32,8 +32,8 @@ class EvaluateOptions:
     ).as_field()
     axis: int | None = pick_options(GridRequest, "axis")[0].as_field()
     models: tuple[str, ...] = Option(
-        "-m --model", "auto (base on a GPU, fast on a CPU), base, fast, weights files: one or several.", Panel.METHOD,
-        str, "auto", "LIST", list_completer(list_model_names), list_of("--model"),
+        "-m --model", "auto (base on a GPU, medium on a CPU), base, medium, fast, weights files: one or several.",
+        Panel.METHOD, str, "auto", "LIST", list_completer(list_model_names), list_of("--model"),
     ).as_field()  # fmt: skip
     methods: tuple[str, ...] = Option(
         "--against", "Interpolators.", Panel.COMPARISON, str, ",".join(INTERPOLATORS), "LIST",
@@ -149,9 +149,10 @@ def _score(
         )
         memory.keep_freed_memory()
         compute = device_selection.select_compute(config.device, config.precision)
-        models = list(dict.fromkeys(shipped.resolve_name(name, compute.device.type) for name in options.models))
+        models = list(dict.fromkeys(options.models))
         threads = device_selection.select_threads(config.threads, load)
-        line = evaluate_view.describe_machine(models, compute.devices, threads)
+        of_ct = [shipped.resolve_name(name, compute.device.type) for name in models]
+        line = evaluate_view.describe_machine(list(dict.fromkeys(of_ct)), compute.devices, threads)
         announced = evaluate_view.AnnouncedProgress(on_progress, line)
         return evaluate_all(
             inputs, models, evaluation_options, compute, announced, on_progress.print_warning

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from saint_cli.runtime.cores import ThreadChoice
 
 HEADER = ("method", "PSNR dB", "SSIM", "bias HU", "noise ratio", "seconds")
+MR_HEADER = ("method", "PSNR dB", "SSIM", "bias %", "noise ratio", "seconds")
+"""Of volumes that are not CT, whose bias is in percent of the data range."""
 
 
 def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptions", *, calibration: bool) -> None:
@@ -35,7 +37,10 @@ def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptio
     for group in groups:
         first = group[0]
         title = f"{first.volume} x{first.factor:g}, {first.scored} of {first.slices} slices scored"
-        console.print_table(title, HEADER, [_format_cells(score) for score in group])
+        if first.bias_percent is not None and first.data_range is not None:
+            title += f", not CT: data range {first.data_range:.4g}, its 0.1 to 99.9 percentile"
+        header = HEADER if first.bias_percent is None else MR_HEADER
+        console.print_table(title, header, [_format_cells(score) for score in group])
     for result in results:
         measure_tables.show_measures(result.measures)
     if calibration:
@@ -116,9 +121,10 @@ def _describe_degradation(options: "EvaluationOptions") -> str:
 
 def _format_cells(score: "Score") -> list[str]:
     seconds = None if score.seconds is None else f"{score.seconds:.2f}"
+    bias = score.bias_hu if score.bias_percent is None else score.bias_percent
     others = [
         format_number(score.ssim, 4),
-        f"{score.bias_hu:+.2f}",
+        "-" if bias is None else f"{bias:+.2f}",
         format_number(score.noise_ratio, 2),
         seconds or "-",
     ]
@@ -137,10 +143,16 @@ def _replace_nonfinite(value: Any) -> Any:
 def _pool_reliability(results: "Sequence[EvaluationResult]") -> "dict[str, list[ReliabilityBin]]":
     from saint_cli.models.calibration import pool_reliability
 
-    return {label: pool_reliability([o.reliability[label] for o in results]) for label in results[0].reliability}
+    labels = dict.fromkeys(label for result in results for label in result.reliability)
+    return {label: pool_reliability(o.reliability.get(label, []) for o in results) for label in labels}
 
 
 def _show_reliability(label: str, bins: "list[ReliabilityBin]") -> None:
+    for unit in dict.fromkeys(one.unit for one in bins):
+        _show_bins(label, [one for one in bins if one.unit == unit], unit)
+
+
+def _show_bins(label: str, bins: "list[ReliabilityBin]", unit: str) -> None:
     rows = [
         [
             f"{b.low_hu:g} or more" if isinf(b.high_hu) else f"{b.low_hu:g}...{b.high_hu:g}",
@@ -150,5 +162,5 @@ def _show_reliability(label: str, bins: "list[ReliabilityBin]") -> None:
         ]
         for b in bins
     ]
-    title = f"{label} fused: mean absolute error, HU"
-    console.print_table(title, ("|I_sag - I_cor| HU", "voxels", "observed", "predicted"), rows)
+    title = f"{label} fused: mean absolute error, {unit if unit == 'HU' else '% of the data range'}"
+    console.print_table(title, (f"|I_sag - I_cor| {unit}", "voxels", "observed", "predicted"), rows)

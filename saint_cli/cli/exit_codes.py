@@ -77,6 +77,8 @@ def _describe_usage_error(error: Any) -> str:
     arguments = [] if error.ctx is None else [p for p in error.ctx.command.params if p.param_type_name == "argument"]
     if len(arguments) > 1 and getattr(error, "param", None) in arguments:
         message = f"{command} needs {' and '.join(p.metavar or p.name for p in arguments)}, in this order"
+        lists = [p for p in error.ctx.command.params if (p.metavar or "").endswith("...") and p not in arguments]
+        message += f"; labels go last, {lists[0].opts[0]} too" if lists else ""
         return f"{message}; {command} --help lists what there is"
     return f"{message[:1].lower()}{message[1:]}; {command} --help lists what there is"
 

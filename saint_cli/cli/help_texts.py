@@ -18,7 +18,7 @@ Three new slices between two acquired ones:
 Slices 1 mm apart, quickly, from a DICOM folder:
   [green]saint upsample FOLDER --spacing 1 --model fast -o chest.nrrd[/green]
 
-Also write the expected error of each voxel, in HU:
+Also write the expected error of each voxel, in scanner values (HU for CT):
   [green]saint upsample chest.nii.gz -o iso.nii.gz --uncertainty error.nii.gz[/green]
 
 Also write a quality-control page, with pictures and a self-check:
@@ -112,6 +112,20 @@ On a CPU shared with other work, --threads 1 is several times faster than
 two threads that wait for each other.
 """
 
+SLICER = """
+[bold]Examples[/bold]
+
+A module for Slicer: write it, then add its folder in Slicer, Edit >
+Application Settings > Modules, Additional module paths, and restart it:
+  [green]saint slicer --launcher modules/SAINTUpsample[/green]
+
+What Slicer runs (docs/slicer.md); 0 and auto stand for options not set:
+  [green]saint slicer --xml[/green]
+  [green]saint slicer --factor 4 --spacing 0 --axis auto in.nrrd out.nrrd[/green]
+
+Files that exist are replaced. Warnings and failures are lines on stderr.
+"""
+
 BATCH = f"""
 [bold]Examples[/bold]
 
@@ -145,4 +159,56 @@ with --retry-failed; other failures (no space, a lost worker) are always
 tried again. OUT/manifest.jsonl records every job.
 
 Exit codes: 0 all done, 8 some failed, 2 no scan to upsample found.
+"""
+
+BIDS = """
+[bold]Examples[/bold]
+
+Isotropic voxels for every thick anatomical image of a data set:
+  [green]saint bids DATASET DATASET/derivatives/saint participant[/green]
+
+Two participants, and only two suffixes:
+  [green]saint bids DATASET OUT participant --participant-label 01 02 --suffix FLAIR T2w[/green]
+
+What would be done, and how long it would take:
+  [green]saint bids DATASET OUT participant --dry-run[/green]
+
+Slices 1 mm apart instead, four jobs at once:
+  [green]saint bids DATASET OUT participant --spacing 1 --n-procs 4[/green]
+
+A BIDS App. Results are called sub-..._res-iso_desc-saint_T2w.nii.gz, each with
+a .json that names source, spacing, weights and options. Only datatype anat is
+read; bold, dwi and other series over time are not. Images that are isotropic
+already, quantitative maps, phase images and derivatives are skipped with the
+reason.
+
+Run it again at any time, for other participants too, also at the same time:
+each participant has a manifest of its own (sub-LABEL/manifest.jsonl).
+
+Exit codes: 0 all done, 8 some failed, 2 no scan to upsample found.
+"""
+
+SERVE = """
+[bold]Examples[/bold]
+
+Upsample thick CT that an archive sends, and return the results to it:
+  [green]saint serve --forward ARCHIVE@127.0.0.1:4242 -o QUEUE/[/green]
+
+By rules, from other machines, and to a DICOMweb service:
+  [green]saint serve --host 0.0.0.0 --allow CT1,ARCHIVE --rules rules.toml -o QUEUE/ --forward https://HOST/dicom-web[/green]
+
+rules.toml; of several rules the first that matches holds, and what matches
+none is not processed:
+
+[cyan][\\[rule]]
+name = "thick chest"
+match = { modality = "CT", description = "*chest*", least_spacing = 2.5 }
+options = { spacing = 1.0, model = "fast" }[/cyan]
+
+match: modality (CT, MR, PT), description (with * and ?), least_spacing (mm
+between slices). options: columns of a table of saint batch (docs/batch.md)
+but series, volume, and those of labels. skip = true: not processed.
+
+An instance is acknowledged once it is on disk. The queue survives a crash:
+run the same command again. SIGTERM ends the node, with exit code 0.
 """

@@ -1,7 +1,6 @@
 """Tables of what ``saint evaluate`` measures besides the scores: noise, tissues and edges, and predicted errors."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -39,8 +38,8 @@ def show_measures(measures: "Sequence[ResultMeasures]") -> None:
 
 def show_calibration(errors: "Sequence[CalibratedError]") -> None:
     """Print, by model, the mean errors of every volume and factor: observed, and predicted without the truth."""
-    header = ("volume", "observed HU", "by weights HU", "ratio", "by self-check HU", "ratio")
-    for model, of_model in groupby(sorted(errors, key=lambda one: one.model), key=lambda one: one.model):
+    for model, unit in sorted({(one.model, one.unit) for one in errors}):
+        header = ("volume", f"observed {unit}", f"by weights {unit}", "ratio", f"by self-check {unit}", "ratio")
         rows = [
             (
                 f"{one.volume} x{one.factor:g}",
@@ -48,7 +47,8 @@ def show_calibration(errors: "Sequence[CalibratedError]") -> None:
                 *_predicted_cells(one.observed_hu, one.by_weights_hu),
                 *_predicted_cells(one.observed_hu, one.by_scan_hu),
             )
-            for one in of_model
+            for one in errors
+            if (one.model, one.unit) == (model, unit)
         ]
         console.print_table(f"{model} fused: mean absolute error of each scan", header, rows)
 

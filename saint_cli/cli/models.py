@@ -21,14 +21,22 @@ def models(
     if as_json:
         console.print_json(entries)
         return
-    header = ("model", "AMI parameters", "RFN parameters", "MB", "over cubic at x4", "trained on")
+    header = ("model", "for", "AMI parameters", "RFN parameters", "MB", "over cubic at x4")
     rows = []
     for name, entry in entries.items():
         size = (shipped.shipped_folder() / entry["file"]).stat().st_size / 1e6
         gain = f"{entry['validation']['x4']['over cubic dB']:+.2f} dB"
         counts = (f"{entry['parameters'][net]:,}" for net in ("ami", "rfn"))
-        rows.append((name, *counts, f"{size:.1f}", gain, entry["trained_on"]))
+        rows.append((name, shipped.find_trained_modality(name) or "", *counts, f"{size:.1f}", gain))
     console.print_table("Shipped models", header, rows)
+    console.print_lines(
+        console.Line(f"{name}: ", f"trained on {entry['trained_on']}") for name, entry in entries.items()
+    )
     console.print_message(
         f"--model auto, the default, is {shipped.GPU_MODEL} on a GPU and {shipped.CPU_MODEL} on a CPU"
     )
+    for modality in shipped.MODALITY_PREFIXES:
+        special = shipped.list_models_for(modality)
+        if special:
+            plain = ", ".join(shipped.remove_prefix(name) for name in special)
+            console.print_message(f"on {modality}, the names {plain} mean {', '.join(special)}")

@@ -26,6 +26,10 @@ Target = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.", rich_help_panel=Panel.RUN)]
 SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=Panel.RUN)]
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and its time; write nothing.", rich_help_panel=Panel.RUN)
+]
+
 PathOption = partial(Option, panel=Panel.OUTPUT, type=str, default=None, metavar="PATH", parse=parse_local_path)
 """An option that names a file or folder of this machine."""
 

@@ -1,9 +1,10 @@
 """Values of options that only the command line has: from the text that was typed to what the program works with."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.options.values import check_word
@@ -48,6 +49,29 @@ def parse_factors(text: str, flag: str = "--factor") -> tuple[int | Fraction, ..
     if not factors or not all(2 <= factor <= 16 for factor in factors):
         raise UsageError(f"{flag} {text} is not a list of factors from 2 to 16, such as 2,2.5,4")
     return tuple(int(factor) if factor.denominator == 1 else factor for factor in factors)
+
+
+def adapt_arguments(arguments: Sequence[str], params: Sequence[Any]) -> list[str]:
+    """The arguments of a command, ``--a_b`` spelled ``--a-b``, and several values behind a flag each behind its own.
+
+    params: of the command; only flags that may be repeated take several values, as ``nargs="+"`` of argparse.
+    """
+    flags = {flag: param for param in params for flag in (*param.opts, *param.secondary_opts)}
+    adapted: list[str] = []
+    repeated, values = "", 0
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            name, equals, value = argument.partition("=")
+            if name not in flags and name.replace("_", "-") in flags:
+                argument = f"{name.replace('_', '-')}{equals}{value}"
+            flag = argument.partition("=")[0]
+            is_repeated = getattr(flags.get(flag), "multiple", False)
+            repeated, values = (flag, len(equals)) if is_repeated else ("", 0)
+        elif repeated:
+            adapted += [repeated] if values else []
+            values += 1
+        adapted.append(argument)
+    return adapted
 
 
 def list_of(flag: str, *allowed: str) -> Callable[[str], tuple[str, ...]]:

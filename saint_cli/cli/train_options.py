@@ -67,9 +67,12 @@ class TrainOptions:
         "LIST",
         parse=_parse_whole_factors,
     ).as_field()
+    modality: str = word_option(
+        "--modality", "What weights are for, which decides how patches are varied: ct or mr.", TRAINING, ("ct", "mr")
+    ).as_field()
     size: str = word_option("--size", "base, medium or fast.", TRAINING, ("base", "medium", "fast")).as_field()
     init: str | None = Option(
-        "--init", "Weights to start from: base, fast or a file.", TRAINING, str, None, "MODEL"
+        "--init", "Weights to start from: base, medium, fast or a file.", TRAINING, str, None, "MODEL"
     ).as_field()
     teacher: str | None = Option(
         "--teacher", "Weights whose AMI to imitate as well.", TRAINING, str, None, "MODEL"

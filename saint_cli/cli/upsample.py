@@ -16,7 +16,7 @@ class OtherOutputs:
         "--labels-out", "File of the labels on the new grid; default: OUTPUT with _labels.", panel=Panel.LABELS
     ).as_field()
     uncertainty: Path | None = PathOption(
-        "--uncertainty", "Also write every voxel's expected error, HU, to this file."
+        "--uncertainty", "Also write every voxel's expected error, scanner values (HU for CT), to this file."
     ).as_field()
     page: Path | None = PathOption("--report", "Also write a quality-control page (.html) of the scan.").as_field()
     preview: Path | None = PathOption("--preview", "Also write a picture (.png, .jpg), before beside after.").as_field()

@@ -1,10 +1,11 @@
-"""How messages name parameters: `factor=40` in Python, and --factor 40 while a command runs.
+"""How messages name parameters: `factor=40` in Python, --factor 40 while a command runs, factor = 40 in a rule.
 
-The one place that knows a parameter by both names. Messages are written with the name in Python, in backticks.
+The one place that knows a parameter by all its names. Messages are written with the name in Python, in backticks.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 PARAMETERS = (
@@ -43,6 +44,24 @@ def adapt_message(message: str) -> str:
 def to_options(message: str) -> str:
     """The message with ``--factor 40`` for `factor=40`, ``--overwrite`` for `overwrite=True`."""
     return PARAMETER.sub(_to_option, message)
+
+
+def to_rule_options(message: str, names: Container[str]) -> str:
+    """The message with ``factor = 40`` for `factor=40`, as in a file of rules; words get quotes.
+
+    names: of the options that rules have, with ``_``; any other one is named as on the command line.
+    """
+    return PARAMETER.sub(lambda parameter: _to_rule_option(parameter, names), message)
+
+
+def _to_rule_option(parameter: re.Match[str], names: Container[str]) -> str:
+    name, value = OPTION_NAMES.get(parameter[1], parameter[1]), parameter[2]
+    if name.replace("-", "_") not in names:
+        return _to_option(parameter)
+    if value is None:
+        return f"{name} in the rule's options"
+    is_bare = value in ("True", "False") or re.fullmatch(r"-?\d+(\.\d+)?", value)
+    return f"{name} = {value.lower() if is_bare else json.dumps(value)} in the rule's options"
 
 
 def _to_option(parameter: re.Match[str]) -> str:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
+from saint_cli.errors import UsageError
 from saint_cli.evaluation import baselines
 from saint_cli.evaluation.inputs import EvaluationInputs, check_slice_thickness, name_files, read_dense_volume
 from saint_cli.evaluation.metrics import PAPER, Factor, Protocol
@@ -18,14 +20,17 @@ from saint_cli.evaluation.scores import DegradedScan, Score, Scorer, crop_in_pla
 from saint_cli.evaluation.selfcheck import try_self_check
 from saint_cli.evaluation.workload import estimate_baseline_stage, estimate_network_stages
 from saint_cli.geometry import grid_by_factor
+from saint_cli.method import intensity
 from saint_cli.method.baseline_networks import require_factor, restore_by_baseline
 from saint_cli.method.pipeline import Restoration, ResultStage, restore
 from saint_cli.models.baseline_weights import BaselineModel, load_any_model
 from saint_cli.models.calibration import ReliabilityBin, compute_reliability
+from saint_cli.models.shipped import CT_MODALITY, resolve_name
 from saint_cli.models.weights import SaintModel
 from saint_cli.options.method import MethodOptions
 from saint_cli.progress import ProgressCallback, ProgressStage, as_job_progress, silent
 from saint_cli.runtime.device_selection import Compute
+from saint_cli.volume import Volume
 
 INTERPOLATION_STAGE, SCORING_STAGE = "interpolators", "scoring"
 """What progress calls the stages that are not the networks'."""
@@ -88,31 +93,31 @@ def evaluate_all(
     on_warning: called, before anything is computed, with what limits the meaning of a file's scores.
 
     Raises:
-        SaintError: a factor that a baseline does not make; a file that cannot be read, is not CT, holds NaN, or has
-            too few slices for a factor: all are checked before anything is computed.
+        SaintError: a factor that a baseline does not make; a file that cannot be read, holds NaN, has too few slices
+            for a factor, or is not CT where measures are; all are checked before anything is computed.
     """
-    networks, results = load_models(models), list[EvaluationResult]()
-    _require_factors(networks, inputs.factors)
-    on_progress = as_job_progress(on_progress)
-    names, shapes = name_files(inputs.files), dict[str, tuple[tuple[int, ...], int]]()
-    warnings = dict[str, tuple[str, ...]]()
+    networks, results = _NetworksByModality(models, compute), list[EvaluationResult]()
+    _require_factors(networks[CT_MODALITY], inputs.factors)
+    on_progress, names = as_job_progress(on_progress), name_files(inputs.files)
+    shapes, warnings = dict[str, tuple[tuple[int, ...], int, Mapping[str, AnyModel]]](), dict[str, tuple[str, ...]]()
     for i, (file, name) in enumerate(names.items()):
         on_progress("reading", i, len(names))
-        volume, axis = read_dense_volume(file, inputs)
+        volume, axis, data_range = read_dense_volume(file, inputs)
         warnings[name] = check_slice_thickness(volume, axis, inputs.factors, name)
         for sentence in warnings[name]:
             on_warning(sentence)
+        _require_measures(volume, options, file)
         volume = crop_in_plane(volume, axis, options.protocol.crop)
-        shapes[name] = volume.shape, axis
-    on_progress.expect(*estimate_stages(shapes, inputs.factors, networks, options, compute))
+        shapes[name] = volume.shape, axis, networks[intensity.find_modality(volume)]
+    on_progress.expect(*estimate_stages(shapes, inputs.factors, options, compute))
     for file, name in names.items():
         if len(names) > 1:
-            volume, axis = read_dense_volume(file, inputs)
+            volume, axis, data_range = read_dense_volume(file, inputs)
             volume = crop_in_plane(volume, axis, options.protocol.crop)
         for factor in inputs.factors:
-            degraded = DegradedScan.from_dense(volume, axis, factor, options.degradation, name)
+            degraded = DegradedScan.from_dense(volume, axis, factor, options.degradation, name, data_range)
             of_case = _name_stages(on_progress, _case_name(name, factor))
-            result = replace(evaluate(degraded, networks, options, compute, of_case), warnings=warnings[name])
+            result = replace(evaluate(degraded, shapes[name][2], options, compute, of_case), warnings=warnings[name])
             results.append(replace(result, degraded=None, pictures={}) if results else result)
     return results
 
@@ -149,6 +154,23 @@ def evaluate(
         measures=tuple(scoring.measures),
         calibration=tuple(scoring.calibration),
     )
+
+
+class _NetworksByModality(dict[str, Mapping[str, AnyModel]]):
+    """The networks that names stand for on scans of a modality, loaded when they are asked for."""
+
+    def __init__(self, names_or_paths: Sequence[str], compute: Compute) -> None:
+        self._names, self._device = names_or_paths, compute.device.type
+
+    def __missing__(self, modality: str) -> Mapping[str, AnyModel]:
+        names = (resolve_name(name, self._device, modality) for name in self._names)
+        return self.setdefault(modality, load_models(list(dict.fromkeys(names))))
+
+
+def _require_measures(volume: Volume, options: EvaluationOptions, file: Path) -> None:
+    """Refuse measures that are about HU on a volume that is not CT."""
+    if options.measures and not intensity.is_ct(volume):
+        raise UsageError(f"{file}: not CT; leave out `measure={','.join(options.measures)}`, which is about HU")
 
 
 class _Scoring:
@@ -193,7 +215,7 @@ class _Scoring:
         self._measure(f"{label} {ResultStage.FUSED}", fused)
         difference, error = self._scorer.collect_errors(fused, restoration.difference())
         calibration = model.calibration if options.is_calibrated else None
-        self.reliability[label] = compute_reliability(difference, error, calibration)
+        self.reliability[label] = compute_reliability(difference, error, calibration, self._scorer.protocol.unit)
         if self._options.checks_calibration:
             self.calibration.append(self._compare_calibrations(label, restoration, compute))
         return fused
@@ -203,8 +225,10 @@ class _Scoring:
         difference, error = self._scorer.collect_errors(restoration.stage(ResultStage.FUSED), restoration.difference())
         check = try_self_check(restoration, compute)
         on_scan = None if isinstance(check, str) else derive_calibration(restoration, check)
-        by_weights = restoration.model.calibration if restoration.options.is_calibrated else None
-        predicted = [None if c is None else c.mean_error(difference) for c in (by_weights, on_scan)]
+        by_weights = restoration.calibration if restoration.options.is_calibrated else None
+        protocol = self._scorer.protocol
+        unit = 1.0 if protocol.is_ct else protocol.data_range / 100  # scanner values
+        predicted = [None if c is None else c.mean_error(difference * unit) / unit for c in (by_weights, on_scan)]
         return CalibratedError(
             volume=self._degraded.volume,
             factor=factor_as_number(self._degraded.factor),
@@ -212,6 +236,7 @@ class _Scoring:
             observed_hu=float(error.mean(dtype=np.float64)),
             by_weights_hu=predicted[0],
             by_scan_hu=predicted[1],
+            unit=protocol.unit,
         )
 
     def _measure(self, method: str, restored: np.ndarray) -> None:
@@ -231,15 +256,14 @@ def load_models(names_or_paths: list[str]) -> dict[str, AnyModel]:
 
 
 def estimate_stages(
-    shapes: dict[str, tuple[tuple[int, ...], int]],
+    shapes: dict[str, tuple[tuple[int, ...], int, Mapping[str, AnyModel]]],
     factors: list[Factor],
-    networks: Mapping[str, AnyModel],
     options: EvaluationOptions,
     compute: Compute,
 ) -> list[ProgressStage]:
-    """The stages of ``evaluate_all``, in their order; shapes: of each volume, with its through-plane axis."""
+    """The stages of ``evaluate_all``, in their order; shapes: of each volume, its through-plane axis, its networks."""
     stages = list[ProgressStage]()
-    for (name, (shape, axis)), factor in itertools.product(shapes.items(), factors):
+    for (name, (shape, axis, networks)), factor in itertools.product(shapes.items(), factors):
         case, score_s = _case_name(name, factor), SCORE_S * math.prod(shape)
         stages.append(
             ProgressStage(f"{INTERPOLATION_STAGE}, {case}", score_s * len(options.interpolators), SCORING_STAGE)

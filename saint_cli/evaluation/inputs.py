@@ -10,7 +10,7 @@ import numpy as np
 
 from saint_cli.errors import GeometryError, UsageError
 from saint_cli.evaluation.metrics import Factor
-from saint_cli.evaluation.scores import require_slices
+from saint_cli.evaluation.scores import DenseScan, require_slices
 from saint_cli.geometry import in_plane, through_plane_axis
 from saint_cli.geometry.spacing_limits import check_spacing
 from saint_cli.io import read_volume
@@ -40,11 +40,11 @@ def name_files(files: list[Path]) -> dict[Path, str]:
     return names
 
 
-def read_dense_volume(file: Path, inputs: EvaluationInputs) -> tuple[Volume, int]:
-    """A file's central slices as CT, and their through-plane axis.
+def read_dense_volume(file: Path, inputs: EvaluationInputs) -> DenseScan:
+    """A file's central slices, with their modality in the header.
 
     Raises:
-        UsageError: it is not CT, or holds values that are not finite.
+        UsageError: it holds values that are not finite.
         GeometryError: too few slices for one of the factors, or a spacing that no scan has.
     """
     volume = read_volume(file)
@@ -52,9 +52,8 @@ def read_dense_volume(file: Path, inputs: EvaluationInputs) -> tuple[Volume, int
         check_spacing(volume.affine_lps)
     except GeometryError as error:
         raise GeometryError(f"{file}: {error}") from None
-    if not intensity.is_ct(volume):
-        raise UsageError(f"{file}: not CT; the protocols compare HU")
-    volume = replace(volume, header=replace(volume.header, modality="CT"))
+    volume = replace(volume, header=replace(volume.header, modality=intensity.find_modality(volume)))
+    data_range = None if intensity.is_ct(volume) else intensity.find_data_range(volume)
     axis = inputs.axis
     if axis is None:
         axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
@@ -68,7 +67,7 @@ def read_dense_volume(file: Path, inputs: EvaluationInputs) -> tuple[Volume, int
     most = hounsfield.MAX_HU
     if volume.voxels.dtype.kind == "f" and np.abs(volume.voxels).max() > most:
         volume = replace(volume, voxels=np.clip(volume.voxels, -most, most).astype(np.float32))
-    return volume, axis
+    return DenseScan(volume, axis, data_range)
 
 
 def check_slice_thickness(volume: Volume, axis: int, factors: Sequence[Factor], name: str) -> tuple[str, ...]:

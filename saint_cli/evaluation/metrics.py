@@ -1,9 +1,11 @@
 """PSNR, SSIM and protocols whose numbers can be compared: every score says which slices, crop and data range."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+
+from saint_cli.models.calibration import HU, PERCENT
 
 Factor = int | Fraction
 """How many times as many slices: an integer, or p/q where p is decimated by and every q-th dense slice compared."""
@@ -19,6 +21,8 @@ class Protocol:
     paper: HU + 1024 clipped to 0...4000, data range 4000, acquired slices excluded, central 256 x 256.
     all: every slice, whole plane, range 4095, as later papers report. Its PSNR is that of the mean squared error of all
     slices (``pooled``), for a slice that came back exactly has none of its own.
+    Both are about HU. Of other volumes scanner values are compared, in the range that ``with_range`` sets; is_ct is
+    False then, and low_hu a scanner value too.
     """
 
     name: str
@@ -27,6 +31,11 @@ class Protocol:
     synthesised_only: bool
     crop: int | None
     pooled: bool
+    is_ct: bool = True
+
+    def with_range(self, low: float, high: float) -> "Protocol":
+        """The same comparison of a volume that is not CT: its values clipped to low...high, which is the range."""
+        return replace(self, low_hu=low, data_range=high - low, is_ct=False)
 
     def view(self, planes: np.ndarray) -> np.ndarray:
         """What is compared of [x, y, ...] planes of HU: their central crop as float32 in 0...data_range."""
@@ -40,6 +49,11 @@ class Protocol:
     def cut(self, planes: np.ndarray) -> np.ndarray:
         """The central crop of [x, y, ...] planes, or all of them."""
         return planes if self.crop is None else crop_centre(planes, self.crop)
+
+    @property
+    def unit(self) -> str:
+        """Of errors: HU, or of a volume that is not CT percent of its range."""
+        return HU if self.is_ct else PERCENT
 
     @property
     def description(self) -> str:

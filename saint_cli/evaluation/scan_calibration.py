@@ -14,7 +14,7 @@ from saint_cli.evaluation.left_out import LeftOutErrors
 from saint_cli.evaluation.selfcheck import SelfCheck
 from saint_cli.geometry import in_plane
 from saint_cli.method.pipeline import Restoration
-from saint_cli.models.calibration import Calibration
+from saint_cli.models.calibration import HU, Calibration
 
 SHRINKAGE, SHRINKAGE_POWER, CHANGE, MOST_SHRINKAGE = 0.49, 1.1, 0.7, 0.7
 """Over half the gap, ``SHRINKAGE`` of the error that is no noise is left in scans whose neighbouring slices differ
@@ -36,7 +36,7 @@ FEWEST_VOXELS = 2000
 
 @dataclass(frozen=True)
 class CalibratedError:
-    """Mean absolute error of one scan's synthesised slices, HU: observed, and predicted without the truth.
+    """Mean absolute error of one scan's synthesised slices, in ``unit``: observed, and predicted without the truth.
 
     by_weights: by the calibration in the weights file, None without one; by_scan: by the scan's self-check, None where
     that is not possible.
@@ -48,6 +48,7 @@ class CalibratedError:
     observed_hu: float
     by_weights_hu: float | None
     by_scan_hu: float | None
+    unit: str = HU
 
 
 def calibrate_on_scan(restoration: Restoration, check: SelfCheck | str) -> Restoration:
@@ -64,11 +65,11 @@ def calibrate_on_scan(restoration: Restoration, check: SelfCheck | str) -> Resto
 
 
 def derive_calibration(restoration: Restoration, check: SelfCheck) -> Calibration | None:
-    """``fit_on_scan`` of a restoration and its check; None without a calibration in its weights."""
-    if restoration.model.calibration is None:
+    """``fit_on_scan`` of a restoration and its check; None without a calibration for such a scan in its weights."""
+    if restoration.calibration is None:
         return None
     region, whole = _take_region(restoration, check), _sample_planes(restoration)
-    return fit_on_scan(restoration.model.calibration, check.errors, region, whole)
+    return fit_on_scan(restoration.calibration, check.errors, region, whole)
 
 
 def fit_on_scan(

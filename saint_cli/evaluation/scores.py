@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,14 +11,28 @@ from saint_cli.errors import GeometryError
 from saint_cli.evaluation import degrade, metrics
 from saint_cli.evaluation.metrics import Factor, Protocol
 from saint_cli.geometry import SliceGrid
-from saint_cli.method import noise
+from saint_cli.method import intensity, noise
 from saint_cli.volume import Volume
 
 DEGRADATIONS = {"decimate": degrade.decimate, "average": degrade.average_slabs}
 """How dense slices become sparse: single slices kept (Eq. 1), or slabs averaged as scanners do."""
 
+BODY_SHARE = 0.1
+"""Of the range of a volume that is not CT, above which a voxel belongs to the body."""
+
 CONTEXT_VOXELS = 32
 """In-plane voxels kept around the scored crop, so that the networks get its surroundings too."""
+
+
+class DenseScan(NamedTuple):
+    """Slices of a file, their through-plane axis, and what PSNR of them is relative to.
+
+    data_range: ``intensity.find_data_range`` of all of the file, of which these may be a part; None for CT.
+    """
+
+    volume: Volume
+    axis: int
+    data_range: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,8 @@ class DegradedScan:
 
     sparse: the degraded volume; grid: where the restored slices lie, each at a dense slice;
     truth: [X, Y, grid.count] the dense slices there, through-plane axis last.
+    data_range: scanner values that PSNR is relative to, as ``DenseScan`` has it; None for CT, whose protocols have
+    a fixed one.
     """
 
     volume: str
@@ -33,14 +50,22 @@ class DegradedScan:
     sparse: Volume
     grid: SliceGrid
     truth: np.ndarray
+    data_range: tuple[float, float] | None = None
 
     @classmethod
     def from_dense(
-        cls, dense: Volume, axis: int, factor: Factor, degradation: str = "decimate", name: str = ""
+        cls,
+        dense: Volume,
+        axis: int,
+        factor: Factor,
+        degradation: str = "decimate",
+        name: str = "",
+        data_range: tuple[float, float] | None = None,
     ) -> "DegradedScan":
         """Degrade along a voxel axis. Trailing slices that decimation cannot reach are left out.
 
         factor: an integer, or p/q: every p-th slice is kept, and every q-th one restored and compared.
+        data_range: of the volume of which ``dense`` is a part; None finds that of ``dense``.
 
         Raises:
             GeometryError: fewer than two slices would be left.
@@ -51,7 +76,13 @@ class DegradedScan:
         count = (sparse.shape[axis] - 1) * kept // compared + 1
         grid = SliceGrid(axis, sparse.shape[axis], compared / kept, count)
         truth = np.moveaxis(dense.voxels, axis, 2)[..., ::compared][..., :count]
-        return cls(name, factor, sparse, grid, truth)
+        if data_range is None and not intensity.is_ct(dense):
+            data_range = intensity.find_data_range(dense)
+        return cls(name, factor, sparse, grid, truth, data_range)
+
+    def adapt(self, protocol: Protocol) -> Protocol:
+        """The protocol in the range of this scan, where that is not CT."""
+        return protocol if self.data_range is None else protocol.with_range(*self.data_range)
 
     @property
     def acquired(self) -> np.ndarray:
@@ -92,7 +123,8 @@ class Score:
 
     slices: restored slices, scored: those that the protocol compares; model: None for interpolators;
     psnr_db (inf where nothing differs), by the protocol; ssim: mean over the scored slices;
-    bias_hu: mean of restored minus true HU over synthesised slices;
+    bias_hu: mean of restored minus true HU over synthesised slices; bias_percent: of a volume that is not CT instead,
+    in percent of data_range, the span of scanner values or HU that psnr_db is relative to;
     noise_ratio: median noise of synthesised slices over that of the acquired ones;
     seconds: of the whole method on what the protocol compares (``crop_in_plane``); for a model only with ``fused``.
     """
@@ -105,9 +137,11 @@ class Score:
     method: str
     psnr_db: float
     ssim: float | None
-    bias_hu: float
+    bias_hu: float | None
     noise_ratio: float | None
     seconds: float | None
+    data_range: float | None = None
+    bias_percent: float | None = None
 
     @property
     def label(self) -> str:
@@ -119,11 +153,14 @@ class Scorer:
     """Scores restorations of one degraded scan; what depends on the truth alone is computed once."""
 
     def __init__(self, degraded: DegradedScan, protocol: Protocol) -> None:
-        self.degraded, self.protocol = degraded, protocol
+        self.degraded, self.protocol = degraded, degraded.adapt(protocol)
         count = degraded.grid.count
         self.scored = metrics.list_scored_slices(count, degraded.factor, protocol)
         self.synthesised = metrics.list_scored_slices(count, degraded.factor, metrics.PAPER)
-        self._masks = {j: noise.find_smooth_body(self._hu(degraded.truth, j)) for j in range(count)}
+        body_above = noise.BODY_THRESHOLD_HU
+        if degraded.data_range is not None:
+            body_above = self.protocol.low_hu + BODY_SHARE * self.protocol.data_range
+        self._masks = {j: noise.find_smooth_body(self._hu(degraded.truth, j), body_above) for j in range(count)}
         acquired = [j for j in range(count) if j % degraded.factor == 0]
         window = degraded.grid.locate()[0]
         self._acquired_noise = [
@@ -137,6 +174,7 @@ class Scorer:
         ssim = [metrics.ssim(self._view(degraded.truth, j), self._view(result, j), span) for j in self.scored]
         bias = [np.mean(self._view(result, j) - self._view(degraded.truth, j), dtype=float) for j in self.synthesised]
         noisy = [noise.estimate_deviation(self._hu(result, j), self._masks[j]) for j in self.synthesised]
+        is_ct, mean_bias = self.protocol.is_ct, float(np.mean(bias))
         return Score(
             volume=degraded.volume,
             factor=factor_as_number(degraded.factor),
@@ -146,18 +184,24 @@ class Scorer:
             method=method,
             psnr_db=round(psnr, 3),
             ssim=_round_or_none(float(np.mean(ssim)), 4),
-            bias_hu=round(float(np.mean(bias)), 3),
+            bias_hu=round(mean_bias, 3) if is_ct else None,
             noise_ratio=_round_or_none(noise.compute_ratio(noisy, self._acquired_noise), 3),
             seconds=None if seconds is None else round(seconds, 3),
+            data_range=span,
+            bias_percent=None if is_ct else round(100 * mean_bias / span, 4),
         )
 
     def collect_errors(self, result: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """|I_sag - I_cor| and |result - truth|, HU, of every compared voxel of the synthesised slices, flat.
+        """|I_sag - I_cor| and |result - truth| of every compared voxel of the synthesised slices, flat.
 
+        Both in the protocol's ``unit``: HU, or of what is not CT percent of the range.
         result: [X, Y, slices]; difference: [X, Y, synthesised slices].
         """
         errors = [np.abs(self._view(result, j) - self._view(self.degraded.truth, j)) for j in self.synthesised]
-        return self.protocol.cut(difference).ravel(), np.stack(errors, -1).ravel()
+        found = self.protocol.cut(difference).ravel(), np.stack(errors, -1).ravel()
+        if self.protocol.is_ct:
+            return found
+        return found[0] * (100 / self.protocol.data_range), found[1] * (100 / self.protocol.data_range)
 
     def _view(self, volume: np.ndarray, j: int) -> np.ndarray:
         return self.protocol.view(volume[..., j])
@@ -191,7 +235,9 @@ def _average_group(group: list[Score]) -> Score:
         scored=sum(s.scored for s in group),
         psnr_db=float(np.mean([s.psnr_db for s in group])),
         ssim=_mean_or_none(s.ssim for s in group),
-        bias_hu=float(np.mean([s.bias_hu for s in group])),
+        bias_hu=_mean_or_none(s.bias_hu for s in group),
+        data_range=group[0].data_range if len({s.data_range for s in group}) == 1 else None,
+        bias_percent=_mean_or_none(s.bias_percent for s in group),
         noise_ratio=_mean_or_none(s.noise_ratio for s in group),
         seconds=_mean_or_none(s.seconds for s in group),
     )

@@ -255,12 +255,9 @@ def _measure_tissues(found: _Prediction, volume: Volume, axis: int) -> tuple[Met
 
 
 def choose_protocol(volume: Volume) -> Protocol:
-    """The paper's range for CT; for other modalities that between the percentiles that the networks were given."""
-    if intensity.is_ct(volume):
-        return replace(PAPER, crop=None)
-    values = intensity.choose_map(volume)
-    span = values.scale * intensity.MR_UPPER_UNITS
-    return Protocol("percentiles", values.low, span, synthesised_only=True, crop=None, pooled=False)
+    """The whole plane in the paper's range for CT; for other modalities in that of ``intensity.find_data_range``."""
+    protocol = replace(PAPER, crop=None)
+    return protocol if intensity.is_ct(volume) else protocol.with_range(*intensity.find_data_range(volume))
 
 
 def _mean(errors: np.ndarray) -> float:

@@ -68,7 +68,8 @@ class StackInfo:
     patient: patient and study text, only where asked for.
     through_plane: "x", "y" or "z"; None if nearly isotropic.
     uniform: whether the slices are evenly spaced; None of a single one. slice_positions: of slices that are not, where
-    they lie along z from 0, in units of the spacing there; else ().
+    they lie along z from 0, in units of the spacing there; else (). median_distance_mm: between neighbouring slices of
+    a DICOM stack that is not evenly spaced and so has no slice_distance_mm; else None.
     anisotropy: through-plane over smallest in-plane spacing. suggested_factor: 2...16, None if nearly isotropic.
     isotropic_shape, isotropic_spacing_mm: what ``saint upsample`` would produce by default; None where it needs
     ``--factor`` or ``--spacing``.
@@ -111,6 +112,7 @@ class StackInfo:
     series_number: int | None = None
     series_description: str | None = None
     protocol_name: str | None = None
+    median_distance_mm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Writing volumes: NIfTI, NRRD and MetaImage files, or a folder of DICOM slices, whole or not at all."""
 
+import errno
 import gzip
 import shutil
 from contextlib import ExitStack
@@ -67,7 +68,7 @@ def write_volume(
 def write_error_map(
     error: Volume, result: Volume, path: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True
 ) -> None:
-    """Write the expected error of a result, HU: as :func:`write_volume` does, or ending in .dcm as a Parametric Map.
+    """Write the expected error of a result, scanner values (HU for CT): a volume, or (.dcm) a Parametric Map of HU.
 
     The map refers to the slices of the DICOM series that ``result`` is written as.
 
@@ -141,7 +142,7 @@ def _check_space(path: Path, need: int) -> None:
     free = shutil.disk_usage(find_parent(path)).free
     if free < need:
         sizes = f"about {_format_size(need)} are needed, {_format_size(free)} are free"
-        raise OutputError(f"{path}: {sizes}; choose another folder")
+        raise OutputError(f"{path}: {sizes}; choose another folder") from OSError(errno.ENOSPC, sizes)
 
 
 def _format_size(count: int) -> str:

@@ -149,9 +149,9 @@ def _check_volume(job: LocalJob, volume: Volume, name: str, *, is_constant: bool
         raise UsageError(f"{job.source}: {name}: `noise={settings.method_options.noise}` needs CT; leave it out")
 
 
-def _load(job: LocalJob, survey: Survey, wait_for_networks: "Callable[[], tuple[SaintModel, Compute]]") -> LoadedJob:
+def _load(job: LocalJob, survey: Survey, wait_for_networks: "Callable[[str], tuple[SaintModel, Compute]]") -> LoadedJob:
     """The job with its networks and the sample; refused where memory is too small for the largest volume."""
-    model, compute = wait_for_networks()
+    model, compute = wait_for_networks(intensity.find_modality(survey.sample))
     from saint_cli.method import memory_needs
     from saint_cli.runtime import device_selection
 

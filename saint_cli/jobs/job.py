@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.jobs.location import SourceLocation, TargetLocation
+from saint_cli.method.intensity import find_modality
 from saint_cli.models import shipped
 from saint_cli.options.job import JobSettings
 from saint_cli.options.method import NoiseHandling
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Job:
     """One scan to upsample.
 
-    uncertainty: a second file, for the expected absolute error of every output voxel, HU.
+    uncertainty: a second file, for the expected absolute error of every output voxel, scanner values (HU for CT).
     labels_target: the file of the labels on the new grid, where the settings name a label map.
     page, preview, thumbnail: files for the quality-control page (.html) and for pictures of the result (.png, .jpg).
     overwrite: whether files that exist are replaced.
@@ -115,10 +116,15 @@ class LoadedJob(PlannedJob):
     labels: LabelMap | None = None
 
     @property
+    def modality(self) -> str:
+        """What made the scan, by its file or its values."""
+        return find_modality(self.volume)
+
+    @property
     def resolved_settings(self) -> JobSettings:
-        """The settings with the model that ``auto`` stands for here."""
+        """The settings with the model that its name stands for here."""
         config = self.job.settings.model_config
-        config = replace(config, model=shipped.resolve_name(config.model, self.compute.device.type))
+        config = replace(config, model=shipped.resolve_name(config.model, self.compute.device.type, self.modality))
         return replace(self.job.settings, model_config=config)
 
 
@@ -138,6 +144,7 @@ class JobResult:
     volumes: of a 4-D scan how many, each of these shapes; volume_labels: what distinguishes each ("EchoTime 30").
     labels: the file of the labels; label_volumes: of each label before and after; labels_reach_end: there are some in
     the first or last acquired slice, half of which lies outside of the result.
+    modality: what made the scan, as ``intensity.find_modality`` has it.
     """
 
     source: str
@@ -166,6 +173,7 @@ class JobResult:
     labels: str | None = None
     label_volumes: tuple["LabelVolume", ...] = ()
     labels_reach_end: bool = False
+    modality: str | None = None
 
     @property
     def summary(self) -> str:
@@ -181,7 +189,8 @@ class JobResult:
         acquired = self.shape_before["xyz".index(self.axis)]
         each = " of each volume" if self.volumes > 1 else ""
         kept = f"{self.acquired_kept} of {acquired} acquired slices{each} kept{NOISE_TEXTS[self.noise]}"
-        beside = {"labels": self.labels, "expected error in HU": self.uncertainty}
+        unit = " in HU" if self.modality in (None, shipped.CT_MODALITY) else ""
+        beside = {"labels": self.labels, f"expected error{unit}": self.uncertainty}
         beside |= {"page": self.page, "preview": self.preview}
         files = "".join(f", {what}: {file}" for what, file in beside.items() if file is not None)
         networks = f"model {self.model} on {self.device}" if self.weights_sha256 else self.model

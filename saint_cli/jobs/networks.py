@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from saint_cli.models.shipped import CT_MODALITY
 from saint_cli.options.model import ModelConfig
 
 if TYPE_CHECKING:
@@ -12,8 +13,11 @@ if TYPE_CHECKING:
     from saint_cli.runtime.device_selection import Compute
 
 
-def start_networks(config: ModelConfig) -> "Callable[[], tuple[SaintModel, Compute]]":
-    """Load the networks in a thread meanwhile; the function that is returned waits for it, and raises its error."""
+def start_networks(config: ModelConfig) -> "Callable[[str], tuple[SaintModel, Compute]]":
+    """Load the networks in a thread meanwhile; the function that is returned waits for it, and raises its error.
+
+    It takes the modality of the scan, on which the model depends: most scans are CT, whose networks are there then.
+    """
     future: Future[tuple[SaintModel, Compute]] = Future()
 
     def start() -> None:
@@ -23,4 +27,9 @@ def start_networks(config: ModelConfig) -> "Callable[[], tuple[SaintModel, Compu
             future.set_exception(error)
 
     threading.Thread(target=start, name="saint-start").start()  # no daemon: Python cannot end amid an import of torch
-    return future.result
+
+    def wait(modality: str) -> "tuple[SaintModel, Compute]":
+        model, compute = future.result()
+        return (model if modality == CT_MODALITY else config.load_for(modality, compute)), compute
+
+    return wait

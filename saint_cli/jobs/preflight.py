@@ -12,6 +12,8 @@ from saint_cli.jobs.job import LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.resampling import add_resampling_warnings
 from saint_cli.method import intensity, noise
 from saint_cli.models import shipped
+from saint_cli.models.calibration import HU
+from saint_cli.models.shipped import CT_MODALITY
 from saint_cli.options.method import MATCH_NOISE_WARNING
 from saint_cli.volume import Volume
 
@@ -112,15 +114,39 @@ def check_calibration(loaded: LoadedJob) -> None:
     """Refuse to estimate an error that was never measured for these weights or such a scan.
 
     Raises:
-        UsageError: weights without a calibration, a scan that is not CT.
+        UsageError: weights without a calibration for such a scan; a map of HU of what is not CT.
     """
     if loaded.job.uncertainty is None:
         return
     if loaded.model.calibration is None:
         model = loaded.resolved_settings.model_config.model
         raise UsageError(f"--uncertainty: the weights {model} carry no calibration; benchmarks/calibrate.py adds one")
-    if not intensity.is_ct(loaded.volume):
-        raise UsageError(f"--uncertainty: {loaded.job.source} is not CT, and errors are known in HU only")
+    source, is_ct = loaded.job.source, intensity.is_ct(loaded.volume)
+    if is_ct != (loaded.model.calibration.unit == HU):
+        known = "are not known in HU" if is_ct else "are known in HU only"
+        kind = "CT" if is_ct else "not CT"
+        raise UsageError(f"--uncertainty: {source} is {kind}, and errors of {loaded.model.name} {known}")
+    if not is_ct and io.is_map_target(loaded.job.uncertainty):
+        raise UsageError(f"--uncertainty: {source} is not CT, and Parametric Maps are of HU; name a .nii.gz or .nrrd")
+
+
+def _describe_modality(loaded: LoadedJob) -> str:
+    """What to know of a scan whose modality was judged by its values, or is not that of the weights; else nothing."""
+    model, is_ct = loaded.resolved_settings.model_config.model, loaded.modality == CT_MODALITY
+    trained_on = shipped.find_trained_modality(model)
+    is_other = trained_on not in (None, loaded.modality)
+    if is_ct:
+        return f"the scan is CT; {loaded.model.name} was trained on {trained_on} only" if is_other else ""
+    training = ""
+    if is_other:
+        training = f"; {model} was trained on {trained_on} only"
+        if installed := shipped.list_models_for(loaded.modality):
+            training += f", and its size is not installed for {loaded.modality}: use `model={installed[0]}`"
+    if loaded.volume.header.modality is None:
+        return adapt_message(f"read as {loaded.modality} by its values; `modality=ct` if it is HU{training}")
+    if trained_on == loaded.modality:
+        return ""
+    return adapt_message(f"not CT: intensities were normalised by percentiles{training}")
 
 
 def add_warnings(loaded: LoadedJob) -> Volume:
@@ -128,10 +154,8 @@ def add_warnings(loaded: LoadedJob) -> Volume:
     volume, grid = add_resampling_warnings(loaded), loaded.grid
     if loaded.job.settings.method_options.match_noise:
         volume = volume.with_warning(adapt_message(MATCH_NOISE_WARNING))
-    if not intensity.is_ct(volume):
-        is_shipped = loaded.resolved_settings.model_config.model in shipped.read_manifest()
-        training = "; the shipped weights were trained on CT only" if is_shipped else ""
-        volume = volume.with_warning(f"not CT: intensities were normalised by percentiles{training}")
+    if sentence := _describe_modality(loaded):
+        volume = volume.with_warning(sentence)
     network_mm = spacing_limits.network_spacing_mm(volume.spacing_mm, grid.axis)[2]
     if network_mm < volume.spacing_mm[grid.axis]:
         spacing = " x ".join(f"{s:.4g}" for s in volume.spacing_mm)

@@ -34,6 +34,7 @@ def make_result(loaded: LoadedJob, restored: Volume, seconds: float, refined: La
         weights_sha256=model.sha256,
         device=",".join(map(str, compute.devices)),
         precision=str(compute.precision).removeprefix("torch."),
+        modality=loaded.modality,
         uncertainty=None if job.uncertainty is None else str(job.uncertainty),
         page=None if job.page is None else str(job.page),
         preview=None if job.preview is None else str(job.preview),

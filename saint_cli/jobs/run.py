@@ -12,6 +12,7 @@ from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.jobs.job import Job, JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.location import format_location
 from saint_cli.jobs.remote_staging import stage_files
+from saint_cli.method.intensity import find_modality
 from saint_cli.options.values import ALL_VOLUMES
 from saint_cli.progress import JobProgress, ProgressCallback, ProgressStage, as_job_progress
 from saint_cli.report.job_facts import LabelPair
@@ -130,7 +131,7 @@ def _read(job: LocalJob, on_progress: JobProgress) -> PlannedJob:
     return planned
 
 
-def _load(planned: PlannedJob, wait_for_networks: "Callable[[], tuple[SaintModel, Compute]]") -> LoadedJob:
+def _load(planned: PlannedJob, wait_for_networks: "Callable[[str], tuple[SaintModel, Compute]]") -> LoadedJob:
     """Read the labels and load the networks, and refuse what cannot be computed with them.
 
     Raises:
@@ -138,7 +139,7 @@ def _load(planned: PlannedJob, wait_for_networks: "Callable[[], tuple[SaintModel
     """
     job, volume, grid, plane = planned.job, planned.volume, planned.grid, planned.plane
     label_map = labels.load_labels(planned)
-    model, compute = wait_for_networks()
+    model, compute = wait_for_networks(find_modality(volume))
     from saint_cli.method import memory_needs
     from saint_cli.runtime import device_selection
 

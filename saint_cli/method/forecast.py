@@ -1,4 +1,4 @@
-"""How long a job will take, with its own model and with the other: pixels counted, speed measured for a moment.
+"""How long a job will take, with its own model and with another: pixels counted, speed measured for a moment.
 
 ``directions`` and ``fusion`` send that many pixels through the networks. The speed of both networks is measured just
 before, on an empty image, on the same device with the same threads.
@@ -54,7 +54,7 @@ class PixelCounts:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds that a job will take with its model, and with the other that is shipped."""
+    """Seconds that a job will take with its model, and with another that is shipped."""
 
     seconds: float
     other: str
@@ -81,7 +81,8 @@ def forecast(
         seconds = factor * measure_network_seconds(model, pixels, compute, depth, measured)
         if seconds < MIN_ANNOUNCED_S:
             return None
-    other = load_model(shipped.CPU_MODEL if model.name != shipped.CPU_MODEL else shipped.GPU_MODEL)
+    name = shipped.remove_prefix(model.name)  # models of all modalities are as fast
+    other = load_model(shipped.ALTERNATIVES.get(name, shipped.CPU_MODEL))
     measure_network_seconds(other, pixels, compute, depth, WARM_UP_PIXELS)
     return Forecast(seconds, other.name, factor * measure_network_seconds(other, pixels, compute, depth))
 

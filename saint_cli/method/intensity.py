@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saint_cli.errors import UsageError
+from saint_cli.models.shipped import CT_MODALITY, MR_MODALITY
 from saint_cli.volume import Volume
 from saint_cli.volume.hounsfield import CT_WINDOW_HU, ROBUST_PERCENTILES, is_likely_hu, percentiles
 
@@ -17,6 +18,9 @@ MR_UPPER_UNITS = 1.5
 
 BRIGHTEST_UNITS = 4.0
 """Network value above which a volume that is not CT is clipped for the networks, as CT is at dense bone."""
+
+DATA_RANGE_PERCENTILES = (0.1, 99.9)
+"""Ends of the span of a volume that is not CT which PSNR and expected errors are relative to, in place of 4000 HU."""
 
 SAMPLE_VOXELS = 2_000_000
 
@@ -82,6 +86,20 @@ def is_ct(volume: Volume) -> bool:
     if volume.header.modality is not None:
         return volume.header.modality == "CT"
     return is_likely_hu(sample_measured(volume))
+
+
+def find_modality(volume: Volume) -> str:
+    """DICOM's word for what made a volume, by its file, else by its values ``"CT"`` or ``"MR"``."""
+    return volume.header.modality or (CT_MODALITY if is_ct(volume) else MR_MODALITY)
+
+
+def find_data_range(volume: Volume) -> tuple[float, float]:
+    """``DATA_RANGE_PERCENTILES`` of a volume's measured voxels, scanner values; wider where these are equal."""
+    sample = sample_measured(volume)
+    low, high = percentiles(sample, DATA_RANGE_PERCENTILES)
+    if high <= low:
+        low, high = float(sample.min()), float(sample.max())
+    return low, max(high, float(np.nextafter(np.float32(low), np.float32(np.inf))))
 
 
 def _percentile_map(volume: Volume) -> IntensityMap:

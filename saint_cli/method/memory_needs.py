@@ -17,7 +17,7 @@ FILLED_BYTES = 8
 """Per voxel of an uneven stack whose wide gaps are filled for a second pass: float32, of up to twice as many slices."""
 
 BYTES_PER_FEATURE = 8
-"""A float32, and as much again for its convolution; ``base`` and ``fast`` take less."""
+"""A float32, and as much again for its convolution; the shipped networks take less."""
 
 
 def with_memory_budget(

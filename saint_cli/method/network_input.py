@@ -23,6 +23,10 @@ BODY_THRESHOLD = 0.3
 BODY_MARGIN = 16
 """Columns around the body that are passed to the networks too; wider margins change the body by rounding only."""
 
+BOX_STEP = 4
+"""The box of the body begins at a multiple of it, so that a folded network, whose fold divides it, takes together the
+same rows as without the cut: rows taken together otherwise change the body by up to 75 HU at edges, 2 HU on average."""
+
 SLAB_COLUMNS = 16
 """Sagittal planes that are brought into network range at once."""
 
@@ -74,5 +78,7 @@ def find_body(brightest: np.ndarray) -> tuple[tuple[slice, slice], Tensor]:
     brightest: (X, Y) network range, the highest value of each column.
     """
     values = torch.from_numpy(brightest)
-    box = planes.find_body_box(values[..., None], BODY_THRESHOLD, BODY_MARGIN)
+    spans = planes.find_body_box(values[..., None], BODY_THRESHOLD, BODY_MARGIN)
+    x, y = (slice(span.start // BOX_STEP * BOX_STEP, span.stop) for span in spans)
+    box = x, y
     return box, planes.find_body_mask(values[box], BODY_THRESHOLD, BODY_MARGIN)

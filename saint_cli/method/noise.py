@@ -53,14 +53,15 @@ def check_grid(grid: SliceGrid, handling: NoiseHandling) -> None:
         raise UsageError(f"`noise={handling}` needs evenly spaced slices; leave it out with `irregular=True`")
 
 
-def find_smooth_body(plane_hu: np.ndarray) -> np.ndarray:
+def find_smooth_body(plane_hu: np.ndarray, body_above: float = BODY_THRESHOLD_HU) -> np.ndarray:
     """Boolean mask of the half of a plane's body with the smallest gradients, where variation is noise.
 
-    plane_hu: 2-D HU, of the truth, so that every method is measured at the same pixels. Empty where the body is small.
+    plane_hu: 2-D HU, of the truth, so that every method is measured at the same pixels; of another modality scanner
+    values, with ``body_above`` the lowest of the body. Empty where the body is small.
     """
     from scipy import ndimage
 
-    body = ndimage.binary_erosion(plane_hu > BODY_THRESHOLD_HU, iterations=2)
+    body = ndimage.binary_erosion(plane_hu > body_above, iterations=2)
     if np.count_nonzero(body) < 2 * MIN_BODY_PIXELS:
         return np.zeros_like(body)
     gradient = ndimage.gaussian_gradient_magnitude(plane_hu.astype(np.float32), SMOOTH_SIGMA)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.fusion import Rectangle, fuse
 from saint_cli.method.network_input import NetworkInput, prepare_input
 from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.models.calibration import HU, Calibration
 from saint_cli.models.weights import SaintModel
 from saint_cli.options.grid import DICOM_SLICE_AXIS
 from saint_cli.options.method import MethodOptions, NoiseHandling
@@ -145,10 +147,21 @@ class Restoration:
 
     @property
     def has_known_error(self) -> bool:
-        """Whether the model was calibrated for what was done: on CT, with these options, between acquired slices."""
-        calibrated = self.model.calibration is not None and self.options.is_calibrated
+        """Whether the model was calibrated for what was done: such a scan, these options, between its slices."""
         is_even = self.grid.positions is None and not self.grid.extrapolated.any()
-        return calibrated and is_even and intensity.is_ct(self.source)
+        return self.calibration is not None and self.options.is_calibrated and is_even
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The model's calibration in scanner values; None where it has none for CT, or for what is not CT."""
+        found = self.model.calibration
+        if found is None or found.is_of_scan:
+            return found
+        is_ct = intensity.is_ct(self.source)
+        if is_ct != (found.unit == HU):
+            return None
+        low, high = intensity.find_data_range(self.source)
+        return found if is_ct else found.to_scanner_values(high - low)
 
     @property
     def is_calibrated_on_scan(self) -> bool:
@@ -156,16 +169,16 @@ class Restoration:
         return self.model.calibration is not None and self.model.calibration.is_of_scan
 
     def error(self) -> Volume:
-        """The expected absolute error of every voxel of the result, HU, float32; 0 at acquired slices and in padding.
+        """The expected absolute error of every voxel of the result, float32; 0 at acquired slices and in padding.
 
-        Only for CT, and for a model that carries a calibration.
+        In scanner values, HU for CT; only where ``has_known_error``.
         """
-        assert self.model.calibration is not None
+        assert self.calibration is not None
         header, acquired = self.source.header, np.moveaxis(self.source.voxels, self.grid.axis, 2)
         error = allocate_slices(acquired.shape[:2], self.plan.count, np.float32)
         for s, difference in enumerate(self._differences(WHOLE_PLANE)):
             if self.plan.offset[s] > 0:  # with regenerate, acquired slices are among the synthesised ones
-                expected = self.model.calibration.expected_error(difference)
+                expected = self.calibration.expected_error(difference)
                 is_padding = padding.is_between_padding(acquired, self.plan, s, header)
                 error[..., self.plan.synthesised[s]] = np.where(is_padding, 0, expected)
         return self._to_volume(error, Header(source_format=header.source_format, space_code=header.space_code))

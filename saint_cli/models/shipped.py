@@ -20,8 +20,18 @@ RUN_MODEL = "model.safetensors"
 AUTO = "auto"
 """Name of whichever model suits the device; a weights file of this name is ``./auto``."""
 
-GPU_MODEL, CPU_MODEL = "base", "fast"
-"""Models of ``auto``: on a CPU ``base`` takes eleven times as long as ``fast`` (docs/performance.md)."""
+CT_MODALITY, MR_MODALITY = "CT", "MR"
+
+MODALITY_PREFIXES = {MR_MODALITY: "mr-"}
+"""What the names of models begin with that were trained on another modality than CT, by DICOM's word for it. Scans of a
+modality that is not here, such as PET in DICOM, get the models trained on CT: on them no others have been measured. A
+file without a modality, such as PET in NIfTI, counts as MR where its values are not those of CT."""
+
+GPU_MODEL, CPU_MODEL = "base", "medium"
+"""Models of ``auto``: on a CPU ``base`` takes 8 to 10 times as long as ``medium`` (docs/performance.md)."""
+
+ALTERNATIVES = {"base": "medium", "medium": "fast", "fast": "medium"}
+"""Whose time is named beside that of a model: the next faster one; of the fastest, the next larger."""
 
 
 def shipped_folder() -> Path:
@@ -49,11 +59,54 @@ def read_manifest(folder: Path | None = None) -> dict[str, Any]:
     raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
 
 
-def resolve_name(name_or_path: str, device: str) -> str:
-    """The model that a name stands for on a kind of device (``cpu``, ``cuda``, ``mps``), on which ``auto`` depends."""
+def resolve_name(name_or_path: str, device: str, modality: str = CT_MODALITY) -> str:
+    """The model that a name stands for on a kind of device (``cpu``, ``cuda``, ``mps``) and for a modality.
+
+    ``auto`` depends on both: for MR it is the size of the device, else the next of ``ALTERNATIVES`` that MR has.
+    ``fast`` is ``mr-fast`` for MR, where that is shipped, else ``fast``. A file stands for itself.
+    """
+    models, prefix = read_manifest(), MODALITY_PREFIXES.get(modality, "")
     if name_or_path != AUTO:
-        return name_or_path
-    return CPU_MODEL if device == "cpu" else GPU_MODEL
+        special = prefix + name_or_path
+        return special if name_or_path in models and special in models else name_or_path
+    name = CPU_MODEL if device == "cpu" else GPU_MODEL
+    if not prefix:
+        return name
+    return next((prefix + size for size in _list_sizes(name) if prefix + size in models), name)
+
+
+def _list_sizes(name: str) -> list[str]:
+    """A model's name and those of ``ALTERNATIVES`` after it, each once."""
+    sizes = [name]
+    while (after := ALTERNATIVES[sizes[-1]]) not in sizes:
+        sizes.append(after)
+    return sizes
+
+
+def list_models_for(modality: str) -> list[str]:
+    """The shipped models that were trained on a modality other than CT."""
+    prefix = MODALITY_PREFIXES.get(modality)
+    return [] if prefix is None else [name for name in read_manifest() if name.startswith(prefix)]
+
+
+def list_stand_ins(name_or_path: str, modality: str | None = None) -> tuple[str, ...]:
+    """Every model that a name can stand for: on any device, and for one modality or (None) any."""
+    modalities = (CT_MODALITY, *MODALITY_PREFIXES) if modality is None else (modality,)
+    devices = ("cpu", "cuda")
+    return tuple(dict.fromkeys(resolve_name(name_or_path, one, kind) for kind in modalities for one in devices))
+
+
+def remove_prefix(name: str) -> str:
+    """The name of the model of the same size that was trained on CT: ``fast`` of ``mr-fast``."""
+    for prefix in MODALITY_PREFIXES.values():
+        name = name.removeprefix(prefix)
+    return name
+
+
+def find_trained_modality(name: str) -> str | None:
+    """The modality that a shipped model was trained on; None of other weights."""
+    entry = read_manifest().get(name)
+    return None if entry is None else str(entry.get("modality", CT_MODALITY))
 
 
 def check_model(name_or_path: str) -> None:

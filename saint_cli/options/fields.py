@@ -53,7 +53,8 @@ class Option:
     """One option.
 
     flags: as typed; the last one names it. help: its line in ``--help``, under ``panel``.
-    type: of the text on the command line and in a table: bool, int, float or str; default: of that type, or None.
+    type: of the text on the command line and in a table: bool, int, float or str, or list[str] of what may be given
+    several times; default: of that type, or None.
     complete: offers values to the shell. parse: turns what was typed into the field's value, or raises UsageError.
     page_text: what follows the flag on a page if the value is not the default; None hides the option.
     is_column: whether a row of a table may set it. in_key: see ``InKey``.

@@ -39,7 +39,7 @@ class LabelSettings:
     """
 
     labels: str | None = Option(
-        "--labels", "Also bring this label map of the scan; for a batch made of {path}, {folder}, {name}.",
+        "--labels", "Also bring this label map of the scan.",
         Panel.LABELS, str, None, "PATH", parse=check_local, page_text=lambda text: Path(text).name,
         in_key=InKey.NEVER,  # what the file holds is
     ).as_field()  # fmt: skip

@@ -23,18 +23,19 @@ MachineOption = partial(Option, panel=Panel.MACHINE, page_text=hide_on_page, is_
 class ModelConfig:
     """Which networks to run and on what, in the words of the command line; ``max_memory`` in bytes.
 
-    model: ``auto`` (``base`` on a GPU, ``fast`` on a CPU), the name of a shipped model, or a weights file.
+    model: ``auto`` (``base`` on a GPU, ``medium`` on a CPU), the name of a shipped model, or a weights file.
     threads: of the CPU; None for one on each core that no other program uses.
     """
 
     model: str = Option(
-        "-m --model", "auto (base on a GPU, fast on a CPU), base, fast, or a weights file.", Panel.METHOD, str,
-        shipped.AUTO, "MODEL", complete_model, page_text=lambda model: Path(model).name,
+        "-m --model", "auto (base on a GPU, medium on a CPU), base, medium, fast, or a weights file.", Panel.METHOD,
+        str, shipped.AUTO, "MODEL", complete_model, page_text=lambda model: Path(model).name,
         in_key=InKey.NEVER,  # the sha256 of the weights is
     ).as_field()  # fmt: skip
     device: str = MachineOption(
-        "--device", "auto, cpu, cuda (all GPUs), cuda:0,cuda:1 or mps.", type=str, default="auto", metavar="NAME",
-        complete=word_completer("auto", "cpu", "cuda", "cuda:0", "mps"),
+        "--device", "auto, cpu, gpu (every CUDA GPU, else Apple's), gpu:1; also cuda, cuda:0,cuda:1, mps.",
+        type=str, default="auto", metavar="NAME",
+        complete=word_completer("auto", "cpu", "gpu", "gpu:0", "cuda", "cuda:0", "mps"),
     ).as_field()  # fmt: skip
     precision: str = Option(
         "--precision", "auto (half where the hardware has it), fp32, bf16 or fp16.", Panel.MACHINE, str, "auto", "NAME",
@@ -64,10 +65,20 @@ class ModelConfig:
         device_options.check_device_options(self.device, self.precision, self.batch_size, self.threads)
         shipped.check_model(self.model)
 
+    def load_for(self, modality: str, compute: "device_selection.Compute") -> "weights.SaintModel":
+        """The networks of ``model`` for scans of a modality on a device; loaded once per process.
+
+        Raises:
+            WeightsError: no such model, or a damaged one.
+        """
+        from saint_cli.models import weights
+
+        return weights.load_model(shipped.resolve_name(self.model, compute.device.type, modality))
+
     def start(
-        self, loaded: "weights.SaintModel | None" = None
+        self, loaded: "weights.SaintModel | None" = None, modality: str = shipped.CT_MODALITY
     ) -> "tuple[weights.SaintModel, device_selection.Compute]":
-        """The loaded networks (those of ``model``, unless some are given) and the chosen device.
+        """The loaded networks (those of ``model`` for a modality, unless some are given) and the chosen device.
 
         Raises:
             UsageError: a device, precision or number of threads that cannot be had.
@@ -76,11 +87,10 @@ class ModelConfig:
         from saint_cli.runtime import cores
 
         load = cores.CoreLoad()  # while torch is loaded
-        from saint_cli.models import weights
         from saint_cli.runtime import device_selection, memory
 
         memory.keep_freed_memory()
         compute = device_selection.select_compute(self.device, self.precision, self.batch_size)
-        model = loaded or weights.load_model(shipped.resolve_name(self.model, compute.device.type))
+        model = loaded or self.load_for(modality, compute)
         threads = device_selection.select_threads(self.threads, load)
         return model, replace(compute, threads=threads.count, note=threads.note)

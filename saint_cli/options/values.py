@@ -18,7 +18,8 @@ VolumeChoice = int | Literal["all"]
 def check_word(flag: str, word: str, allowed: Sequence[str]) -> None:
     """Refuse a word that is not one of the allowed ones."""
     if word not in allowed:
-        raise UsageError(f"{flag} must be one of {', '.join(allowed)}, not {word}")
+        choice = allowed[0] if len(allowed) == 1 else f"one of {', '.join(allowed)}"
+        raise UsageError(f"{flag} must be {choice}, not {word}")
 
 
 def at_least(flag: str, least: int) -> Callable[[int], int]:
@@ -65,10 +66,10 @@ def check_directions(number: int) -> int:
     return number
 
 
-def parse_memory(text: str) -> int:
-    """``4GB``, ``4G``, ``800MB`` or ``1TB`` in bytes."""
+def parse_memory(text: str, name: str = "`max_memory={}`") -> int:
+    """``4GB``, ``4G``, ``800MB`` or ``1TB`` in bytes; ``name``: how a message calls the option and its value."""
     for unit, size in MEMORY_UNITS.items():
         number = text.upper().removesuffix(unit)
         if number != text.upper() and number.strip().replace(".", "", 1).isdecimal():
             return round(float(number) * size)
-    raise UsageError(f"`max_memory={text}` is not an amount of memory, such as 4GB or 800MB")
+    raise UsageError(f"{name.format(text)} is not an amount of memory, such as 4GB or 800MB")

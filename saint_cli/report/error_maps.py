@@ -15,7 +15,7 @@ def make_error_maps(
     expected error, or |I_sag - I_cor| where that is not known; [across, along] float32.
     """
     plan, axis = restoration.plan, restoration.grid.axis
-    calibration = restoration.model.calibration if restoration.has_known_error else None
+    calibration = restoration.calibration if restoration.has_known_error else None
     plane_axes = in_plane(range(3), axis)
     is_between, maps = plan.offset > 0, dict[int, np.ndarray]()
     for fixed, source_axis in enumerate(after.axis_order):

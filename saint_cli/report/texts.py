@@ -132,12 +132,13 @@ def describe_error_maps(restoration: Restoration) -> ErrorMapTexts:
     """How to read the error maps of a restoration."""
     zero = "It is 0 at acquired slices, which are copied. " if restoration.options.keeps_acquired else ""
     if restoration.has_known_error:
-        by = "dense CT; the self-check could not calibrate it on this scan"
+        dense = "dense CT" if intensity.is_ct(restoration.source) else "dense scans"
+        by = f"{dense}; the self-check could not calibrate it on this scan"
         if restoration.is_calibrated_on_scan:
-            by = "dense CT and, by the self-check, on this scan"
+            by = f"{dense} and, by the self-check, on this scan"
         return ErrorMapTexts(
             "Expected absolute error",
-            "HU",
+            _unit(restoration),
             f"Estimated from the difference between the sagittal and the coronal result, calibrated on {by}. "
             f"{zero}Trust where errors are large more than their exact size.",
         )

@@ -4,7 +4,13 @@ import re
 
 from saint_cli.errors import UsageError
 
-DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda|cuda:\d+(,cuda:\d+)*")
+GPU = r"(gpu|cuda):(0|[1-9]\d{0,2})"
+"""One GPU by its number, as torch reads it: without leading zeros."""
+
+DEVICE_PATTERN = re.compile(rf"auto|cpu|mps|gpu|cuda|{GPU}(,{GPU})*")
+
+ALL_GPUS = frozenset({"auto", "gpu", "cuda"})
+"""Devices that leave open which of the CUDA GPUs computes."""
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -23,7 +29,7 @@ def check_device_options(
         raise UsageError(f"`threads={threads}`: at least 1 is needed")
     if not DEVICE_PATTERN.fullmatch(device):
         raise UsageError(
-            f"`device` must be one of auto, cpu, cuda, cuda:N (or several: cuda:0,cuda:1), mps, not {device}"
+            f"`device` must be one of auto, cpu, gpu, gpu:N (or several: gpu:0,gpu:1), cuda, cuda:N, mps, not {device}"
         )
     if precision not in PRECISIONS:
         raise UsageError(f"`precision` must be one of {', '.join(PRECISIONS)}, not {precision}")

@@ -8,7 +8,7 @@ import torch
 
 from saint_cli.errors import UsageError
 from saint_cli.runtime.cores import CoreLoad, ThreadChoice
-from saint_cli.runtime.device_options import check_device_options
+from saint_cli.runtime.device_options import ALL_GPUS, check_device_options
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -82,7 +82,10 @@ def _pixels_per_batch(device: torch.device) -> int:
 
 
 def select_compute(device: str = "auto", precision: str = "auto", batch_size: int | None = None) -> Compute:
-    """The device of the options that ``check_device_options`` accepts: ``cuda`` is all CUDA GPUs, ``auto`` the best.
+    """The device of the options that ``check_device_options`` accepts.
+
+    device: ``cuda`` is all CUDA GPUs, ``gpu`` these or else an Apple GPU, ``auto`` these or else the CPU; ``gpu:1`` is
+        ``cuda:1``.
 
     Raises:
         UsageError: unknown options, a device that this machine lacks, fp16 on the CPU, a batch of less than one slice.
@@ -96,7 +99,7 @@ def select_compute(device: str = "auto", precision: str = "auto", batch_size: in
 
 def count_gpus(device: str) -> int:
     """How many GPUs workers can share: none where ``device`` names one."""
-    return torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    return torch.cuda.device_count() if device in ALL_GPUS else 0
 
 
 DEFAULT_THREADS = torch.get_num_threads()
@@ -133,12 +136,14 @@ def _best_device() -> str:
 
 def _parse_devices(words: str) -> list[torch.device]:
     """The devices of a ``--device`` other than auto, each once."""
-    devices = [_check_device(word) for word in dict.fromkeys(words.split(","))]
+    if words == "gpu" and (words := _best_device()) == "cpu":
+        raise UsageError("`device=gpu`: torch finds neither a CUDA nor an Apple GPU here; try `device=cpu`")
+    devices = list(dict.fromkeys(map(_check_device, words.split(","))))
     return [torch.device("cuda", n) for n in range(torch.cuda.device_count())] if words == "cuda" else devices
 
 
 def _check_device(word: str) -> torch.device:
-    device, count = torch.device(word), torch.cuda.device_count()
+    device, count = torch.device(word.replace("gpu", "cuda")), torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise UsageError(f"`device={word}`: this machine has {count} CUDA devices that torch can use; try `device=cpu`")
     if device.type == "mps" and not torch.backends.mps.is_available():

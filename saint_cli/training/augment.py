@@ -1,20 +1,16 @@
-"""Random zoom, slice profile, kernel, contrast and noise of patches."""
+"""Random zoom, kernel, contrast and noise of patches."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 PROBABILITY = 0.5
 """Of zoom, kernel and contrast each; noise, which cannot be predicted, is added half as often."""
 
 ZOOM_RANGE = (0.75, 1.5)
-PROFILE_PROBABILITIES = (0.5, 0.25, 0.25)
-"""Slices are picked, averaged over their distance, or averaged over twice their distance."""
-
 KERNEL_RANGE = (-0.1, 0.2)
 """Share of each in-plane neighbour: below zero sharpens, above smooths, as reconstruction kernels differ."""
 
@@ -60,28 +56,6 @@ class Augmentation:
         """Patches as they are in the volume."""
         zero, one = np.zeros(count, np.float32), np.ones(count, np.float32)
         return cls(one, zero, one, zero)
-
-
-def draw_profile(rng: np.random.Generator) -> int:
-    """How thick slices are in units of their distance.
-
-    0 picks slices, 1 averages up to the next one, 2 makes them overlap, as scanners are often set to.
-    """
-    return int(np.searchsorted(np.cumsum(PROFILE_PROBABILITIES), rng.random(), side="right"))
-
-
-def count_averaged_slices(profile: int, step: int) -> int:
-    """How many slices are averaged where every ``step``-th is kept."""
-    return max(1, profile * step)
-
-
-def average_slices(dense: Tensor, averaged: int) -> Tensor:
-    """(..., D) with each slice replaced by the mean of ``averaged`` around it; the ends are repeated."""
-    if averaged == 1:
-        return dense
-    below = averaged // 2
-    rows = F.pad(dense.reshape(1, -1, dense.shape[-1]), (below, averaged - 1 - below), mode="replicate")
-    return F.avg_pool1d(rows, averaged, 1).view(dense.shape)
 
 
 def vary(values: Tensor, kernel: Tensor, contrast: Tensor, noise: Tensor, random: torch.Generator) -> Tensor:

@@ -17,10 +17,12 @@ from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.nets import AMI
 from saint_cli.progress import ProgressCallback
 from saint_cli.runtime.device_selection import Compute, select_compute
-from saint_cli.training.augment import Augmentation, average_slices, count_averaged_slices, draw_profile, vary
-from saint_cli.training.dense_volume import TrainingData
+from saint_cli.training.augment import Augmentation, vary
+from saint_cli.training.dense_volume import DenseVolume, TrainingData
+from saint_cli.training.mr_augment import MrVariation, find_bends
 from saint_cli.training.parallel import ProcessGroup
-from saint_cli.training.patch_source import AIR_UNITS, FACTORS, MOST_TRIES, PatchSource
+from saint_cli.training.patch_places import Variation
+from saint_cli.training.patch_source import AIR_UNITS, FACTORS, LEAST_DIFFICULTY, MOST_TRIES, PatchSource
 from saint_cli.training.settings import TrainingSettings
 
 WHOLE = slice(None)
@@ -106,7 +108,7 @@ def make_blocks(
     rng = np.random.default_rng((settings.seed, process_group.rank))
     train_blocks = []
     for i in range(settings.blocks):
-        train_blocks.append(make_block(source, ami, compute, side, rng, augment=settings.augment))
+        train_blocks.append(make_block(source, ami, compute, side, rng, settings.variation))
         on_progress("blocks", i + 1, settings.blocks)
     rng = np.random.default_rng(settings.seed)
     val_blocks = [make_block(s, ami, compute, side, rng) for s in val_sources for _ in range(VALIDATION_BLOCKS)]
@@ -114,15 +116,20 @@ def make_blocks(
 
 
 def make_block(
-    source: PatchSource, ami: AMI, compute: Compute, side: int, rng: np.random.Generator, *, augment: bool = False
+    source: PatchSource,
+    ami: AMI,
+    compute: Compute,
+    side: int,
+    rng: np.random.Generator,
+    variation: Variation = Variation.NONE,
 ) -> FusionBlock:
     """Run AMI in both directions over a random block of ``side`` x ``side`` voxels, whose margin is then cut off.
 
-    augment: vary slice profile, contrast and noise, which AMI then remembers less.
+    variation: of slice profile, contrast and noise, which AMI then remembers less.
     """
     factor = source.draw_factor(rng)
     for _ in range(MOST_TRIES):
-        dense, spacing, difficulty = _draw_dense_block(source, factor, side, rng, augment=augment)
+        dense, spacing, difficulty = _draw_dense_block(source, factor, side, rng, variation)
         if dense.mean() > AIR_UNITS:
             break
     sparse = np.ascontiguousarray(dense[..., ::factor])
@@ -142,7 +149,7 @@ def make_block(
 
 
 def _draw_dense_block(
-    source: PatchSource, factor: int, side: int, rng: np.random.Generator, *, augment: bool
+    source: PatchSource, factor: int, side: int, rng: np.random.Generator, variation: Variation
 ) -> tuple[np.ndarray, tuple[float, float, float], float]:
     """(side, side, (W - 1) * factor + 1) dense network values, their spacing in mm, and the block's difficulty."""
     volume, step = source.draw(rng, factor)
@@ -152,10 +159,13 @@ def _draw_dense_block(
         for n, most in zip(lengths, volume.voxels.shape, strict=True)
         for c in [int(rng.integers(most - n + 1))]
     )
-    averaged = count_averaged_slices(draw_profile(rng), step) if augment else 1
-    dense = average_slices(volume.to_network(volume.voxels[x, y, z].cpu()), averaged)[..., ::step]
-    difficulty = float(source.measure_difficulty(volume, step * factor, averaged))
-    if augment:
+    profile = variation.draw_profile(rng, factor, step)
+    dense = profile.average_slices(volume.to_network(volume.voxels[x, y, z].cpu()))[..., ::step]
+    difficulty = float(source.measure_difficulty(volume, step * factor, profile))
+    if variation is Variation.MR:
+        dense, change = _vary_as_mr(dense, volume, factor, rng)
+        difficulty *= change
+    elif variation is Variation.CT:
         varied, random = Augmentation.draw(rng, 1), torch.Generator().manual_seed(int(rng.integers(2**63)))
         contrast, noise = torch.from_numpy(varied.contrast), torch.from_numpy(varied.noise)
         # one patch whose in-plane axis is y; neither zoom nor kernel
@@ -163,3 +173,25 @@ def _draw_dense_block(
         difficulty *= float(varied.contrast[0])
     spacing = volume.spacing_mm
     return dense.contiguous().numpy(), (spacing[0], spacing[1], spacing[2] * step), difficulty
+
+
+def _vary_as_mr(dense: Tensor, volume: DenseVolume, factor: int, rng: np.random.Generator) -> tuple[Tensor, float]:
+    """A block (x, y, slices) as of another MR sequence, and how many times as large linear interpolation's error is."""
+    bends, is_ct = find_bends(volume)[None], np.array([volume.values == intensity.CT])
+    drawn = MrVariation.draw(rng, bends, is_ct)
+    random = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    depth = torch.linspace(-1, 1, dense.shape[2]).repeat(dense.shape[0])[None]
+    patch = dense.transpose(0, 1).flatten(1)[None]  # (1, y, x * slices)
+    contrast, varied = (
+        part[0].unflatten(1, (dense.shape[0], -1)).transpose(0, 1) for part in drawn.apply(patch, depth, random)
+    )
+    before, after = (_measure_error(part, factor) for part in (dense, contrast))
+    return varied, after / before
+
+
+def _measure_error(dense: Tensor, factor: int) -> float:
+    """Root mean square error of linear interpolation in a block, no less than can be told apart."""
+    t = torch.arange(1, factor) / factor
+    below, between = dense[..., :-1].unflatten(-1, (-1, factor)).split([1, factor - 1], -1)
+    above = dense[..., factor::factor, None]
+    return float((torch.lerp(below, above, t) - between).square().mean().sqrt()) + LEAST_DIFFICULTY

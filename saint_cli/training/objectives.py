@@ -39,7 +39,7 @@ def make_ami_objective(settings: TrainingSettings, data: TrainingData, rank: int
     teacher = None
     if settings.teacher is not None:
         teacher = copy.deepcopy(weights.load_model(settings.teacher).ami).to(device)
-    sampler = AmiSampler(data.train, settings.batch, shape, seed, augment=settings.augment)
+    sampler = AmiSampler(data.train, settings.batch, shape, seed, variation=settings.variation)
     return Objective(stages.make_ami_loss(sampler, teacher), lambda model: stages.validate_ami(model, data.val))
 
 

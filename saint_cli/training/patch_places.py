@@ -5,13 +5,15 @@ voxels that the network sees, and those of the truth, are read.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 
-from saint_cli.training.augment import Augmentation, count_averaged_slices, draw_profile
+from saint_cli.training.augment import Augmentation
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.patch_source import AIR_UNITS, MOST_TRIES, PatchSource
+from saint_cli.training.slice_profile import PICKED, SliceProfile, draw_box_profile, draw_selective_profile
 
 OFFSET_COUNT = 4
 """Offsets of each AMI patch: all factors then fit into one batch, and the head costs the same for each."""
@@ -31,24 +33,38 @@ class PatchShape:
     acquired: int = 12
 
 
+class Variation(StrEnum):
+    """How patches are varied: not at all, as CT or as MR are acquired."""
+
+    NONE = "none"
+    CT = "ct"
+    MR = "mr"
+
+    def draw_profile(self, rng: np.random.Generator, factor: int, step: int) -> SliceProfile:
+        """A random profile of slices that lie ``step`` dense slices apart, every ``factor``-th of which is acquired."""
+        if self is Variation.NONE:
+            return PICKED
+        return draw_box_profile(rng, step) if self is Variation.CT else draw_selective_profile(rng, factor * step)
+
+
 class PatchGroup(NamedTuple):
     """n patches of one volume, direction, factor, extra decimation and profile.
 
-    axes: those of the volume across slices, along them and through-plane; averaged: dense slices whose mean stands for
-    one; zoom (n,); place (3, n) the middle slice, its first in-plane voxel and its first dense slice, in voxels.
+    axes: those of the volume across slices, along them and through-plane; profile: of every slice; zoom (n,);
+    place (3, n): the middle slice, its first in-plane voxel and its first dense slice, in voxels.
     """
 
     volume: DenseVolume
     axes: tuple[int, int, int]
     factor: int
     step: int
-    averaged: int
+    profile: SliceProfile
     zoom: np.ndarray
     place: np.ndarray
 
 
 def draw_group(
-    source: PatchSource, shape: PatchShape, zoom: np.ndarray, rng: np.random.Generator, *, augment: bool
+    source: PatchSource, shape: PatchShape, zoom: np.ndarray, rng: np.random.Generator, variation: Variation
 ) -> PatchGroup:
     """A random patch for each wanted zoom (n,), drawn again where it is of air."""
     factor = source.draw_factor(rng)
@@ -56,14 +72,14 @@ def draw_group(
         volume, step = source.draw(rng, factor)
         sagittal = volume.neighbour_step < 1 or rng.random() < 0.5
         axes = (0, 1, 2) if sagittal else (1, 0, 2)
-        averaged = count_averaged_slices(draw_profile(rng), step) if augment else 1
+        profile = variation.draw_profile(rng, factor, step)
         extent = _Extent.measure(volume, axes, shape.height, zoom, source.dense_length(factor * step))
         places = extent.draw_places(rng)
         in_body = extent.find_body(places)
         if in_body[0, 0]:  # the first patch decides which volume it is
             break
     place = places[:, in_body.argmax(0), np.arange(len(zoom))]
-    return PatchGroup(volume, axes, factor, step, averaged, extent.zoom, place)
+    return PatchGroup(volume, axes, factor, step, profile, extent.zoom, place)
 
 
 class _Extent(NamedTuple):
@@ -127,13 +143,14 @@ class PatchPlaces:
 
     @classmethod
     def draw(
-        cls, source: PatchSource, shape: PatchShape, sizes: list[int], rng: np.random.Generator, *, augment: bool
+        cls, source: PatchSource, shape: PatchShape, sizes: list[int], rng: np.random.Generator, variation: Variation
     ) -> "PatchPlaces":
         """Random ones, in groups of these sizes."""
         count = sum(sizes)
-        augmentation = Augmentation.draw(rng, count) if augment else Augmentation.none(count)
+        is_varied = variation is not Variation.NONE
+        augmentation = Augmentation.draw(rng, count) if is_varied else Augmentation.none(count)
         zooms = np.split(augmentation.zoom, np.cumsum(sizes)[:-1])
-        groups = [draw_group(source, shape, zoom, rng, augment=augment) for zoom in zooms]
+        groups = [draw_group(source, shape, zoom, rng, variation) for zoom in zooms]
         factors = np.repeat([group.factor for group in groups], sizes)
         flips = np.where(rng.random((count, 3)) < 0.5, -1, 1)
         return cls(shape, groups, augmentation, flips, _draw_steps(factors, rng))
@@ -162,9 +179,9 @@ class PatchPlaces:
     def index_voxels(self) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray | None]]:
         """What to read for each group; int64 places in memory, of which those of a line and a point are added.
 
-        points (n, M, averaged) of every line: five rows (``_find_rows``) of W acquired slices, then the truth
-        (T, W - 1) of the middle one. lines (n, H), or (n, 2 * H) where each is interpolated between two; share (n, H)
-        float32 of the second ones then, else None.
+        points (n, M, slices of the profile) of every line: five rows (``_find_rows``) of W acquired slices, then the
+        truth (T, W - 1) of the middle one. lines (n, H), or (n, 2 * H) where each is interpolated between two;
+        share (n, H) float32 of the second ones then, else None.
         """
         return self._index_points(), *self._index_lines()
 
@@ -207,13 +224,13 @@ def _strides(group: PatchGroup) -> tuple[int, ...]:
 
 
 def _index_slices(group: PatchGroup, rows: np.ndarray, slices: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Places of rows (n, M) and of slices (n, M) of a patch, to (n, M, averaged) places of voxels to average.
+    """Places of rows (n, M) and of slices (n, M) of a patch, to (n, M, slices of the profile) places to average.
 
     last: (n, 1) the last dense slice of the patch, beyond which it is repeated.
     """
     slices = slices[..., None]
-    if group.averaged > 1:
-        slices = slices + (np.arange(group.averaged) - group.averaged // 2)
+    if len(group.profile.offsets) > 1:
+        slices = slices + np.array(group.profile.offsets)
         slices = np.minimum(np.maximum(slices, 0), last[..., None])
     places: np.ndarray = rows[..., None] + (slices + group.place[2][:, None, None]) * _strides(group)[2]
     return places

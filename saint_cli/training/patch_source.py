@@ -9,8 +9,8 @@ from torch import Tensor
 
 from saint_cli.errors import UsageError
 from saint_cli.nets.ami import CONTEXT_SLICES
-from saint_cli.training.augment import average_slices
 from saint_cli.training.dense_volume import DenseVolume
+from saint_cli.training.slice_profile import PICKED, SliceProfile
 
 FACTORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
 """Drawn with probability 1/factor: small factors are what people use most, and hardest to gain on."""
@@ -59,7 +59,7 @@ class PatchSource:
         factors: tuple[int, ...] = FACTORS,
     ) -> None:
         self.acquired = acquired
-        self._difficulty: dict[tuple[DenseVolume, int, int], Tensor] = {}
+        self._difficulty: dict[tuple[DenseVolume, int, SliceProfile], Tensor] = {}
         candidates = [(v, 1.0) for v in volumes]
         if sideways:
             turned = [t for v in volumes for t in v.view_sideways(thick=thick)]
@@ -99,16 +99,16 @@ class PatchSource:
         volume, steps = candidates.volumes[_pick(rng, candidates.cumulative)]
         return volume, steps[int(rng.integers(len(steps)))]
 
-    def measure_difficulty(self, volume: DenseVolume, distance: int, averaged: int = 1) -> Tensor:
+    def measure_difficulty(self, volume: DenseVolume, distance: int, profile: SliceProfile = PICKED) -> Tensor:
         """Root mean square error, network units, of linear interpolation over ``distance`` slices inside the body.
 
-        averaged: slices whose mean stands for each (``count_averaged_slices``). Gains in dB are relative to this error;
+        profile: of every slice. Gains in dB are relative to this error;
         dividing by it keeps volumes and factors with large errors from drowning the others. Returns one number on the
         volume's device, for which a GPU need not be waited for.
         """
-        key = (volume, distance, averaged)
+        key = (volume, distance, profile)
         if key not in self._difficulty:
-            self._difficulty[key] = _measure_difficulty(volume, distance, averaged)
+            self._difficulty[key] = _measure_difficulty(volume, distance, profile)
         return self._difficulty[key]
 
 
@@ -128,9 +128,9 @@ def _is_wide_enough(volume: DenseVolume, in_plane: int) -> bool:
     return along_slice >= in_plane and across >= (in_plane if volume.neighbour_step == 1 else CONTEXT_SLICES)
 
 
-def _measure_difficulty(volume: DenseVolume, distance: int, averaged: int) -> Tensor:
+def _measure_difficulty(volume: DenseVolume, distance: int, profile: SliceProfile) -> Tensor:
     stride = max(1, math.ceil(math.sqrt(volume.voxels.numel() / MOST_MEASURED_VOXELS)))
-    dense = average_slices(volume.to_network(volume.voxels[::stride, ::stride]), averaged)
+    dense = profile.average_slices(volume.to_network(volume.voxels[::stride, ::stride]))
     end = (dense.shape[2] - 1) // distance * distance
     below, above = dense[..., :end:distance], dense[..., distance : end + 1 : distance]
     squares, voxels = torch.zeros((), device=dense.device), torch.zeros((), device=dense.device)

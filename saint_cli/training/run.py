@@ -251,7 +251,7 @@ class _Run:
             device=self.process_group.device,
         )
         loss = stages.make_rfn_loss(sampler, is_absolute=settings.arch == PUBLISHED)
-        objective = loop.Objective(loss, lambda model: stages.validate_rfn(model, val_blocks))
+        objective = loop.Objective(loss, lambda model: stages.validate_rfn(model, val_blocks, settings.modality))
         return TrainingStage(state, objective, lambda: _save_model(start.ami, state.average, self.model_file))
 
     def make_state(self, model: nn.Module) -> loop.TrainingState:

@@ -13,6 +13,7 @@ from saint_cli.nets.baselines.architectures import PAPER_FACTORS, scale
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
 from saint_cli.training.loop import Schedule
+from saint_cli.training.patch_places import Variation
 
 AMI_SIZES = {"base": (64, 32, 8, 6), "medium": (64, 32, 4, 2, 2), "fast": (32, 16, 4, 2)}
 """width G0, growth, layers per block, blocks, fold. base: the paper's; medium: ``fast`` folded by 2; fast: 1/29 of
@@ -31,7 +32,7 @@ SETTINGS = "settings.json"
 CHANGEABLE_SETTINGS = ("schedule", "device")
 """Settings that a resumed run may change: train longer, at another rate, or elsewhere."""
 
-ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube")
+ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube", "modality")
 """Missing in settings that were written before these existed."""
 
 
@@ -43,8 +44,9 @@ class TrainingSettings:
     slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns from, and
     their in-plane voxels and acquired slices. context: RFN gets the acquired neighbours too. dims: 3 for the 3-D RFN.
     fewest: RFN is trained and used where at least so many slices are synthesised per gap.
-    optimiser: ``muon`` or ``adam``, the paper's. augment: vary patches and blocks (``augment``). init: weights to
-    start from; teacher: weights to imitate as well. device: as ``--device`` names it.
+    optimiser: ``muon`` or ``adam``, the paper's. modality: what the weights are for, ``ct`` or ``mr``; augment: vary
+    patches and blocks as it varies (``augment``, ``mr_augment``). init: weights to start from; teacher: weights to
+    imitate as well. device: as ``--device`` names it.
     arch: ``OWN``, ``PUBLISHED``, or one of ``nets.baselines.ARCHITECTURES``, whose name is the stage then; width: share
     of the full width of all its layers. factors: that a network other than saint's own is trained for; batch: also of
     its blocks; cube: their in-plane voxels and acquired slices for a 3-D one.
@@ -72,6 +74,12 @@ class TrainingSettings:
     width: float = 1.0
     factors: tuple[int, ...] = ()
     cube: tuple[int, int] = (24, 8)
+    modality: str = "ct"
+
+    @property
+    def variation(self) -> Variation:
+        """How patches and blocks are varied."""
+        return Variation(self.modality) if self.augment else Variation.NONE
 
     def make_ami(self) -> AMI:
         """An untrained AMI."""

@@ -24,6 +24,9 @@ VALIDATION_FACTORS = {2: 25, 4: 49}
 """Factor to the number of dense slices in the middle of each volume that are decimated by it."""
 NARROWEST_VOXELS = 10
 
+RANGE_UNITS = {"ct": PAPER.data_range / intensity.HU_PER_UNIT, "mr": intensity.MR_UPPER_UNITS}
+"""Data range of PSNR by modality, network units: 4000 HU; of MR the span of the percentiles that normalise it."""
+
 ABSOLUTE_SHARE = 0.3
 """Of the absolute error in the loss: by measurement, see docs/training-log.md."""
 
@@ -75,7 +78,7 @@ def require_scorable(volumes: list[DenseVolume]) -> None:
 
 @torch.inference_mode()
 def validate_ami(model: nn.Module, volumes: list[DenseVolume]) -> dict[str, float]:
-    """Gain in PSNR, dB, of sagittal slices over aligned cubic (HU, range 4000, synthesised voxels only).
+    """Gain in PSNR, dB, of sagittal slices over aligned cubic (synthesised voxels only); of any data range.
 
     A quick figure on ``VALIDATION_SLICES`` slices a volume; ``saint evaluate`` gives the full one.
     """
@@ -129,10 +132,13 @@ def make_rfn_loss(sampler: FusionSampler, *, is_absolute: bool = False) -> StepL
 
 
 @torch.inference_mode()
-def validate_rfn(model: nn.Module, blocks: list[FusionBlock]) -> dict[str, float]:
-    """PSNR in dB (range 4000 HU, CT only) of the fused slices of validation blocks, gains over the mean and cubic."""
+def validate_rfn(model: nn.Module, blocks: list[FusionBlock], modality: str = "ct") -> dict[str, float]:
+    """PSNR in dB of the fused slices of validation blocks, and its gains over the mean and cubic.
+
+    modality: of ``TrainingSettings``, which decides the data range.
+    """
     assert isinstance(model, RFN)
-    units, psnr_db = PAPER.data_range / intensity.HU_PER_UNIT, []
+    units, psnr_db = RANGE_UNITS[modality], []
     device = next(model.parameters()).device
     for block in blocks:
         cubic = _cubic(block)

@@ -5,9 +5,10 @@ import pytest
 from make_jobs import make_done, make_task
 
 from saint_cli.batch.dask_client import ClusterSpec
-from saint_cli.batch.estimate import FEW, START_S, TimeEstimator, estimate_memory_mb, size_workers
+from saint_cli.batch.estimate import CORE_SECONDS, FEW, START_S, TimeEstimator, estimate_memory_mb, size_workers
 from saint_cli.batch.job_records import JobRecord, JobStatus
 from saint_cli.batch.plan import Task
+from saint_cli.models import shipped
 
 
 def task(millions: float, model: str = "fast") -> Task:
@@ -99,7 +100,14 @@ def test_a_scan_that_cannot_be_held_leaves_the_others_their_workers() -> None:
     assert size_workers([task(50)] * 3 + [claim], 4, 4 * estimate_memory_mb(task(50))) == ClusterSpec(4, 1)
 
 
-@pytest.mark.parametrize(("device", "model"), [("cpu", "fast"), ("cuda", "base"), ("mps", "base")])
+@pytest.mark.parametrize(("device", "model"), [("cpu", "medium"), ("cuda", "base"), ("mps", "base")])
 def test_auto_takes_as_long_as_the_model_that_suits_the_device(device: str, model: str) -> None:
     estimator = TimeEstimator(ClusterSpec(1, 1, device=device))
     assert estimator.seconds(task(50, "auto")) == estimator.seconds(task(50, model))
+
+
+def test_every_shipped_model_has_a_time_of_its_own_between_those_of_its_neighbours() -> None:
+    estimator = TimeEstimator(ClusterSpec(1, 1))
+    fast, medium, base = (estimator.seconds(task(50, model)) for model in ("fast", "medium", "base"))
+    assert fast < medium < base
+    assert set(CORE_SECONDS) == set(shipped.read_manifest())

@@ -147,7 +147,7 @@ def test_a_folder_without_a_manifest_has_an_empty_state(tmp_path: Path) -> None:
     assert manifest.read_state(tmp_path / "nowhere") == ManifestState()
 
 
-@pytest.mark.parametrize("made_by", ["fast", "base"])
+@pytest.mark.parametrize("made_by", ["medium", "base"])
 def test_auto_keeps_what_either_of_its_models_made(scan: Path, made_by: str) -> None:
     state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig(made_by))), "done")
     assert not planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
@@ -157,11 +157,12 @@ def test_what_auto_made_is_kept_for_the_model_that_made_it_alone(scan: Path) -> 
     (task,) = planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("auto"))).tasks
     assert task.job.settings.model_config.model == "auto"
     state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("auto"))), "done")
-    key = make_key(task.record, shipped.weights_sha256("fast"))  # as the worker records it
+    key = make_key(task.record, shipped.weights_sha256("medium"))  # as the worker records it
     state.latest[task.target] = replace(state.latest[task.target], key=key)
     assert not planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
-    assert not planned(scan, state, FAST).tasks
-    assert planned(scan, state, replace(FAST, model_config=ModelConfig("base"))).tasks
+    assert not planned(scan, state, replace(FAST, model_config=ModelConfig("medium"))).tasks
+    for other in ("base", "fast"):
+        assert planned(scan, state, replace(FAST, model_config=ModelConfig(other))).tasks
 
 
 def test_auto_keeps_nothing_that_other_weights_made(scan: Path, tmp_path: Path) -> None:

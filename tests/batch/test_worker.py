@@ -2,6 +2,7 @@
 
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -16,6 +17,8 @@ from saint_cli.batch.plan import Task
 from saint_cli.errors import GeometryError
 from saint_cli.io.dicom import decoder_process
 from saint_cli.jobs import Job, networks
+from saint_cli.options.job import JobSettings
+from saint_cli.options.model import ModelConfig
 
 
 class LibraryPanic(BaseException):
@@ -92,3 +95,22 @@ def test_a_decoder_that_dies_is_one_failed_job(tmp_path: Path, monkeypatch: pyte
     assert "0000.dcm: pixel data" in record.reason
     assert "the decoder crashed, SIGABRT" in record.reason
     assert not (state_dir / "a.nii").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "used"), [("auto", "cuda:1"), ("cuda", "cuda:1"), ("gpu", "cuda:1"), ("gpu:0", "gpu:0"), ("cpu", "cpu")]
+)
+def test_a_worker_uses_its_own_gpu_unless_the_user_names_one(
+    device: str, used: str, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = JobSettings(model_config=ModelConfig(device=device))
+    devices: list[str] = []
+
+    def note_device(job: Job, *given: object) -> None:
+        devices.append(job.settings.model_config.device)
+        raise GeometryError("enough")
+
+    monkeypatch.setattr(worker, "run_job", note_device)
+    with manifest.open_manifest(task.state_dir):
+        worker.run_task(replace(task, job=replace(task.job, settings=settings)), WorkerSlot(1, gpu=1))
+    assert devices == [used]

@@ -1,4 +1,4 @@
-"""What a batch says before it begins: model, workers, time, and the time with the other model."""
+"""What a batch says before it begins: model, workers, time, and the time with another model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ def task(millions: float, model: str = "fast") -> Task:
 @pytest.mark.parametrize(
     ("spec", "model", "expected"),
     [
-        (ClusterSpec(2, 1), "auto", "1 job with model fast, 2 workers with 1 thread each, about"),
+        (ClusterSpec(2, 1), "auto", "1 job with model medium, 2 workers with 1 thread each, about"),
         (ClusterSpec(1, 4, 1, device="cuda"), "auto", "1 job with model base, 1 worker with a GPU each, about"),
         (ClusterSpec(1, 2, device="mps"), "auto", "1 job with model base, 1 worker with 2 threads each, about"),
         (ClusterSpec(1, 1), "/models/own.safetensors", "1 job with model own.safetensors, 1 worker with"),
@@ -38,13 +38,11 @@ def test_the_model_is_named(spec: ClusterSpec, model: str, expected: str) -> Non
     assert _describe_batch(spec, [task(1, model)], TimeEstimator(spec)).startswith(expected)
 
 
-def test_a_long_batch_announces_the_time_of_the_other_model() -> None:
-    assert "; base would take about" in _describe_batch(
-        ClusterSpec(1, 1), [task(500, "auto")], TimeEstimator(ClusterSpec(1, 1))
-    )
-    assert "; fast would take about" in _describe_batch(
-        ClusterSpec(1, 1), [task(500, "base")], TimeEstimator(ClusterSpec(1, 1))
-    )
+def test_a_long_batch_announces_the_time_of_another_model() -> None:
+    for model, other in (("auto", "fast"), ("base", "medium"), ("fast", "medium")):
+        assert f"; {other} would take about" in _describe_batch(
+            ClusterSpec(1, 1), [task(500, model)], TimeEstimator(ClusterSpec(1, 1))
+        )
     assert "would take" not in _describe_batch(ClusterSpec(1, 1), [task(1, "auto")], TimeEstimator(ClusterSpec(1, 1)))
     assert "would take" not in _describe_batch(
         ClusterSpec(1, 1), [task(500, "base"), task(5, "fast")], TimeEstimator(ClusterSpec(1, 1))

@@ -44,7 +44,7 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("model", ["fast", "base"])
+@pytest.mark.parametrize("model", ["fast", "medium", "base"])
 def test_shipped_models_beat_aligned_cubic_on_a_scan_never_trained_on(model: str, part: Path) -> None:
     result = run(part, "--factor", "2,4", "--model", model, "--json")
     assert result.exit_code == 0, result.output
@@ -204,8 +204,8 @@ def test_thick_slices_get_a_warning_for_their_figures_mean_something_else(
 
 def test_the_model_that_auto_chose_is_named(small: Path) -> None:
     result = run(small, "--factor", "2", "--against", "linear", "--threads", "1", "--device", "cpu")
-    assert result.stderr.splitlines()[0] == "model fast on cpu with 1 thread"
-    assert "fast fused" in result.stdout
+    assert result.stderr.splitlines()[0] == "model medium on cpu with 1 thread"
+    assert "medium fused" in result.stdout
     assert "base" not in result.stdout
 
 

@@ -1,5 +1,6 @@
 """Help that can be read, and completion that knows the words and costs nothing."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -9,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from saint_cli.cli.app import app
+from saint_cli.node.rules import read_rules
 from saint_cli.options import completion
 
-COMMANDS = ("upsample", "batch", "labels", "info", "evaluate", "models", "train")
+COMMANDS = ("upsample", "batch", "bids", "serve", "labels", "info", "evaluate", "models", "train", "slicer")
 
 
 def shown(*arguments: str, columns: int = 80) -> str:
@@ -41,6 +43,16 @@ def test_the_reference_in_the_docs_is_current() -> None:
     assert (docs / "cli.md").read_text(encoding="utf-8") == page, "run python docs/make_cli.py"
 
 
+def test_the_rules_that_the_help_and_the_docs_show_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    for text in (shown("serve", "-h"), page):
+        example = re.search(r"^ ?\[\[rule\]\] *\n(?:.*=.*\n)+", text, re.MULTILINE)
+        assert example is not None
+        (tmp_path / "rules.toml").write_text(example[0])
+        (rule,) = read_rules(tmp_path / "rules.toml", {}).rules
+        assert (rule.name, rule.least_spacing_mm) == ("thick chest", 2.5)
+
+
 def completed(words: str, folder: Path) -> tuple[list[str], list[str]]:
     """What bash would offer for a command line, and the heavy modules that were loaded for it."""
     program = (
@@ -65,11 +77,13 @@ def completed(words: str, folder: Path) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("upsample scan.nii -m ", ["auto", "fast", "base", "models/", "own.safetensors"]),
+        ("upsample scan.nii -m ", ["auto", "fast", "medium", "base", "models/", "own.safetensors"]),
         ("upsample scan.nii --model b", ["base"]),
+        ("upsample scan.nii --model m", ["medium", "models/"]),
         ("upsample scan.nii --model models/", ["models/mine.safetensors"]),
         ("upsample scan.nii --modality ", ["auto", "ct", "mr"]),
         ("upsample scan.nii --device c", ["cpu", "cuda", "cuda:0"]),
+        ("upsample scan.nii --device g", ["gpu", "gpu:0"]),
         ("batch IN OUT --to n", ["nii.gz", "nrrd"]),
         ("batch IN OUT --precision ", ["auto", "fp32", "bf16", "fp16"]),
         ("evaluate scan.nii --protocol ", ["paper", "all"]),

@@ -13,12 +13,20 @@ from saint_cli.models import shipped, weights
 def test_models_lists_the_shipped_weights_with_their_sizes() -> None:
     result = CliRunner().invoke(app, ["models"])
     assert result.exit_code == 0, result.output
-    assert "base" in result.output
-    assert "fast" in result.output
-    assert "2,787,712" in result.output
+    for name, parameters in (("base", "2,787,712"), ("medium", "401,184"), ("fast", "124,864")):
+        assert name in result.output
+        assert parameters in result.output
+    assert "base on a GPU and medium on a CPU" in " ".join(result.output.split())
 
 
-@pytest.mark.parametrize("name", ["base", "fast"])
+def test_models_fit_a_narrow_terminal_and_say_what_they_were_trained_on() -> None:
+    result = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"})
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    for name, entry in shipped.read_manifest().items():
+        assert f"{name}: trained on {entry['trained_on']}" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["base", "medium", "fast"])
 def test_every_shipped_file_is_the_one_the_manifest_describes(name: str) -> None:
     entry = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)[name]
     data = (shipped.shipped_folder() / entry["file"]).read_bytes()

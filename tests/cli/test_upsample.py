@@ -168,6 +168,7 @@ REFUSALS = {
     "unknown model": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-m", "huge"], 3),
     "not weights": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["-m", EXAMPLE], 3),
     "no CUDA": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--device", "cuda:97"], 2),
+    "no GPU of that number": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--device", "gpu:97"], 2),
     "three directions": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--directions", "3"], 2),
     "no threads": (lambda d: save(np.zeros((9, 9, 9), np.int16), d / "a.nii"), ["--threads", "0"], 2),
 }
@@ -291,10 +292,10 @@ def test_without_a_model_the_one_of_the_device_is_named_everywhere(thick: Path, 
     result = run("upsample", *arguments, "-o", out)
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
-    assert lines[0] == "model fast (auto) on cpu with 1 thread"
-    assert "model fast on cpu" in lines[-1]
+    assert lines[0] == "model medium (auto) on cpu with 1 thread"
+    assert "model medium on cpu" in lines[-1]
     assert lines[-1].endswith(f": {out}, preview: {preview}")
-    assert b"fast" in bytes(nib.load(out).header["descrip"])
+    assert b"medium" in bytes(nib.load(out).header["descrip"])
 
 
 def test_quiet_says_nothing_of_model_and_machine(thick: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import saint_cli
 from saint_cli.errors import SaintError, UsageError
-from saint_cli.errors.parameter_names import PARAMETERS, naming_options, to_options
+from saint_cli.errors.parameter_names import PARAMETERS, naming_options, to_options, to_rule_options
 from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.options.fields import list_options
 from saint_cli.options.job import JOB_OPTIONS
@@ -24,6 +24,20 @@ MESSAGES = {
 @pytest.mark.parametrize("message", MESSAGES)
 def test_parameters_become_options(message: str) -> None:
     assert to_options(message) == MESSAGES[message]
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("or use `irregular=True`", "or use irregular = true in the rule's options"),
+        ("give `spacing_mm=0.5`", "give spacing = 0.5 in the rule's options"),
+        ("`noise=match` needs CT", 'noise = "match" in the rule\'s options needs CT'),
+        ("leave `in_plane_mm` out", "leave in-plane in the rule's options out"),
+        ("`max_memory=1 GB` is too little", "--max-memory 1 GB is too little"),
+    ],
+)
+def test_parameters_become_options_of_rules(message: str, text: str) -> None:
+    assert to_rule_options(message, ("irregular", "spacing", "noise", "in_plane")) == text
 
 
 def test_only_while_a_command_runs_do_errors_name_options() -> None:

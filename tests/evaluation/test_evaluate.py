@@ -220,13 +220,6 @@ def test_a_factor_beyond_the_slices_is_refused_before_anything_is_scored(files: 
     assert set(progress.stages) == {"reading"}
 
 
-def test_what_is_not_ct_is_refused(tmp_path: Path, model: str) -> None:
-    path = tmp_path / "mr.nii"
-    nibabel.save(nibabel.Nifti1Image(np.full((9, 9, 9), 400, np.int16), np.eye(4)), path)
-    with pytest.raises(UsageError, match=r"mr\.nii: not CT"):
-        evaluate_all(EvaluationInputs([path], [2]), [model], EvaluationOptions(), CPU)
-
-
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, model: str) -> None:
     with pytest.raises(UnreadableError, match=r"gone\.nii"):
         evaluate_all(EvaluationInputs([tmp_path / "gone.nii"], [2]), [model], EvaluationOptions(), CPU)

@@ -33,7 +33,7 @@ def test_fill_is_neither_compared_nor_given_to_interpolators(fill: float, tmp_pa
     filled = air.copy()
     filled[:8] = fill
     write_volume(replace(scan, voxels=filled), tmp_path / "filled.nii")
-    volume, axis = read_dense_volume(tmp_path / "filled.nii", EvaluationInputs([tmp_path / "filled.nii"], [2]))
+    volume, axis, _ = read_dense_volume(tmp_path / "filled.nii", EvaluationInputs([tmp_path / "filled.nii"], [2]))
     assert axis == 2
     assert np.abs(volume.voxels).max() < 2000
     np.testing.assert_array_equal(volume.voxels[8:], filled[8:])
@@ -43,7 +43,7 @@ def test_values_beyond_any_hu_are_clipped_before_they_are_compared(tmp_path: Pat
     voxels = np.random.default_rng(0).normal(0, 300, (16, 16, 7))
     voxels[:2], voxels[8, 8, 3] = -1000, 1e300
     write_volume(Volume(voxels, np.eye(4)), tmp_path / "a.nrrd")
-    found, _ = read_dense_volume(tmp_path / "a.nrrd", EvaluationInputs([tmp_path / "a.nrrd"], [2], 2))
+    found, _, _ = read_dense_volume(tmp_path / "a.nrrd", EvaluationInputs([tmp_path / "a.nrrd"], [2], 2))
     assert found.voxels.dtype == np.float32
     assert found.voxels.max() <= 1e9
 

@@ -19,7 +19,7 @@ from saint_cli.training.dense_volume import DenseVolume, TrainingData
 from saint_cli.training.fusion_blocks import FusionBlock
 from saint_cli.training.fusion_sampler import FusionSampler
 from saint_cli.training.loop import Schedule
-from saint_cli.training.patch_places import PatchShape
+from saint_cli.training.patch_places import PatchShape, Variation
 from saint_cli.training.run import MODEL, train_on
 from saint_cli.training.settings import TrainingSettings
 from saint_cli.volume import Header, Volume
@@ -39,8 +39,8 @@ def dense(seed: int) -> DenseVolume:
     return DenseVolume.from_array(f"v{seed}", voxels(seed), (0.7, 0.8, 1.0), intensity.CT)
 
 
-def make_sampler(device: str, *, augment: bool) -> AmiSampler:
-    return AmiSampler([dense(0).to(torch.device(device))], 12, PatchShape(12, 4), augment=augment)
+def make_sampler(device: str, variation: Variation) -> AmiSampler:
+    return AmiSampler([dense(0).to(torch.device(device))], 12, PatchShape(12, 4), variation=variation)
 
 
 def test_a_scan_is_restored_as_on_a_cpu() -> None:
@@ -55,7 +55,7 @@ def test_a_scan_is_restored_as_on_a_cpu() -> None:
 
 
 def test_patches_are_those_of_a_cpu() -> None:
-    on_cpu, on_gpu = (make_sampler(device, augment=False) for device in ("cpu", "cuda"))
+    on_cpu, on_gpu = (make_sampler(device, Variation.NONE) for device in ("cpu", "cuda"))
     for step in range(5):
         for one, other in zip(on_cpu.draw_batch(step), on_gpu.draw_batch(step), strict=True):
             assert other.device.type == "cuda"
@@ -63,7 +63,7 @@ def test_patches_are_those_of_a_cpu() -> None:
 
 
 def test_drawing_does_not_wait_for_the_gpu() -> None:
-    sampler, steps = make_sampler("cuda", augment=True), range(20)
+    sampler, steps = make_sampler("cuda", Variation.MR), range(20)
     for step in steps:  # the difficulty of every volume and distance is measured once
         sampler.draw_batch(step)
     torch.cuda.set_sync_debug_mode("error")

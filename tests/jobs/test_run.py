@@ -68,6 +68,7 @@ def test_a_job_goes_from_file_to_file(tmp_path: Path, model_config: ModelConfig)
         peak_memory_mb=done.peak_memory_mb,
         warnings=(),
         threads=1,
+        modality="CT",
     )
     assert done.peak_memory_mb > 10
 
@@ -161,7 +162,7 @@ def test_a_scan_that_is_not_ct_has_a_warning(tmp_path: Path, model_config: Model
     done = run_job(
         make_job(save(volume, tmp_path / "mr.nii"), tmp_path / "out.nii", GridRequest(factor=2), model_config), silent
     )
-    assert any("not CT" in warning for warning in done.warnings)
+    assert any("read as MR by its values" in warning for warning in done.warnings)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ REFUSED = {
         lambda job: change_job(job, model_config=replace(job.settings.model_config, model="basis")),
         WeightsError,
     ),
-    "device": (lambda job: change_job(job, model_config=replace(job.settings.model_config, device="gpu")), UsageError),
+    "device": (lambda job: change_job(job, model_config=replace(job.settings.model_config, device="xpu")), UsageError),
     "precision": (
         lambda job: change_job(job, model_config=replace(job.settings.model_config, precision="fp16")),
         UsageError,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from saint_cli.method import intensity
-from saint_cli.method.intensity import CT, IntensityMap, choose_map, is_ct
+from saint_cli.method.intensity import CT, IntensityMap, choose_map, find_data_range, find_modality, is_ct
 from saint_cli.volume import Header, Volume
 
 
@@ -134,3 +134,37 @@ def test_large_volumes_are_sampled_in_any_memory_order(order: str, monkeypatch: 
     mapped = choose_map(scan(np.asarray(voxels, order=order), "MR"))
     assert mapped.low == pytest.approx(100, abs=30)
     assert mapped.scale * intensity.MR_UPPER_UNITS == pytest.approx(800, rel=0.06)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(3.5, 0.0), (0.01, 0.0), (2.0, 700.0), (250.0, -40.0)])
+def test_network_values_of_mr_do_not_depend_on_a_positive_linear_change(scale: float, offset: float) -> None:
+    voxels = brain()
+    changed = (voxels * scale + offset).astype(np.float32)
+    one, other = (choose_map(scan(v, "MR")).to_network(v) for v in (voxels, changed))
+    np.testing.assert_allclose(one, other, atol=2e-4)
+    low, high = find_data_range(scan(voxels, "MR"))
+    np.testing.assert_allclose(
+        find_data_range(scan(changed, "MR")), (scale * low + offset, scale * high + offset), rtol=1e-4
+    )
+
+
+def test_the_data_range_leaves_out_the_brightest_and_darkest_thousandth() -> None:
+    voxels = np.arange(10_001, dtype=np.float32).reshape(-1, 73, 1)
+    assert find_data_range(scan(voxels, "MR")) == pytest.approx((10, 9990))
+
+
+def test_the_data_range_of_a_constant_is_not_empty() -> None:
+    for value in (0, 7, -1e20):
+        low, high = find_data_range(scan(np.full((4, 4, 4), value, np.float32), "MR"))
+        assert low == np.float32(value)
+        assert high > low
+
+
+@pytest.mark.parametrize(
+    ("modality", "voxels", "found"),
+    [("MR", brain() - 1000, "MR"), ("PT", brain(), "PT"), (None, brain(), "MR"), (None, brain() - 1000, "CT")],
+)
+def test_the_modality_is_that_of_the_file_else_told_by_the_values(
+    modality: str | None, voxels: np.ndarray, found: str
+) -> None:
+    assert find_modality(scan(voxels, modality)) == found

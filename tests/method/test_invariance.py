@@ -96,7 +96,7 @@ def chest() -> tuple[Volume, np.ndarray]:
     return replace(dense, voxels=voxels[..., ::FACTOR], affine_lps=affine), voxels
 
 
-@pytest.fixture(scope="module", params=["base", "fast"])
+@pytest.fixture(scope="module", params=["base", "medium", "fast"])
 def single_thread(request: pytest.FixtureRequest, chest: tuple[Volume, np.ndarray]) -> tuple[SaintModel, np.ndarray]:
     """A shipped model, and its result by one thread in float32."""
     sparse, _ = chest

@@ -3,7 +3,9 @@ import pytest
 
 from saint_cli.errors import WeightsError
 from saint_cli.models.calibration import (
-    RELIABILITY_EDGES_HU,
+    HU,
+    PERCENT,
+    RELIABILITY_EDGES,
     Calibration,
     ReliabilityBin,
     compute_reliability,
@@ -77,6 +79,7 @@ def test_json_round_trip() -> None:
         '{"difference_hu":[1,2],"error_hu":[1,NaN]}',
         '{"difference_hu":["a"],"error_hu":[1]}',
         '{"difference_hu":4,"error_hu":5}',
+        '{"difference_hu":[1,2],"error_hu":[1,2],"unit":"mm"}',
     ],
 )
 def test_anything_but_a_calibration_is_refused(text: str) -> None:
@@ -97,7 +100,7 @@ def test_reliability_compares_means_within_each_bin() -> None:
 def test_every_voxel_falls_in_one_bin() -> None:
     difference, error = samples(5000)
     assert sum(b.voxels for b in compute_reliability(difference, error, None)) == 5000
-    assert len(RELIABILITY_EDGES_HU) == 9
+    assert {len(edges) for edges in RELIABILITY_EDGES.values()} == {9}
 
 
 def test_pooling_weights_by_voxels_and_equals_one_table_of_everything() -> None:
@@ -118,3 +121,28 @@ def test_differences_of_hundredths_of_a_hu_can_be_fitted() -> None:
     difference = np.abs(random.normal(0, 0.02, 5000))
     calibration = Calibration.fit(difference, 2 * difference)
     assert Calibration.from_json(calibration.to_json()) == calibration
+
+
+def test_the_unit_is_written_where_it_is_not_hu() -> None:
+    percent = Calibration((0.0, 2.0), (0.5, 1.5), unit=PERCENT)
+    assert Calibration.from_json(percent.to_json()) == percent
+    assert "unit" not in SIMPLE.to_json()
+    assert Calibration.from_json(SIMPLE.to_json()).unit == HU
+    assert percent.scale(2) == Calibration((0.0, 2.0), (1.0, 3.0), unit=PERCENT)
+
+
+def test_percent_become_scanner_values_of_a_range() -> None:
+    percent = Calibration((0.0, 2.0), (0.5, 1.5), unit=PERCENT)
+    in_values = percent.to_scanner_values(400)
+    difference = np.linspace(0, 20, 9)
+    np.testing.assert_allclose(
+        in_values.expected_error(difference), 4 * percent.expected_error(difference / 4), rtol=1e-6
+    )
+
+
+def test_errors_in_percent_are_neither_predicted_from_hu_nor_pooled_with_them() -> None:
+    difference, error = samples(500)
+    in_percent = compute_reliability(difference / 10, error / 10, SIMPLE, PERCENT)
+    assert {one.predicted_hu for one in in_percent} == {None}
+    in_hu = compute_reliability(difference, error, SIMPLE)
+    assert pool_reliability([in_percent, in_hu]) == in_hu + in_percent

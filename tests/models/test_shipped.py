@@ -10,12 +10,12 @@ from saint_cli.models import shipped
 from saint_cli.options.job import JobSettings
 
 
-@pytest.mark.parametrize(("device", "model"), [("cpu", "fast"), ("cuda", "base"), ("mps", "base")])
-def test_auto_is_base_on_a_gpu_and_fast_on_a_cpu(device: str, model: str) -> None:
+@pytest.mark.parametrize(("device", "model"), [("cpu", "medium"), ("cuda", "base"), ("mps", "base")])
+def test_auto_is_base_on_a_gpu_and_medium_on_a_cpu(device: str, model: str) -> None:
     assert shipped.resolve_name("auto", device) == model
 
 
-@pytest.mark.parametrize("word", ["base", "fast", "own.safetensors", "./auto"])
+@pytest.mark.parametrize("word", ["base", "medium", "fast", "own.safetensors", "./auto"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_named_model_is_taken_anywhere(word: str, device: str) -> None:
     assert shipped.resolve_name(word, device) == word
@@ -33,4 +33,4 @@ def test_auto_is_the_default_and_is_no_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_loaded_networks_are_those_of_the_device() -> None:
     model, compute = ModelConfig(device="cpu", threads=1).start()
-    assert (model.name, compute.threads) == ("fast", 1)
+    assert (model.name, compute.threads) == ("medium", 1)

@@ -79,7 +79,7 @@ def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, ...], rfn: TrunkSize
     assert (loaded.rfn.features.size, int(loaded.rfn.fewest)) == (rfn, 3)
 
 
-@pytest.mark.parametrize("name", ["base", "fast"])
+@pytest.mark.parametrize("name", ["base", "medium", "fast"])
 def test_shipped_weights_leave_the_average_alone_where_one_slice_is_synthesised(name: str) -> None:
     assert int(load_model(name).rfn.fewest) == 2
 

@@ -9,21 +9,50 @@ without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machin
 
 
 @without_cuda
-@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1", "gpu:0", "gpu:1"])
 def test_a_cuda_device_that_is_not_there_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match=f"`device={device}`: this machine has 0 CUDA devices"):
         device_selection.select_compute(device)
 
 
-def test_cuda_is_all_gpus_and_a_list_is_those_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+CHOICES = {
+    "auto": [0, 1, 2],
+    "cuda": [0, 1, 2],
+    "gpu": [0, 1, 2],
+    "cuda:1": [1],
+    "gpu:1": [1],
+    "cuda:2,cuda:0,cuda:2": [2, 0],
+    "gpu:2,gpu:0,cuda:2": [2, 0],
+}
+"""Devices, and which of three CUDA GPUs they name."""
+
+
+def test_cuda_and_gpu_are_all_gpus_and_a_list_is_those_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    for word, wanted in (("auto", [0, 1, 2]), ("cuda", [0, 1, 2]), ("cuda:1", [1]), ("cuda:2,cuda:0,cuda:2", [2, 0])):
+    for word, wanted in CHOICES.items():
         chosen = device_selection.select_compute(word, "fp32")
         assert [device.index for device in chosen.devices] == wanted
         assert {device.type for device in chosen.devices} == {"cuda"}
-    with pytest.raises(UsageError, match="`device=cuda:3`: this machine has 3 CUDA devices"):
-        device_selection.select_compute("cuda:0,cuda:3", "fp32")
+    for kind in ("cuda", "gpu"):
+        with pytest.raises(UsageError, match=f"`device={kind}:3`: this machine has 3 CUDA devices"):
+            device_selection.select_compute(f"{kind}:0,{kind}:3", "fp32")
+
+
+@pytest.mark.parametrize(("cuda", "mps", "kind"), [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps")])
+def test_gpu_is_cuda_or_else_an_apple_gpu(cuda: bool, mps: bool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert device_selection.select_compute("gpu", "fp32").device.type == kind
+    assert device_selection.count_gpus("gpu") == device_selection.count_gpus("auto") == int(cuda)
+
+
+def test_gpu_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="`device=gpu`: torch finds neither a CUDA nor an Apple GPU here"):
+        device_selection.select_compute("gpu")
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has an Apple GPU")
@@ -32,9 +61,23 @@ def test_an_apple_gpu_that_is_not_there_is_refused() -> None:
         device_selection.select_compute("mps")
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "meta", "xla", "cuda:", "cpu,cuda"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "",
+        "meta",
+        "xla",
+        "cuda:",
+        "gpu:",
+        "gpu:01",
+        "cuda:00",
+        "gpu:0,gpu:99999999999999999999",
+        "cpu,cuda",
+        "gpu,gpu:1",
+    ],
+)
 def test_an_unknown_device_is_refused(device: str) -> None:
-    with pytest.raises(UsageError, match="must be one of auto, cpu, cuda"):
+    with pytest.raises(UsageError, match="must be one of auto, cpu, gpu, gpu:N"):
         device_selection.select_compute(device)
 
 

@@ -6,12 +6,8 @@ from torch import Tensor
 from saint_cli.training.augment import (
     BRIGHTEST_UNITS,
     KERNEL_RANGE,
-    PROFILE_PROBABILITIES,
     ZOOM_RANGE,
     Augmentation,
-    average_slices,
-    count_averaged_slices,
-    draw_profile,
     vary,
 )
 
@@ -25,19 +21,6 @@ def varied(values: Tensor, *, kernel: float = 0.0, contrast: float = 1.0, noise:
 def test_no_variation_changes_nothing() -> None:
     values = 2 * torch.rand(9, 12)
     torch.testing.assert_close(varied(values), values)
-    assert average_slices(values, 1) is values
-
-
-@pytest.mark.parametrize(("profile", "step", "averaged"), [(0, 3, 1), (1, 3, 3), (2, 3, 6), (1, 1, 1), (2, 1, 2)])
-def test_a_profile_averages_as_many_slices_as_it_is_thick(profile: int, step: int, averaged: int) -> None:
-    impulse = torch.zeros(1, 1, 31)
-    impulse[..., 15] = 1
-    assert count_averaged_slices(profile, step) == averaged
-    dense = average_slices(impulse, averaged)[0, 0]
-    assert float(dense.max()) == pytest.approx(1 / averaged)
-    assert torch.nonzero(dense > 1e-6).flatten().tolist() == [
-        z for z in range(31) if z - averaged // 2 <= 15 < z - averaged // 2 + averaged
-    ]
 
 
 @pytest.mark.parametrize("kernel", KERNEL_RANGE)
@@ -83,9 +66,3 @@ def test_variations_are_reproducible_and_of_every_kind() -> None:
         assert np.mean(getattr(drawn, name) == plain) == pytest.approx(share, abs=0.08)
     assert ZOOM_RANGE[0] <= drawn.zoom.min() < ZOOM_RANGE[0] + 0.1
     assert ZOOM_RANGE[1] - 0.1 < drawn.zoom.max() <= ZOOM_RANGE[1]
-
-
-def test_profiles_are_drawn_with_their_odds() -> None:
-    rng = np.random.default_rng(5)
-    shares = np.bincount([draw_profile(rng) for _ in range(2000)]) / 2000
-    np.testing.assert_allclose(shares, PROFILE_PROBABILITIES, atol=0.04)

@@ -10,7 +10,7 @@ from saint_cli.method import intensity
 from saint_cli.training.augment import LARGEST_CONTRAST
 from saint_cli.training.dataset import AmiBatch, AmiSampler
 from saint_cli.training.dense_volume import DenseVolume
-from saint_cli.training.patch_places import OFFSET_COUNT, PatchShape
+from saint_cli.training.patch_places import OFFSET_COUNT, PatchShape, Variation
 from saint_cli.training.patch_source import FACTORS, PatchSource
 
 PATCH = PatchShape(7, 3)
@@ -34,7 +34,7 @@ def along(axis: int, function, shape: tuple[int, int, int] = (12, 11, 20)) -> De
 
 
 def sampler(volume: DenseVolume, batch: int = 3, seed: int = 1, *, augment: bool = False) -> AmiSampler:
-    return AmiSampler([volume], batch, PATCH, (seed, 0), augment=augment)
+    return AmiSampler([volume], batch, PATCH, (seed, 0), variation=Variation.CT if augment else Variation.NONE)
 
 
 def batches(volume: DenseVolume, count: int = 24, *, augment: bool = False) -> list[AmiBatch]:

@@ -12,8 +12,9 @@ from saint_cli.training import augment, dataset
 from saint_cli.training.augment import Augmentation
 from saint_cli.training.dataset import AmiBatch, AmiSampler
 from saint_cli.training.dense_volume import DenseVolume
-from saint_cli.training.patch_places import OFFSET_COUNT, PatchPlaces, PatchShape
+from saint_cli.training.patch_places import OFFSET_COUNT, PatchPlaces, PatchShape, Variation
 from saint_cli.training.patch_source import AIR_UNITS, ALONE_WEIGHT, FACTORS, SIDEWAYS_WEIGHT, PatchSource
+from saint_cli.training.slice_profile import BOX_PROBABILITIES, SliceProfile
 
 SHAPE = PatchShape(7, 3)
 SPACING_MM = {"thin": (0.7, 0.8, 1.0), "thick": (0.5, 0.5, 2.0)}
@@ -62,19 +63,21 @@ def test_patches_are_those_of_loops_over_their_dense_slices(groups: int, monkeyp
     for step in range(12):
         batch = drawn.draw_batch(step)
         rng = np.random.default_rng((0, step, 0))
-        places = PatchPlaces.draw(drawn.source, SHAPE, drawn.sizes, rng, augment=True)
+        places = PatchPlaces.draw(drawn.source, SHAPE, drawn.sizes, rng, Variation.CT)
         i = 0
         for group in places.groups:
             for zoom, place in zip(group.zoom, group.place.T, strict=True):
                 length = (SHAPE.acquired - 1) * group.factor * group.step + 1
-                dense = read_dense(group.volume, group.axes, place, zoom, length, group.averaged)[..., :: group.step]
+                dense = read_dense(group.volume, group.axes, place, zoom, length, len(group.profile.offsets))[
+                    ..., :: group.step
+                ]
                 dense = dense[tuple(slice(None, None, flip) for flip in places.flips[i])]
                 dense = change(dense, places.augmentation.kernel[i], places.augmentation.contrast[i])
                 slices, truth = cut(dense, group.factor, places.steps[i])
                 np.testing.assert_allclose(batch.slices[i], slices, atol=2e-5)
                 np.testing.assert_allclose(batch.truth[i], truth, atol=2e-5)
                 seen_flips.add(tuple(places.flips[i]))
-                seen_averaged.add(group.averaged)
+                seen_averaged.add(len(group.profile.offsets))
                 seen_aside.add(group.volume.neighbour_step)
                 i += 1
     assert len(seen_flips) == 8
@@ -96,7 +99,7 @@ def draw_reference(volumes: list[DenseVolume], rng: np.random.Generator) -> dict
     odds = np.array([w for _, _, w in fitting])
     while True:
         v, steps, _ = fitting[rng.choice(len(fitting), p=odds / odds.sum())]
-        step, profile = int(rng.choice(steps)), int(rng.choice(3, p=augment.PROFILE_PROBABILITIES))
+        step, profile = int(rng.choice(steps)), int(rng.choice(3, p=BOX_PROBABILITIES))
         zoom = float(np.exp(rng.uniform(*np.log(augment.ZOOM_RANGE)))) if rng.random() < 0.5 else 1.0
         axes = (0, 1, 2) if v.neighbour_step < 1 or rng.random() < 0.5 else (1, 0, 2)
         across, along, deep = (v.voxels.shape[a] for a in axes)
@@ -119,7 +122,9 @@ def draw_reference(volumes: list[DenseVolume], rng: np.random.Generator) -> dict
     slices, truth = cut(dense, factor, steps)
     t = (steps / factor)[:, None, None]
     linear = (1 - t) * slices[1, :, :-1] + t * slices[1, :, 1:]
-    difficulty = contrast * float(PatchSource([v], 3, 3).measure_difficulty(v, step * factor, averaged))
+    difficulty = contrast * float(
+        PatchSource([v], 3, 3).measure_difficulty(v, step * factor, SliceProfile.box(averaged))
+    )
     millimetres = v.spacing_mm[axes[1]] * zoom, v.spacing_mm[2] * step * factor
     return list_facts(slices, truth, linear, difficulty, *millimetres)
 
@@ -189,6 +194,6 @@ def test_zoom_is_limited_by_the_volume() -> None:
 def test_without_augmentation_patches_are_voxels_of_the_volume() -> None:
     made = volume("thin")
     values = set(made.to_network(made.voxels).flatten().tolist())
-    batch = AmiSampler([made], 8, SHAPE, augment=False).draw_batch(0)
+    batch = AmiSampler([made], 8, SHAPE, variation=Variation.NONE).draw_batch(0)
     assert set(batch.slices.flatten().tolist()) | set(batch.truth.flatten().tolist()) <= values
     assert Augmentation.none(2).zoom.tolist() == [1, 1]

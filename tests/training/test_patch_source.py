@@ -9,6 +9,7 @@ from saint_cli.method import intensity
 from saint_cli.training import patch_source
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.patch_source import AIR_UNITS, FACTORS, LEAST_DIFFICULTY, PatchSource
+from saint_cli.training.slice_profile import SliceProfile
 
 
 def dense(voxels: np.ndarray) -> DenseVolume:
@@ -41,7 +42,7 @@ def test_difficulty_in_plain_loops(distance: int, averaged: int, monkeypatch: py
         for c in range(1, distance, max(1, distance // 4))
         if (truth := row[first + c]) > AIR_UNITS
     ]
-    found = PatchSource([volume], 7, 3).measure_difficulty(volume, distance, averaged)
+    found = PatchSource([volume], 7, 3).measure_difficulty(volume, distance, SliceProfile.box(averaged))
     assert float(found) == pytest.approx(np.mean(squares) ** 0.5, rel=1e-4)
 
 

@@ -19,7 +19,7 @@ from saint_cli.training.dataset import AmiBatch, AmiSampler
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.fusion_blocks import FusionBlock
 from saint_cli.training.fusion_sampler import FusionSampler
-from saint_cli.training.patch_places import PatchShape
+from saint_cli.training.patch_places import PatchShape, Variation
 from saint_cli.training.stages import (
     ABSOLUTE_SHARE,
     make_ami_loss,
@@ -96,7 +96,7 @@ def test_ami_loss_of_the_right_answer_between_acquired_columns_is_zero() -> None
 
 
 def test_ami_loss_of_straight_lines_is_that_of_the_residual_alone() -> None:
-    loss = make_ami_loss(AmiSampler([dense(straight=True)], 3, PatchShape(7, 3), augment=False))
+    loss = make_ami_loss(AmiSampler([dense(straight=True)], 3, PatchShape(7, 3), variation=Variation.NONE))
     with torch.no_grad():
         assert float(loss(tiny.linear_model().ami, 0)) == pytest.approx(0, abs=1e-5)
         assert float(loss(tiny.ami(), 0)) > 1e-2

@@ -10,6 +10,7 @@ from saint_cli import geometry
 from saint_cli.errors import SaintError
 from saint_cli.io.description import MAX_TEXT_LENGTH, StackInfo, isotropic_fields, make_refused, placement_fields
 from saint_cli.io.dicom import selection
+from saint_cli.io.dicom.layout import Layout
 from saint_cli.io.dicom.patient_text import read_patient_text, read_series_text
 from saint_cli.io.dicom.regular_runs import advise_uneven
 from saint_cli.io.dicom.stacks import Stack
@@ -62,7 +63,9 @@ def _describe_stack(number: int, label: str, stack: Stack) -> StackInfo:
     placement: dict[str, Any] = {"uniform": None if shape[2] == 1 else False, "problem": None, "exit_code": 0}
     if stack.problem is not None:
         placement |= {"problem": f"{stack.problem}{advise_uneven(stack)}", "exit_code": stack.problem.exit_code}
-    if placed is not None:
+    if placed is None:
+        placement["median_distance_mm"] = _find_median_distance(stack)
+    else:
         placement |= placement_fields(placed.affine_lps, placed.tilt_degrees, 2)
         if placed.slice_positions:
             placement |= {"uniform": False, "slice_positions": placed.slice_positions}
@@ -86,6 +89,13 @@ def _describe_stack(number: int, label: str, stack: Stack) -> StackInfo:
         warnings=stack.warnings,
         **placement,
     )
+
+
+def _find_median_distance(stack: Stack) -> float | None:
+    """The median distance between neighbouring slices, mm; None of fewer than two positions."""
+    layout = Layout(stack.slices)
+    gaps = np.diff(layout.positions_mm(layout.slices))
+    return round(float(np.median(gaps)), 4) if len(gaps) else None
 
 
 def _order_fields(stack: Stack, distance: float) -> dict[str, Any]:

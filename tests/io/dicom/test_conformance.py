@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sysconfig
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -30,8 +31,13 @@ FACTOR = 4
 
 
 def program(name: str) -> str:
-    """The path of a program; the test is skipped where there is none."""
-    found = shutil.which(name)
+    """The path of a program of the system; the test is skipped where there is none.
+
+    Scripts of this Python environment do not count: pynetdicom brings its own ``storescu``, with other options.
+    """
+    own = Path(sysconfig.get_path("scripts"))
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != own]
+    found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         pytest.skip(f"{name} is not installed (Debian packages dicom3tools, dcmtk, orthanc)")
     return found

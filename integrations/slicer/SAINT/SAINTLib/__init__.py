@@ -1,0 +1,1 @@
+"""What the module SAINT knows beside Slicer; importable anywhere."""

@@ -1,0 +1,1 @@
+"""saint in napari: a manifest (``napari.yaml``) and one widget; imported by napari alone."""

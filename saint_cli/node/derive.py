@@ -1,0 +1,182 @@
+"""One received series: which of its stacks the rules upsample, and the jobs that do so."""
+
+import errno
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from saint_cli import errors, io
+from saint_cli.errors import OutputError, SaintError
+from saint_cli.errors.parameter_names import to_rule_options
+from saint_cli.io import Description, StackInfo
+from saint_cli.jobs import Job, run_job
+from saint_cli.node.rules import OPTIONS, Rule, Rules
+from saint_cli.options.values import ALL_VOLUMES
+from saint_cli.progress import ProgressCallback
+
+PERMANENT = (errors.UsageError, errors.UnreadableError, errors.GeometryError, errors.NonFiniteError)
+
+TRANSIENT = (
+    *(errors.RemoteError, errors.DecoderUnavailableError, errors.SourceChangedError, errors.WeightsError),
+    errors.OutputError,
+)
+"""Failures that another try may mend, though they are of one of the permanent kinds."""
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+MAX_REASON = 400
+"""Characters of a reason that are kept."""
+
+
+class Ending(Enum):
+    """How the work on a series ended. FAILED: trying again would not help; BROKEN_OFF: it might.
+
+    NO_ROOM: the disk is full.
+    """
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    BROKEN_OFF = "broken off"
+    NO_ROOM = "no room"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the work on a series ended, and why, in one line without patient text.
+
+    rule: name of the rule that matched. size: bytes of the derived files. summary: of what was made, for the log.
+    """
+
+    ending: Ending
+    reason: str = ""
+    error_class: str = ""
+    rule: str = ""
+    size: int = 0
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A stack of a series, its number as ``--series`` counts, and the rule that it is upsampled by."""
+
+    stack: StackInfo
+    rule: Rule
+    is_whole_series: bool = False
+
+
+def derive_series(source: Path, target: Path, rules: Rules, on_progress: ProgressCallback) -> Outcome:
+    """Upsample the stacks of a series that rules match; a problem of any of them is one of the series.
+
+    source: folder of the instances of one series. target: a new folder, which gets one folder of a derived series for
+    each stack. Whatever is wrong is in the outcome, and nothing is raised.
+    """
+    rule = ""
+    try:
+        plans = _plan(source, rules)
+        if isinstance(plans, str):
+            return Outcome(Ending.SKIPPED, plans)
+        rule = ", ".join(dict.fromkeys(plan.rule.name for plan in plans))
+        target.mkdir(mode=0o700)
+        summaries = [_run(source, target, plan, on_progress) for plan in plans]
+    except Exception as error:
+        shutil.rmtree(target, ignore_errors=True)
+        return _explain(error, source, target, rule)
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    return Outcome(Ending.DONE, rule=rule, size=size, summary="; ".join(summaries))
+
+
+def _plan(source: Path, rules: Rules) -> list[_Plan] | str:
+    """What to upsample; a text why nothing is.
+
+    Raises:
+        SaintError: a series that is damaged, or a stack that a rule matches but that cannot be upsampled.
+    """
+    try:
+        description = io.describe(source, only_dicom=True)
+    except SaintError as error:
+        if _is_damaged(source):
+            raise
+        return _shorten(error, source)
+    if description.named:
+        damaged = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in description.named.items())
+        raise errors.UnreadableError(f"{source}: holds files that cannot be used: {damaged}")
+    plans, reasons = _match(description, rules)
+    for plan in plans:
+        if plan.stack.problem is not None:
+            raise errors.GeometryError(f"{source}: {plan.stack.problem}")
+    return plans or "; ".join(dict.fromkeys(reasons))
+
+
+def _match(description: Description, rules: Rules) -> tuple[list[_Plan], list[str]]:
+    """The stacks that rules match, and why others match none; the volumes of a 4-D series go together."""
+    plans, reasons = [], []
+    for stack in description.stacks:
+        rule = rules.match(stack)
+        if isinstance(rule, Rule):
+            plans.append(_Plan(stack, rule))
+        else:
+            reasons.append(rule)
+    if len(plans) > 1 and all(plan.stack.series_volumes == len(description.stacks) == len(plans) for plan in plans):
+        return [replace(plans[0], is_whole_series=True)], reasons
+    return plans, reasons
+
+
+def _is_damaged(source: Path) -> bool:
+    """Whether a folder without slices has files that should be some."""
+    from saint_cli.io.dicom import read
+    from saint_cli.io.dicom.validation import ignore_invalid_values
+
+    try:
+        with ignore_invalid_values():
+            scan = read.list_stacks(source, may_be_empty=True).scan
+    except Exception:
+        return True
+    return bool(set(scan.skipped) & set(scan.damaged))
+
+
+def _run(source: Path, target: Path, plan: _Plan, on_progress: ProgressCallback) -> str:
+    """Upsample one stack, or all volumes of a series; shapes before and after."""
+    number, settings = plan.stack.number, plan.rule.settings
+    choice = {"volume": ALL_VOLUMES} if plan.is_whole_series else {"series": str(number)}
+    result = run_job(Job(source, target / f"{number}", replace(settings, **choice)), on_progress)
+    slices = [shape["xyz".index(result.axis)] for shape in (result.shape_before, result.shape_after)]
+    return f"{slices[0]} -> {slices[1]} slices, model {result.model}, {result.seconds:.1f} s"
+
+
+def _explain(error: Exception, source: Path, target: Path, rule: str) -> Outcome:
+    """The outcome of work that failed."""
+    has_no_room = _is_disk_full(error)
+    if isinstance(error, OSError):
+        error = OutputError.from_os_error(error)
+    elif isinstance(error, MemoryError):
+        error = SaintError("not enough memory")
+    elif not isinstance(error, SaintError):
+        error = errors.wrap_unexpected(error)
+    is_permanent = isinstance(error, PERMANENT) and not isinstance(error, TRANSIENT)
+    ending = Ending.NO_ROOM if has_no_room else Ending.FAILED if is_permanent else Ending.BROKEN_OFF
+    return Outcome(ending, _shorten(error, source, target), type(error).__name__, rule)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it was made of, says that the disk is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _shorten(error: Exception, *folders: Path) -> str:
+    """The message of an error without the paths of the queue."""
+    return shorten_reason(str(error), folders)
+
+
+def shorten_reason(text: str, folders: Sequence[Path] = ()) -> str:
+    """A reason without folders, in the words of rules, on one line, cut to what is kept."""
+    text = to_rule_options(text, OPTIONS)
+    for folder in folders:
+        text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "").replace(str(folder), folder.name)
+    return " ".join(text.split())[:MAX_REASON]
