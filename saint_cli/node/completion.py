@@ -5,6 +5,7 @@ from itertools import groupby
 
 from saint_cli.node.records import Instance, QueuedSeries, Result, SeriesState
 from saint_cli.node.spool import Spool
+from saint_cli.progress import format_count
 
 IN_PROGRESS = (SeriesState.DONE, SeriesState.SENDING)
 
@@ -33,14 +34,14 @@ def settle(spool: Spool, series: QueuedSeries) -> Result | None:
         return Result(SeriesState.READY)
     if not any(_is_new(uid, instance, before) for uid, instance in now.items()):
         came = _name(before[uid][0] for uid in now)
-        return Result(SeriesState.SKIPPED, f"{_count(len(now))} came again of {came}, which is done")
+        return Result(SeriesState.SKIPPED, f"{format_count(len(now), 'instance')} came again of {came}, which is done")
     if all(instance.file is not None for _, instance in missing.values()):
         _add(spool, series, missing)
         return Result(SeriesState.READY)
     done = _name(source for source, _ in missing.values())
     return Result(
         SeriesState.FAILED,
-        f"{_count(len(now))} came after the rest of the series was done as {done} and removed; "
+        f"{format_count(len(now), 'instance')} came after the rest of the series was done as {done} and removed; "
         "send the whole series again",
         "LateInstances",
     )
@@ -74,7 +75,3 @@ def _name(sources: Iterable[QueuedSeries]) -> str:
     """How log lines call series."""
     numbers = sorted({source.number for source in sources})
     return "series " + ", ".join(map(str, numbers))
-
-
-def _count(number: int) -> str:
-    return "1 instance" if number == 1 else f"{number} instances"

@@ -1,6 +1,5 @@
 """The header of a DICOM Segmentation (PS3.3 A.51): its kind, its frames and where they lie, its segments."""
 
-import warnings
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from saint_cli.errors import GeometryError, SaintError, UnreadableError
+from saint_cli.errors import GeometryError
 from saint_cli.io.dicom import values
 from saint_cli.io.dicom.bounded_parse import is_truncated, parse_sequences, read_header
 from saint_cli.io.dicom.label_planes import PIXEL_TOLERANCE, Planes
+from saint_cli.io.dicom.object_failures import convert_object_failures
 from saint_cli.io.dicom.segment_descriptions import parse_segment
 from saint_cli.io.dicom.values import DamagedImageError, parse_optional_float, parse_optional_int
 from saint_cli.volume.label_map import Segment
@@ -75,26 +75,14 @@ def read_segmentation_header(path: Path) -> SegmentationHeader:
         UnreadableError: damaged, or without what places its frames and names their segments.
         GeometryError: frames that are not parallel.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            data, following = read_header(path, HEADER_TAGS)
-            if is_truncated(data):
-                raise DamagedImageError("a header that is cut off")
-            parse_sequences(data, path.stat().st_size)
-            if not following:
-                raise DamagedImageError("no pixel data")
-            return _parse_header(path, data)
-        except values.SkippedFileError as error:
-            raise UnreadableError(f"{path}: a DICOM Segmentation with {_strip(error)}; export it again") from None
-        except SaintError as error:
-            raise error if str(error).startswith(str(path)) else UnreadableError(f"{path}{error}") from None
-        except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
-            raise UnreadableError(f"{path}: the DICOM Segmentation is damaged ({type(error).__name__})") from None
-
-
-def _strip(error: Exception) -> str:
-    return str(error).removeprefix("with ")
+    with convert_object_failures(path, "a", "DICOM Segmentation"):
+        data, following = read_header(path, HEADER_TAGS)
+        if is_truncated(data):
+            raise DamagedImageError("a header that is cut off")
+        parse_sequences(data, path.stat().st_size)
+        if not following:
+            raise DamagedImageError("no pixel data")
+        return _parse_header(path, data)
 
 
 def _parse_header(path: Path, data: Dataset) -> SegmentationHeader:

@@ -1,6 +1,5 @@
 """The header of a DICOM RT Structure Set (PS3.3 A.19): its regions and their contours, in patient mm."""
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ import numpy as np
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from saint_cli.errors import SaintError, UnreadableError
 from saint_cli.io.dicom import values
 from saint_cli.io.dicom.bounded_parse import is_truncated, parse_sequences, read_header
+from saint_cli.io.dicom.object_failures import convert_object_failures
 from saint_cli.io.dicom.values import DamagedImageError, parse_optional_int
 from saint_cli.volume.label_map import Segment
 
@@ -63,21 +62,12 @@ def read_structure_set(path: Path) -> StructureSet:
     Raises:
         UnreadableError: damaged, or without regions.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            data, _ = read_header(path, HEADER_TAGS)
-            if is_truncated(data):
-                raise DamagedImageError("a header that is cut off")
-            parse_sequences(data, path.stat().st_size, SEQUENCE_TAGS)
-            return _parse(path, data)
-        except values.SkippedFileError as error:
-            reason = str(error).removeprefix("with ")
-            raise UnreadableError(f"{path}: an RT Structure Set with {reason}; export it again") from None
-        except SaintError as error:
-            raise error if str(error).startswith(str(path)) else UnreadableError(f"{path}{error}") from None
-        except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
-            raise UnreadableError(f"{path}: the RT Structure Set is damaged ({type(error).__name__})") from None
+    with convert_object_failures(path, "an", "RT Structure Set"):
+        data, _ = read_header(path, HEADER_TAGS)
+        if is_truncated(data):
+            raise DamagedImageError("a header that is cut off")
+        parse_sequences(data, path.stat().st_size, SEQUENCE_TAGS)
+        return _parse(path, data)
 
 
 def _parse(path: Path, data: Dataset) -> StructureSet:
