@@ -145,9 +145,9 @@ def test_a_dicom_scan_and_its_segmentation_become_a_series_and_its_segmentation(
 def test_without_highdicom_a_segmentation_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saint_cli.io.dicom import segmentation_write
+    from saint_cli.io.dicom import highdicom_objects
 
-    monkeypatch.setattr(segmentation_write, "find_spec", lambda name: None)
+    monkeypatch.setattr(highdicom_objects, "find_spec", lambda name: None)
     scan, seg, _ = series_with_labels(tmp_path)
     result = run("upsample", scan, "-o", tmp_path / "x2", "--labels", seg, *FAST)
     assert result.exit_code == 2

@@ -13,7 +13,7 @@ from saint_cli import geometry, labels
 from saint_cli.errors import GeometryError, OutputError, SaintError, UnreadableError, UsageError
 from saint_cli.errors.parameter_names import naming_options
 from saint_cli.io import LabelReadOptions, read_labels, read_volume, write_volume
-from saint_cli.io.dicom import segmentation_write
+from saint_cli.io.dicom import highdicom_objects, segmentation_write
 from saint_cli.jobs.label_job import LabelJob, run_label_job
 from saint_cli.progress import silent
 from saint_cli.volume import Volume
@@ -123,7 +123,7 @@ def series_job(tmp_path: Path) -> LabelJob:
     ("what", "message"),
     [
         ("empty", "no voxel is labelled"),
-        ("MAX_BYTES", "a DICOM SEG holds at most"),
+        ("MAX_PIXEL_BYTES", "a DICOM SEG holds at most"),
         ("MAX_SEGMENTS", "2 labels, a DICOM SEG holds 1"),
         ("multi-frame", "frames of a multi-frame image"),
     ],
@@ -143,7 +143,7 @@ def test_what_a_segmentation_cannot_hold_is_refused_before_labels_are_computed(
         image.FrameOfReferenceUID = "1.2.3"
         job = replace(job, like=fabricate.save([image], tmp_path / "frames"))
     else:
-        monkeypatch.setattr(segmentation_write, what, 1)
+        monkeypatch.setattr(highdicom_objects if what == "MAX_PIXEL_BYTES" else segmentation_write, what, 1)
     with pytest.raises(UsageError, match=message):
         run_label_job(job, silent)
     assert not job.target.exists()

@@ -16,7 +16,7 @@ from make_jobs import make_job
 from saint_cli.errors import UsageError
 from saint_cli.geometry import make_plane_grid
 from saint_cli.io import read_labels, read_volume
-from saint_cli.io.dicom import segmentation_write
+from saint_cli.io.dicom import highdicom_objects, segmentation_write
 from saint_cli.jobs import GridRequest, Job, ModelConfig, run_job
 from saint_cli.labels import place_labels, resample_label_planes
 from saint_cli.method import pipeline
@@ -174,13 +174,14 @@ def test_of_empty_labels_beside_a_series_the_result_is_written_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "message"), [("MAX_BYTES", 200, "a DICOM SEG holds at most"), ("MAX_SEGMENTS", 1, "2 labels")]
+    ("name", "limit", "message"),
+    [("MAX_PIXEL_BYTES", 200, "a DICOM SEG holds at most"), ("MAX_SEGMENTS", 1, "2 labels")],
 )
 def test_what_a_segmentation_cannot_hold_is_refused_before_voxels_are_computed(
     name: str, limit: int, message: str, tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("highdicom", reason="highdicom is not installed (extra seg)")
-    monkeypatch.setattr(segmentation_write, name, limit)
+    monkeypatch.setattr(highdicom_objects if name == "MAX_PIXEL_BYTES" else segmentation_write, name, limit)
     monkeypatch.setattr(pipeline, "restore", lambda *_: pytest.fail("voxels were computed"))
     with pytest.raises(UsageError, match=message):
         run_job(job_on_series(GridRequest(factor=2), tmp_path, model_config), silent)

@@ -1,30 +1,21 @@
 """The expected error of a derived series as one DICOM Parametric Map (PS3.3 A.75), float32, by highdicom."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from saint_cli.errors import OutputError, UsageError
-from saint_cli.io.atomic import open_atomic_file
-from saint_cli.io.dicom import derived_image
+from saint_cli.io.dicom import highdicom_objects
 from saint_cli.io.dicom.derived_header import MAX_IS
 from saint_cli.io.dicom.derived_series import DerivedSeries
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.referenced_series import ReferencedSeries, refer_to_derived
 from saint_cli.io.dicom.uids import make_uid
 from saint_cli.io.dicom.write import make_series
-from saint_cli.io.error_conversion import convert_os_errors
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
 
-EXTRA = "parametric-map"
-"""The extra of the package that brings highdicom."""
-
-MAX_BYTES = 2**32 - 2
-"""Of the voxels: an element's length has 32 bits, and the largest stands for an unknown one (PS3.5 7.1)."""
+KIND, EXTRA = "DICOM Parametric Map", "parametric-map"
 
 UNIT = ("[hnsf'U]", "UCUM", "Hounsfield unit")
 QUANTITY = ("EXPECTED_ERROR", "99SAINT", "Expected absolute error")
@@ -37,17 +28,8 @@ def check_map(volume: Volume, path: Path) -> None:
     Raises:
         UsageError: highdicom is not installed, or the map would be too large for a DICOM element.
     """
-    if find_spec("highdicom") is None:
-        raise UsageError(
-            f"{path}: a DICOM Parametric Map needs highdicom: pip install 'saint-cli[{EXTRA}]'; or name a file ending "
-            "in .nii.gz"
-        )
-    need = 4 * volume.voxels.size
-    if need > MAX_BYTES:
-        raise UsageError(
-            f"{path}: a DICOM Parametric Map holds at most {MAX_BYTES / 1e9:.1f} GB, this one would have "
-            f"{need / 1e9:.1f} GB; name a file ending in .nii.gz"
-        )
+    highdicom_objects.check_installed(path, KIND, EXTRA)
+    highdicom_objects.check_pixel_bytes(4 * volume.voxels.size, path, KIND)
 
 
 def write_map(error: Volume, result: Volume, path: Path, *, keep_slice_thickness: bool = True) -> None:
@@ -62,10 +44,7 @@ def write_map(error: Volume, result: Volume, path: Path, *, keep_slice_thickness
     with PixelReader() as reader:
         series = make_series(result, reader, keep_slice_thickness=keep_slice_thickness)
         referenced = refer_to_derived(series, reader)
-    with derived_image.convert_encoding_errors(path):
-        data = _make_map(error, series, referenced)
-    with convert_os_errors(path, "written", OutputError), open_atomic_file(path) as file:
-        dcmwrite(file, data, enforce_file_format=True)
+    highdicom_objects.write_object(lambda: _make_map(error, series, referenced), path)
 
 
 def _make_map(error: Volume, series: DerivedSeries, referenced: ReferencedSeries) -> Dataset:
@@ -98,5 +77,4 @@ def _make_map(error: Volume, series: DerivedSeries, referenced: ReferencedSeries
         series_description=f"SAINT {series.factor} expected error",
     )
     referenced.copy_patient_and_study(data)
-    data.file_meta.ImplementationVersionName = derived_image.IMPLEMENTATION_VERSION
     return data

@@ -2,18 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from saint_cli.errors import OutputError, UsageError
-from saint_cli.io.atomic import open_atomic_file
-from saint_cli.io.dicom import derived_image
+from saint_cli.errors import UsageError
+from saint_cli.io.dicom import highdicom_objects
 from saint_cli.io.dicom.derived_header import MAX_IS, make_contribution
 from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.pixels import PixelReader
@@ -21,16 +18,11 @@ from saint_cli.io.dicom.referenced_series import ReferencedSeries, refer_to_acqu
 from saint_cli.io.dicom.segment_descriptions import encode_segment
 from saint_cli.io.dicom.uids import make_uid
 from saint_cli.io.dicom.write import make_series
-from saint_cli.io.error_conversion import convert_os_errors
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
 from saint_cli.volume.label_map import LabelMap, Segment
 
-EXTRA = "seg"
-"""The extra of the package that brings highdicom."""
-
-MAX_BYTES = 2**32 - 2
-"""Of the pixels: an element's length has 32 bits, and the largest stands for an unknown one (PS3.5 7.1)."""
+KIND, EXTRA = "DICOM SEG", "seg"
 
 MAX_SEGMENTS = 65535
 
@@ -46,10 +38,7 @@ def check_installed(path: Path) -> None:
     Raises:
         UsageError: it is not installed.
     """
-    if find_spec("highdicom") is None:
-        raise UsageError(
-            f"{path}: a DICOM SEG needs highdicom: pip install 'saint-cli[{EXTRA}]'; or name a file ending in .nii.gz"
-        )
+    highdicom_objects.check_installed(path, KIND, EXTRA)
 
 
 def write_segmentation(label_map: LabelMap, result: Volume, path: Path, *, keep_slice_thickness: bool) -> None:
@@ -74,10 +63,7 @@ def write_segmentation(label_map: LabelMap, result: Volume, path: Path, *, keep_
             derived = make_series(result, reader, keep_slice_thickness=keep_slice_thickness)
             series, made = refer_to_derived(derived, reader), f"SAINT {derived.factor} labels"
     _check_single_frame(path, is_multiframe=series.is_multiframe)
-    with derived_image.convert_encoding_errors(path):
-        data = _make_segmentation(series, segments, pixels, made)
-    with convert_os_errors(path, "written", OutputError), open_atomic_file(path) as file:
-        dcmwrite(file, data, enforce_file_format=True)
+    highdicom_objects.write_object(lambda: _make_segmentation(series, segments, pixels, made), path)
 
 
 def check_labels(label_map: LabelMap, result: Volume, path: Path, *, is_derived: bool) -> None:
@@ -156,12 +142,7 @@ def _number_consecutively(label_map: LabelMap, path: Path) -> tuple[list[Segment
 
 
 def _check_size(frames: int, shape: tuple[int, int, int], path: Path) -> None:
-    need = -(-frames * shape[0] * shape[1] // 8)
-    if need > MAX_BYTES:
-        raise UsageError(
-            f"{path}: a DICOM SEG holds at most {MAX_BYTES / 1e9:.1f} GB, this one would have {need / 1e9:.1f} GB; "
-            "name a file ending in .nii.gz"
-        )
+    highdicom_objects.check_pixel_bytes(-(-frames * shape[0] * shape[1] // 8), path, KIND)
 
 
 def _make_segmentation(
@@ -195,7 +176,6 @@ def _make_segmentation(
     data.ContributingEquipmentSequence = [make_contribution("Labels resampled to the slices of the referenced series")]
     if "ContentCreatorName" not in data:
         data.ContentCreatorName = None  # Type 2 (PS3.3 C.8.20.1)
-    data.file_meta.ImplementationVersionName = derived_image.IMPLEMENTATION_VERSION
     return data
 
 

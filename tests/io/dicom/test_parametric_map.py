@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.io import check_error_map, read_volume, write_error_map, write_volume
-from saint_cli.io.dicom import parametric_map
+from saint_cli.io.dicom import highdicom_objects
 from saint_cli.volume import Header, Volume
 
 pytest.importorskip("highdicom", reason="highdicom is not installed (extra parametric-map)")
@@ -118,6 +118,6 @@ def test_a_map_needs_a_dicom_result_highdicom_and_less_than_four_gigabytes(
     large = replace(volume, voxels=np.broadcast_to(np.int16(0), (20_000, 20_000, 5)))
     with pytest.raises(UsageError, match=r"at most 4\.3 GB, this one would have 27\.2 GB"):
         check_error_map(large, grid, path, tmp_path / "out")
-    monkeypatch.setattr(parametric_map, "find_spec", lambda name: None)
+    monkeypatch.setattr(highdicom_objects, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'saint-cli\[parametric-map\]'"):
         check_error_map(volume, grid, path, tmp_path / "out")

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.io import check_segmentation_target, read_labels, read_volume, write_labels, write_volume
-from saint_cli.io.dicom import segmentation_write
+from saint_cli.io.dicom import highdicom_objects
 from saint_cli.labels import place_labels
 from saint_cli.volume import Volume
 from saint_cli.volume.label_map import LabelMap, Segment
@@ -240,6 +240,6 @@ def test_a_target_is_checked_early(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     check_segmentation_target(tmp_path / "seg.nii.gz", None)
     with pytest.raises(UsageError, match="refers to a DICOM series"):
         check_segmentation_target(tmp_path / "seg.dcm", None)
-    monkeypatch.setattr(segmentation_write, "find_spec", lambda name: None)
+    monkeypatch.setattr(highdicom_objects, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'saint-cli\[seg\]'"):
         check_segmentation_target(tmp_path / "seg.dcm", scan)
