@@ -3,7 +3,8 @@
     python benchmarks/results.py VAL/*.nii --models run/model.safetensors --scores scores.jsonl --only-score
     python benchmarks/manifest.py base run/model.safetensors scores.jsonl training.json
 
-Of the scores those count that were made with these very weights. training.json holds one sentence each under
+Of the scores, which benchmarks/results.py or benchmarks/results_slabs.py wrote, those count that were made with these
+very weights. training.json holds one sentence each under
 "trained_on", "recipe" and "compute"; of weights for another modality than CT that one under "modality", such as "MR".
 """
 
@@ -26,6 +27,7 @@ RANGES = {
 }
 PROTOCOL = "paper: {}, synthesised slices, central 256x256, mean over slices"
 """On the slices that docs/results.md names."""
+SLABS = "; of a volume whose slices were averaged, so many by the factor"
 
 
 def main() -> None:
@@ -36,13 +38,15 @@ def main() -> None:
     options = parser.parse_args()
     model = weights.load_model(str(options.weights))
     kept = (json.loads(line) for line in options.scores.read_text().splitlines())
-    scores = [score for score in kept if score["sha256"] == model.sha256]
+    scores = [score for row in kept if model.sha256 in row["sha256"] for score in list_scores(row)]
     target = WEIGHTS / f"saint-{options.name}.safetensors"
     if options.weights.resolve() != target.resolve():
         shutil.copyfile(options.weights, target)
     entries = shipped.read_manifest(WEIGHTS)
     training = json.loads(options.training.read_text())
     protocol = PROTOCOL.format(RANGES[training.get("modality", shipped.CT_MODALITY)])
+    if model.ami.slabs:
+        protocol += SLABS
     entries[options.name] = {
         "file": target.name,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
@@ -52,6 +56,15 @@ def main() -> None:
     }
     (WEIGHTS / shipped.MANIFEST).write_text(json.dumps({"models": entries}, indent=1) + "\n")
     print(format_scores(scores))
+
+
+def list_scores(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row of scores; of slabs those of all methods."""
+    if "methods" not in row:
+        return [row]
+    names = {"slabs": "fused", "model": "without slabs"}
+    methods = ((names.get(name, name), figures) for name, figures in row["methods"].items() if "psnr" in figures)
+    return [{**row, "method": method, "psnr_db": figures["psnr"]} for method, figures in methods]
 
 
 def summarise(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

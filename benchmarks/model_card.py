@@ -28,15 +28,29 @@ SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/downlo
 ANY_PLANE = ["*", "*"]
 """The spatial shape of a slice of any size."""
 
-VALIDATION = "three validation CT volumes (docs/results.md)"
+VALIDATION = {
+    shipped.CT_MODALITY: "three validation CT volumes (docs/results.md)",
+    shipped.MR_MODALITY: "four validation MR volumes (docs/results-mr.md)",
+}
 
-TASK = "Slice interpolation: thick-slice CT to isotropic volumes"
+TASK = "Slice interpolation: thick-slice CT and MR to isotropic volumes"
 
 DESCRIPTION = (
     "Weights of AMI and RFN (SAINT, CVPR 2020), which the program saint runs. These are not networks of MONAI, and the "
     "files (see manifest.json) hold no state dictionary of a MONAI bundle: load them with saint_cli. AMI predicts "
     "residuals over linear interpolation on sagittal and coronal slices; RFN fuses both on axial slices."
 )
+
+SLAB_VALIDATION = "five validation CT volumes (docs/results-slabs.md)"
+
+TAGS = [
+    "medical-imaging",
+    "computed-tomography",
+    "magnetic-resonance-imaging",
+    "super-resolution",
+    "slice-interpolation",
+    "safetensors",
+]
 
 INTENDED_USE = "Research. Not a medical device; not for diagnosis: synthesised slices are estimates."
 
@@ -60,7 +74,7 @@ def render_card() -> str:
         "license": read_licence(),
         "library_name": "saint-cli",
         "pipeline_tag": "image-to-image",
-        "tags": ["medical-imaging", "computed-tomography", "super-resolution", "slice-interpolation", "safetensors"],
+        "tags": TAGS,
         "metrics": ["psnr"],
         "model-index": [make_index_entry(name, entry) for name, entry in read_models().items() if list_factors(entry)],
     }
@@ -73,7 +87,10 @@ def make_index_entry(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
     Fractional factors, whose gaps are wider than their names say, are left to docs/results.md and the metadata.
     """
-    validation = {"type": "validation-ct", "name": f"{VALIDATION}, protocol {entry['validation']['protocol']}"}
+    modality = entry.get("modality", shipped.CT_MODALITY)
+    volumes = SLAB_VALIDATION if name.startswith(shipped.SLAB_PREFIX) else VALIDATION[modality]
+    name_of_data = f"{volumes}, protocol {entry['validation']['protocol']}"
+    validation = {"type": f"validation-{modality.lower()}", "name": name_of_data}
     metrics = [
         {"type": "psnr", "value": value["fused dB"], "name": f"PSNR in dB, {factor}"}
         for factor, value in list_factors(entry)
@@ -102,7 +119,7 @@ def render_metadata() -> str:
         "copyright": f"{read_authors()}; {read_licence()}",
         "intended_use": INTENDED_USE,
         "data_source": "; ".join(f"{name}: {entry['trained_on']}" for name, entry in models.items()),
-        "data_type": "CT",
+        "data_type": ", ".join(dict.fromkeys(entry.get("modality", shipped.CT_MODALITY) for entry in models.values())),
         "references": [REFERENCE],
         "eval_metrics": {
             f"{name}_{factor}_psnr_db": value["fused dB"]

@@ -1,7 +1,9 @@
 """Score the shipped models on validation volumes at many factors and write docs/results.md.
 
     python benchmarks/results.py VAL/*.nii [--models base,medium,fast] [--factors 2,2.5,3,3.7,4,5,6,7,8,10,16]
-                                 [--scores FILE] [--peer PEER.json ...] [--only-score] [--threads N]
+                                 [--scores FILE] [--peer PEER.json ...] [--page FILE] [--only-score] [--threads N]
+    python benchmarks/results.py MR/*.nii --models weights/saint-mr-fast.safetensors,weights/saint-fast.safetensors \\
+                                 --factors 2,3,4,6 --scores mr-scores.jsonl --page docs/results-mr.md
 
 Scores are kept in FILE, one JSON line per volume, factor and model (with the sha256 of its weights), and only missing
 ones are computed, so a run may be interrupted, or several may share the work on different volumes. --peer takes what
@@ -23,6 +25,8 @@ from saint_cli.models import weights
 from saint_cli.runtime import device_selection
 
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+"""Of CT; --page names that of other scans, for which a model is named by its file: a name stands for that of MR."""
+
 SLICES = {2: 17, 4: 49, 6: 25}
 """Central slices scored at the factors that people use most."""
 FEWEST, MOST = 13, 38
@@ -32,19 +36,25 @@ FACTORS = ["2", "2.5", "3", "3.7", "4", "5", "6", "7", "8", "10", "16"]
 
 Row = dict[str, Any]
 
-HEAD = """# Results
+HEAD = """# TITLE
 
 Written by `benchmarks/results.py`; `saint evaluate VOLUME --factor R --slices N` prints any of these figures.
 
-Protocol `paper`: HU + 1024 clipped to 0...4000, data range 4000, synthesised slices only, central 256 x 256 pixels,
-mean over slices, on so many slices in the middle of each volume (`--slices`):
-COUNTS.
+Protocol `paper`: RANGE.
+Synthesised slices only, central 256 x 256 pixels, mean over slices, on so many slices in the middle of each volume
+(`--slices`): COUNTS.
 *cubic* is Keys' cubic convolution aligned to the slice centres; *mean* is (I_sag + I_cor) / 2; *fused* is what
-`saint upsample` writes. *noise* is that of synthesised over that of acquired slices, inside the body. A fractional
-factor p/q keeps every p-th slice and compares every q-th, so its gaps are p slices wide: at x2.5 = 5/2 as wide as at
-x5, and at x3.7 = 37/10, where two slices are kept and three compared, far wider than at any other. None of these was
-trained on; weights/README.md says what they are.
+`saint upsample` writes. *noise* is that of synthesised over that of acquired slices, inside the body. None of these
+volumes was trained on; weights/README.md says what they are.
 """
+
+FRACTIONS = """A fractional factor p/q keeps every p-th slice and compares every q-th, so its gaps are p slices wide: at
+x2.5 = 5/2 as wide as at x5, and at x3.7 = 37/10, where two slices are kept and three compared, far wider than at any
+other.
+"""
+
+CT_RANGE = "HU + 1024 clipped to 0...4000, data range 4000"
+OTHER_RANGE = "values clipped to the volume's 0.1 and 99.9 percentiles, whose span is the data range"
 
 
 def main() -> None:
@@ -55,6 +65,7 @@ def main() -> None:
     parser.add_argument("--factors", type=split_words, default=FACTORS)
     parser.add_argument("--scores", type=Path, default=Path("scores.jsonl"))
     parser.add_argument("--peer", type=Path, nargs="*", default=[])
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--only-score", action="store_true")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
@@ -66,7 +77,7 @@ def main() -> None:
     if not options.only_score:
         rows = read_scores(options.scores, options.models)
         peer = [row for file in options.peer for row in json.loads(file.read_text())]
-        PAGE.write_text(format_page(rows, peer, options.models), encoding="utf-8")
+        options.page.write_text(format_page(rows, peer, options.models), encoding="utf-8")
 
 
 def add_scores(file: Path, name: str, how: tuple[Fraction, str], kept: Path) -> None:
@@ -105,8 +116,12 @@ def format_page(rows: list[Row], peer: list[Row], models: list[str]) -> str:
     """The whole page, Markdown."""
     factors = sorted({Fraction(str(row["factor"])) for row in rows})
     counts = ", ".join(f"{count_central_slices(factor)} at x{float(factor):g}" for factor in factors)
+    is_ct = rows[0]["bias_hu"] is not None
     parts = [
-        HEAD.replace("COUNTS", counts),
+        HEAD.replace("TITLE", "Results on CT" if is_ct else "Results on MR")
+        .replace("COUNTS", counts)
+        .replace("RANGE", CT_RANGE if is_ct else OTHER_RANGE),
+        *([FRACTIONS] if any(factor.denominator > 1 for factor in factors) else []),
         "## Gain over aligned cubic, mean of the volumes, dB\n",
         format_gains(rows, models),
     ]
@@ -114,8 +129,13 @@ def format_page(rows: list[Row], peer: list[Row], models: list[str]) -> str:
         parts += ["## Beside py-SAINT\n", PEER, format_peer_comparison(rows, peer, models)]
     for model in models:
         mine = [row for row in rows if row["as"] == model]
-        parts += [f"## {model}\n", format_details(mine)]
+        parts += [f"## {name_model(model)}\n", format_details(mine)]
     return "\n".join(parts)
+
+
+def name_model(model: str) -> str:
+    """A model's name; of a shipped file that without its folder: ``mr-fast`` of weights/saint-mr-fast.safetensors."""
+    return Path(model).stem.removeprefix("saint-")
 
 
 PEER = """Fused results on the same slices. py-SAINT 1.7.0 (PyPI) carries weights of unstated training data and licence;
@@ -130,8 +150,8 @@ def format_gains(rows: list[Row], models: list[str]) -> str:
     for model in models:
         for method in ("sagittal", "mean", "fused"):
             gains = [compute_gains(rows, factor, model, method) for factor in factors]
-            lines.append([f"{model} {method}", *(f"{mean(gain):+.2f}" for gain in gains)])
-        lines.append([f"{model} fused, least", *(f"{min(gain):+.2f}" for gain in gains)])
+            lines.append([f"{name_model(model)} {method}", *(f"{mean(gain):+.2f}" for gain in gains)])
+        lines.append([f"{name_model(model)} fused, least", *(f"{min(gain):+.2f}" for gain in gains)])
     return format_table(["", *(f"x{f:g}" for f in factors)], lines) + "\n"
 
 

@@ -5,7 +5,7 @@ Modules that need torch are imported by the first call.
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
@@ -34,7 +34,8 @@ Settings = TypeVar("Settings")
 class Options(TypedDict, total=False):
     """Keywords of ``upsample`` and ``restore``; each may be left out.
 
-    model: "auto" ("base" on a GPU, "medium" on a CPU), another name, a weights file, or what ``load_model`` returned.
+    model: "auto" ("base" on a GPU, "medium" on a CPU, "slab-medium" with slab), another name, a weights file, or what
+    ``load_model`` returned.
     device: "auto", "cpu", "gpu" (every CUDA GPU, else Apple's), "gpu:1", "cuda", "cuda:0,cuda:1" or "mps".
     precision: "auto" (half if the hardware has it), "fp32", "bf16" or "fp16".
     batch_size: slices at once; None for as many as fit.
@@ -49,6 +50,9 @@ class Options(TypedDict, total=False):
     spacing_mm: distance between slices, instead of a factor. isotropic: as near as pixels, which is the default.
     in_plane_mm: resample slices to this distance between pixels too. untilt: resample tilted slices to a straight grid.
     irregular: of a path of DICOM slices that are missing or uneven, interpolate each gap by its own distance.
+    slab: take slices for slabs, which thick slices of scanners are, and make thin slices of them; True, or how thick
+    they are in mm, where the header is wrong.
+    slab_profile: of slabs, "box" or "gaussian", which is as thick as it is wide at half maximum.
     axis: the through-plane axis, 0, 1 or 2, if it is not the one with the largest spacing.
     extrapolate: repeat the last slice to get exactly N * factor slices.
     voxel_spacing_mm: (x, y, z) of a numpy array, which has no spacing of its own.
@@ -75,6 +79,8 @@ class Options(TypedDict, total=False):
     extrapolate: bool
     in_plane_mm: float | None
     untilt: bool
+    slab: bool | float
+    slab_profile: str
     irregular: bool
     voxel_spacing_mm: Sequence[float] | None
     modality: str | None
@@ -131,10 +137,13 @@ class Stages(Generic[Image]):
         error: Image = images.convert_like(self._source, self._restoration.error())
         return error
 
-    def _make(self, stage: str) -> Image:
+    def _make(self, stage: str, stacklevel: int = 3) -> Image:
+        """A stage; what is found out of it becomes a warning, as in ``_plan``."""
         from saint_cli.method.pipeline import ResultStage
 
         result = self._restoration.result(ResultStage(stage))
+        known = self._restoration.source.header.warnings
+        _warn(self._source, (text for text in result.header.warnings if text not in known), stacklevel + 1)
         image: Image = images.convert_like(self._source, _resample(result, self._plane))
         return image
 
@@ -188,7 +197,7 @@ def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **op
 def _run(planned: "_Plan") -> Any:
     """The result of one image, of its kind."""
     if planned.grid.needs_networks:
-        return _restore(planned).fused
+        return _restore(planned)._make("fused", stacklevel=4)
     from saint_cli.method import noise, resampling
 
     noise.check_grid(planned.grid, planned.options.noise)
@@ -244,11 +253,16 @@ def _plan(source: Any, keywords: dict[str, Any]) -> _Plan:
     grid = request.make_grid(volume)
     plane = request.make_plane_grid(volume, grid)
     images.check_convertible(source, volume.placeholder_on(grid, plane))
-    volume = add_resampling_warnings(volume, grid, plane)
-    if not isinstance(source, Volume | str | os.PathLike):
-        for sentence in volume.header.warnings:
-            warnings.warn(sentence, stacklevel=3)
+    volume = add_resampling_warnings(volume, grid, plane, is_assumed=request.assumes_thickness(volume))
+    _warn(source, volume.header.warnings, stacklevel=4)
     return _Plan(source, volume, grid, plane, options, config, loaded, on_progress)
+
+
+def _warn(source: Any, sentences: Iterable[str], stacklevel: int) -> None:
+    """Raise warnings of an image whose kind has no ``header.warnings``."""
+    if not isinstance(source, Volume | str | os.PathLike):
+        for sentence in sentences:
+            warnings.warn(sentence, stacklevel=stacklevel)
 
 
 def _restore(planned: _Plan) -> Stages[Any]:
@@ -256,7 +270,7 @@ def _restore(planned: _Plan) -> Stages[Any]:
     from saint_cli.method import intensity, memory_needs, pipeline
 
     volume, grid = planned.volume, planned.grid
-    model, compute = planned.config.start(planned.loaded, intensity.find_modality(volume))
+    model, compute = planned.config.start(planned.loaded, intensity.find_modality(volume), slabs=grid.slab is not None)
     extra = memory_needs.extra_bytes_per_voxel(volume, grid, planned.plane)
     compute = memory_needs.with_memory_budget(volume, model, grid, compute, planned.config.max_memory, extra)
     restoration = pipeline.restore(volume, model, grid, compute, planned.options, planned.on_progress)

@@ -183,6 +183,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a word": ({"factor": "4"}, "`factor='4'` must be a whole number"),
     "too large": ({"factor": 40}, "`factor=40` is outside 2...16"),
     "spacing as a word": ({"spacing_mm": "1"}, "`spacing_mm='1'` must be a number"),
+    "slab as a word": ({"slab": "thick"}, "`slab='thick'` must be True, False, or a thickness in mm"),
     "spacing as truth": ({"spacing_mm": True}, "`spacing_mm=True` must be a number"),
     "no spacing": ({"spacing_mm": 0}, "`spacing_mm=0.0` is not a positive distance"),
     "both": ({"factor": 2, "spacing_mm": 1.0}, "`factor` and `spacing_mm` both say"),
@@ -286,9 +287,7 @@ def test_expected_errors_are_zero_at_acquired_slices_and_lie_on_the_grid_of_the_
     assert (voxels(error)[..., 1] > 0).any()
 
 
-@pytest.mark.parametrize(
-    "keywords", [{"tta": True}, {"directions": 4}, {"modality": "MR"}, {"extrapolate": True}, {"model": None}]
-)
+@pytest.mark.parametrize("keywords", [{"tta": True}, {"directions": 4}, {"extrapolate": True}, {"model": None}])
 def test_expected_errors_that_were_never_measured_are_refused(
     keywords: dict[str, Any], tiny_model: dict[str, Any]
 ) -> None:

@@ -1,5 +1,6 @@
 """Uneven, tilted and resampled scans in Python: what is kept, said and refused."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def test_labels_are_not_brought_to_an_uneven_scan(uneven: saint_cli.Volume) -> N
 
 
 def describe(volume: Any, tiny_model: dict[str, Any], **keywords: Any) -> tuple[str, ...]:
-    warnings: tuple[str, ...] = saint_cli.upsample(volume, **keywords, **tiny_model).header.warnings
-    return warnings
+    said: tuple[str, ...] = saint_cli.upsample(volume, **keywords, **tiny_model).header.warnings
+    return said
 
 
 def test_a_result_says_which_acquired_slices_it_does_not_hold(
@@ -110,3 +111,17 @@ def test_slices_resampled_in_their_plane_count_as_memory(
     monkeypatch.setattr(memory_needs, "with_memory_budget", lambda *args: asked.append(args[5:]) or plan(*args))
     saint_cli.upsample(fabricate.volume((10, 12, 5)), 2, in_plane_mm=0.1, **tiny_model)
     assert asked[0][0] > 2
+
+
+def test_means_over_slabs_that_are_off_are_a_warning_too(slab_weights: Path) -> None:
+    """Slabs that end at what can be stored and overlap by nearly half: their means cannot be kept."""
+    random = np.random.default_rng(0)
+    array = np.where(random.random((20, 18, 6)) < 0.5, random.integers(0, 3, (20, 18, 6)), 65535).astype(np.uint16)
+    given = {"voxel_spacing_mm": (1, 1, 5), "modality": "CT", "slab": 9.0, "model": str(slab_weights), "device": "cpu"}
+    for make in (saint_cli.upsample, lambda *one, **more: saint_cli.restore(*one, **more).fused):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            make(array, 4, **given)
+        assert sum("over slabs are up to" in str(one.message) for one in caught) == 1
+        assert len({str(one.message) for one in caught}) == len(caught)
+        assert {one.filename for one in caught} == {__file__}

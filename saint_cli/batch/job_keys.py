@@ -10,6 +10,11 @@ from saint_cli.errors import WeightsError
 from saint_cli.io.folder_walk import is_folder
 from saint_cli.jobs.location import SourceLocation
 from saint_cli.models import shipped
+from saint_cli.options.fields import get_options
+from saint_cli.options.grid import GridRequest
+
+SLAB = get_options(GridRequest)["slab"].name
+"""The option that needs weights for slabs."""
 
 MODALITY = "modality"
 """What a record calls the modality of its scan."""
@@ -30,7 +35,8 @@ def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
     if record.status is not JobStatus.DONE or not is_name:
         return record.key == planned.key
     modality = str(record.details.get(MODALITY, shipped.CT_MODALITY))
-    return record.key in {make_key(planned, weights) for weights in _hash_stand_ins(planned.model, modality)}
+    stand_ins = _hash_stand_ins(planned.model, modality, SLAB in planned.options)
+    return record.key in {make_key(planned, weights) for weights in stand_ins}
 
 
 def fingerprint_inputs(source: SourceLocation, files: Sequence[Path]) -> str:
@@ -64,6 +70,6 @@ def hash_weights(model: str) -> str | None:
 
 
 @cache
-def _hash_stand_ins(model: str, modality: str) -> frozenset[str | None]:
+def _hash_stand_ins(model: str, modality: str, slabs: bool) -> frozenset[str | None]:
     """The sha256 of the weights that the name of a model may stand for, on any device."""
-    return frozenset(hash_weights(name) for name in shipped.list_stand_ins(model, modality))
+    return frozenset(hash_weights(name) for name in shipped.list_stand_ins(model, modality, slabs=slabs))

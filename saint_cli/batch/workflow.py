@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from saint_cli.batch import output_names
 from saint_cli.batch.find import find_scans
 from saint_cli.batch.inputs import expand_inputs
+from saint_cli.batch.job_keys import SLAB
 from saint_cli.batch.job_records import JobRecord
 from saint_cli.batch.manifest import (
     ManifestState,
@@ -104,8 +105,10 @@ def make_plan(request: BatchRequest, findings: Findings, state: ManifestState) -
 
     Raises:
         WeightsError: the command line names no model or weights file.
+        UsageError: it takes slices for slabs, and its model is not for these.
     """
-    shipped.check_model(request.model_config.model)
+    slabs = bool(request.rules.make_settings({}).grid.slab)
+    shipped.check_model(request.model_config.model, slabs=slabs)
     targets = output_names.name_outputs(findings.scans, request.name_template, request.output_format)
     url = request.rules.results
     names = frozenset[str]() if url is None else transfer.list_names(url)
@@ -275,7 +278,8 @@ def _describe_batch(spec: "ClusterSpec", tasks: Sequence[Task], estimator: "Time
     models = {task.record.model for task in tasks}
     if spec.scheduler is not None:
         return f"{jobs} with {_format_models(models)} for the cluster at {spec.scheduler}"
-    models = {shipped.resolve_name(model, spec.device) for model in models}  # of CT: scans are not read yet
+    records = [task.record for task in tasks]  # of CT: scans are not read yet
+    models = {shipped.resolve_name(one.model, spec.device, slabs=SLAB in one.options) for one in records}
     each = "a GPU each" if spec.gpus else f"{format_count(spec.threads, 'thread')} each"
     seconds = estimator.seconds_left(tasks)
     text = f"{jobs} with {_format_models(models)}, {format_count(spec.workers, 'worker')} with {each}"

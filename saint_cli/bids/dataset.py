@@ -198,18 +198,21 @@ def _check_labels(option: str, entity: str, chosen: Sequence[str], there: Collec
 
 def _explain_missing(file: Path) -> str:
     """Why an image is not there: a link or a pointer of git-annex that has no content here; "" if it is."""
+    exists = is_there(file)
     target = str(file.readlink()) if file.is_symlink() else ""
-    if not is_there(file):
-        is_annexed = ANNEX in target
-    else:
-        is_annexed = file.stat().st_size <= MAX_POINTER_BYTES and _reads_as_pointer(file)
+    is_annexed = _is_pointer(file) if exists else ANNEX in target
     if is_annexed:
         return f"{file}: not downloaded (git-annex); datalad get, or git annex get, brings it"
-    return "" if is_there(file) else f"{file}: {'a link that leads nowhere' if target else explain_absence(file)}"
+    if exists:
+        return ""
+    return f"{file}: {'a link that leads nowhere' if target else explain_absence(file)}"
 
 
-def _reads_as_pointer(file: Path) -> bool:
+def _is_pointer(file: Path) -> bool:
+    """Whether a file is what git-annex leaves in place of another; False where it cannot be read."""
     try:
+        if file.stat().st_size > MAX_POINTER_BYTES:
+            return False
         with open_regular(file) as content:
             return content.read(len(ANNEX) + 1) == f"/{ANNEX}".encode()
     except (OSError, UnreadableError):  # reading the image says what is wrong

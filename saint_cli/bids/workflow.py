@@ -3,6 +3,7 @@
 So processes may work on different participants of one data set at the same time.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -107,6 +108,9 @@ def name_resolution(grid: GridRequest) -> str:
         label = "iso" if grid.spacing_mm is None else _name_distance(grid.spacing_mm)
     label += "" if grid.in_plane_mm is None else f"In{_name_distance(grid.in_plane_mm)}"
     label += "" if grid.axis is None else f"Axis{'XYZ'[grid.axis]}"
+    if grid.slab:
+        label += "Slab" if grid.slab is True else f"Slab{_name_distance(grid.slab)}"
+        label += "Gaussian" if grid.slab_profile == "gaussian" else ""
     return label + ("Extrapolated" if grid.extrapolate else "") + ("Untilted" if grid.untilt else "")
 
 
@@ -125,7 +129,11 @@ def _find_scans(
     problems = {image.path: image.problem or _check_length(names[image.path], image) for image in participant.images}
     roots = [Root(image.file, name=names[image.path]) for image in participant.images if not problems[image.path]]
     findings = find.find_scans(roots, request.rules, on_progress)
-    findings.scans = [scan if scan.settings.series is None else _refuse_dicom(scan) for scan in findings.scans]
+    images = {names[image.path]: image for image in participant.images}
+    findings.scans = [
+        _take_thickness(scan, images.get(scan.path)) if scan.settings.series is None else _refuse_dicom(scan)
+        for scan in findings.scans
+    ]
     settings = request.rules.make_settings({})
     for image in participant.images:
         if problem := problems[image.path]:
@@ -140,6 +148,17 @@ def _check_length(name: str, image: RawImage) -> str:
     """Why a result cannot have its name; "" if it can. A batch would shorten it, and BIDS not know it."""
     is_too_long = len(PurePosixPath(name).name) > MAX_PART_BYTES - ADDED_BYTES
     return f"{image.file}: the name of its result is longer than file systems take" if is_too_long else ""
+
+
+def _take_thickness(scan: Scan, image: RawImage | None) -> Scan:
+    """With ``--slab``, slices as thick as the sidecar says, for NIfTI says nothing of that."""
+    thickness = None if image is None else image.metadata.get("SliceThickness")
+    if scan.settings.grid.slab is not True or isinstance(thickness, bool) or not isinstance(thickness, int | float):
+        return scan
+    if not 0 < thickness < math.inf:
+        return scan
+    grid = replace(scan.settings.grid, slab=float(thickness))
+    return replace(scan, settings=replace(scan.settings, grid=grid))
 
 
 def _refuse_dicom(scan: Scan) -> Scan:

@@ -17,6 +17,7 @@ from saint_cli.cli.evaluate import evaluate
 from saint_cli.cli.info import info
 from saint_cli.cli.labels import labels
 from saint_cli.cli.models import models
+from saint_cli.cli.parameters import BARE_FLAGS, complete_bare_flags
 from saint_cli.cli.serve import serve
 from saint_cli.cli.slicer import slicer
 from saint_cli.cli.train import train
@@ -31,8 +32,9 @@ class SaintCommand(TyperCommand):
     """A command whose help shows no type where the name or the text says what to give."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Read the arguments, in which options may be spelled as other programs do."""
-        return super().parse_args(ctx, parsing.adapt_arguments(args, self.params))
+        """Read the arguments, in which options may be spelled as other programs do, and ``--slab`` has no value."""
+        adapted = parsing.adapt_arguments(args, self.params)
+        return super().parse_args(ctx, complete_bare_flags(adapted, getattr(self.callback, BARE_FLAGS, {})))
 
     def get_params(self, ctx: Any) -> Any:
         """The parameters, as the help wants them."""

@@ -9,6 +9,7 @@ import typer
 
 from saint_cli.cli.parameters import PathOption, Typed, takes_options
 from saint_cli.cli.parsing import check_new_file, list_of, parse_factors
+from saint_cli.errors import UsageError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.options.completion import list_completer, list_model_names
 from saint_cli.options.fields import Option, Panel, count_option, from_typed, list_options, pick_options, word_option
@@ -32,7 +33,8 @@ class EvaluateOptions:
     ).as_field()
     axis: int | None = pick_options(GridRequest, "axis")[0].as_field()
     models: tuple[str, ...] = Option(
-        "-m --model", "auto (base on a GPU, medium on a CPU), base, medium, fast, weights files: one or several.",
+        "-m --model",
+        "auto (base on a GPU, medium on a CPU, slab-medium with --slab), base, medium, fast, or files: one or several.",
         Panel.METHOD, str, "auto", "LIST", list_completer(list_model_names), list_of("--model"),
     ).as_field()  # fmt: skip
     methods: tuple[str, ...] = Option(
@@ -43,8 +45,12 @@ class EvaluateOptions:
         "--protocol", "paper or all: what is compared, see above.", Panel.COMPARISON, ("paper", "all")
     ).as_field()
     degradation: str = word_option(
-        "--degrade", "decimate: keep single slices; average: slabs, as scanners do.", Panel.COMPARISON,
-        ("decimate", "average"),
+        "--degrade", "decimate: keep single slices; average, gaussian: slabs, as scanners do, by a box or a Gaussian.",
+        Panel.COMPARISON, ("decimate", "average", "gaussian"),
+    ).as_field()  # fmt: skip
+    slabs: bool = Option(
+        "--slab", "Models for slabs, which make thin slices of averaged ones; needs --degrade average or gaussian.",
+        Panel.COMPARISON,
     ).as_field()  # fmt: skip
     slices: int | None = count_option(
         "--slices", "Score only this many central slices, 3 or more.", Panel.COMPARISON, least=3
@@ -108,9 +114,16 @@ def evaluate(
 
 
 def _check(options: EvaluateOptions, config: ModelConfig, volumes: list[Path]) -> None:
-    """Refuse files that could not be written and what fits no machine, before anything is computed."""
+    """Refuse options and files that do not fit, and what fits no machine, before anything is computed."""
     from saint_cli.io.path_identity import check_distinct
 
+    if options.slabs and options.degradation == "decimate":
+        raise UsageError("--slab compares thin slices of slabs; give --degrade average, or gaussian, too")
+    fractions = [factor for factor in options.factors if Fraction(factor).denominator > 1]
+    if options.slabs and fractions:
+        raise UsageError(
+            f"--slab needs whole factors, for slabs of {float(fractions[0]):g} slices are none of the truth"
+        )
     outputs = []
     for flag, path, ending in (("--figure", options.figure, ".png"), ("--json-file", options.json_file, ".json")):
         if path is not None:
@@ -119,7 +132,7 @@ def _check(options: EvaluateOptions, config: ModelConfig, volumes: list[Path]) -
     inputs = dict.fromkeys(volumes, "one of the volumes")
     check_distinct(outputs, inputs | dict.fromkeys(map(Path, options.models), "the weights file"))
     for name in options.models:
-        replace(config, model=name).check()
+        replace(config, model=name).check(slabs=options.slabs or (None if options.degradation != "decimate" else False))
 
 
 def _score(
@@ -146,12 +159,13 @@ def _score(
             measures=options.measures or (),
             checks_calibration=options.calibration,
             method_options=method,
+            slabs=options.slabs,
         )
         memory.keep_freed_memory()
         compute = device_selection.select_compute(config.device, config.precision)
         models = list(dict.fromkeys(options.models))
         threads = device_selection.select_threads(config.threads, load)
-        of_ct = [shipped.resolve_name(name, compute.device.type) for name in models]
+        of_ct = [shipped.resolve_name(name, compute.device.type, slabs=options.slabs) for name in models]
         line = evaluate_view.describe_machine(list(dict.fromkeys(of_ct)), compute.devices, threads)
         announced = evaluate_view.AnnouncedProgress(on_progress, line)
         return evaluate_all(

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from saint_cli.report.difference_maps import Comparison
     from saint_cli.runtime.cores import ThreadChoice
 
-HEADER = ("method", "PSNR dB", "SSIM", "bias HU", "noise ratio", "seconds")
+HEADER: tuple[str, ...] = ("method", "PSNR dB", "SSIM", "bias HU", "noise ratio", "seconds")
 MR_HEADER = ("method", "PSNR dB", "SSIM", "bias %", "noise ratio", "seconds")
 """Of volumes that are not CT, whose bias is in percent of the data range."""
+
+SLAB_COLUMN = "off slabs"
+"""Where slabs were averaged: how far the means of a result over the slabs are from these at most."""
 
 
 def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptions", *, calibration: bool) -> None:
@@ -40,6 +43,8 @@ def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptio
         if first.bias_percent is not None and first.data_range is not None:
             title += f", not CT: data range {first.data_range:.4g}, its 0.1 to 99.9 percentile"
         header = HEADER if first.bias_percent is None else MR_HEADER
+        if first.inconsistency is not None:
+            header = (*header, SLAB_COLUMN)
         console.print_table(title, header, [_format_cells(score) for score in group])
     for result in results:
         measure_tables.show_measures(result.measures)
@@ -116,6 +121,7 @@ def _describe_degradation(options: "EvaluationOptions") -> str:
     return {
         "decimate": "single slices were kept",
         "average": "slabs of slices were averaged; the truth stays the dense slices",
+        "gaussian": "slabs of slices were averaged with Gaussian weights; the truth stays the dense slices",
     }[options.degradation]
 
 
@@ -128,6 +134,8 @@ def _format_cells(score: "Score") -> list[str]:
         format_number(score.noise_ratio, 2),
         seconds or "-",
     ]
+    if score.inconsistency is not None:
+        others.append(f"{score.inconsistency:.2f}")
     return [score.label, f"{score.psnr_db:.2f}", *others]
 
 

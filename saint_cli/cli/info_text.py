@@ -5,12 +5,16 @@ import math
 from saint_cli.errors.plain_text import EN_DASH
 from saint_cli.geometry import MAX_FACTOR, NEAR_ISOTROPIC_RATIO
 from saint_cli.io import StackInfo
+from saint_cli.options.grid import MAX_THICKNESS, MIN_THICKNESS
 
 ROUNDING = 0.02
 """Distances below this part of the new spacing are rounding."""
 
 GAP_ROUNDING = 0.005
 """Gap or overlap of slices, as a fraction of their distance, below which it is rounding."""
+
+LEAST_SLAB_MM = 2.0
+"""Slices that are thinner than this need no ``--slab``."""
 
 TAG_TOLERANCE = 0.01
 """Relative difference below which SpacingBetweenSlices says nothing new."""
@@ -26,7 +30,7 @@ def list_facts(stack: StackInfo, command: str = "`saint upsample`") -> list[str]
     facts = list(filter(None, (_format_slices(stack), *_list_patient(stack))))
     if stack.secondary:
         facts.append(f"{stack.secondary[:1].upper()}{stack.secondary[1:]}, which `saint batch` leaves out")
-    return facts if stack.problem else [*facts, *_describe_result(stack, command)]
+    return facts if stack.problem else [*facts, *_describe_result(stack, command), *_suggest_slabs(stack)]
 
 
 def format_voxels(stack: StackInfo) -> str:
@@ -111,6 +115,19 @@ def _describe_result(stack: StackInfo, command: str) -> list[str]:
     mm = {f"{s:.4g}" for s in stack.isotropic_spacing_mm}
     spacing = f"{mm.pop()} mm isotropic" if len(mm) == 1 else f"{format_spacing(stack.isotropic_spacing_mm)} mm"
     return [f"{command} would produce {format_shape(stack.isotropic_shape)} at {spacing}", *_describe_end(stack)]
+
+
+def _suggest_slabs(stack: StackInfo) -> list[str]:
+    """That there is ``--slab``, of slices that are thick and that it takes."""
+    distance = stack.slice_distance_mm
+    if distance is None or not stack.through_plane or stack.slice_positions or stack.secondary:
+        return []
+    thick = stack.slice_thickness_mm or distance
+    if thick < LEAST_SLAB_MM or not MIN_THICKNESS <= thick / distance <= MAX_THICKNESS:
+        return []
+    assumed = "" if stack.slice_thickness_mm else " (their distance)"
+    of_ct = " with weights that were trained on CT" if stack.modality == "MR" else ""
+    return [f"If slices are means of {thick:.4g} mm{assumed}, `--slab` recovers thin ones{of_ct}"]
 
 
 def _describe_end(stack: StackInfo) -> list[str]:

@@ -1,8 +1,9 @@
 """Parameters of commands: those that several commands share, and those that are made of declared options."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
+from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,9 @@ Typed = dict[str, Any]
 
 Command = Callable[..., None]
 
+BARE_FLAGS = "bare_flags"
+"""Attribute of a command's function: flags that may stand without a value, and what they mean then."""
+
 
 def takes_options(*options: Option) -> Callable[[Command], Command]:
     """Give a command these options, where its parameter ``typed`` stands.
@@ -58,11 +62,34 @@ def takes_options(*options: Option) -> Callable[[Command], Command]:
             typed = {option.name: values.pop(option.name) for option in ordered}
             command(typed=typed, **values)
 
+        vars(run)[BARE_FLAGS] = {option.flag: option.bare for option in ordered if option.bare is not None}
         vars(run)["__signature__"] = own.replace(parameters=parameters)  # what typer reads
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
 
     return decorate
+
+
+def complete_bare_flags(arguments: Sequence[str], meanings: Mapping[str, str]) -> list[str]:
+    """The arguments with a value given to each flag that stands without one.
+
+    Only a number after it, or the word that it means, is its value.
+    """
+    completed, is_option = list[str](), True
+    for argument, after in zip_longest(arguments, arguments[1:], fillvalue=""):
+        is_option = is_option and argument != "--"
+        if is_option and argument in meanings and after != meanings[argument] and not _is_number(after):
+            argument = f"{argument}={meanings[argument]}"
+        completed.append(argument)
+    return completed
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _make_parameter(option: Option) -> inspect.Parameter:

@@ -9,7 +9,8 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 PARAMETERS = (
-    *("factor", "spacing_mm", "isotropic", "axis", "extrapolate", "modality", "allow_labels", "in_plane_mm", "untilt"),
+    *("factor", "spacing_mm", "isotropic", "axis", "extrapolate", "modality", "allow_labels"),
+    *("in_plane_mm", "untilt", "slab", "slab_profile"),
     *("series", "volume", "split_runs", "irregular", "merge", "outside_data", "overwrite", "segments"),
     *("model", "directions", "tta", "noise", "match_noise", "regenerate"),
     *("device", "precision", "batch_size", "threads", "max_memory"),

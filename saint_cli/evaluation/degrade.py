@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from saint_cli.errors import GeometryError
-from saint_cli.geometry import refine_axis
+from saint_cli.geometry import ProfileShape, SlabProfile, refine_axis
 from saint_cli.volume import Volume
 
 
@@ -24,8 +24,8 @@ def decimate(volume: Volume, axis: int, factor: int) -> Volume:
     return Volume(volume.voxels[tuple(keep)], refine_axis(volume.affine_lps, axis, factor), header)
 
 
-def average_slabs(volume: Volume, axis: int, factor: int) -> Volume:
-    """Slabs of ``factor`` slices centred on those that ``decimate`` keeps, averaged; slabs at the ends are cut short.
+def average_slabs(volume: Volume, axis: int, factor: int, shape: ProfileShape = ProfileShape.BOX) -> Volume:
+    """Slabs ``factor`` slices thick around those that ``decimate`` keeps, averaged; slabs at the ends are cut short.
 
     Values come back as float32 scanner values.
 
@@ -34,10 +34,7 @@ def average_slabs(volume: Volume, axis: int, factor: int) -> Volume:
     """
     sparse = decimate(volume, axis, factor)
     dense = np.moveaxis(volume.voxels, axis, -1).astype(np.float32)
-    reach = (factor - 1) / 2
-    positions = np.arange(dense.shape[-1])
-    slabs = []
-    for centre in positions[::factor]:  # an even factor takes half of each outermost slice
-        weights = np.clip(reach + 1 - np.abs(positions - centre), 0, 1).astype(np.float32)
-        slabs.append(dense @ (weights / weights.sum()))
+    middles = np.arange(0, dense.shape[-1], factor)  # an even factor takes half of each outermost slice
+    weights = SlabProfile(factor, shape).weigh(middles, 1, dense.shape[-1]).astype(np.float32)
+    slabs = [dense @ row for row in weights]
     return replace(sparse, voxels=np.moveaxis(np.stack(slabs, -1), -1, axis))

@@ -47,8 +47,8 @@ SCORE_S = 2e-7
 @dataclass(frozen=True)
 class EvaluationOptions:
     """How to score: interpolators to compare with, protocol, degradation, what else to measure (of
-    ``result_measures.MEASURES``), whether errors are also predicted by each scan's self-check, options of the method.
-    """
+    ``result_measures.MEASURES``), whether errors are also predicted by each scan's self-check, options of the method,
+    whether names of models stand for those for slabs."""
 
     interpolators: Sequence[str] = tuple(baselines.INTERPOLATORS)
     protocol: Protocol = PAPER
@@ -56,6 +56,7 @@ class EvaluationOptions:
     measures: Sequence[str] = ()
     checks_calibration: bool = False
     method_options: MethodOptions = field(default_factory=MethodOptions)
+    slabs: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def evaluate_all(
         SaintError: a factor that a baseline does not make; a file that cannot be read, holds NaN, has too few slices
             for a factor, or is not CT where measures are; all are checked before anything is computed.
     """
-    networks, results = _NetworksByModality(models, compute), list[EvaluationResult]()
+    networks, results = _NetworksByModality(models, compute, slabs=options.slabs), list[EvaluationResult]()
     _require_factors(networks[CT_MODALITY], inputs.factors)
     on_progress, names = as_job_progress(on_progress), name_files(inputs.files)
     shapes, warnings = dict[str, tuple[tuple[int, ...], int, Mapping[str, AnyModel]]](), dict[str, tuple[str, ...]]()
@@ -159,11 +160,11 @@ def evaluate(
 class _NetworksByModality(dict[str, Mapping[str, AnyModel]]):
     """The networks that names stand for on scans of a modality, loaded when they are asked for."""
 
-    def __init__(self, names_or_paths: Sequence[str], compute: Compute) -> None:
-        self._names, self._device = names_or_paths, compute.device.type
+    def __init__(self, names_or_paths: Sequence[str], compute: Compute, *, slabs: bool) -> None:
+        self._names, self._device, self._slabs = names_or_paths, compute.device.type, slabs
 
     def __missing__(self, modality: str) -> Mapping[str, AnyModel]:
-        names = (resolve_name(name, self._device, modality) for name in self._names)
+        names = (resolve_name(name, self._device, modality, slabs=self._slabs) for name in self._names)
         return self.setdefault(modality, load_models(list(dict.fromkeys(names))))
 
 
@@ -177,8 +178,8 @@ class _Scoring:
     """Everything that is found of one degraded scan, method by method."""
 
     def __init__(self, degraded: DegradedScan, options: EvaluationOptions) -> None:
-        self.scores, self.measures = list[Score](), list[ResultMeasures]()
-        self.reliability, self.calibration = dict[str, list[ReliabilityBin]](), list[CalibratedError]()
+        self.scores, self.measures, self.calibration = list[Score](), list[ResultMeasures](), list[CalibratedError]()
+        self.reliability = dict[str, list[ReliabilityBin]]()
         self._degraded, self._options, self._scorer = degraded, options, Scorer(degraded, options.protocol)
         self._measurer = Measurer(degraded, options.protocol, options.measures) if options.measures else None
         self._measure(TRUTH, degraded.truth)
@@ -203,16 +204,18 @@ class _Scoring:
     def add_model(self, label: str, model: SaintModel, compute: Compute, on_progress: ProgressCallback) -> np.ndarray:
         """Restore by a model, score all stages, and measure the fused one, [X, Y, slices], which is returned."""
         began, degraded, options = time.perf_counter(), self._degraded, self._options.method_options
-        restoration = restore(degraded.sparse, model, degraded.grid, compute, options, on_progress)
+        grid = degraded.slab_grid if model.ami.slabs else degraded.grid
+        restoration = restore(degraded.sparse, model, grid, compute, options, on_progress)
         fused = restoration.stage(ResultStage.FUSED)
         seconds = time.perf_counter() - began
         for i, stage in enumerate(ResultStage):
-            is_fused = stage is ResultStage.FUSED
-            restored = fused if is_fused else restoration.stage(stage)
-            score = self._scorer.score(stage, restored, model=label, seconds=seconds if is_fused else None)
+            restored, took = (fused, seconds) if stage is ResultStage.FUSED else (restoration.stage(stage), None)
+            score = self._scorer.score(stage, restored, model=label, seconds=took)
             self.scores.append(score)
             on_progress(SCORING_STAGE, i + 1, len(ResultStage))
         self._measure(f"{label} {ResultStage.FUSED}", fused)
+        if model.ami.slabs:  # no acquired slice is kept, between which errors would be expected
+            return fused
         difference, error = self._scorer.collect_errors(fused, restoration.difference())
         calibration = model.calibration if options.is_calibrated else None
         self.reliability[label] = compute_reliability(difference, error, calibration, self._scorer.protocol.unit)

@@ -8,14 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from saint_cli.errors import GeometryError
-from saint_cli.evaluation import degrade, metrics
+from saint_cli.evaluation import metrics
+from saint_cli.evaluation.degrade import average_slabs, decimate
 from saint_cli.evaluation.metrics import Factor, Protocol
-from saint_cli.geometry import SliceGrid
+from saint_cli.geometry import ProfileShape, SlabProfile, SliceGrid
 from saint_cli.method import intensity, noise
 from saint_cli.volume import Volume
 
-DEGRADATIONS = {"decimate": degrade.decimate, "average": degrade.average_slabs}
-"""How dense slices become sparse: single slices kept (Eq. 1), or slabs averaged as scanners do."""
+DECIMATE = "decimate"
+
+SLAB_SHAPES = {"average": ProfileShape.BOX, "gaussian": ProfileShape.GAUSSIAN}
+"""How dense slices become sparse in place of ``DECIMATE`` (Eq. 1): averaged to slabs, as scanners do."""
 
 BODY_SHARE = 0.1
 """Of the range of a volume that is not CT, above which a voxel belongs to the body."""
@@ -42,7 +45,7 @@ class DegradedScan:
     sparse: the degraded volume; grid: where the restored slices lie, each at a dense slice;
     truth: [X, Y, grid.count] the dense slices there, through-plane axis last.
     data_range: scanner values that PSNR is relative to, as ``DenseScan`` has it; None for CT, whose protocols have
-    a fixed one.
+    a fixed one. slab: the profile of sparse slices that are averages, in distances.
     """
 
     volume: str
@@ -51,6 +54,7 @@ class DegradedScan:
     grid: SliceGrid
     truth: np.ndarray
     data_range: tuple[float, float] | None = None
+    slab: SlabProfile | None = None
 
     @classmethod
     def from_dense(
@@ -58,7 +62,7 @@ class DegradedScan:
         dense: Volume,
         axis: int,
         factor: Factor,
-        degradation: str = "decimate",
+        degradation: str = DECIMATE,
         name: str = "",
         data_range: tuple[float, float] | None = None,
     ) -> "DegradedScan":
@@ -72,17 +76,43 @@ class DegradedScan:
         """
         kept, compared = Fraction(factor).as_integer_ratio()
         require_slices(dense.shape[axis], factor, name or "this scan")
-        sparse = DEGRADATIONS[degradation](dense, axis, kept)
+        shape = SLAB_SHAPES.get(degradation)
+        if shape is not None:  # no slab is the mean of slices beyond those that are compared
+            compared_part = [slice(None)] * 3
+            compared_part[axis] = slice((dense.shape[axis] - 1) // kept * kept + 1)
+            dense = replace(dense, voxels=dense.voxels[tuple(compared_part)])
+        sparse = decimate(dense, axis, kept) if shape is None else average_slabs(dense, axis, kept, shape)
         count = (sparse.shape[axis] - 1) * kept // compared + 1
         grid = SliceGrid(axis, sparse.shape[axis], compared / kept, count)
         truth = np.moveaxis(dense.voxels, axis, 2)[..., ::compared][..., :count]
         if data_range is None and not intensity.is_ct(dense):
             data_range = intensity.find_data_range(dense)
-        return cls(name, factor, sparse, grid, truth, data_range)
+        slab = None if shape is None or compared > 1 else SlabProfile(1.0, shape)  # with fractions, none of the truth
+        return cls(name, factor, sparse, grid, truth, data_range, slab)
 
     def adapt(self, protocol: Protocol) -> Protocol:
         """The protocol in the range of this scan, where that is not CT."""
         return protocol if self.data_range is None else protocol.with_range(*self.data_range)
+
+    @property
+    def slab_grid(self) -> SliceGrid:
+        """The grid on which thin slices are made of slabs: the same slices; slabs at the ends are cut short."""
+        return replace(self.grid, slab=self.slab)
+
+    def measure_consistency(self, result: np.ndarray) -> float | None:
+        """The largest difference between the means of a result [X, Y, slices] over the slabs and these, scanner values.
+
+        None where sparse slices are no averages.
+        """
+        if self.slab is None:
+            return None
+        weights = self.slab.weigh(np.arange(self.grid.acquired), self.grid.step, self.grid.count)
+        largest = 0.0
+        for k, row in enumerate(weights):
+            within = np.flatnonzero(row)
+            mean = result[..., within].astype(np.float32) @ row[within].astype(np.float32)
+            largest = max(largest, float(np.abs(mean - self.acquired[..., k]).max()))
+        return largest
 
     @property
     def acquired(self) -> np.ndarray:
@@ -126,7 +156,8 @@ class Score:
     bias_hu: mean of restored minus true HU over synthesised slices; bias_percent: of a volume that is not CT instead,
     in percent of data_range, the span of scanner values or HU that psnr_db is relative to;
     noise_ratio: median noise of synthesised slices over that of the acquired ones;
-    seconds: of the whole method on what the protocol compares (``crop_in_plane``); for a model only with ``fused``.
+    seconds: of the whole method on what the protocol compares (``crop_in_plane``); for a model only with ``fused``;
+    inconsistency: ``DegradedScan.measure_consistency``, where slabs were averaged.
     """
 
     volume: str
@@ -142,6 +173,7 @@ class Score:
     seconds: float | None
     data_range: float | None = None
     bias_percent: float | None = None
+    inconsistency: float | None = None
 
     @property
     def label(self) -> str:
@@ -189,6 +221,7 @@ class Scorer:
             seconds=None if seconds is None else round(seconds, 3),
             data_range=span,
             bias_percent=None if is_ct else round(100 * mean_bias / span, 4),
+            inconsistency=_round_or_none(degraded.measure_consistency(result), 3),
         )
 
     def collect_errors(self, result: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,8 +248,8 @@ def factor_as_number(factor: Factor) -> float:
     return int(factor) if factor == int(factor) else float(factor)
 
 
-def _round_or_none(value: float, digits: int) -> float | None:
-    return None if np.isnan(value) else round(value, digits)
+def _round_or_none(value: float | None, digits: int) -> float | None:
+    return None if value is None or np.isnan(value) else round(value, digits)
 
 
 def average_scores(scores: list[Score]) -> list[Score]:
@@ -240,6 +273,7 @@ def _average_group(group: list[Score]) -> Score:
         bias_percent=_mean_or_none(s.bias_percent for s in group),
         noise_ratio=_mean_or_none(s.noise_ratio for s in group),
         seconds=_mean_or_none(s.seconds for s in group),
+        inconsistency=_mean_or_none(s.inconsistency for s in group),
     )
 
 

@@ -121,6 +121,8 @@ def try_self_check(
         reason = "its values are too large, or too near to each other, for figures"
     if restoration.grid.positions is not None:
         reason = "slices are unevenly spaced, so none can be left out and predicted over the gaps of the job"
+    if restoration.grid.slab is not None:
+        reason = "slices were taken for slabs, of which none can be left out without leaving tissue out"
     if reason is not None:
         return reason
     limited = replace(restoration, measured=limit_values(restoration.measured))

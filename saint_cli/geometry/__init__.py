@@ -15,15 +15,18 @@ from saint_cli.geometry.affine import (
 )
 from saint_cli.geometry.plane_grid import PlaneGrid, make_plane_grid
 from saint_cli.geometry.sampling_weights import LineWeights, box_weights
+from saint_cli.geometry.slab_profile import ProfileShape, SlabProfile
 from saint_cli.geometry.slice_grid import (
     ACQUIRED_TOLERANCE,
     MAX_FACTOR,
     MIN_FACTOR,
+    SNAP_FRACTION,
     SliceGrid,
     check_factor,
     grid_by_averaging,
     grid_by_factor,
     grid_by_spacing,
+    grid_of_slabs,
     same_grid,
 )
 from saint_cli.geometry.slice_stack import (
@@ -46,8 +49,11 @@ __all__ = [
     "NEAR_ISOTROPIC_RATIO",
     "ORTHOGONAL_COSINE",
     "RAS_FROM_LPS",
+    "SNAP_FRACTION",
     "LineWeights",
     "PlaneGrid",
+    "ProfileShape",
+    "SlabProfile",
     "SliceGrid",
     "SliceStack",
     "box_weights",
@@ -58,6 +64,7 @@ __all__ = [
     "grid_by_averaging",
     "grid_by_factor",
     "grid_by_spacing",
+    "grid_of_slabs",
     "grid_of_uneven",
     "in_plane",
     "make_plane_grid",

@@ -1,4 +1,4 @@
-"""Weights that resample a line of voxels: cubic between them, or the mean over an interval."""
+"""Weights that resample a line of voxels: cubic between them, the mean over an interval, or that by a Gaussian."""
 
 import math
 from dataclasses import dataclass
@@ -10,6 +10,11 @@ KEYS_A = -0.5
 
 ROUNDING = 1e-6
 """Places nearer to a voxel than this, in voxels, are the voxel's own, so that what is not moved stays exact."""
+
+GAUSSIAN_REACH = 1.0
+"""Full widths at half maximum from its middle beyond which a Gaussian counts as zero; 2 % of it lie there."""
+
+SIGMA_PER_FWHM = 1 / (2 * math.sqrt(2 * math.log(2)))
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,22 @@ def box_weights(places: np.ndarray, width: float, count: int) -> LineWeights:
     start, stop = (np.clip(places + side * width / 2, -0.5, count - 0.5) for side in (-1, 1))
     taps = np.floor(start + 0.5 + ROUNDING).astype(int)[:, None] + np.arange(math.ceil(width) + 1)
     overlap = np.minimum(stop[:, None], taps + 0.5) - np.maximum(start[:, None], taps - 0.5)
-    weights = np.where(overlap > ROUNDING, overlap, 0.0)
+    return _make_weights(taps, _normalise(np.where(overlap > ROUNDING, overlap, 0.0)), places, count)
+
+
+def gaussian_weights(places: np.ndarray, width: float, count: int) -> LineWeights:
+    """As ``box_weights``, by a Gaussian whose full width at half maximum is ``width``: its integral over each voxel."""
+    reach, scale = width * GAUSSIAN_REACH, width * SIGMA_PER_FWHM * math.sqrt(2)
+    taps = np.rint(places).astype(int)[:, None] + np.arange(-math.ceil(reach), math.ceil(reach) + 1)
+    away = taps - places[:, None]
+    upper, lower = (np.vectorize(math.erf)((away + side) / scale) for side in (0.5, -0.5))
+    is_near = (np.abs(away) <= reach + ROUNDING) & (taps >= 0) & (taps < count)
+    return _make_weights(taps, _normalise(np.where(is_near, upper - lower, 0.0)), places, count)
+
+
+def _normalise(weights: np.ndarray) -> np.ndarray:
     total = weights.sum(1, keepdims=True)
-    return _make_weights(taps, weights / np.where(total > 0, total, 1.0), places, count)
+    return np.asarray(weights / np.where(total > 0, total, 1.0))
 
 
 def _make_weights(taps: np.ndarray, weights: np.ndarray, places: np.ndarray, count: int) -> LineWeights:

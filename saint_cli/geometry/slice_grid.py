@@ -1,12 +1,13 @@
 """Where output slices lie: by a whole factor, or by a wanted spacing."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from saint_cli.errors import UsageError
-from saint_cli.geometry.affine import refine_axis
+from saint_cli.geometry.affine import refine_axis, slice_distance_mm
+from saint_cli.geometry.slab_profile import SlabProfile
 from saint_cli.geometry.slice_stack import require_two_slices
 
 MIN_FACTOR, MAX_FACTOR = 2, 16
@@ -19,6 +20,9 @@ UNEVEN_TOLERANCE = 0.005
 """The same for an uneven stack, whose positions are printed with few digits: as much as ``SNAP_FRACTION`` moves slices
 of an even one (15 um at 3 mm)."""
 
+STEP_TOLERANCE = 0.01
+"""Of a thin slice that may lie beyond the outer slabs."""
+
 SNAP_FRACTION = 0.005
 """How far the last slice may move, in acquired spacings, for a wanted spacing to count as a whole fraction of them."""
 
@@ -30,6 +34,8 @@ class SliceGrid:
     Output slice j lies ``origin + j * step`` input spacings from acquired slice 0. positions: where the acquired slices
     of an uneven stack lie, ascending from 0, in units of its commonest gap; None where they are 0, 1, 2, ... A step
     above 1 is coarser than an even input: every output slice is the mean of a slab of ``step`` acquired ones.
+    slab: the profile of acquired slices, in input spacings, where thin slices are to be made of slabs: then none of
+    these is kept, and output slices begin before the first and end beyond the last one's middle.
     """
 
     axis: int
@@ -38,6 +44,7 @@ class SliceGrid:
     count: int
     origin: float = 0.0
     positions: tuple[float, ...] | None = None
+    slab: SlabProfile | None = None
 
     @property
     def averages(self) -> bool:
@@ -65,13 +72,20 @@ class SliceGrid:
         return self.origin + np.arange(self.count) * self.step
 
     @property
+    def slab_weights(self) -> np.ndarray:
+        """(acquired, count) float64: the part of each output slice in each slab; rows sum to 1. Only with ``slab``."""
+        assert self.slab is not None
+        return self.slab.weigh(np.arange(self.acquired) - self.places[0], self.step, self.count)
+
+    @property
     def kept(self) -> np.ndarray:
-        """(count,) bool, which output slices lie at an acquired one, and are not means of several."""
-        return np.zeros(self.count, bool) if self.averages else np.asarray(self.locate()[1] == 0)
+        """(count,) bool, which output slices lie at an acquired one, and are not means of several, nor parts of it."""
+        is_none = self.averages or self.slab is not None
+        return np.zeros(self.count, bool) if is_none else np.asarray(self.locate()[1] == 0)
 
     @property
     def extrapolated(self) -> np.ndarray:
-        """(count,) bool, which output slices lie beyond the last acquired one."""
+        """(count,) bool, which output slices lie beyond the last acquired one, and in no slab."""
         window, offset = self.locate()
         return np.asarray((window == self.acquired - 1) & (offset > 0))
 
@@ -85,11 +99,12 @@ class SliceGrid:
 
         Returns ``window`` (count,) int, index of the acquired slice at or below, and ``offset`` (count,) float64
         t in [0, 1), in parts of the gap above it: 0 exactly where the output slice is an acquired one. Extrapolated
-        slices have the last acquired slice as their window.
+        slices have the last acquired slice as their window. Those before the first acquired slice count as lying at it,
+        and with ``slab`` those beyond the last one at that.
         """
         if self.positions is not None:
             return self._locate_uneven()
-        position = self.places
+        position = np.clip(self.places, 0, None if self.slab is None else self.acquired - 1)
         nearest = np.rint(position)
         position = np.where(np.abs(position - nearest) < ACQUIRED_TOLERANCE, nearest, position)
         window = np.minimum(np.floor(position).astype(int), self.acquired - 1)
@@ -108,6 +123,17 @@ class SliceGrid:
         if self.positions is None:
             return int(np.clip(round(at), 0, self.acquired - 1))
         return int(np.abs(np.array(self.positions) - at).argmin())
+
+    def find_slabs_around(self, index: int) -> range:
+        """The acquired slabs that thin slice ``index`` lies in, at least in part; only with ``slab``."""
+        assert self.slab is not None
+        at, reach = self.origin + index * self.step, self.slab.reach + self.step / 2 - ACQUIRED_TOLERANCE
+        return range(max(0, math.ceil(at - reach)), min(self.acquired, math.floor(at + reach) + 1))
+
+    def slab_thickness_mm(self, affine_lps: np.ndarray) -> float:
+        """Of acquired slices with this affine, along their normal; only with ``slab``."""
+        assert self.slab is not None
+        return self.slab.thickness * slice_distance_mm(affine_lps, self.axis)
 
     def find_slab(self, index: int) -> range:
         """The acquired slices that output slice ``index`` is the mean of; only where ``averages``."""
@@ -201,6 +227,18 @@ def grid_by_averaging(acquired: int, axis: int, spacing: float, target: float) -
             f"`spacing_mm={math.floor(1e3 * spacing * acquired / 2) / 1e3:g}`"
         )
     return SliceGrid(axis, acquired, ratio, count, (ratio - 1) / 2)
+
+
+def grid_of_slabs(grid: SliceGrid, profile: SlabProfile) -> SliceGrid:
+    """Thin slices as near together as those of ``grid``, between the outer faces of the first and the last slab.
+
+    profile: of the acquired slices, in input spacings. With a whole factor, slabs that touch each other are means of as
+    many thin slices. What is left over of a length that is no multiple of the step is left out at both ends.
+    """
+    length = grid.acquired - 1 + max(profile.thickness, grid.step)  # no slab is thinner than a thin slice
+    count = max(2, int(length / grid.step + STEP_TOLERANCE))
+    origin = (grid.acquired - 1 - (count - 1) * grid.step) / 2
+    return replace(grid, count=count, origin=origin, slab=profile)
 
 
 def same_grid(acquired: int, axis: int) -> SliceGrid:

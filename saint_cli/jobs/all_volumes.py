@@ -17,7 +17,7 @@ from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
 from saint_cli.method import intensity
 from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import JobProgress, ProgressStage
-from saint_cli.volume import Derivation, Storage, Volume
+from saint_cli.volume import Derivation, Header, Storage, Volume
 
 if TYPE_CHECKING:
     from saint_cli.models.weights import SaintModel
@@ -70,7 +70,7 @@ def run_series(
     began = time.perf_counter()
     check_options(job)
     disks = preflight.DiskCheck(job)
-    wait_for_networks = networks.start_networks(job.settings.model_config)
+    wait_for_networks = networks.start_networks(job.settings.model_config, slabs=bool(job.settings.grid.slab))
     survey = survey_volumes(job, series, on_progress)
     on_progress(stages.LOADING, 0, 1)
     loaded = _load(job, survey, wait_for_networks)
@@ -81,12 +81,13 @@ def run_series(
     progress = _make_progress(loaded, series.count, survey.shown, on_progress)
     on_progress.expect(progress.stage, *later)
     survey, loaded = replace(survey, sample=survey.largest), replace(loaded, volume=survey.largest)  # frees the sample
-    warnings = _run_volumes(loaded, series, survey, progress, disks)
+    headers = _run_volumes(loaded, series, survey, progress, disks)
     shape = survey.largest.placeholder_on(survey.grid, survey.plane)
+    shape = replace(shape, header=replace(shape.header, derivation=headers[0].derivation))
     result = results.make_result(loaded, shape, results.seconds_since(began))
     return replace(
         result,
-        warnings=merge_warnings(warnings),
+        warnings=merge_warnings([header.warnings for header in headers]),
         volumes=series.count,
         volume_labels=tuple(mark.label for mark in series.marks),
         peak_memory_mb=results.peak_memory_mb(),
@@ -172,9 +173,9 @@ def _make_progress(loaded: LoadedJob, count: int, shown: int, on_progress: JobPr
 
 def _run_volumes(
     loaded: LoadedJob, series: io.VolumeSeries, survey: Survey, progress: VolumeProgress, disks: preflight.DiskCheck
-) -> list[tuple[str, ...]]:
-    """Upsample and write every volume; the warnings of each. Files appear when all are complete, the result last."""
-    job, warnings = loaded.job, list[tuple[str, ...]]()
+) -> list[Header]:
+    """Upsample and write every volume; the header of each. Files appear when all are complete, the result last."""
+    job, headers = loaded.job, list[Header]()
     keeps = job.settings.keep_slice_thickness
     with (
         io.commit_together(),
@@ -194,9 +195,9 @@ def _run_volumes(
             progress(stages.WRITING, 0, 1)
             write(resampling.resample_result(restored, loaded))
             progress(stages.WRITING, 1, 1)
-            warnings.append(restored.header.warnings)
+            headers.append(restored.header)
             del restored
-    return warnings
+    return headers
 
 
 def _repeat_constant(loaded: LoadedJob) -> Volume:

@@ -124,7 +124,8 @@ class LoadedJob(PlannedJob):
     def resolved_settings(self) -> JobSettings:
         """The settings with the model that its name stands for here."""
         config = self.job.settings.model_config
-        config = replace(config, model=shipped.resolve_name(config.model, self.compute.device.type, self.modality))
+        slabs, device = self.grid.slab is not None, self.compute.device.type
+        config = replace(config, model=shipped.resolve_name(config.model, device, self.modality, slabs=slabs))
         return replace(self.job.settings, model_config=config)
 
 
@@ -140,7 +141,7 @@ NOISE_TEXTS = {
 class JobResult:
     """The result of a job: shapes and spacings (mm) before and after, time, peak resident memory, files.
 
-    resampling: ``irregular``, ``average``, ``untilt``, ``in-plane=MM``, as far as they apply.
+    resampling: ``irregular``, ``average``, ``slab=MM``, ``untilt``, ``in-plane=MM``, as far as they apply.
     volumes: of a 4-D scan how many, each of these shapes; volume_labels: what distinguishes each ("EchoTime 30").
     labels: the file of the labels; label_volumes: of each label before and after; labels_reach_end: there are some in
     the first or last acquired slice, half of which lies outside of the result.

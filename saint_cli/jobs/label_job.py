@@ -108,6 +108,7 @@ def run_label_job(job: LabelJob, on_progress: ProgressCallback) -> LabelJobResul
         spacing_after_mm=after.spacing_mm,
         label_volumes=label_volumes(before, after),
         labels_reach_end=plan.axis is not None
+        and plan.ends_at_middles
         and label_steps.reach_end(before if plan.relation is GridRelation.REFINE else after, plan.axis),
         seconds=round(time.perf_counter() - began, 2),
         warnings=(*like.header.warnings, *label_steps.list_warnings(before)),

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from saint_cli.runtime.device_selection import Compute
 
 
-def start_networks(config: ModelConfig) -> "Callable[[str], tuple[SaintModel, Compute]]":
+def start_networks(config: ModelConfig, *, slabs: bool) -> "Callable[[str], tuple[SaintModel, Compute]]":
     """Load the networks in a thread meanwhile; the function that is returned waits for it, and raises its error.
 
-    It takes the modality of the scan, on which the model depends: most scans are CT, whose networks are there then.
+    slabs: whether the networks are those for slabs. The function takes the modality of the scan, on which the model
+    depends too: most scans are CT, whose networks are there then.
     """
     future: Future[tuple[SaintModel, Compute]] = Future()
 
     def start() -> None:
         try:
-            future.set_result(config.start())
+            future.set_result(config.start(slabs=slabs))
         except BaseException as error:  # raised where the result is waited for
             future.set_exception(error)
 
@@ -30,6 +31,6 @@ def start_networks(config: ModelConfig) -> "Callable[[str], tuple[SaintModel, Co
 
     def wait(modality: str) -> "tuple[SaintModel, Compute]":
         model, compute = future.result()
-        return (model if modality == CT_MODALITY else config.load_for(modality, compute)), compute
+        return (model if modality == CT_MODALITY else config.load_for(modality, compute, slabs=slabs)), compute
 
     return wait

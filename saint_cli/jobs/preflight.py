@@ -38,7 +38,7 @@ def check_job(job: LocalJob) -> None:
     if job.labels is not None and job.labels_target is not None:
         labels.check_label_files(job.labels, job.labels_target, is_dicom=io.is_folder_target(job.target))
     _check_calibrated_options(job)
-    job.settings.model_config.check()
+    job.settings.model_config.check(slabs=bool(job.settings.grid.slab))
 
 
 class DiskCheck:
@@ -77,6 +77,8 @@ def _check_calibrated_options(job: LocalJob) -> None:
         return
     if flags := job.settings.method_options.uncalibrated_flags:
         raise UsageError(f"--uncertainty was calibrated without {flags[0]}; leave one of them out")
+    if job.settings.grid.slab:
+        raise UsageError("--uncertainty was not calibrated for slabs; leave out --slab, or the error")
     if job.settings.grid.extrapolate:
         raise UsageError("--uncertainty has no estimate beyond the last acquired slice; leave out --extrapolate")
 
@@ -140,7 +142,8 @@ def _describe_modality(loaded: LoadedJob) -> str:
     training = ""
     if is_other:
         training = f"; {model} was trained on {trained_on} only"
-        if installed := shipped.list_models_for(loaded.modality):
+        installed = [] if loaded.grid.slab is not None else shipped.list_models_for(loaded.modality)
+        if installed:
             training += f", and its size is not installed for {loaded.modality}: use `model={installed[0]}`"
     if loaded.volume.header.modality is None:
         return adapt_message(f"read as {loaded.modality} by its values; `modality=ct` if it is HU{training}")

@@ -21,7 +21,7 @@ def stage_files(job: Job) -> Iterator[LocalJob]:
         RemoteError: the scan cannot be fetched.
         UsageError, OutputError: the result cannot be put where it belongs.
     """
-    job.settings.model_config.check()
+    job.settings.model_config.check(slabs=bool(job.settings.grid.slab))
     _check_not_source(job)
     if not isinstance(job.target, Path):
         transfer.check_target(job.target.url, overwrite=job.overwrite)

@@ -45,7 +45,10 @@ def check_resampling(planned: PlannedJob) -> None:
 
 def add_resampling_warnings(planned: PlannedJob) -> Volume:
     """The volume with warnings of slices that the result, or the pictures, do not show as they are."""
-    volume = resampling_warnings.add_resampling_warnings(planned.volume, planned.grid, planned.plane)
+    is_assumed = planned.job.settings.grid.assumes_thickness(planned.volume)
+    volume = resampling_warnings.add_resampling_warnings(
+        planned.volume, planned.grid, planned.plane, is_assumed=is_assumed
+    )
     if planned.plane is not None and planned.job.has_pictures:
         return volume.with_warning("the pictures show the slices before they were resampled in their plane")
     return volume

@@ -54,8 +54,14 @@ def add_labels(
         result,
         labels=str(planned.job.labels_target),
         label_volumes=refined.volumes,
-        labels_reach_end=planned.grid.needs_networks and labels.reach_end(refined.before, planned.grid.axis),
+        labels_reach_end=planned.grid.needs_networks
+        and planned.grid.origin == 0
+        and labels.reach_end(refined.before, planned.grid.axis),
     )
+
+
+RESAMPLING_WORDS = ("irregular", "average", "slab", "slab-profile", "untilt", "in-plane")
+"""Of ``Derivation.option_names``, those that the grid brings."""
 
 
 def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds: float) -> JobResult:
@@ -80,8 +86,15 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
         seconds=seconds,
         peak_memory_mb=None,
         warnings=restored.header.warnings,
-        resampling=tuple(w for w in words if w.partition("=")[0] in ("irregular", "average", "untilt", "in-plane")),
+        resampling=tuple(_format_word(word, planned) for word in words if word.partition("=")[0] in RESAMPLING_WORDS),
     )
+
+
+def _format_word(word: str, planned: PlannedJob) -> str:
+    """A word of ``Derivation.option_names`` with millimetres for distances between slices."""
+    if not word.startswith("slab="):
+        return word
+    return f"slab={planned.grid.slab_thickness_mm(planned.volume.affine_lps):.4g}"
 
 
 def count_kept(planned: PlannedJob) -> int:

@@ -72,7 +72,7 @@ def _run_local(
             return all_volumes.run_series(job, series, on_progress, on_message, *later)
         job = replace(job, settings=replace(job.settings, volume=None))
     disks = preflight.DiskCheck(job)
-    wait_for_networks = networks.start_networks(job.settings.model_config)
+    wait_for_networks = networks.start_networks(job.settings.model_config, slabs=bool(job.settings.grid.slab))
     planned = _read(job, on_progress)
     on_progress(stages.LOADING, 0, 1)
     if not planned.grid.needs_networks:

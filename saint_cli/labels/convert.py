@@ -27,6 +27,7 @@ def convert_labels(
     if plan.grid is None:
         raise ValueError("a plan to refine has a grid")
     thick_affine = geometry.refine_axis(plan.affine_lps, plan.grid.axis, 1 / plan.grid.step)
+    thick_affine[:3, 3] -= plan.grid.origin * thick_affine[:3, plan.grid.axis]
     x, y, z = (plan.grid.acquired if i == plan.grid.axis else n for i, n in enumerate(plan.shape))
     placed = place_labels(orient_labels(labels, plan.affine_lps), thick_affine, (x, y, z))
     refined = refine_labels(placed, plan.grid, image, on_progress)

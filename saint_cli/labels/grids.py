@@ -18,6 +18,10 @@ and spacings."""
 SPACING_TOLERANCE = 0.02
 """By what part two spacings may differ and count as one; over many voxels ``POSITION_TOLERANCE`` is stricter."""
 
+HELD_ENDS = 1.1
+"""How far beyond the middle of their first or last slice labels go on, in slices, on a grid that begins between two:
+thin slices of slabs begin and end at the outer slabs' faces (``MAX_THICKNESS`` of ``options.grid``)."""
+
 Shape = tuple[int, int, int]
 
 
@@ -34,7 +38,8 @@ class LabelPlan:
     """What brings a label map to a grid.
 
     affine_lps, shape: of that grid. axis: of that grid, the one along which the two differ; None where they do not.
-    grid: of the slices, for ``REFINE``; it counts from the label slice that lies at slice 0 of the target.
+    grid: of the slices, for ``REFINE``; it counts from a label slice at or beside slice 0 of the target.
+    ends_at_middles: whether the finer of both grids begins at the middle of a slice of the coarser one, not at a face.
     """
 
     relation: GridRelation
@@ -42,6 +47,7 @@ class LabelPlan:
     shape: Shape
     axis: int | None = None
     grid: geometry.SliceGrid | None = None
+    ends_at_middles: bool = False
 
 
 def place_labels(labels: LabelMap, affine_lps: np.ndarray, shape: Shape) -> LabelMap:
@@ -75,16 +81,36 @@ def plan_labels(labels: LabelMap, affine_lps: np.ndarray, shape: Shape) -> Label
     if axis is None:
         return LabelPlan(GridRelation.SAME, affine_lps, shape)
     if ratio > 1:
-        return LabelPlan(GridRelation.COARSEN, affine_lps, shape, axis)
-    if abs(offset - round(offset)) > POSITION_TOLERANCE:
+        is_at_middle = abs(offset - round(offset)) <= POSITION_TOLERANCE and offset < (ratio - 1) / 4
+        return LabelPlan(GridRelation.COARSEN, affine_lps, shape, axis, ends_at_middles=is_at_middle)
+    if not _may_be_slices_between(offset, (shape[axis] - 1) * ratio):
         raise GeometryError(_describe_mismatch(labels, affine_lps, shape))
     times = round(1 / ratio)
     step = 1 / times if abs(times * ratio - 1) * shape[axis] * ratio < POSITION_TOLERANCE else ratio
-    end, own_end = (shape[axis] - 1) * step, oriented.shape[axis] - 1 - round(offset)
-    beyond = own_end < end < own_end + 1 - geometry.ACQUIRED_TOLERANCE  # slices that repeat the last one
-    acquired = own_end + 1 if beyond else math.ceil(end - geometry.ACQUIRED_TOLERANCE) + 1
-    grid = geometry.SliceGrid(axis, max(2, acquired), step, shape[axis])
-    return LabelPlan(GridRelation.REFINE, affine_lps, shape, axis, grid)
+    grid = _plan_slices(geometry.SliceGrid(axis, oriented.shape[axis], step, shape[axis], offset))
+    return LabelPlan(GridRelation.REFINE, affine_lps, shape, axis, grid, ends_at_middles=grid.origin == 0)
+
+
+def _may_be_slices_between(offset: float, length: float) -> bool:
+    """Whether a finer grid begins at a slice, or reaches as far beyond one at its end as at its start.
+
+    offset, length: of the finer grid, in slices. Thin slices of slabs lie so (``geometry.grid_of_slabs``).
+    """
+    return any(abs(value - round(value)) <= POSITION_TOLERANCE for value in (offset, 2 * offset + length))
+
+
+def _plan_slices(grid: geometry.SliceGrid) -> geometry.SliceGrid:
+    """A grid on slices of labels with as many of them, or of empty ones beside them, as its slices lie between.
+
+    Slices that lie beyond the outer labels by less than ``HELD_ENDS`` repeat these.
+    """
+    is_at_slice = abs(grid.origin - round(grid.origin)) <= POSITION_TOLERANCE
+    origin, own_end = float(round(grid.origin)) if is_at_slice else grid.origin, grid.acquired - 1
+    end = origin + (grid.count - 1) * grid.step
+    held = 1 - geometry.ACQUIRED_TOLERANCE if is_at_slice else HELD_ENDS
+    first = 0 if -held < origin < 0 else math.floor(origin)
+    last = own_end if own_end < end < own_end + held else math.ceil(end - geometry.ACQUIRED_TOLERANCE)
+    return replace(grid, acquired=max(2, last - first + 1), origin=origin - first)
 
 
 def orient_labels(labels: LabelMap, affine_lps: np.ndarray) -> LabelMap:

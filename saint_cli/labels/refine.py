@@ -21,7 +21,8 @@ def refine_labels(
 ) -> LabelMap:
     """The labels on the grid of the upsampled scan; those of acquired slices do not change.
 
-    labels: on the grid of the acquired scan. grid: of the upsampled one; slices beyond the last acquired one repeat it.
+    labels: on the grid of the acquired scan. grid: of the upsampled one; slices before the first and beyond the last
+    acquired one repeat it, as in the outer halves of slabs.
     image: the upsampled scan on that grid, scanner values [x, y, z], to which boundaries move within what both
     neighbours allow; None to use shapes alone. The result has the dtype of the labels. It needs the memory of the
     result and of a few slices.
@@ -62,14 +63,14 @@ class _Scan:
     """The upsampled scan, slices [X, Y, output]; width: of intensities that count as alike."""
 
     def __init__(self, voxels: np.ndarray, grid: geometry.SliceGrid) -> None:
-        self.voxels, self._step = voxels, grid.step
+        self.voxels, self._grid = voxels, grid
         chosen = np.unique(np.linspace(0, grid.acquired - 1, NOISE_SLICES).astype(int))
         noise = float(np.median([estimate_noise(self.acquired(k)) for k in chosen]))
         self.width = max(NOISE_WIDTHS * noise, 1e-3 * float(np.ptp(self.acquired(int(chosen[len(chosen) // 2])))), 1e-6)
 
     def acquired(self, number: int) -> np.ndarray:
         """Smoothed acquired slice [X, Y] float32; between the output slices around it where none lies at it."""
-        position = min(number / self._step, self.voxels.shape[2] - 1)
+        position = min(max(0.0, (number - self._grid.origin) / self._grid.step), self.voxels.shape[2] - 1)
         below = int(position + 1e-6)
         part = max(0.0, position - below)
         image = np.asarray(self.voxels[..., below], np.float32)

@@ -1,6 +1,7 @@
 """Eq. 2: AMI interpolates a volume along every direction."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,11 +11,11 @@ from torch import Tensor
 from saint_cli.method import planes
 from saint_cli.method.network_input import NetworkInput
 from saint_cli.method.residuals import Residuals, allocate_residuals
-from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.method.slice_plan import SlicePlan, WindowGroup
 from saint_cli.nets import AMI
 from saint_cli.nets.ami import convolve, convolve_windows
 from saint_cli.nets.blocks import TrunkSize
-from saint_cli.nets.filter_generation import filter_distance_matrix
+from saint_cli.nets.filter_generation import distance_matrices
 from saint_cli.options.method import MethodOptions
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.runtime import memory
@@ -53,7 +54,13 @@ def interpolate_directions(
     for view, name, result in zip(views, PROGRESS_STAGES, (sagittal, coronal) * 2, strict=False):
         spacing_mm = view.in_plane_mm, network_input.spacing_mm[2]
         interpolators = [
-            _Interpolator(v, net, view, compute, [_generate_filters(net, plan, spacing_mm, depth, m) for m in mirrored])
+            _Interpolator(
+                v,
+                net,
+                view,
+                compute,
+                [_generate_filters(net, plan, spacing_mm, network_input.thickness_mm, depth, m) for m in mirrored],
+            )
             for v, net in copies
         ]
         parts = list(planes.cut_parts(view, needed, tiling))
@@ -91,26 +98,41 @@ class _FilterGroup(NamedTuple):
 
 
 def _generate_filters(
-    ami: AMI, plan: SlicePlan, spacing_mm: tuple[float, float], depth: int, mirrored: bool
+    ami: AMI,
+    plan: SlicePlan,
+    spacing_mm: tuple[float, float],
+    thickness_mm: float | None,
+    depth: int,
+    mirrored: bool,
 ) -> list[_FilterGroup]:
     """Eq. 8 for every offset of the plan, each with the width of its own gap; once per direction, for all its slices.
 
-    spacing_mm: in-plane and between acquired slices; depth: how many of these there are; mirrored: for slices whose
-    through-plane axis is reversed.
+    spacing_mm: in-plane and between acquired slices; thickness_mm: of slabs, if they are; depth: how many slices there
+    are; mirrored: for slices whose through-plane axis is reversed.
     """
     device = next(ami.parameters()).device
     in_plane, through = torch.tensor(spacing_mm, dtype=torch.float32, device=device)
+    thickness = None if thickness_mm is None else torch.tensor(thickness_mm, dtype=torch.float32, device=device)
     generated = list[_FilterGroup]()
-    for group in plan.groups():
-        offsets, windows = group.offsets, group.windows
-        if mirrored:  # a slice beyond the last window has no residual, whichever window it is given
-            offsets, windows = 1 - offsets, np.maximum(depth - 2 - windows, 0)
-        shares = torch.from_numpy(offsets).to(device)
-        kernels = ami.filters(filter_distance_matrix(shares, in_plane, through * group.gap))
+    groups = plan.groups()
+    for group in _mirror(groups, depth) if mirrored else groups:
+        windows, shares = group.windows, torch.from_numpy(group.offsets).to(device)
+        kernels = ami.filters(distance_matrices(shares, in_plane, through * group.gap, thickness))
         columns, rows = (torch.from_numpy(a).to(device) for a in (windows, group.rows.reshape(-1)))
         is_dense = len(windows) > 1 and len(windows) > int(plan.window.max()) // 2
         generated.append(_FilterGroup(kernels, shares, columns, rows, is_dense))
     return generated
+
+
+def _mirror(groups: list[WindowGroup], depth: int) -> Iterator[WindowGroup]:
+    """The groups where the through-plane axis is reversed: of slabs, slices at their middles stay there."""
+    for group in groups:
+        between = group.offsets > 0
+        places = ((between, 1 - group.offsets, depth - 2), (~between, group.offsets, depth - 1))
+        for chosen, offsets, last in places:
+            if chosen.any():  # a slice beyond the last window has no residual, whichever window it is given
+                windows = np.maximum(last - group.windows, 0)
+                yield replace(group, windows=windows, offsets=offsets[chosen], rows=group.rows[chosen])
 
 
 @dataclass(frozen=True)

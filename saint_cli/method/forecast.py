@@ -54,14 +54,16 @@ class PixelCounts:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds that a job will take with its model, and with another that is shipped."""
+    """Seconds that a job will take with its model, and with another that is shipped; of slabs there is but one."""
 
     seconds: float
-    other: str
+    other: str | None
     other_seconds: float
 
     def sentence(self, model: str) -> str:
         """Both in words."""
+        if self.other is None:
+            return f"about {format_duration(self.seconds)} with {model}"
         would = f"{self.other} would take about {format_duration(self.other_seconds)} (`model={self.other}`)"
         return adapt_message(f"about {format_duration(self.seconds)} with {model}; {would}")
 
@@ -81,6 +83,8 @@ def forecast(
         seconds = factor * measure_network_seconds(model, pixels, compute, depth, measured)
         if seconds < MIN_ANNOUNCED_S:
             return None
+    if model.ami.slabs:
+        return Forecast(seconds, None, 0.0)
     name = shipped.remove_prefix(model.name)  # models of all modalities are as fast
     other = load_model(shipped.ALTERNATIVES.get(name, shipped.CPU_MODEL))
     measure_network_seconds(other, pixels, compute, depth, WARM_UP_PIXELS)

@@ -1,8 +1,9 @@
-"""How much memory the networks need, from their sizes: checked before any voxel is computed."""
+"""How much memory a job needs, from the sizes of networks and volume: checked before any voxel is computed."""
 
 from dataclasses import replace
 
 from saint_cli.geometry import PlaneGrid, SliceGrid, in_plane
+from saint_cli.method import slab_assembly, slab_ends
 from saint_cli.method.directions import make_tiling
 from saint_cli.models.weights import SaintModel
 from saint_cli.nets.blocks import TrunkSize
@@ -33,10 +34,14 @@ def with_memory_budget(
     """
     read, plane = volume.voxels, in_plane(volume.shape, grid.axis)
     written = read.size // grid.acquired * grid.count * (read.itemsize + extra)
-    work = estimate_work_bytes(model, compute, plane, grid.acquired)
+    depth = grid.acquired + 2 * slab_ends.count_ends(grid)
+    work = estimate_work_bytes(model, compute, plane, depth)
+    if grid.slab is not None:  # after the networks
+        needed = slab_assembly.estimate_bytes(grid, (*plane, grid.acquired), read.dtype)
+        work = max(work, memory.PROCESS_BYTES + needed)
     work += read.nbytes if volume.header.padding else 0  # the copy in which padding is hidden
     work += FILLED_BYTES * read.size if grid.positions is not None else 0
-    most = memory.plan_residual_bytes(read.nbytes, read.size, written, work, allowed)
+    most = memory.plan_residual_bytes(read.nbytes, read.size // grid.acquired * depth, written, work, allowed)
     return replace(compute, residual_bytes=most if grid.positions is None else most // 2)  # which holds two passes
 
 
@@ -50,7 +55,7 @@ def extra_bytes_per_voxel(volume: Volume, grid: SliceGrid, plane: PlaneGrid | No
 def estimate_work_bytes(model: SaintModel, compute: Compute, plane: tuple[int, int], acquired: int) -> int:
     """Memory of a job besides its volumes: the process, activations, and gaps between freed blocks.
 
-    plane: pixels (x, y) of a slice; acquired: number of slices. A 3-D RFN needs more.
+    plane: pixels (x, y) of a slice; acquired: number of slices, repeated ones of slabs included. A 3-D RFN needs more.
     """
     if compute.device.type == "cuda":
         return GPU_HOST_BYTES

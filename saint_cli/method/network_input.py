@@ -7,10 +7,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from saint_cli.geometry import SliceGrid
 from saint_cli.geometry.spacing_limits import network_spacing_mm
-from saint_cli.method import intensity, planes
+from saint_cli.method import intensity, planes, slab_ends
 from saint_cli.method.padding import fill_nonfinite
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
@@ -38,7 +39,8 @@ class NetworkInput:
     voxels: (x, y, acquired) network range, cut to the body; box: where that lies in the plane;
     spacing_mm: along x, y and between acquired slices, as the networks get it;
     intensity_map: from scanner values to network values;
-    body: (x, y) bool, what of the box the networks are needed for, None for all of it.
+    body: (x, y) bool, what of the box the networks are needed for, None for all of it;
+    thickness_mm: of slabs, as the networks get it, None where slices are not to be taken for slabs.
     """
 
     voxels: Tensor
@@ -46,6 +48,7 @@ class NetworkInput:
     spacing_mm: tuple[float, float, float]
     intensity_map: intensity.IntensityMap
     body: Tensor | None = None
+    thickness_mm: float | None = None
 
     @property
     def needed(self) -> Tensor:
@@ -59,17 +62,23 @@ class NetworkInput:
 
 
 def prepare_input(volume: Volume, grid: SliceGrid, *, skip_air: bool = True) -> NetworkInput:
-    """Bring a volume into network range, through-plane axis last, and cut CT to the body."""
+    """Bring a volume into network range, through-plane axis last, and cut CT to the body.
+
+    Of slabs, the outer ones are repeated (``slab_ends``).
+    """
     intensity_map = intensity.choose_map(volume)
     sparse = fill_nonfinite(np.moveaxis(volume.voxels, grid.axis, 2))
     box, body = (planes.WHOLE, planes.WHOLE), None
     if intensity_map is intensity.CT and skip_air:
         box, body = find_body(intensity_map.to_network(sparse.max(axis=2)))
-    boxed = sparse[box]
-    voxels = torch.empty(boxed.shape)
+    boxed, ends = sparse[box], slab_ends.count_ends(grid)
+    voxels = torch.empty((*boxed.shape[:2], boxed.shape[2] + 2 * ends))
     for x in range(0, len(boxed), SLAB_COLUMNS):  # no second copy of the volume is held
-        voxels[x : x + SLAB_COLUMNS] = torch.from_numpy(intensity_map.to_network(boxed[x : x + SLAB_COLUMNS]))
-    return NetworkInput(voxels, box, network_spacing_mm(volume.spacing_mm, grid.axis), intensity_map, body)
+        part = torch.from_numpy(intensity_map.to_network(boxed[x : x + SLAB_COLUMNS]))
+        voxels[x : x + SLAB_COLUMNS] = functional.pad(part, (ends, ends), mode="replicate")
+    spacing = network_spacing_mm(volume.spacing_mm, grid.axis)
+    thickness = None if grid.slab is None else grid.slab.thickness * spacing[2]
+    return NetworkInput(voxels, box, spacing, intensity_map, body, thickness)
 
 
 def find_body(brightest: np.ndarray) -> tuple[tuple[slice, slice], Tensor]:

@@ -11,7 +11,17 @@ from torch import Tensor
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid, in_plane
-from saint_cli.method import even_context, intensity, noise, noise_matching, noise_smoothing, padding, planes
+from saint_cli.method import (
+    even_context,
+    intensity,
+    noise,
+    noise_matching,
+    noise_smoothing,
+    padding,
+    planes,
+    slab_assembly,
+    slab_ends,
+)
 from saint_cli.method.assembly import allocate_slices, assemble, round_to_codings
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.fusion import Rectangle, fuse
@@ -91,8 +101,9 @@ class Restoration:
     def _compute_stage(self, stage: ResultStage) -> tuple[np.ndarray, bool]:
         """``stage``, and whether noise was changed where the options ask for that."""
         acquired, measured = (np.moveaxis(v.voxels, self.grid.axis, 2) for v in (self.source, self.measured))
-        dense = assemble(measured, self.plan, self.network_input, self.estimates.residual(stage))
-        is_changed = True
+        if self.grid.slab is not None:
+            return self._compute_slabs(acquired, measured, self.estimates.residual(stage)), True
+        dense, is_changed = assemble(measured, self.plan, self.network_input, self.estimates.residual(stage)), True
         if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.MATCH:
             is_changed = noise_matching.match_noise(dense, measured, self.plan, self._thickness)
         if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.SMOOTH:
@@ -104,10 +115,15 @@ class Restoration:
 
     def result(self, stage: ResultStage = ResultStage.FUSED) -> Volume:
         """The volume after a stage on its refined grid; by default the final one."""
-        derivation = Derivation(self.grid, self.model.name, self.model.sha256, self.options.non_default)
         dense, is_changed = self._compute_stage(stage)
+        said = "" if is_changed else UNCHANGED_NOISE_WARNING
+        if self.grid.slab is not None:
+            acquired, least = np.moveaxis(self.source.voxels, self.grid.axis, 2), self.network_input.intensity_map.scale
+            said = slab_assembly.describe_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
+        made_by = self.grid, self.model.name, self.model.sha256, self.options.non_default
+        derivation = Derivation(*made_by, means_differ=self.grid.slab is not None and bool(said))
         volume = self._to_volume(dense, replace(self.source.header, derivation=derivation, slice_positions=()))
-        return volume if is_changed else volume.with_warning(UNCHANGED_NOISE_WARNING)
+        return volume.with_warning(said) if said else volume
 
     def difference(self, part: Rectangle = WHOLE_PLANE) -> np.ndarray:
         """[x, y, synthesised slices] |I_sag - I_cor| in scanner values, float32, or float64 where those are huge.
@@ -138,6 +154,16 @@ class Restoration:
         sizes = in_plane(self.source.shape, self.grid.axis)
         return tuple(len(range(n)[cut]) for n, cut in zip(sizes, part, strict=True))
 
+    def _compute_slabs(self, acquired: np.ndarray, measured: np.ndarray, residual: Tensor) -> np.ndarray:
+        header = self.source.header
+        codings = header.codings if self.grid.axis == DICOM_SLICE_AXIS or len(header.codings) == 1 else ()
+        thin = slab_assembly.assemble_slabs(measured, self.grid, self.network_input, residual, codings)
+        slab_assembly.restore_padding(thin, acquired, self.grid, header)
+        if len(codings) > 1:
+            codings = tuple(codings[k] for k in slab_ends.index_repeated(self.grid))
+        round_to_codings(thin, self.plan, codings)
+        return thin
+
     @property
     def _thickness(self) -> float | None:
         """Thickness of acquired slices in their own spacings; None where it is not known, as along another axis."""
@@ -149,7 +175,7 @@ class Restoration:
     def has_known_error(self) -> bool:
         """Whether the model was calibrated for what was done: such a scan, these options, between its slices."""
         is_even = self.grid.positions is None and not self.grid.extrapolated.any()
-        return self.calibration is not None and self.options.is_calibrated and is_even
+        return self.calibration is not None and self.options.is_calibrated and is_even and self.grid.slab is None
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -213,6 +239,7 @@ def restore(
         UsageError: too little memory; ``noise`` that this volume or grid does not take; values that span too much.
     """
     noise.check_handling(volume, grid, options.noise)
+    check_slabs(model, grid, options)
     plan, measured = SlicePlan.from_grid(grid, regenerate=options.regenerate), padding.hide_padding(volume, grid.axis)
     network_input = prepare_input(measured, grid, skip_air=options.skip_air)
     estimates = estimate_residuals(network_input, model, plan, compute, options, on_progress)
@@ -223,6 +250,20 @@ def restore(
         narrow = estimate_residuals(filled, model, second.narrow_plan, compute, options, on_pass)
         estimates.replace_rows(second.rows, narrow)
     return Restoration(volume, measured, grid, plan, network_input, estimates, model, options)
+
+
+def check_slabs(model: SaintModel, grid: SliceGrid, options: MethodOptions) -> None:
+    """Refuse weights for slabs where slices are not taken for slabs, and other weights and options where they are.
+
+    Raises:
+        UsageError: naming the weights.
+    """
+    if model.ami.slabs and grid.slab is None:
+        raise UsageError(f"the weights {model.name} make thin slices of slabs; give `slab`, or other weights")
+    if grid.slab is not None and options.regenerate:
+        raise UsageError("`regenerate` has no meaning with `slab`, which computes every slice; leave it out")
+    if grid.slab is not None and not model.ami.slabs:
+        raise UsageError(f"the weights {model.name} know nothing of slabs; leave out `slab`, or give other weights")
 
 
 @torch.inference_mode()

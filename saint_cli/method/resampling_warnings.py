@@ -3,22 +3,35 @@
 from dataclasses import replace
 
 from saint_cli import geometry
-from saint_cli.geometry import PlaneGrid, SliceGrid
+from saint_cli.geometry import PlaneGrid, ProfileShape, SliceGrid
 from saint_cli.volume import Volume
 
 TILTED_WORDS = "slices are tilted and kept as acquired"
 """Of the warning of ``io.voxel_checks.format_tilt``."""
 
 
-def add_resampling_warnings(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None) -> Volume:
+def add_resampling_warnings(
+    volume: Volume, grid: SliceGrid, plane: PlaneGrid | None, *, is_assumed: bool = False
+) -> Volume:
     """A scan with warnings of slices that its result on ``grid`` and then ``plane`` does not hold as they were.
 
-    A warning of its tilt is left out where the result has none. A result made of the volume keeps the warnings.
+    is_assumed: whether neither header nor user gave the thickness of slabs.
+    A warning of its tilt is left out where the result has none, and does not say that slices are kept where none is. A
+    result made of the volume keeps the warnings.
     """
+    said = volume.header.warnings
     if plane is not None and plane.untilts:
-        others = tuple(text for text in volume.header.warnings if TILTED_WORDS not in text)
-        volume = replace(volume, header=replace(volume.header, warnings=others))
-    warnings = [_describe_missed(volume, grid), _describe_averages(grid), _describe_planes(volume, grid, plane)]
+        said = tuple(text for text in said if TILTED_WORDS not in text)
+    elif not grid.kept.any():
+        said = tuple(text.replace(TILTED_WORDS, "slices are tilted") for text in said)
+    volume = replace(volume, header=replace(volume.header, warnings=said))
+    warnings = [
+        _describe_missed(volume, grid),
+        _describe_averages(grid),
+        _describe_slabs(volume, grid, plane, is_assumed=is_assumed),
+        _describe_profile(grid),
+        _describe_planes(volume, grid, plane),
+    ]
     return volume.with_warning(*(text for text in warnings if text))
 
 
@@ -46,6 +59,25 @@ def _describe_averages(grid: SliceGrid) -> str:
     are = "is" if left == 1 else "are"
     beyond = f"; the last {last} no whole slab and {are} left out" if left > 0 else ""
     return f"each slice is the mean of {grid.step:.4g} acquired ones, of which none is kept{beyond}"
+
+
+def _describe_slabs(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None, *, is_assumed: bool) -> str:
+    """What slices were taken for. How far means over slabs are off, if they are, is known of the result alone."""
+    if grid.slab is None:
+        return ""
+    thick = grid.slab_thickness_mm(volume.affine_lps)
+    why = ", as thick as their distance" if is_assumed else ""
+    before = "" if plane is None else " before slices were resampled in their plane"
+    return (
+        f"acquired slices were taken for slabs {thick:.4g} mm thick{why}; none is kept, and the means of the result "
+        f"over them were fitted to the acquired values{before}"
+    )
+
+
+def _describe_profile(grid: SliceGrid) -> str:
+    if grid.slab is None or grid.slab.shape is not ProfileShape.GAUSSIAN:
+        return ""
+    return "the slices' profile was taken for Gaussian, as wide at half maximum as they are thick"
 
 
 def _describe_planes(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None) -> str:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from saint_cli.geometry import MAX_FACTOR, SliceGrid
+from saint_cli.geometry import ACQUIRED_TOLERANCE, MAX_FACTOR, SliceGrid
+from saint_cli.method import slab_ends
 
 TRAINED_OFFSETS = (1 / MAX_FACTOR, 1 - 1 / MAX_FACTOR)
 """The offsets nearest to acquired slices that the networks are trained at. Nearer ones are evaluated there, and the
@@ -31,7 +32,8 @@ class SlicePlan:
 
     copied (C,) output indices and source (C,) the acquired slice that each repeats;
     synthesised (S,) output indices, with window (S,), above (S,) and offset (S,): I_s lies ``offset`` of the way
-    from acquired slice ``window`` to ``above``, which are ``gap`` (S,) input spacings apart.
+    from acquired slice ``window`` to ``above``, which are ``gap`` (S,) input spacings apart. of_slabs: whether thin
+    slices are made of slabs; then indices of acquired slices count the ones that ``slab_ends`` repeats.
     """
 
     count: int
@@ -42,10 +44,16 @@ class SlicePlan:
     above: np.ndarray
     offset: np.ndarray
     gap: np.ndarray
+    of_slabs: bool = False
 
     @classmethod
     def from_grid(cls, grid: SliceGrid, *, regenerate: bool = False) -> "SlicePlan":
-        """Acquired slices are copied unless ``regenerate``; slices beyond the last acquired one repeat it."""
+        """Acquired slices are copied unless ``regenerate``; slices beyond the last acquired one repeat it.
+
+        Of slabs, all slices are synthesised.
+        """
+        if grid.slab is not None:
+            return cls._of_slabs(grid)
         window, offset = grid.locate()
         is_copied = grid.extrapolated | (offset == 0) & (not regenerate)
         copied, synthesised = np.flatnonzero(is_copied), np.flatnonzero(~is_copied)
@@ -54,14 +62,27 @@ class SlicePlan:
         gap = grid.gaps[np.minimum(window_s, grid.acquired - 2)]
         return cls(grid.count, copied, window[copied], synthesised, window_s, above, offset[synthesised], gap)
 
+    @classmethod
+    def _of_slabs(cls, grid: SliceGrid) -> "SlicePlan":
+        places = grid.places + slab_ends.count_ends(grid)
+        nearest = np.rint(places)
+        places = np.where(np.abs(places - nearest) < ACQUIRED_TOLERANCE, nearest, places)
+        window, none = np.floor(places).astype(int), np.zeros(0, int)
+        synthesised, gap = np.arange(grid.count), np.ones(grid.count)
+        return cls(grid.count, none, none, synthesised, window, window + 1, places - window, gap, of_slabs=True)
+
     @property
     def network_offset(self) -> np.ndarray:
         """(S,) float32 the offsets at which the networks are evaluated."""
+        if self.of_slabs:
+            return self.offset.astype(np.float32)
         return np.asarray(np.clip(self.offset, *TRAINED_OFFSETS), np.float32)
 
     @property
     def residual_weight(self) -> np.ndarray:
         """(S,) float32 in [0, 1], the factor of the residual at ``network_offset`` for the slice itself."""
+        if self.of_slabs:
+            return np.ones(len(self.offset), np.float32)
         low, high = TRAINED_OFFSETS
         near = np.minimum(self.offset / low, (1 - self.offset) / (1 - high))
         return np.asarray(np.minimum(1, near), np.float32)

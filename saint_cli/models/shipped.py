@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from saint_cli.errors import WeightsError
+from saint_cli.errors import UsageError, WeightsError
 
 PACKAGED_FOLDER = Path(__file__).parents[1] / "_weights"
 CHECKOUT_FOLDER = Path(__file__).parents[2] / "weights"
@@ -26,6 +26,9 @@ MODALITY_PREFIXES = {MR_MODALITY: "mr-"}
 """What the names of models begin with that were trained on another modality than CT, by DICOM's word for it. Scans of a
 modality that is not here, such as PET in DICOM, get the models trained on CT: on them no others have been measured. A
 file without a modality, such as PET in NIfTI, counts as MR where its values are not those of CT."""
+
+SLAB_PREFIX = "slab-"
+"""What the names of models begin with that make thin slices of slabs (``--slab``)."""
 
 GPU_MODEL, CPU_MODEL = "base", "medium"
 """Models of ``auto``: on a CPU ``base`` takes 8 to 10 times as long as ``medium`` (docs/performance.md)."""
@@ -59,20 +62,23 @@ def read_manifest(folder: Path | None = None) -> dict[str, Any]:
     raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
 
 
-def resolve_name(name_or_path: str, device: str, modality: str = CT_MODALITY) -> str:
-    """The model that a name stands for on a kind of device (``cpu``, ``cuda``, ``mps``) and for a modality.
+def resolve_name(name_or_path: str, device: str, modality: str = CT_MODALITY, *, slabs: bool = False) -> str:
+    """The model that a name stands for on a kind of device (``cpu``, ``cuda``, ``mps``), for a modality and for slabs.
 
-    ``auto`` depends on both: for MR it is the size of the device, else the next of ``ALTERNATIVES`` that MR has.
-    ``fast`` is ``mr-fast`` for MR, where that is shipped, else ``fast``. A file stands for itself.
+    ``auto`` depends on all: for MR and for slabs it is the size of the device, else the next of ``ALTERNATIVES`` that
+    there is. ``fast`` is ``mr-fast`` for MR, or ``slab-fast`` for slabs, where these are shipped, else ``fast``. A file
+    stands for itself.
     """
     models, prefix = read_manifest(), MODALITY_PREFIXES.get(modality, "")
-    if name_or_path != AUTO:
-        special = prefix + name_or_path
-        return special if name_or_path in models and special in models else name_or_path
-    name = CPU_MODEL if device == "cpu" else GPU_MODEL
-    if not prefix:
+    prefixes = [SLAB_PREFIX + prefix, SLAB_PREFIX] if slabs else [prefix]
+    name, sizes = name_or_path, [name_or_path]
+    if name == AUTO:
+        name = CPU_MODEL if device == "cpu" else GPU_MODEL
+        sizes = _list_sizes(name)
+    if not any(prefixes) or name not in models:
         return name
-    return next((prefix + size for size in _list_sizes(name) if prefix + size in models), name)
+    wanted = (one + size for one in dict.fromkeys(prefixes) for size in sizes)
+    return next((one for one in wanted if one in models), name)
 
 
 def _list_sizes(name: str) -> list[str]:
@@ -89,16 +95,17 @@ def list_models_for(modality: str) -> list[str]:
     return [] if prefix is None else [name for name in read_manifest() if name.startswith(prefix)]
 
 
-def list_stand_ins(name_or_path: str, modality: str | None = None) -> tuple[str, ...]:
+def list_stand_ins(name_or_path: str, modality: str | None = None, *, slabs: bool = False) -> tuple[str, ...]:
     """Every model that a name can stand for: on any device, and for one modality or (None) any."""
     modalities = (CT_MODALITY, *MODALITY_PREFIXES) if modality is None else (modality,)
     devices = ("cpu", "cuda")
-    return tuple(dict.fromkeys(resolve_name(name_or_path, one, kind) for kind in modalities for one in devices))
+    names = (resolve_name(name_or_path, one, kind, slabs=slabs) for kind in modalities for one in devices)
+    return tuple(dict.fromkeys(names))
 
 
 def remove_prefix(name: str) -> str:
-    """The name of the model of the same size that was trained on CT: ``fast`` of ``mr-fast``."""
-    for prefix in MODALITY_PREFIXES.values():
+    """The name of the model of the same size that was trained on CT: ``fast`` of ``mr-fast`` and ``slab-fast``."""
+    for prefix in (SLAB_PREFIX, *MODALITY_PREFIXES.values()):
         name = name.removeprefix(prefix)
     return name
 
@@ -109,14 +116,29 @@ def find_trained_modality(name: str) -> str | None:
     return None if entry is None else str(entry.get("modality", CT_MODALITY))
 
 
-def check_model(name_or_path: str) -> None:
-    """Refuse what is neither ``auto`` nor a model nor a file.
+def check_model(name_or_path: str, *, slabs: bool | None = False) -> None:
+    """Refuse what is neither ``auto`` nor a model nor a file, and models that are not for slabs, or for these alone.
+
+    slabs: whether slices are taken for slabs; None for any, as where dense volumes are made sparse.
 
     Raises:
         WeightsError: none of these, or a model that ``auto`` may choose is missing.
+        UsageError: a model that is not for slabs where slices are, or is for slabs where they are not.
     """
-    for device in ("cpu", "cuda"):
-        find_weights(resolve_name(name_or_path, device))
+    models = read_manifest()
+    for name in list_stand_ins(name_or_path, CT_MODALITY, slabs=bool(slabs)):
+        find_weights(name)
+        if slabs and name in models and not name.startswith(SLAB_PREFIX):
+            raise UsageError(_describe_no_slabs(name_or_path, [one for one in models if one.startswith(SLAB_PREFIX)]))
+        if slabs is False and name in models and name.startswith(SLAB_PREFIX):
+            raise UsageError(f"{name} makes thin slices of slabs; give `slab`, or another `model`")
+
+
+def _describe_no_slabs(name: str, known: list[str]) -> str:
+    """Why a model is not for slabs; known: those that are."""
+    if not known:
+        return "no weights for slabs are installed; leave out `slab`, or name a file of such weights with `model=FILE`"
+    return f"{name} is not for slabs, and its size is not installed for them; `model={known[0]}`, or leave out `slab`"
 
 
 def find_weights(name_or_path: str) -> Path:

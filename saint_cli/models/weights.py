@@ -99,27 +99,28 @@ def build_networks(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
     state = {"rfn.fewest": torch.tensor([1]), **state}  # missing from files of earlier networks
     ami = TrunkSize.from_state(state, "ami.features.", CONTEXT_SLICES)
     rfn = TrunkSize.from_state(state, "rfn.features.")
-    is_published = f"ami.{MARK}" in state
+    is_published, slabs = f"ami.{MARK}" in state, state["ami.filters.layers.0.weight"].shape[1] == 2
     known_inputs = INPUTS_WITHOUT_CONTEXT, INPUTS_WITH_CONTEXT
     if rfn.inputs not in known_inputs or (ami.dims, rfn.dims) not in ((2, 2), (2, 3)):
         raise KeyError("inputs or dimensions of a trunk")
     if any(not 0 < getattr(size, name) <= most for size in (ami, rfn) for name, most in MAX_TRUNK_SIZE.items()):
         raise IndexError("sizes of a trunk")
     with torch.device("meta"):
-        empty = _make_untrained(ami, rfn, is_published=is_published)
+        empty = _make_untrained(ami, rfn, is_published=is_published, slabs=slabs)
     wanted = {f"{key}{name}": v.shape for key, net in empty.items() for name, v in net.state_dict().items()}
     if wanted != {name: tensor.shape for name, tensor in state.items() if name.startswith(tuple(empty))}:
         raise KeyError("names or shapes of tensors")
-    nets = _make_untrained(ami, rfn, is_published=is_published)
+    nets = _make_untrained(ami, rfn, is_published=is_published, slabs=slabs)
     for key, net in nets.items():
         net.load_state_dict({k.removeprefix(key): v.float() for k, v in state.items() if k.startswith(key)})
     return nets["ami."], nets["rfn."]  # type: ignore[return-value]
 
 
-def _make_untrained(ami: TrunkSize, rfn: TrunkSize, *, is_published: bool) -> dict[str, AMI | RFN]:
+def _make_untrained(ami: TrunkSize, rfn: TrunkSize, *, is_published: bool, slabs: bool) -> dict[str, AMI | RFN]:
     """Untrained networks of these sizes, by the prefix of their tensors."""
     sizes = ami.width, ami.growth, ami.layers, ami.blocks
-    return {"ami.": PublishedAMI(*sizes) if is_published else AMI(*sizes, ami.fold), "rfn.": RFN(rfn)}
+    own = PublishedAMI(*sizes) if is_published else AMI(*sizes, ami.fold, slabs=slabs)
+    return {"ami.": own, "rfn.": RFN(rfn)}
 
 
 def _make_metadata(calibration: Calibration | None) -> dict[str, str]:

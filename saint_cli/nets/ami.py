@@ -7,6 +7,8 @@ Departures from the paper:
 - Interleaving the interpolated columns with the acquired ones (the paper's periodic shuffling, Eq. 6) is an assignment
   in the pipeline, so that acquired slices stay bit-exact (Eq. 5: I_0 = I^LR).
 - The trunk may be folded (``blocks``); filters are then generated for width / fold feature channels.
+- A network for slabs also knows how thick the slices are (``filter_generation``), and makes thinner ones, at acquired
+  slices too.
 """
 
 import torch
@@ -23,22 +25,30 @@ CONTEXT_SLICES = 3
 class AMI(nn.Module):
     """G_theta of Eq. 2 without the linear part that the caller adds; fold: see ``TrunkSize``, 1 in the paper.
 
+    slabs: whether filters are generated from the matrices of ``slab_distance_matrices``.
     predicts_intensities: whether results are whole voxels, as in the paper, to which nothing is to be added.
     """
 
     predicts_intensities = False
 
-    def __init__(self, width: int, growth: int, layers: int, blocks: int, fold: int = 1) -> None:
+    def __init__(
+        self, width: int, growth: int, layers: int, blocks: int, fold: int = 1, *, slabs: bool = False
+    ) -> None:
         super().__init__()
         size = TrunkSize(CONTEXT_SLICES, width, growth, layers, blocks, fold=fold)
         self.features = ResidualDenseNetwork(size)
-        self.filters = FilterGenerator(size.outputs)
+        self.filters = FilterGenerator(size.outputs, 2 if slabs else 1)
+
+    @property
+    def slabs(self) -> bool:
+        """Whether it is a network for slabs."""
+        return self.filters.matrices == 2
 
     def forward(self, slices: Tensor, fdm: Tensor) -> Tensor:
         """Residuals over linear interpolation at T offsets above every acquired column.
 
         slices: (B, 3, H, W) a slice and its two neighbours; H in-plane, W through-plane; network range.
-        fdm: (B, T, 3, 3), or (1, T, 3, 3) where all B slices share one; mm.
+        fdm: (B, T, 3, 3), or (1, T, 3, 3) where all B slices share one; (B or 1, T, 2, 3, 3) for slabs; mm.
 
         Returns (B, T, H, W); column w holds the voxels between acquired columns w and w + 1, so the last one
         is extrapolated.

@@ -6,6 +6,9 @@ the dense grid: through-plane steps of r voxels of s/r mm each. Only t = c/r and
     P(h, w) = || ((h - k//2) * R_H,  ((w - k//2) - t) * s) ||
 
 so that one model serves every factor, integer or not.
+
+Slices of a scanner are slabs of tissue, not planes. A network for slabs gets a second matrix of distances, to the
+nearest point of each slab in place of its middle. Without thickness both are equal.
 """
 
 from itertools import pairwise
@@ -28,27 +31,59 @@ def filter_distance_matrix(offsets: Tensor, in_plane_mm: Tensor, through_plane_m
 
     Returns (..., T, size, size): rows are in-plane, columns through-plane, as in the features.
     """
-    steps = torch.arange(size, dtype=torch.float32, device=offsets.device) - size // 2
-    along = steps[:, None] * in_plane_mm[..., None, None, None]  # (..., 1, size, 1)
-    across = (steps - offsets[..., None, None]) * through_plane_mm[..., None, None, None]  # (..., T, 1, size)
+    along, across = _measure_distances(offsets, in_plane_mm, through_plane_mm, size)
     return (along.square() + across.square()).sqrt()
 
 
-class FilterGenerator(nn.Module):
-    """phi_FG of Eq. 8: one 3x3 distance matrix to one (channels, 3, 3) convolution kernel, by five 3x3 convolutions."""
+def slab_distance_matrices(
+    offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor, thickness_mm: Tensor, size: int = 3
+) -> Tensor:
+    """As ``filter_distance_matrix``, to the middle and to the nearest point of slabs: (..., T, 2, size, size).
 
-    def __init__(self, channels: int) -> None:
+    thickness_mm: (...) of the slabs that the acquired slices are means of.
+    """
+    along, across = _measure_distances(offsets, in_plane_mm, through_plane_mm, size)
+    beyond = (across.abs() - thickness_mm[..., None, None, None] / 2).clamp(min=0)
+    return torch.stack([(along.square() + one.square()).sqrt() for one in (across, beyond)], -3)
+
+
+def distance_matrices(
+    offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor, thickness_mm: Tensor | None
+) -> Tensor:
+    """What the filters of a network are generated from: with thickness the two of ``slab_distance_matrices``."""
+    if thickness_mm is None:
+        return filter_distance_matrix(offsets, in_plane_mm, through_plane_mm)
+    return slab_distance_matrices(offsets, in_plane_mm, through_plane_mm, thickness_mm)
+
+
+def _measure_distances(
+    offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    """Signed distances in mm along the slice (..., 1, size, 1), and across it (..., T, 1, size)."""
+    steps = torch.arange(size, dtype=torch.float32, device=offsets.device) - size // 2
+    along = steps[:, None] * in_plane_mm[..., None, None, None]
+    return along, (steps - offsets[..., None, None]) * through_plane_mm[..., None, None, None]
+
+
+class FilterGenerator(nn.Module):
+    """phi_FG of Eq. 8: a 3x3 distance matrix to one (channels, 3, 3) convolution kernel, by five 3x3 convolutions.
+
+    matrices: 1, or 2 for those of ``slab_distance_matrices``.
+    """
+
+    def __init__(self, channels: int, matrices: int = 1) -> None:
         super().__init__()
-        sizes = (1, channels // 2, channels, channels, channels, channels)
+        self.matrices = matrices
+        sizes = (matrices, channels // 2, channels, channels, channels, channels)
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sizes))
         with torch.no_grad():
             for parameter in self.layers[-1].parameters():
                 parameter.mul_(INITIAL_FILTER_SCALE)
 
     def forward(self, fdm: Tensor) -> Tensor:
-        """(..., 3, 3) distances in mm to (..., channels, 3, 3) kernels."""
-        x = fdm.reshape(-1, 1, 3, 3) / DISTANCE_UNIT_MM
+        """(..., 3, 3), or (..., 2, 3, 3) of two matrices, in mm to (..., channels, 3, 3) kernels."""
+        x = fdm.reshape(-1, self.matrices, 3, 3) / DISTANCE_UNIT_MM
         for layer in self.layers[:-1]:
             x = torch.relu(layer(x))
         x = torch.as_tensor(self.layers[-1](x))
-        return x.reshape(*fdm.shape[:-2], *x.shape[1:])
+        return x.reshape(*fdm.shape[: -2 if self.matrices == 1 else -3], *x.shape[1:])

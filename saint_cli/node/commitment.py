@@ -5,7 +5,6 @@ The node is no archive: it removes what it has sent on. Its answer says that an 
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -17,7 +16,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
-from saint_cli.node.config import Peer, ReceiveConfig
+from saint_cli.jobs.announcements import MessageCallback
+from saint_cli.node.options import NodeOptions, Peer
 from saint_cli.node.spool import Spool
 
 SUCCESS, INVALID_ARGUMENT, NO_SUCH_ACTION, NO_RESOURCES = 0x0000, 0x0115, 0x0123, 0x0213
@@ -44,9 +44,9 @@ TRIES, PAUSE_S, TIMEOUT_S = 3, 5.0, 30.0
 class Committer:
     """Answers requests; reports on a new association if the caller's address is known, else on its own."""
 
-    def __init__(self, config: ReceiveConfig, spool: Spool, on_message: Callable[[str], None]) -> None:
-        self._aet, self._spool, self._on_message = config.aet, spool, on_message
-        self._peers = {peer.aet: peer for peer in config.allowed if peer.host is not None}
+    def __init__(self, options: NodeOptions, spool: Spool, on_message: MessageCallback) -> None:
+        self._aet, self._spool, self._on_message = options.aet, spool, on_message
+        self._peers = {peer.aet: peer for peer in options.allowed or () if peer.host}
         self._slots = threading.Semaphore(MAX_REPORTS)
 
     def answer(self, event: Any) -> tuple[int, None]:
@@ -55,28 +55,24 @@ class Committer:
             return NO_SUCH_ACTION, None
         try:
             information = event.action_information
-            references = [(str(i.ReferencedSOPClassUID), str(i.ReferencedSOPInstanceUID)) for i in _items(information)]
+            items: Any = information.ReferencedSOPSequence
+            references = [(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)) for item in items]
             transaction = UID(str(information.TransactionUID))
         except Exception:  # whatever the data set holds
             return INVALID_ARGUMENT, None
         if not transaction.is_valid or not 0 < len(references) <= MAX_REFERENCES:
             return INVALID_ARGUMENT, None
-        report, event_type = _make_report(
-            transaction, references, self._spool.find_on_disk([uid for _, uid in references])
-        )
+        report = _make_report(transaction, references, self._spool.find_on_disk([uid for _, uid in references]))
         if not self._slots.acquire(blocking=False):
             return NO_RESOURCES, None
         peer = self._peers.get(event.assoc.requestor.ae_title)
-        threading.Thread(target=self._report, args=(event.assoc, peer, report, event_type), daemon=True).start()
+        threading.Thread(target=self._report, args=(event.assoc, peer, report), daemon=True).start()
         return SUCCESS, None
 
-    def _report(self, association: Association, peer: Peer | None, report: Dataset, event_type: int) -> None:
+    def _report(self, association: Association, peer: Peer | None, report: Dataset) -> None:
         stored, failed = (len(report.get(name, ())) for name in ("ReferencedSOPSequence", "FailedSOPSequence"))
         try:
-            if peer is None:
-                is_sent = _send(association, report, event_type)
-            else:
-                is_sent = self._send_to(peer, report, event_type)
+            is_sent = _send(association, report) if peer is None else self._send_to(peer, report)
         except Exception:  # the caller is gone, or answers nonsense
             is_sent = False
         finally:
@@ -84,7 +80,7 @@ class Committer:
         end = "" if is_sent else "; the report did not reach the caller"
         self._on_message(f"storage commitment: {stored} instances on disk, {failed} not{end}")
 
-    def _send_to(self, peer: Peer, report: Dataset, event_type: int) -> bool:
+    def _send_to(self, peer: Peer, report: Dataset) -> bool:
         """Report on an association that this node opens, as the provider of the service."""
         node = AE(self._aet)
         node.acse_timeout = node.dimse_timeout = node.network_timeout = node.connection_timeout = TIMEOUT_S
@@ -93,21 +89,17 @@ class Committer:
         for number in range(TRIES):
             if number:
                 time.sleep(PAUSE_S)
-            association = node.associate(peer.host or "", peer.port or 0, ext_neg=[role], ae_title=peer.aet)
+            association = node.associate(peer.host, peer.port, ext_neg=[role], ae_title=peer.aet)
             if association.is_established:
                 try:
-                    return _send(association, report, event_type)
+                    return _send(association, report)
                 finally:
                     association.release()
         return False
 
 
-def _items(information: Dataset) -> Any:
-    return information.ReferencedSOPSequence
-
-
-def _make_report(transaction: UID, references: list[tuple[str, str]], on_disk: set[str]) -> tuple[Dataset, int]:
-    """The event information of the report, and the event type."""
+def _make_report(transaction: UID, references: list[tuple[str, str]], on_disk: set[str]) -> Dataset:
+    """The event information of the report."""
     report = Dataset()
     report.TransactionUID = transaction
     stored, failed = [], []
@@ -123,11 +115,12 @@ def _make_report(transaction: UID, references: list[tuple[str, str]], on_disk: s
         report.ReferencedSOPSequence = stored
     if failed:
         report.FailedSOPSequence = failed
-    return report, SOME_FAILED if failed else ALL_STORED
+    return report
 
 
-def _send(association: Association, report: Dataset, event_type: int) -> bool:
+def _send(association: Association, report: Dataset) -> bool:
     """Send a report; whether it was taken."""
+    event_type = SOME_FAILED if "FailedSOPSequence" in report else ALL_STORED
     status, _ = association.send_n_event_report(
         report, event_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
     )

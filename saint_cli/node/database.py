@@ -16,8 +16,6 @@ CREATE TABLE IF NOT EXISTS series (
     tries INTEGER NOT NULL DEFAULT 0,
     not_before REAL NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
-    error_class TEXT NOT NULL DEFAULT '',
-    rule TEXT NOT NULL DEFAULT '',
     derived_bytes INTEGER NOT NULL DEFAULT 0,
     released INTEGER NOT NULL DEFAULT 0,
     on_disk INTEGER NOT NULL DEFAULT 1,
@@ -35,8 +33,9 @@ CREATE TABLE IF NOT EXISTS instances (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS instances_by_uid ON instances (sop_uid);
 """
-"""on_disk: whether the series has files. released: whether the association that brought
-its last instance ended in order. file: name in ``instances/``, NULL once it was removed."""
+"""not_before: time (s since 1970) before which a series is not tried again. changed: that of its last change of state.
+on_disk: whether it has files. released: whether the association that brought its last instance ended in order.
+file: name in ``instances/``, NULL once it was removed."""
 
 VERSION = 1
 

@@ -2,7 +2,6 @@
 
 import errno
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -47,20 +46,19 @@ class Ending(Enum):
 class Outcome:
     """How the work on a series ended, and why, in one line without patient text.
 
-    rule: name of the rule that matched. size: bytes of the derived files. summary: of what was made, for the log.
+    size: bytes of the derived files. summary: of what was made, and by which rule, for the log.
     """
 
     ending: Ending
     reason: str = ""
     error_class: str = ""
-    rule: str = ""
     size: int = 0
     summary: str = ""
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A stack of a series, its number as ``--series`` counts, and the rule that it is upsampled by."""
+    """A stack of a series, and the rule that it is upsampled by, alone or as the first volume of the whole series."""
 
     stack: StackInfo
     rule: Rule
@@ -73,19 +71,18 @@ def derive_series(source: Path, target: Path, rules: Rules, on_progress: Progres
     source: folder of the instances of one series. target: a new folder, which gets one folder of a derived series for
     each stack. Whatever is wrong is in the outcome, and nothing is raised.
     """
-    rule = ""
     try:
         plans = _plan(source, rules)
         if isinstance(plans, str):
             return Outcome(Ending.SKIPPED, plans)
-        rule = ", ".join(dict.fromkeys(plan.rule.name for plan in plans))
         target.mkdir(mode=0o700)
         summaries = [_run(source, target, plan, on_progress) for plan in plans]
     except Exception as error:
         shutil.rmtree(target, ignore_errors=True)
-        return _explain(error, source, target, rule)
+        return _explain(error, source, target)
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-    return Outcome(Ending.DONE, rule=rule, size=size, summary="; ".join(summaries))
+    rule = ", ".join(dict.fromkeys(plan.rule.name for plan in plans))
+    return Outcome(Ending.DONE, size=size, summary=f'by rule "{rule}": {"; ".join(summaries)}')
 
 
 def _plan(source: Path, rules: Rules) -> list[_Plan] | str:
@@ -146,7 +143,7 @@ def _run(source: Path, target: Path, plan: _Plan, on_progress: ProgressCallback)
     return f"{slices[0]} -> {slices[1]} slices, model {result.model}, {result.seconds:.1f} s"
 
 
-def _explain(error: Exception, source: Path, target: Path, rule: str) -> Outcome:
+def _explain(error: Exception, source: Path, target: Path) -> Outcome:
     """The outcome of work that failed."""
     has_no_room = _is_disk_full(error)
     if isinstance(error, OSError):
@@ -157,7 +154,7 @@ def _explain(error: Exception, source: Path, target: Path, rule: str) -> Outcome
         error = errors.wrap_unexpected(error)
     is_permanent = isinstance(error, PERMANENT) and not isinstance(error, TRANSIENT)
     ending = Ending.NO_ROOM if has_no_room else Ending.FAILED if is_permanent else Ending.BROKEN_OFF
-    return Outcome(ending, _shorten(error, source, target), type(error).__name__, rule)
+    return Outcome(ending, _shorten(error, source, target), type(error).__name__)
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
@@ -170,13 +167,8 @@ def _is_disk_full(error: BaseException | None) -> bool:
 
 
 def _shorten(error: Exception, *folders: Path) -> str:
-    """The message of an error without the paths of the queue."""
-    return shorten_reason(str(error), folders)
-
-
-def shorten_reason(text: str, folders: Sequence[Path] = ()) -> str:
-    """A reason without folders, in the words of rules, on one line, cut to what is kept."""
-    text = to_rule_options(text, OPTIONS)
+    """The message of an error without folders, in the words of rules, on one line, cut to what is kept."""
+    text = to_rule_options(str(error), OPTIONS)
     for folder in folders:
         text = text.replace(f"{folder}: ", "").replace(f"{folder}/", "").replace(str(folder), folder.name)
     return " ".join(text.split())[:MAX_REASON]

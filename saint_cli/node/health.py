@@ -9,9 +9,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from saint_cli.errors import OutputError
-
-LOOPBACK = "127.0.0.1"
-"""The one address listened at: the numbers are nobody else's business."""
+from saint_cli.node.options import LOOPBACK
 
 PATH = "/health"
 

@@ -7,7 +7,6 @@ import gc
 import re
 import sqlite3
 import threading
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -19,11 +18,11 @@ from saint_cli.errors import OutputError
 from saint_cli.errors.plain_text import make_printable
 from saint_cli.io.dicom.bounded_parse import read_header
 from saint_cli.io.error_conversion import convert_exceptions
-from saint_cli.node.arrivals import Arrivals
-from saint_cli.node.bounded_association import bound_association
+from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.node.commitment import Committer
-from saint_cli.node.config import ReceiveConfig
-from saint_cli.node.incoming import IncomingFile
+from saint_cli.node.completion import Arrivals
+from saint_cli.node.incoming import IncomingFile, bound_association
+from saint_cli.node.options import NodeOptions
 from saint_cli.node.spool import Spool
 
 SUCCESS, NO_RESOURCES, NO_MATCH, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
@@ -37,8 +36,6 @@ UID = re.compile(r"[0-9.]{1,64}")
 
 UID_TAGS = ["SOPInstanceUID", "SeriesInstanceUID"]
 
-OnMessage = Callable[[str], None]
-
 
 class Receiver:
     """Listens until it is closed, and puts every instance into the queue.
@@ -47,35 +44,29 @@ class Receiver:
         OutputError: the address cannot be listened on.
     """
 
-    def __init__(self, config: ReceiveConfig, spool: Spool, arrivals: Arrivals, on_message: OnMessage) -> None:
+    def __init__(self, options: NodeOptions, spool: Spool, arrivals: Arrivals, on_message: MessageCallback) -> None:
         self._spool, self._arrivals, self._on_message = spool, arrivals, on_message
         self._numbers, self._lock = count(1), threading.Lock()
         self._open: dict[Association, _Caller] = {}
         _config.STORE_RECV_CHUNKED_DATASET = True  # to a file, as it arrives
         _config.LOG_HANDLER_LEVEL = "none"  # its log holds what is received
-        vars(dimse_messages)["NamedTemporaryFile"] = spool.incoming.open
-        self._node = _make_node(config)
-        committer = Committer(config, spool, on_message)
+        vars(dimse_messages)["NamedTemporaryFile"] = spool.open_file
+        self._node = _make_node(options)
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, bound_association),
             (evt.EVT_ACCEPTED, self._accept),
             (evt.EVT_REJECTED, self._report_rejected),
             (evt.EVT_C_ECHO, lambda event: SUCCESS),
             (evt.EVT_C_STORE, self._store),
-            (evt.EVT_N_ACTION, committer.answer),
+            (evt.EVT_N_ACTION, Committer(options, spool, on_message).answer),
         ]
         try:
-            self._server = self._node.start_server((config.host, config.port), block=False, evt_handlers=handlers)
+            self._node.start_server((options.host, options.port), block=False, evt_handlers=handlers)
         except OSError as error:
             raise OutputError(
-                f"{config.host}:{config.port}: cannot be listened on ({error.strerror or error}); "
+                f"{options.host}:{options.port}: cannot be listened on ({error.strerror or error}); "
                 "choose another --port or --host"
             ) from None
-
-    @property
-    def associations(self) -> int:
-        """How many are open."""
-        return len(self._open)
 
     def notice_ended(self) -> None:
         """Find the associations that ended; to be called every now and then."""
@@ -122,13 +113,13 @@ class Receiver:
         except (OSError, sqlite3.Error) as error:
             return self._refuse(caller, getattr(error, "strerror", None) or str(error))
         caller.stored += 1
-        if caller.note_series(series.number):
+        if caller.is_first(series.number):
             self._on_message(f"association {caller.number}: {series.name} begins or goes on")
         return SUCCESS
 
     def _refuse(self, caller: "_Caller", reason: str, status: int = NO_RESOURCES) -> int:
         """Log that an instance is refused, each reason once an association; the status."""
-        if caller.note_reason(reason):
+        if caller.is_first(reason):
             self._on_message(f"association {caller.number}: instance refused: {reason}")
         return status
 
@@ -138,28 +129,21 @@ class _Caller:
 
     def __init__(self, number: int) -> None:
         self.number, self.stored = number, 0
-        self._series: set[int] = set()
-        self._reasons: set[str] = set()
+        self._noted: set[int | str] = set()
 
-    def note_series(self, number: int) -> bool:
-        """Whether it is the first instance of a series."""
-        is_first = number not in self._series
-        self._series.add(number)
-        return is_first
-
-    def note_reason(self, reason: str) -> bool:
-        """Whether it is the first failure for a reason."""
-        is_first = reason not in self._reasons
-        self._reasons.add(reason)
+    def is_first(self, what: int | str) -> bool:
+        """Whether a series, by its number, or the reason of a failure comes for the first time."""
+        is_first = what not in self._noted
+        self._noted.add(what)
         return is_first
 
 
-def _make_node(config: ReceiveConfig) -> AE:
+def _make_node(options: NodeOptions) -> AE:
     """The node before it listens: whom it accepts, for what, and for how long."""
-    node = AE(config.aet)
+    node = AE(options.aet)
     node.require_called_aet = True
-    node.require_calling_aet = [peer.aet for peer in config.allowed]
-    node.maximum_associations = config.max_associations
+    node.require_calling_aet = [peer.aet for peer in options.allowed or ()]
+    node.maximum_associations = options.max_associations
     node.acse_timeout = node.dimse_timeout = node.network_timeout = TIMEOUT_S
     for context in AllStoragePresentationContexts:
         node.add_supported_context(context.abstract_syntax or "", ALL_TRANSFER_SYNTAXES)

@@ -29,8 +29,11 @@ INTERRUPTED = {SeriesState.WORKING: SeriesState.READY, SeriesState.SENDING: Seri
 OPEN = (SeriesState.RECEIVING, SeriesState.READY, SeriesState.WORKING, SeriesState.FAILED)
 """States in which a series takes more instances; in others, these become another series of the queue."""
 
-ENDED = (SeriesState.FORWARDED, SeriesState.SKIPPED, SeriesState.FAILED)
-"""States in which nothing more is done, unless instances come."""
+PROCESSED = (SeriesState.FORWARDED, SeriesState.SKIPPED)
+"""States in which a series is not looked at again, unless other instances come."""
+
+WITH_RESULT = (SeriesState.DONE, SeriesState.SENDING, SeriesState.FORWARDED)
+"""States in which the derived files of a series are of use; in others there are none."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,8 @@ class QueuedSeries:
     number: counts from 1, names the series in log, health and folders. folder: holds ``instances/`` and ``derived/``.
     series_uid: never in log or health. instances, size: received files and their bytes. changes: grows with each
     instance that was added or replaced. tries: how often computing or sending failed since it last went on.
-    not_before: time (s since 1970) before which it is not tried again. reason: one line without patient text; empty
-    unless something went wrong or was skipped. error_class: of the last failure, such as ``GeometryError``.
-    rule: the rule that matched. changed: time of the last change. derived_bytes: of the derived series.
-    is_released: whether the association that brought its last instance ended in order.
+    reason: one line without patient text; empty unless something went wrong or was skipped. derived_bytes: of the
+    derived series. is_released: whether the association that brought its last instance ended in order.
     """
 
     number: int
@@ -54,11 +55,7 @@ class QueuedSeries:
     size: int
     changes: int
     tries: int
-    not_before: float
     reason: str
-    error_class: str
-    rule: str
-    changed: float
     derived_bytes: int
     is_released: bool
 
@@ -80,8 +77,13 @@ class QueuedSeries:
 
 @dataclass(frozen=True)
 class Instance:
-    """A received instance: the sha256 of its file, the file's name (None once it was removed), its bytes."""
+    """A received instance.
 
+    series: number of the one of the queue that it is in. digest: sha256 of its file. file: name of that, None once it
+    was removed. size: its bytes.
+    """
+
+    series: int
     digest: str
     file: str | None
     size: int
@@ -89,15 +91,15 @@ class Instance:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a series: its next state, and what is written to its row.
+    """What became of a series: its next state, and why it did not go on as it should.
 
-    derived_bytes: None for as many as there are. tries: failures since it last went on. delay_s: until the next.
+    error_class: of a failure, such as ``GeometryError``. derived_bytes: None for as many as there are.
+    tries: failures since it last went on. delay_s: until the next try.
     """
 
     state: SeriesState
     reason: str = ""
     error_class: str = ""
-    rule: str = ""
     derived_bytes: int | None = None
     tries: int = 0
     delay_s: float = 0.0

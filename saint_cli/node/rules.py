@@ -102,7 +102,7 @@ class Rules:
             UsageError, WeightsError: a model or device that cannot be had.
         """
         for rule in self.rules:
-            rule.settings.model_config.check()
+            rule.settings.model_config.check(slabs=bool(rule.settings.grid.slab))
 
 
 def make_default_rules(machine: Mapping[str, Any]) -> Rules:
@@ -173,7 +173,8 @@ def _parse_options(where: str, options: Mapping[str, Any], make: Make) -> JobSet
         option: Option | None = OPTIONS.get(key.replace("-", "_"))
         if option is None:
             raise UsageError(f'{where}: "{key}" is none of {", ".join(OPTIONS)}')
-        typed[option.name] = _take(where, options, key, option.type)
+        is_number = option.bare is not None and isinstance(options[key], bool | int | float)
+        typed[option.name] = str(options[key]) if is_number else _take(where, options, key, option.type)
     try:
         return make(typed)
     except SaintError as error:

@@ -6,14 +6,19 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from saint_cli.errors import locate_error
-from saint_cli.node.arrivals import Arrivals
-from saint_cli.node.config import NodeConfig
+from saint_cli.jobs.announcements import MessageCallback
+from saint_cli.node.completion import Arrivals
+from saint_cli.node.forward import Destination
 from saint_cli.node.health import Health, serve_health
+from saint_cli.node.options import NodeOptions
 from saint_cli.node.receive import Receiver
 from saint_cli.node.records import SeriesState
+from saint_cli.node.rules import Rules
 from saint_cli.node.spool import Spool
 from saint_cli.node.work import Steps
 from saint_cli.node.worker import StoppedError, Worker
@@ -33,10 +38,18 @@ REMEMBERED_FAILURES = 10
 MAX_SENDING_TRIES = 3
 """Failures to send a series from which on the destination is called out of order."""
 
-OnMessage = Callable[[str], None]
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """A node: its options, the folder of its queue, where results go, and which series are computed."""
+
+    options: NodeOptions
+    folder: Path
+    destination: Destination
+    rules: Rules
 
 
-def run_node(config: NodeConfig, on_message: OnMessage, stop: threading.Event) -> None:
+def run_node(config: NodeConfig, on_message: MessageCallback, stop: threading.Event) -> None:
     """Run a node until ``stop`` is set; an instance that arrives then, and the series that is computed, are given up.
 
     on_message: called with log lines, without patient text and UIDs, by any thread.
@@ -46,32 +59,42 @@ def run_node(config: NodeConfig, on_message: OnMessage, stop: threading.Event) -
         UsageError, WeightsError: rules by which no series could be computed.
     """
     config.rules.check()
-    with ExitStack() as cleanup:
-        cleanup.enter_context(_quiet_libraries())
-        spool = Spool(config.folder, config.receive.max_bytes, config.receive.max_instance_bytes)
-        cleanup.callback(spool.close)
+    with (
+        _quiet_libraries(),
+        closing(Spool(config.folder, config.options.max_bytes, config.options.max_instance_bytes)) as spool,
+    ):
         _Node(config, spool, on_message, stop).run()
 
 
 class _Node:
     """What runs: the receiver's threads, one that computes, one that sends, one for health, and the calling one."""
 
-    def __init__(self, config: NodeConfig, spool: Spool, on_message: OnMessage, stop: threading.Event) -> None:
-        self._config, self._spool, self._on_message, self._stop = config, spool, on_message, stop
+    def __init__(self, config: NodeConfig, spool: Spool, on_message: MessageCallback, stop: threading.Event) -> None:
+        self._options, self._destination = config.options, config.destination
+        self._spool, self._on_message, self._stop = spool, on_message, stop
         self._failures: deque[str] = deque(maxlen=REMEMBERED_FAILURES)
-        self._arrivals = Arrivals(config.quiet_s)
+        self._arrivals = Arrivals(config.options.quiet_s)
         for series in spool.list_series(SeriesState.RECEIVING):
             self._arrivals.expect(series.series_uid, is_released=series.is_released)
-        self._steps = Steps(config, spool, self._arrivals, on_message, self._failures.appendleft)
+        self._steps = Steps(
+            options=config.options,
+            destination=config.destination,
+            spool=spool,
+            arrivals=self._arrivals,
+            on_message=on_message,
+            on_failure=self._failures.appendleft,
+        )
         self._worker = Worker(config.rules, spool.folder / "worker.lock", stop.is_set)
 
     def run(self) -> None:
         """Run until it is stopped, by the event or by an exception."""
         steps = {"computing": lambda: self._steps.compute(self._worker), "sending": self._steps.send}
         threads = [threading.Thread(target=self._repeat, args=step, daemon=True) for step in steps.items()]
-        receiver = Receiver(self._config.receive, self._spool, self._arrivals, self._on_message)
+        receiver = Receiver(self._options, self._spool, self._arrivals, self._on_message)
         try:
-            with self._serve_health():  # which answers only once instances are taken
+            with ExitStack() as health:
+                if self._options.health_port is not None:  # it answers only once instances are taken
+                    health.enter_context(serve_health(self._options.health_port, self._look))
                 self._announce()
                 for thread in threads:
                     thread.start()
@@ -84,10 +107,6 @@ class _Node:
                     thread.join(STOPPING_S)  # sending may wait for an answer, and is done anew anyway
             self._worker.close()
             self._on_message("stopped")
-
-    def _serve_health(self) -> AbstractContextManager[object]:
-        port = self._config.health_port
-        return nullcontext() if port is None else serve_health(port, self._look)
 
     def _step(self, receiver: Receiver) -> bool:
         receiver.notice_ended()
@@ -110,10 +129,10 @@ class _Node:
                 self._stop.wait(PAUSE_S)
 
     def _announce(self) -> None:
-        receive, counts = self._config.receive, self._spool.count_states()
-        callers = ", ".join(peer.aet for peer in receive.allowed) or "everybody"
-        self._on_message(f"saint {__version__}: {receive.aet} listens on {receive.host}:{receive.port} for {callers}")
-        waiting = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        options = self._options
+        callers = ", ".join(peer.aet for peer in options.allowed or ()) or "everybody"
+        self._on_message(f"saint {__version__}: {options.aet} listens on {options.host}:{options.port} for {callers}")
+        waiting = ", ".join(f"{count} {state}" for state, count in self._spool.count_states().items() if count)
         self._on_message(f"queue: {waiting or 'empty'}, {self._spool.budget.used_bytes / 1e6:,.1f} MB")
 
     def _look(self) -> Health:
@@ -135,7 +154,7 @@ class _Node:
             return "the disk, or the part of it that --max-disk allows, is full: instances are refused"
         waiting = self._spool.list_series(SeriesState.DONE, SeriesState.SENDING)
         if any(series.tries >= MAX_SENDING_TRIES for series in waiting):
-            return f"{self._config.destination.name} does not take what is sent; {len(waiting)} series wait"
+            return f"{self._destination.name} does not take what is sent; {len(waiting)} series wait"
         return None
 
 

@@ -5,26 +5,29 @@ that was received. An instance is written under ``incoming/``, flushed, renamed,
 flushed too: then it is acknowledged. What a kill leaves between these steps was not, and is removed at the next start.
 """
 
+import itertools
 import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from saint_cli.errors import OutputError
 from saint_cli.io.error_conversion import convert_os_errors
-from saint_cli.node import recovery
 from saint_cli.node.database import Database
 from saint_cli.node.disk_budget import DiskBudget
-from saint_cli.node.incoming import IncomingFile, IncomingFolder
-from saint_cli.node.queue_folder import DATABASE, check_folder, lock_folder, sync_folder
-from saint_cli.node.records import OPEN, Instance, QueuedSeries, Result, SeriesState
+from saint_cli.node.incoming import IncomingFile
+from saint_cli.node.queue_folder import DATABASE, check_folder, lock_folder, recover, series_folder, sync_folder
+from saint_cli.node.records import OPEN, WITH_RESULT, Instance, QueuedSeries, Result, SeriesState
 
 SELECT = """
-SELECT series.*, COUNT(instances.file) AS instances, TOTAL(CASE WHEN file IS NULL THEN 0 ELSE size END) AS size
-FROM series LEFT JOIN instances ON instances.series = series.number
+SELECT number, uid AS series_uid, state, changes, tries, reason, derived_bytes, released AS is_released,
+    COUNT(file) AS instances, SUM(CASE WHEN file IS NULL THEN 0 ELSE size END) AS size
+FROM series LEFT JOIN instances ON series = number
 """
+"""The fields of ``QueuedSeries``, but for its folder."""
 
 
 class Spool:
@@ -35,21 +38,27 @@ class Spool:
     """
 
     def __init__(self, folder: Path, max_bytes: int, max_instance_bytes: int) -> None:
-        self.folder = folder
+        self.folder, self._max_instance_bytes, self._arrived = folder, max_instance_bytes, itertools.count(1)
         with convert_os_errors(folder, "written", OutputError):
             check_folder(folder)
             for place in (folder, folder / "incoming", folder / "series"):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = lock_folder(folder)
             self.budget = DiskBudget(folder, max_bytes)
-            self.incoming = IncomingFolder(folder / "incoming", self.budget, max_instance_bytes)
+            for left in (folder / "incoming").iterdir():
+                left.unlink()
             try:
                 self._database = Database(folder / DATABASE)
-                self.budget.add(recovery.recover(folder / "series", self._database))
+                self.budget.add(recover(folder / "series", self._database))
             except sqlite3.Error as error:
                 raise OutputError(
                     f"{folder / DATABASE}: cannot be used ({error}); repair it, or move the whole folder away"
                 ) from None
+
+    def open_file(self, *_: Any, **__: Any) -> IncomingFile:
+        """A new file for an instance to arrive in; the arguments are those of ``NamedTemporaryFile``."""
+        path = self.folder / "incoming" / f"{next(self._arrived)}.part"
+        return IncomingFile(path, self.budget, self._max_instance_bytes)
 
     def add_instance(self, file: IncomingFile, series_uid: str, sop_uid: str) -> QueuedSeries:
         """Take over a file that arrived; when this returns it is on disk, with its name and its row.
@@ -66,7 +75,7 @@ class Spool:
             with self._database.change() as connection:
                 number = self._find_open(connection, series_uid)
                 series = self.get(number)
-                old = self._find_instance(number, sop_uid)
+                old = self._read_instances("series = ? AND sop_uid = ?", number, sop_uid).get(sop_uid)
                 is_same = old is not None and old.digest == file.digest
                 if not is_same:
                     target = series.source_folder / f"{series.changes + 1:06d}.dcm"
@@ -84,7 +93,8 @@ class Spool:
         if target is not None:
             file.keep()
             if old is not None and old.file is not None:
-                self._remove(series.source_folder / old.file, old.size)
+                (series.source_folder / old.file).unlink(missing_ok=True)
+                self.budget.add(-old.size)
         return self.get(number)
 
     def _find_open(self, connection: sqlite3.Connection, series_uid: str) -> int:
@@ -103,43 +113,49 @@ class Spool:
             sync_folder(changed)
         return number
 
-    def _remove(self, file: Path, size: int) -> None:
-        file.unlink(missing_ok=True)
-        self.budget.add(-size)
-
     def get(self, number: int) -> QueuedSeries:
         """A series.
 
         Raises:
             KeyError: there is none of this number.
         """
-        rows = self._database.read(f"{SELECT} WHERE series.number = ? GROUP BY series.number", number)
-        if not rows:
+        found = self._select("number = ?", number)
+        if not found:
             raise KeyError(number)
-        return self._make_series(rows[0])
+        return found[0]
 
     def list_series(self, *states: SeriesState) -> list[QueuedSeries]:
         """Series in these states, or all, oldest first."""
-        states = states or tuple(SeriesState)
-        marks = ", ".join("?" * len(states))
-        query = f"{SELECT} WHERE state IN ({marks}) GROUP BY series.number ORDER BY series.number"
-        return [self._make_series(row) for row in self._database.read(query, *states)]
+        return self._select(_is_one_of(states), *states) if states else self._select("TRUE")
+
+    def list_expired(self, *states: SeriesState, before: float, on_disk: bool) -> list[QueuedSeries]:
+        """Series that came into one of these states before a time (s since 1970), with files on disk or without."""
+        return self._select(f"{_is_one_of(states)} AND changed <= ? AND on_disk = ?", *states, before, on_disk)
+
+    def list_earlier(self, series: QueuedSeries) -> list[QueuedSeries]:
+        """Those of the same received series that came before this one, oldest first."""
+        return self._select("uid = ? AND number < ?", series.series_uid, series.number)
+
+    def find_receiving(self, series_uid: str) -> QueuedSeries | None:
+        """The series of the queue that is being received of a series."""
+        return next(iter(self._select("uid = ? AND state = ?", series_uid, SeriesState.RECEIVING)), None)
+
+    def _select(self, condition: str, *values: object) -> list[QueuedSeries]:
+        """The series for which an SQL condition holds, oldest first."""
+        query = f"{SELECT} WHERE {condition} GROUP BY number ORDER BY number"
+        return [self._make_series(dict(row)) for row in self._database.read(query, *values)]
+
+    def _make_series(self, row: dict[str, Any]) -> QueuedSeries:
+        row |= {"state": SeriesState(row["state"]), "is_released": bool(row["is_released"])}
+        return QueuedSeries(folder=self._folder_of(row["number"]), **row)
 
     def list_instances(self, number: int) -> dict[str, Instance]:
         """The instances of a series by their UIDs, those that were removed from disk too."""
-        rows = self._database.read("SELECT sop_uid, digest, file, size FROM instances WHERE series = ?", number)
-        return {row["sop_uid"]: Instance(row["digest"], row["file"], row["size"]) for row in rows}
+        return self._read_instances("series = ?", number)
 
-    def _find_instance(self, number: int, sop_uid: str) -> Instance | None:
-        query = "SELECT digest, file, size FROM instances WHERE series = ? AND sop_uid = ?"
-        rows = self._database.read(query, number, sop_uid)
-        return Instance(*rows[0]) if rows else None
-
-    def list_earlier(self, series: QueuedSeries, *states: SeriesState) -> list[QueuedSeries]:
-        """Those in these states of the same received series that came before this one, oldest first."""
-        found = self._database.read("SELECT number FROM series WHERE uid = ? ORDER BY number", series.series_uid)
-        earlier = [self.get(row["number"]) for row in found if row["number"] < series.number]
-        return [one for one in earlier if one.state in states]
+    def _read_instances(self, condition: str, *values: object) -> dict[str, Instance]:
+        query = f"SELECT sop_uid, series, digest, file, size FROM instances WHERE {condition}"
+        return {uid: Instance(*rest) for uid, *rest in self._database.read(query, *values)}
 
     def find_on_disk(self, sop_uids: Sequence[str]) -> set[str]:
         """Those of the instances whose files are on disk."""
@@ -152,18 +168,6 @@ class Spool:
         for row in self._database.read("SELECT state, COUNT(*) AS count FROM series GROUP BY state"):
             counts[SeriesState(row["state"])] = row["count"]
         return counts
-
-    def list_expired(self, *states: SeriesState, before: float, on_disk: bool) -> list[QueuedSeries]:
-        """Series that came into one of these states before a time (s since 1970), with files on disk or without."""
-        marks = ", ".join("?" * len(states))
-        query = f"{SELECT} WHERE state IN ({marks}) AND changed <= ? AND on_disk = ? GROUP BY series.number"
-        return [self._make_series(row) for row in self._database.read(query, *states, before, on_disk)]
-
-    def find_receiving(self, series_uid: str) -> QueuedSeries | None:
-        """The series of the queue that is being received of a series."""
-        query = f"{SELECT} WHERE uid = ? AND state = ? GROUP BY series.number"
-        rows = self._database.read(query, series_uid, SeriesState.RECEIVING)
-        return self._make_series(rows[0]) if rows else None
 
     def set_released(self, series_uids: Sequence[str]) -> None:
         """Note that the associations of these series ended in order."""
@@ -186,37 +190,43 @@ class Spool:
             return self.get(row["number"])
 
     def finish(self, series: QueuedSeries, result: Result) -> bool:
-        """Write what became of a series; False, and nothing is written, where it changed in the meantime."""
-        now = time.time()
-        derived = series.derived_bytes if result.derived_bytes is None else result.derived_bytes
-        values = (
-            *(result.state, result.reason, result.error_class, result.rule or series.rule, derived),
-            *(result.tries, now + result.delay_s if result.delay_s else 0, now),
-        )
+        """Write what became of a series; False, and nothing is written, where it changed in the meantime.
+
+        Derived files that are of no use in the new state are removed.
+        """
+        now, derived = time.time(), 0
+        if result.state in WITH_RESULT:
+            derived = series.derived_bytes if result.derived_bytes is None else result.derived_bytes
+        not_before = now + result.delay_s if result.delay_s else 0
         with self._database.change() as connection:
             changed = connection.execute(
-                "UPDATE series SET state = ?, reason = ?, error_class = ?, rule = ?, derived_bytes = ?, tries = ?, "
-                "not_before = ?, changed = ? WHERE number = ? AND state = ? AND changes = ?",
-                (*values, series.number, series.state, series.changes),
-            )
-        if changed.rowcount:
-            self.budget.add(derived - series.derived_bytes)
-        return bool(changed.rowcount)
+                "UPDATE series SET state = ?, reason = ?, derived_bytes = ?, tries = ?, not_before = ?, changed = ? "
+                "WHERE number = ? AND state = ? AND changes = ?",
+                (
+                    *(result.state, result.reason, derived, result.tries, not_before, now),
+                    *(series.number, series.state, series.changes),
+                ),
+            ).rowcount
+        if not changed:
+            return False
+        self.budget.add(derived - series.derived_bytes)
+        if result.state not in WITH_RESULT:
+            shutil.rmtree(series.derived_folder, ignore_errors=True)
+        return True
 
-    def copy_instances(self, source: QueuedSeries, target: QueuedSeries, chosen: Mapping[str, Instance]) -> None:
-        """Add instances of one series of the queue to another, but not those that it has by now.
+    def copy_instances(self, target: QueuedSeries, chosen: Mapping[str, Instance]) -> None:
+        """Add instances of other series of the queue to one, but not those that it has by now.
 
-        chosen: by their UIDs.
+        chosen: by their UIDs; their files are on disk.
 
         Raises:
             OSError, sqlite3.Error: they cannot be added.
         """
         rows = []
         for uid, instance in chosen.items():
-            assert instance.file is not None
-            name = f"{source.number}-{instance.file}"
+            name = f"{instance.series}-{instance.file}"
             (target.source_folder / name).unlink(missing_ok=True)
-            os.link(source.source_folder / instance.file, target.source_folder / name)
+            os.link(self._folder_of(instance.series) / "instances" / str(instance.file), target.source_folder / name)
             rows.append((target.number, uid, instance.digest, name, instance.size))
         sync_folder(target.source_folder)
         with self._database.change() as connection:
@@ -253,19 +263,7 @@ class Spool:
         os.close(self._lock)
 
     def _folder_of(self, number: int) -> Path:
-        return recovery.series_folder(self.folder / "series", number)
-
-    def _make_series(self, row: sqlite3.Row) -> QueuedSeries:
-        names = ("number", "changes", "tries", "not_before", "reason", "error_class", "rule", "changed", "instances")
-        return QueuedSeries(
-            folder=self._folder_of(row["number"]),
-            series_uid=row["uid"],
-            state=SeriesState(row["state"]),
-            size=int(row["size"]),
-            derived_bytes=row["derived_bytes"],
-            is_released=bool(row["released"]),
-            **{name: row[name] for name in names},
-        )
+        return series_folder(self.folder / "series", number)
 
 
 def _store(connection: sqlite3.Connection, file: IncomingFile, target: Path, number: int, sop_uid: str) -> None:
@@ -276,3 +274,8 @@ def _store(connection: sqlite3.Connection, file: IncomingFile, target: Path, num
         "INSERT OR REPLACE INTO instances (series, sop_uid, digest, file, size) VALUES (?, ?, ?, ?, ?)",
         (number, sop_uid, file.digest, target.name, file.size),
     )
+
+
+def _is_one_of(states: Sequence[SeriesState]) -> str:
+    """The condition in SQL."""
+    return f"state IN ({', '.join('?' * len(states))})"

@@ -1,8 +1,8 @@
 """One STOW-RS request (PS3.18 10.5) by dicomweb-client: to the address that was named, to no other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client.web import DICOMwebClient
@@ -17,57 +17,63 @@ WHOLE_BODY = 2**31
 NOT_NAMED = "the server did not say that it stored it"
 
 
-@dataclass(frozen=True)
-class StowAnswer:
-    """SOPInstanceUIDs that a server stored; those that it refused, each with its code; why the others are neither."""
-
-    stored: frozenset[str] = frozenset()
-    refused: dict[str, str] = field(default_factory=dict)
-    failure: str = NOT_NAMED
-
-
-def is_service_url(url: str) -> bool:
-    """Whether the client takes this URL of a service; it takes no IPv6 address."""
+def is_service_url(text: str) -> bool:
+    """Whether a text is the URL of a service, without user, password or query; the client takes no IPv6 address."""
     try:
-        DICOMwebClient(url)
-    except ValueError:
+        url = urlsplit(text)
+        if not url.hostname or url.port == 0 or url.query or url.fragment or "@" in url.netloc:
+            return False
+        DICOMwebClient(text)
+    except ValueError:  # of host, port or address
         return False
     return True
 
 
-def store(url: str, datasets: Sequence[Dataset]) -> StowAnswer:
-    """Send data sets in one request; texts of the server, which may quote a patient, are not taken over.
+def store(url: str, datasets: Sequence[Dataset]) -> dict[str, str]:
+    """Send data sets in one request; SOPInstanceUIDs of those that the server did not confirm, each with the reason.
+
+    Texts of the server, which may quote a patient, are not taken over.
 
     url: of the service, above ``/studies``.
     """
+    uids = [str(data.SOPInstanceUID) for data in datasets]
+    try:
+        answer = _make_client(url, len(datasets)).store_instances(datasets)
+        stored = {str(item.ReferencedSOPInstanceUID) for item in answer.get("ReferencedSOPSequence") or ()}
+        codes = {
+            str(item.ReferencedSOPInstanceUID): f"refused with FailureReason 0x{item.get('FailureReason') or 0:04X}"
+            for item in answer.get("FailedSOPSequence") or ()
+        }
+    except Exception as error:  # whatever the server may have answered
+        return dict.fromkeys(uids, _explain(error))
+    return {uid: codes.get(uid, NOT_NAMED) for uid in uids if uid not in stored}
+
+
+def _make_client(url: str, parts: int) -> DICOMwebClient:
+    """A client for one request with so many instances."""
     client = DICOMwebClient(
         url,
-        session=_OneAddressSession(len(datasets)),
+        session=_OneAddressSession(parts),
         headers={"Accept": "application/dicom+json"},
         chunk_size=WHOLE_BODY,
         timeout=TIMEOUT_S,
     )
     client.set_http_retry_params(retry=False)  # whoever calls tries again later, and knows that it does
-    try:
-        answer = client.store_instances(datasets)
-    except requests.HTTPError as error:
-        code = "an error" if error.response is None else error.response.status_code
-        return StowAnswer(failure=f"the server answered HTTP {code}")
-    except requests.ConnectionError:
-        return StowAnswer(failure="there is no connection, or it ended")
-    except requests.Timeout:
-        return StowAnswer(failure="no answer within the time")
-    except requests.RequestException as error:
-        return StowAnswer(failure=f"the request failed ({type(error).__name__})")
-    except Exception as error:  # whatever the server may have answered
-        return StowAnswer(failure=f"the answer cannot be read ({type(error).__name__})")
-    return StowAnswer(
-        frozenset(str(item.ReferencedSOPInstanceUID) for item in answer.get("ReferencedSOPSequence") or ()),
-        {
-            str(item.ReferencedSOPInstanceUID): f"refused with FailureReason 0x{item.get('FailureReason') or 0:04X}"
-            for item in answer.get("FailedSOPSequence") or ()
-        },
-    )
+    return client
+
+
+def _explain(error: Exception) -> str:
+    """Why a request has no answer that can be read."""
+    match error:
+        case requests.HTTPError(response=requests.Response() as response):
+            return f"the server answered HTTP {response.status_code}"
+        case requests.ConnectionError():
+            return "there is no connection, or it ended"
+        case requests.Timeout():
+            return "no answer within the time"
+        case requests.RequestException():
+            return f"the request failed ({type(error).__name__})"
+    return f"the answer cannot be read ({type(error).__name__})"
 
 
 class _OneAddressSession(requests.Session):

@@ -3,18 +3,17 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from saint_cli.node.arrivals import Arrivals
-from saint_cli.node.completion import settle
-from saint_cli.node.config import NodeConfig
+from saint_cli.jobs.announcements import MessageCallback
+from saint_cli.node.completion import Arrivals, settle
 from saint_cli.node.derive import Ending, Outcome
-from saint_cli.node.forward import SendResult
+from saint_cli.node.forward import Destination
+from saint_cli.node.options import NodeOptions
 from saint_cli.node.queue_folder import sync_folder
-from saint_cli.node.records import QueuedSeries, Result, SeriesState
+from saint_cli.node.records import PROCESSED, QueuedSeries, Result, SeriesState
 from saint_cli.node.spool import Spool
 from saint_cli.node.worker import StoppedError, Worker
 
@@ -39,12 +38,16 @@ def backoff_s(tries: int) -> float:
 
 @dataclass
 class Steps:
-    """The steps, each of which says whether there was something to do; ``on_failure`` is called with error classes."""
+    """The steps; ``compute`` and ``send`` say whether there was something to do.
 
-    config: NodeConfig
+    on_message: called with log lines. on_failure: called with error classes.
+    """
+
+    options: NodeOptions
+    destination: Destination
     spool: Spool
     arrivals: Arrivals
-    on_message: Callable[[str], None]
+    on_message: MessageCallback
     on_failure: Callable[[str], None]
     pruned_at: float = 0.0
 
@@ -69,8 +72,7 @@ class Steps:
         if result is not None and self.spool.finish(series, result):
             broken = "" if series.is_released else ", though its association did not end in order"
             self._report(series, f"complete, {series.instances} instances{broken}")
-            if result.state is not SeriesState.READY:
-                self._report_end(series, result)
+            self._end(series, result)
         return result is not None
 
     def compute(self, worker: Worker) -> bool:
@@ -81,11 +83,33 @@ class Steps:
         """
         if self.spool.budget.is_full and self.spool.list_series(SeriesState.DONE, SeriesState.SENDING):
             return False
-        series = self.spool.claim(SeriesState.READY, SeriesState.WORKING)
+        compute = partial(self._compute, worker=worker)
+        return self._work(SeriesState.READY, SeriesState.WORKING, self.options.tries, compute)
+
+    def send(self) -> bool:
+        """Send the next derived series."""
+        return self._work(SeriesState.DONE, SeriesState.SENDING, SENDING_TRIES, self._send)
+
+    def _work(
+        self, waiting: SeriesState, working: SeriesState, most_tries: int, work: Callable[[QueuedSeries], None]
+    ) -> bool:
+        """Work on the next series that waits; if that raises what nobody foresaw, it waits or fails: others go on."""
+        series = self.spool.claim(waiting, working)
         if series is None:
             return False
-        with self._postponed(series, SeriesState.READY, self.config.tries):
-            self._compute(series, worker)
+        try:
+            work(series)
+        except StoppedError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            if isinstance(error, (OSError, sqlite3.Error)):  # of the disk
+                result = _wait_long(series, waiting, name, name)
+            else:
+                result = _try_again(series, waiting, most_tries, name, name)
+            if self.spool.finish(series, result):
+                self._report(series, f"not done: {result.reason}")
+            raise
         return True
 
     def _compute(self, series: QueuedSeries, worker: Worker) -> None:
@@ -98,85 +122,52 @@ class Steps:
         if not self.spool.finish(series, result):
             shutil.rmtree(series.derived_folder, ignore_errors=True)
             self._report(series, "changed while it was computed, which is done again once it is complete")
-        elif result.state is SeriesState.DONE:
-            self._report(series, f'computed by rule "{outcome.rule}": {outcome.summary}')
-        else:
-            self._report_end(series, result)
-
-    @contextmanager
-    def _postponed(self, series: QueuedSeries, waiting: SeriesState, most_tries: int) -> Iterator[None]:
-        """Let a series wait, or fail after so many tries, whose step raises what nobody foresaw; others go on."""
-        try:
-            yield
-        except StoppedError:
-            raise
-        except Exception as error:
-            name, tries = type(error).__name__, series.tries + 1
-            if isinstance(error, (OSError, sqlite3.Error)):  # of the disk, and no fault of the series
-                result = Result(waiting, name, name, tries=series.tries, delay_s=LONGEST_WAIT_S)
-            elif tries < most_tries:
-                result = Result(waiting, name, name, tries=tries, delay_s=backoff_s(tries))
-            else:
-                result = Result(SeriesState.FAILED, f"{name} (tried {tries} times)", name, tries=tries, derived_bytes=0)
-            if self.spool.finish(series, result):
-                self._report(series, f"not done: {result.reason}")
-                if result.state is SeriesState.FAILED:
-                    shutil.rmtree(series.derived_folder, ignore_errors=True)
-            raise
+            return
+        if result.state is SeriesState.DONE:
+            self._report(series, f"computed {outcome.summary}")
+        self._end(series, result)
 
     def _judge(self, series: QueuedSeries, outcome: Outcome) -> Result:
         """What follows from an outcome."""
-        common = (outcome.reason, outcome.error_class, outcome.rule)
+        reason, error_class = outcome.reason, outcome.error_class
         match outcome.ending:
             case Ending.DONE:
-                return Result(SeriesState.DONE, "", "", outcome.rule, outcome.size)
+                return Result(SeriesState.DONE, derived_bytes=outcome.size)
             case Ending.SKIPPED:
-                return Result(SeriesState.SKIPPED, *common)
+                return Result(SeriesState.SKIPPED, reason)
             case Ending.FAILED:
-                return Result(SeriesState.FAILED, *common)
-            case Ending.NO_ROOM:  # which is no fault of the series
-                return Result(SeriesState.READY, *common, tries=series.tries, delay_s=LONGEST_WAIT_S)
-        tries = series.tries + 1
-        if tries >= self.config.tries:
-            return Result(SeriesState.FAILED, f"{outcome.reason} (tried {tries} times)", *common[1:])
-        return Result(SeriesState.READY, *common, tries=tries, delay_s=backoff_s(tries))
-
-    def send(self) -> bool:
-        """Send the next derived series."""
-        series = self.spool.claim(SeriesState.DONE, SeriesState.SENDING)
-        if series is None:
-            return False
-        with self._postponed(series, SeriesState.DONE, SENDING_TRIES):
-            self._send(series)
-        return True
+                return Result(SeriesState.FAILED, reason, error_class)
+            case Ending.NO_ROOM:
+                return _wait_long(series, SeriesState.READY, reason, error_class)
+        return _try_again(series, SeriesState.READY, self.options.tries, reason, error_class)
 
     def _send(self, series: QueuedSeries) -> None:
-        files = sorted(path for path in series.derived_folder.rglob("*.dcm"))
+        files = sorted(series.derived_folder.rglob("*.dcm"))
         if sum(path.stat().st_size for path in files) != series.derived_bytes:  # lost with the machine's power
-            self.spool.finish(series, Result(SeriesState.READY, derived_bytes=0))
+            self.spool.finish(series, Result(SeriesState.READY))
             return
-        sent = self.config.destination.send(files)
-        result = _judge_sent(series, files, sent)
+        reasons = self.destination.send(files)
+        if reasons:  # all is sent again, which does no harm
+            text = "; ".join(dict.fromkeys(reasons.values()))
+            text = f"{len(reasons)} of {len(files)} instances were not taken: {text}"
+            result = _try_again(series, SeriesState.DONE, SENDING_TRIES, text, "SendingError")
+        else:
+            result = Result(SeriesState.FORWARDED)
         self.spool.finish(series, result)
-        if result.state is SeriesState.FORWARDED:
-            self._report(series, f"forwarded, {len(sent.sent)} instances to {self.config.destination.name}")
-            self._end(series, result)
-            return
-        if result.state is SeriesState.FAILED:
-            shutil.rmtree(series.derived_folder, ignore_errors=True)
-        self._report_end(series, result)
+        if not reasons:
+            self._report(series, f"forwarded, {len(files)} instances to {self.destination.name}")
+        self._end(series, result)
 
     def prune(self) -> None:
         """Remove the files of series that ended long enough ago; once a minute."""
         if time.monotonic() - self.pruned_at < PRUNING_INTERVAL_S:
             return
-        self.pruned_at, now, spool, config = time.monotonic(), time.time(), self.spool, self.config
-        ended = (SeriesState.FORWARDED, SeriesState.SKIPPED)
-        for series in spool.list_expired(*ended, before=now - config.keep_days * DAY_S, on_disk=True):
+        self.pruned_at, now, spool, options = time.monotonic(), time.time(), self.spool, self.options
+        for series in spool.list_expired(*PROCESSED, before=now - options.keep_days * DAY_S, on_disk=True):
             spool.remove_files(series)
-        for series in spool.list_expired(*ended, before=now - FORGET_DAYS * DAY_S, on_disk=False):
+        for series in spool.list_expired(*PROCESSED, before=now - FORGET_DAYS * DAY_S, on_disk=False):
             spool.forget(series)
-        limit = now - config.keep_failed_days * DAY_S
+        limit = now - options.keep_failed_days * DAY_S
         for series in spool.list_expired(SeriesState.FAILED, before=limit, on_disk=True):
             self._report(series, "failed, and removed now")
             spool.forget(series)
@@ -184,27 +175,26 @@ class Steps:
     def _report(self, series: QueuedSeries, text: str) -> None:
         self.on_message(f"{series.name}: {text}")
 
-    def _report_end(self, series: QueuedSeries, result: Result) -> None:
-        """Log what became of a series that did not go on as it should."""
+    def _end(self, series: QueuedSeries, result: Result) -> None:
+        """Log why a series did not go on as it should, and remove what is not kept of one that ended."""
         if result.error_class:
             self.on_failure(result.error_class)
-        again = f"; tried again in {result.delay_s:.0f} s" if result.delay_s else ""
-        word = "not done" if result.delay_s else result.state.value
-        self._report(series, f"{word}: {result.reason}{again}")
-        self._end(series, result)
-
-    def _end(self, series: QueuedSeries, result: Result) -> None:
-        if result.state in (SeriesState.FORWARDED, SeriesState.SKIPPED) and self.config.keep_days <= 0:
+        if result.reason:
+            again = f"; tried again in {result.delay_s:.0f} s" if result.delay_s else ""
+            word = "not done" if result.delay_s else result.state.value
+            self._report(series, f"{word}: {result.reason}{again}")
+        if result.state in PROCESSED and self.options.keep_days <= 0:
             self.spool.remove_files(self.spool.get(series.number))
 
 
-def _judge_sent(series: QueuedSeries, files: list[Path], sent: SendResult) -> Result:
-    """What follows from what a destination took; all is sent again if something is missing, which does no harm."""
-    if not sent.failed and len(sent.sent) == len(files):
-        return Result(SeriesState.FORWARDED)
-    reasons = dict.fromkeys(reason for _, reason in sent.failed)
-    text = f"{len(files) - len(sent.sent)} of {len(files)} instances were not taken: {'; '.join(reasons)}"
+def _try_again(series: QueuedSeries, waiting: SeriesState, most_tries: int, reason: str, error_class: str) -> Result:
+    """Another try after a while; failed after so many."""
     tries = series.tries + 1
-    if tries >= SENDING_TRIES:
-        return Result(SeriesState.FAILED, f"{text} (tried {tries} times)", "SendingError", derived_bytes=0)
-    return Result(SeriesState.DONE, text, "SendingError", tries=tries, delay_s=backoff_s(tries))
+    if tries < most_tries:
+        return Result(waiting, reason, error_class, tries=tries, delay_s=backoff_s(tries))
+    return Result(SeriesState.FAILED, f"{reason} (tried {tries} times)", error_class)
+
+
+def _wait_long(series: QueuedSeries, waiting: SeriesState, reason: str, error_class: str) -> Result:
+    """Another try after a long while, which counts none: what failed is no fault of the series."""
+    return Result(waiting, reason, error_class, tries=series.tries, delay_s=LONGEST_WAIT_S)

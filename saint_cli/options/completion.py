@@ -37,12 +37,13 @@ def complete_model(incomplete: str) -> list[str]:
 
 
 def list_model_names() -> list[str]:
-    """``auto`` and the shipped models."""
+    """``auto`` and the shipped models; with ``--slab`` the same names stand for the models for slabs."""
     from saint_cli.errors import WeightsError
     from saint_cli.models import shipped
 
     try:
-        return [shipped.AUTO, *shipped.read_manifest()]
+        names = (name for name in shipped.read_manifest() if not name.startswith(shipped.SLAB_PREFIX))
+        return [shipped.AUTO, *names]
     except WeightsError:
         return [shipped.AUTO]
 

@@ -56,6 +56,7 @@ class Option:
     type: of the text on the command line and in a table: bool, int, float or str, or list[str] of what may be given
     several times; default: of that type, or None.
     complete: offers values to the shell. parse: turns what was typed into the field's value, or raises UsageError.
+    bare: what is meant by the flag without a value, for one that may have none; only a number is taken for its value.
     page_text: what follows the flag on a page if the value is not the default; None hides the option.
     is_column: whether a row of a table may set it. in_key: see ``InKey``.
     """
@@ -68,6 +69,7 @@ class Option:
     metavar: str | None = None
     complete: Callable[[str], list[str]] | None = None
     parse: Callable[[Any], Any] | None = None
+    bare: str | None = None
     page_text: Callable[[Any], str | None] = _page_text
     is_column: bool = True
     in_key: InKey = InKey.ALWAYS

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 from saint_cli.errors import UsageError
 from saint_cli.options.completion import word_completer
-from saint_cli.options.fields import InKey, Option, Panel
-from saint_cli.options.values import parse_axis
+from saint_cli.options.fields import InKey, Option, Panel, word_option
+from saint_cli.options.values import HEADER, SLAB_PROFILES, check_word, parse_axis, parse_slab
 
 if TYPE_CHECKING:
     from saint_cli.geometry import PlaneGrid, SliceGrid
     from saint_cli.volume import Volume
+
+MIN_THICKNESS, MAX_THICKNESS = 0.3, 2.2
+"""Of slabs in distances between them; networks for slabs were trained on 0.5 to 2."""
+
+MAX_GAUSSIAN_THICKNESS = 1.4
+"""The same of a Gaussian profile, whose means could not be kept exactly beyond it; networks were trained up to 1."""
 
 DICOM_SLICE_AXIS = 2
 """The voxel axis along which a DICOM stack's slices follow each other, whatever their spacing."""
@@ -24,6 +30,8 @@ class GridRequest:
     factor: integer 2...16; spacing_mm: any target, of which a coarser one than acquired makes means of slices; axis: 0,
     1, 2 or None for the one with the largest spacing (for DICOM, the one along which slices follow each other);
     extrapolate: repeat the last acquired slice to get N * factor slices, as many as the paper's tensors have.
+    slab: take slices for slabs, as thick as the header says, or so many mm, and make thin slices of them; None: do not.
+    slab_profile: "box", or "gaussian" with thickness as its full width at half maximum.
     in_plane_mm: distance between pixels to resample slices to afterwards; untilt: resample slices of a tilted stack so
     that they stand straight above each other.
     """
@@ -48,24 +56,40 @@ class GridRequest:
         "--in-plane", "Resample slices to this distance between pixels, in mm.", Panel.GRID, float, None, "MM",
         in_key=InKey.IF_SET,
     ).as_field()  # fmt: skip
+    slab: bool | float | None = Option(
+        "--slab", "Slices are slabs: make thin slices of them. MM: how thick; header: as that says.", Panel.GRID, str,
+        None, "[MM]", parse=parse_slab, bare=HEADER, page_text=lambda slab: "" if slab is True else f"{slab:g}",
+        in_key=InKey.IF_SET,
+    ).as_field()  # fmt: skip
+    slab_profile: str = word_option(
+        "--slab-profile", "Slice profile of slabs: box, or gaussian, as thick as it is wide at half maximum.",
+        Panel.GRID, SLAB_PROFILES, in_key=InKey.IF_SET,
+    ).as_field()  # fmt: skip
     untilt: bool = Option(
         "--untilt", "Resample tilted slices to a rectangular grid.", Panel.GRID, in_key=InKey.IF_SET
     ).as_field()
 
     def __post_init__(self) -> None:
+        if self.slab is False:
+            object.__setattr__(self, "slab", None)  # the default, so that nothing counts it as set
         if self.factor is not None and self.spacing_mm is not None:
             raise UsageError("`factor` and `spacing_mm` both say how fine to interpolate; give one")
         if self.factor is None and self.spacing_mm is None:
             object.__setattr__(self, "isotropic", True)
         elif self.isotropic:
             raise UsageError("`isotropic=True` excludes `factor` and `spacing_mm`")
+        if self.slab and self.extrapolate:
+            raise UsageError("`slab` ends at the face of the last slab, and `extrapolate` goes on beyond it; give one")
         if self.factor is not None:
             from saint_cli import geometry
 
             geometry.check_factor(self.factor)
-        for name in ("spacing_mm", "in_plane_mm"):
+        check_word("`slab_profile`", self.slab_profile, SLAB_PROFILES)
+        if self.slab_profile != SLAB_PROFILES[0] and not self.slab:
+            raise UsageError(f"`slab_profile={self.slab_profile}` is about slabs; give `slab` too")
+        for name in ("spacing_mm", "in_plane_mm", "slab"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            if value is not None and not isinstance(value, bool) and not 0 < value < math.inf:
                 raise UsageError(f"`{name}={value}` is not a positive distance in mm")
 
     @property
@@ -91,6 +115,43 @@ class GridRequest:
             axis = DICOM_SLICE_AXIS
         if axis is None:
             axis = geometry.through_plane_axis(volume.spacing_mm, allow_isotropic=not self.isotropic)
+        grid = self._make_thin_grid(volume, axis)
+        if not self.slab:
+            return grid
+        if grid.positions is not None:
+            raise UsageError("`slab` needs evenly spaced slices; leave it out, or take a part of them by `split_runs`")
+        if not grid.needs_networks:
+            raise UsageError("`slab` makes thinner slices; leave it out, or give a finer `spacing_mm`")
+        distance_mm = geometry.slice_distance_mm(volume.affine_lps, axis)
+        if volume.header.source_format == "DICOM" and axis != DICOM_SLICE_AXIS:
+            raise UsageError("`slab` is about slices, and across `axis` there are pixels; leave one of them out")
+        thickness_mm = self._find_thickness(volume) or distance_mm
+        thickness = thickness_mm / distance_mm
+        profile = geometry.ProfileShape(self.slab_profile)
+        thickest = MAX_THICKNESS if profile is geometry.ProfileShape.BOX else MAX_GAUSSIAN_THICKNESS
+        if not MIN_THICKNESS <= thickness <= thickest:
+            raise UsageError(
+                f"slabs {thickness_mm:.4g} mm thick and {distance_mm:.4g} mm apart are not what the networks "
+                f"know ({MIN_THICKNESS:g} to {thickest:g} distances thick); leave out `slab`, or correct it"
+            )
+        if abs(thickness - 1) <= geometry.SNAP_FRACTION:  # headers round
+            thickness = 1.0
+        return geometry.grid_of_slabs(grid, geometry.SlabProfile(thickness, profile))
+
+    def assumes_thickness(self, volume: "Volume") -> bool:
+        """Whether slices are taken for slabs as thick as their distance, since nothing else is known."""
+        return self.slab is True and not self._find_thickness(volume)
+
+    def _find_thickness(self, volume: "Volume") -> float | None:
+        """Of the slabs, mm: what is given, else what the header says; None where it does not."""
+        if self.slab is not True:
+            return self.slab
+        source = volume.header.dicom_source
+        return None if source is None else source.slice_thickness_mm
+
+    def _make_thin_grid(self, volume: "Volume", axis: int) -> "SliceGrid":
+        from saint_cli import geometry
+
         acquired, positions = volume.shape[axis], volume.header.slice_positions
         if positions and (axis != DICOM_SLICE_AXIS or self.extrapolate):
             name = "extrapolate" if self.extrapolate else "axis"

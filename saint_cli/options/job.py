@@ -36,7 +36,8 @@ class JobSettings:
     modality: "CT" or "MR" overrides what the file says or leaves open; series, volume, split_runs, irregular, merge,
     outside_data: as ``io.read_volume`` has them, volume also "all"; refuse_labels: a label map is an error, not a
     warning;
-    keep_slice_thickness: DICOM output has the source's SliceThickness, else the new spacing where that is smaller.
+    keep_slice_thickness: DICOM output has the source's SliceThickness, else the new spacing where that is smaller; thin
+    slices of slabs always have the new spacing.
     """
 
     grid: GridRequest = field(default_factory=GridRequest)
@@ -73,7 +74,7 @@ class JobSettings:
         "--allow-labels", "Interpolate a label map as if it were an image.", Panel.INPUT, parse=operator.not_
     ).as_field()
     keep_slice_thickness: bool = word_option(
-        "--slice-thickness", "SliceThickness of DICOM output: acquired or spacing.", Panel.OUTPUT,
+        "--slice-thickness", "SliceThickness of DICOM output: acquired, or spacing (always with --slab).", Panel.OUTPUT,
         ("acquired", "spacing"), convert=lambda word: word == "acquired", page_text=lambda keeps: "spacing",
     ).as_field()  # fmt: skip
 
@@ -82,6 +83,8 @@ class JobSettings:
             raise UsageError(
                 "`irregular=True` takes an uneven stack whole and `split_runs=True` a part of it; give one"
             )
+        if self.grid.slab and self.method_options.regenerate:
+            raise UsageError("`slab` computes every slice, so that `regenerate` has no meaning; leave one out")
 
 
 OPTION_GROUPS = {

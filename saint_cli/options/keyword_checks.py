@@ -10,6 +10,7 @@ import numpy as np
 
 from saint_cli.errors import UsageError
 from saint_cli.options.method import NoiseHandling
+from saint_cli.options.values import SLAB_PROFILES
 
 
 def check_whole_number(name: str, value: Any) -> int | None:
@@ -72,6 +73,22 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_slab(name: str, value: Any) -> bool | float:
+    if value is None:
+        return False
+    if isinstance(value, bool | np.bool):
+        return bool(value)
+    if not isinstance(value, Real):
+        raise UsageError(f"`{name}={value!r}` must be True, False, or a thickness in mm")
+    return float(value)
+
+
+def check_slab_profile(name: str, value: Any) -> str:
+    if value not in SLAB_PROFILES:
+        raise UsageError(f"`{name}={value!r}` must be one of {', '.join(SLAB_PROFILES)}")
+    return str(value)
+
+
 FLAGS = (
     "tta",
     "match_noise",
@@ -94,5 +111,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "spacing_mm": check_number,
     "in_plane_mm": check_number,
     "axis": check_axis,
+    "slab": check_slab,
+    "slab_profile": check_slab_profile,
 }
 """What turns away a keyword of another type, by name."""

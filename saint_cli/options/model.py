@@ -23,13 +23,15 @@ MachineOption = partial(Option, panel=Panel.MACHINE, page_text=hide_on_page, is_
 class ModelConfig:
     """Which networks to run and on what, in the words of the command line; ``max_memory`` in bytes.
 
-    model: ``auto`` (``base`` on a GPU, ``medium`` on a CPU), the name of a shipped model, or a weights file.
+    model: ``auto`` (``base`` on a GPU, ``medium`` on a CPU; for MR and slabs as ``shipped.resolve_name`` says), the
+    name of a shipped model, or a weights file.
     threads: of the CPU; None for one on each core that no other program uses.
     """
 
     model: str = Option(
-        "-m --model", "auto (base on a GPU, medium on a CPU), base, medium, fast, or a weights file.", Panel.METHOD,
-        str, shipped.AUTO, "MODEL", complete_model, page_text=lambda model: Path(model).name,
+        "-m --model",
+        "auto (base on a GPU, medium on a CPU, slab-medium with --slab), base, medium, fast, or a weights file.",
+        Panel.METHOD, str, shipped.AUTO, "MODEL", complete_model, page_text=lambda model: Path(model).name,
         in_key=InKey.NEVER,  # the sha256 of the weights is
     ).as_field()  # fmt: skip
     device: str = MachineOption(
@@ -55,30 +57,32 @@ class ModelConfig:
         metavar="SIZE", parse=parse_memory,
     ).as_field()  # fmt: skip
 
-    def check(self) -> None:
-        """Refuse what needs no torch to be refused.
+    def check(self, *, slabs: bool | None = False) -> None:
+        """Refuse what needs no torch to be refused; slabs: as in ``shipped.check_model``.
 
         Raises:
             UsageError: words that fit no machine.
             WeightsError: no such model or file.
         """
         device_options.check_device_options(self.device, self.precision, self.batch_size, self.threads)
-        shipped.check_model(self.model)
+        shipped.check_model(self.model, slabs=slabs)
 
-    def load_for(self, modality: str, compute: "device_selection.Compute") -> "weights.SaintModel":
-        """The networks of ``model`` for scans of a modality on a device; loaded once per process.
+    def load_for(
+        self, modality: str, compute: "device_selection.Compute", *, slabs: bool = False
+    ) -> "weights.SaintModel":
+        """The networks of ``model`` for scans of a modality, or for slabs, on a device; loaded once per process.
 
         Raises:
             WeightsError: no such model, or a damaged one.
         """
         from saint_cli.models import weights
 
-        return weights.load_model(shipped.resolve_name(self.model, compute.device.type, modality))
+        return weights.load_model(shipped.resolve_name(self.model, compute.device.type, modality, slabs=slabs))
 
     def start(
-        self, loaded: "weights.SaintModel | None" = None, modality: str = shipped.CT_MODALITY
+        self, loaded: "weights.SaintModel | None" = None, modality: str = shipped.CT_MODALITY, *, slabs: bool = False
     ) -> "tuple[weights.SaintModel, device_selection.Compute]":
-        """The loaded networks (those of ``model`` for a modality, unless some are given) and the chosen device.
+        """The loaded networks (``load_for``, unless some are given) and the chosen device.
 
         Raises:
             UsageError: a device, precision or number of threads that cannot be had.
@@ -91,6 +95,6 @@ class ModelConfig:
 
         memory.keep_freed_memory()
         compute = device_selection.select_compute(self.device, self.precision, self.batch_size)
-        model = loaded or self.load_for(modality, compute)
+        model = loaded or self.load_for(modality, compute, slabs=slabs)
         threads = device_selection.select_threads(self.threads, load)
         return model, replace(compute, threads=threads.count, note=threads.note)

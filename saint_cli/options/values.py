@@ -1,5 +1,6 @@
 """Values of options: from the text that was typed to what the program works with."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -31,6 +32,36 @@ def at_least(flag: str, least: int) -> Callable[[int], int]:
         return number
 
     return parse
+
+
+SLAB_PROFILES = ("box", "gaussian")
+"""The words of ``geometry.ProfileShape``, the default first, for what does not import geometry."""
+
+HEADER = "header"
+"""The value of ``--slab`` that stands for the thickness of the header."""
+
+SLAB_WORDS = {HEADER: True, "true": True, "false": False}
+"""What words instead of a number mean; tables and rules say true and false."""
+
+
+def parse_slab(text: str) -> bool | float:
+    """``header`` or a thickness in mm, to True or the number; ``false`` to False.
+
+    Raises:
+        UsageError: neither.
+    """
+    word = text.strip().lower()
+    if word in SLAB_WORDS:
+        return SLAB_WORDS[word]
+    try:
+        thickness = float(text)
+    except ValueError:
+        thickness = math.nan
+    if not 0 < thickness < math.inf:
+        raise UsageError(
+            f"--slab {text} is no thickness in mm; give a positive number, or {HEADER} for what the header says"
+        )
+    return thickness
 
 
 def parse_axis(word: str) -> int:

@@ -33,9 +33,22 @@ def write_methods(facts: JobFacts, restoration: Restoration, result: Volume, che
         "an independent implementation of SAINT [1].",
         _describe_acquired(facts.acquired_kept, grid.acquired),
     ]
+    if grid.slab is not None:
+        sentences.append(_describe_slabs(facts, restoration, result))
     if isinstance(check, SelfCheck):
         sentences.append(_describe_check(check, restoration))
     return " ".join([*sentences, f"[1] {CITATION}"])
+
+
+def _describe_slabs(facts: JobFacts, restoration: Restoration, result: Volume) -> str:
+    thick = restoration.grid.slab_thickness_mm(restoration.source.affine_lps)
+    taken = f"Acquired slices were taken for slabs {thick:.4g} mm thick"
+    if result.header.derivation is not None and result.header.derivation.means_differ:
+        return f"{taken}; the means of the result over them are near the acquired slices, not equal to them."
+    means = "its means over the slabs are"
+    if "--in-plane" in facts.options or "--untilt" in facts.options:
+        means = "its means over the slabs were, before slices were resampled in their plane,"
+    return f"{taken}, and the result was made consistent with them: {means} the acquired slices but for rounding."
 
 
 def _describe_acquired(kept: int, acquired: int) -> str:

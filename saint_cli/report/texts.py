@@ -130,7 +130,8 @@ def describe_orientation(source: Volume, axis: int) -> tuple[str, ...]:
 
 def describe_error_maps(restoration: Restoration) -> ErrorMapTexts:
     """How to read the error maps of a restoration."""
-    zero = "It is 0 at acquired slices, which are copied. " if restoration.options.keeps_acquired else ""
+    keeps = restoration.options.keeps_acquired and restoration.grid.slab is None
+    zero = "It is 0 at acquired slices, which are copied. " if keeps else ""
     if restoration.has_known_error:
         dense = "dense CT" if intensity.is_ct(restoration.source) else "dense scans"
         by = f"{dense}; the self-check could not calibrate it on this scan"
@@ -154,14 +155,17 @@ def describe_error_maps(restoration: Restoration) -> ErrorMapTexts:
 def describe_comparison(between: SliceComparison, facts: JobFacts) -> SliceComparisonContent:
     """What the pictures of a synthesised slice show."""
     first, second = between.between
+    where = "among those farthest from acquired ones"
+    if "--slab" in facts.options:
+        where = "which were taken for slabs and are not in the result"
     note = (
         f"The {between.name} slice {between.axis} = {between.index} of the result lies between acquired slices {first} "
-        f"and {second}, among those farthest from acquired ones. Slide between linear interpolation, as workstations "
+        f"and {second}, {where}. Slide between linear interpolation, as workstations "
         "do it, and saint; compare its grain with that of the acquired slice."
     )
     if facts.options.get("--noise") == "smooth":
         note += " It is shown as acquired; in the result it is smoothed."
-    elif "--noise" not in facts.options and not np.isnan(between.noise_hu[0]):
+    elif not {"--noise", "--slab"} & facts.options.keys() and not np.isnan(between.noise_hu[0]):
         note += " Noise cannot be predicted, so that synthesised slices are smoother."
     noise = [f"noise {value:.1f} HU" if not np.isnan(value) else "" for value in between.noise_hu]
     return SliceComparisonContent(between, note, (noise[0], noise[1], noise[2]))

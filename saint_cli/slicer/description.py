@@ -4,9 +4,10 @@ Source: the XML schema of the Common Toolkit (``ctkCmdLineModule.xsd``), which i
 order of elements counts, and flags have no ``-``. ``reference`` is Slicer's: the result lies beside the scan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
 
 from saint_cli.options.completion import list_model_names
 from saint_cli.options.fields import Option, Panel
@@ -70,9 +71,8 @@ VOLUMES = (
 
 def render_description(options: Sequence[Option]) -> str:
     """The XML document, in ASCII, of a module with an input, an output and these options."""
-    root = ElementTree.Element("executable")
-    for name, text in HEAD.items():
-        ElementTree.SubElement(root, name).text = text
+    root = Element("executable")
+    _add_texts(root, HEAD)
     _add_volumes(root)
     for panel, text in GROUPS.items():
         group = _add_group(root, panel, text, is_advanced=panel in ADVANCED)
@@ -84,38 +84,38 @@ def render_description(options: Sequence[Option]) -> str:
     return f"{DECLARATION}{document.decode()}\n"
 
 
-def _add_group(root: ElementTree.Element, label: str, description: str, *, is_advanced: bool) -> ElementTree.Element:
-    group = ElementTree.SubElement(root, "parameters", {"advanced": "true"} if is_advanced else {})
-    ElementTree.SubElement(group, "label").text = label
-    ElementTree.SubElement(group, "description").text = description
+def _add_group(root: Element, label: str, description: str, *, is_advanced: bool) -> Element:
+    group = SubElement(root, "parameters", {"advanced": "true"} if is_advanced else {})
+    _add_texts(group, {"label": label, "description": description})
     return group
 
 
-def _add_volumes(root: ElementTree.Element) -> None:
+def _add_volumes(root: Element) -> None:
     """The two arguments without flags."""
     group = _add_group(root, "Volumes", "The scan, and the volume to make of it.", is_advanced=False)
     for index, (tag, channel, attributes) in enumerate(VOLUMES):
-        image, label = ElementTree.SubElement(group, tag, attributes), f"{channel.capitalize()} volume"
+        label = f"{channel.capitalize()} volume"
         texts = {"name": f"{channel}Volume", "index": str(index), "description": label, "label": label}
-        for name, text in (texts | {"channel": channel}).items():
-            ElementTree.SubElement(image, name).text = text
+        _add_texts(SubElement(group, tag, attributes), texts | {"channel": channel})
 
 
-def _add_option(group: ElementTree.Element, option: Option) -> None:
-    data = DATA.get(option.name)
-    words = [] if data is not None else _list_words(option)
-    tag = data.tag if data is not None else _find_tag(option, words)
-    element = ElementTree.SubElement(group, tag, {} if data is None else data.attributes)
+def _add_option(group: Element, option: Option) -> None:
     label = option.name.replace("_", " ").capitalize()
     texts = {"name": option.name, "longflag": option.name, "description": option.help, "label": label}
-    if data is not None:
-        texts["channel"] = data.channel
-    elif (default := _find_default(option, words)) is not None:
-        texts["default"] = default
-    for name, text in texts.items():
-        ElementTree.SubElement(element, name).text = text
+    if (data := DATA.get(option.name)) is not None:
+        _add_texts(SubElement(group, data.tag, data.attributes), texts | {"channel": data.channel})
+        return
+    words = _list_words(option)
+    element = SubElement(group, _find_tag(option, words))
+    default = _find_default(option, words)
+    _add_texts(element, texts if default is None else texts | {"default": default})
     for word in words:
-        ElementTree.SubElement(element, "element").text = word
+        SubElement(element, "element").text = word
+
+
+def _add_texts(parent: Element, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        SubElement(parent, name).text = text
 
 
 def _list_words(option: Option) -> list[str]:

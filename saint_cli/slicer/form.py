@@ -9,12 +9,10 @@ from typing import Any
 
 from saint_cli.options.fields import InKey, Option, Panel, hide_on_page, list_options
 
-LEFT_OUT = frozenset(
-    (
-        *("series", "volume", "split_runs", "irregular", "merge", "outside_data", "slice_thickness"),
-        *("match_noise", "overwrite"),
-    )
-)
+LEFT_OUT = {
+    "series", "volume", "split_runs", "irregular", "merge", "outside_data", "slice_thickness", "match_noise",
+    "overwrite",
+}  # fmt: skip
 """Options without a place in a form: Slicer hands over one volume in one file, and files of its own to write to."""
 
 UNSET_WORD = "auto"

@@ -13,6 +13,8 @@ from saint_cli.training.dense_volume import DenseVolume, move_array
 from saint_cli.training.mr_augment import MrVariation, find_bends
 from saint_cli.training.patch_places import OFFSET_COUNT, PatchGroup, PatchPlaces, PatchShape, Variation
 from saint_cli.training.patch_source import LEAST_DIFFICULTY, PatchSource
+from saint_cli.training.slab_patches import MARGIN, average_slabs, weigh_slabs
+from saint_cli.training.slice_profile import SliceProfile
 
 MOST_GROUPS = 16
 """Groups of a batch: patches of one group share volume, direction, factor, extra decimation and profile."""
@@ -22,6 +24,7 @@ class AmiBatch(NamedTuple):
     """Sparse slices and the dense truth between them, float32.
 
     slices (B, 3, H, W) network range; offsets (B, T); in_plane_mm, through_plane_mm (B,);
+    thickness_mm (B,) of acquired slices that are slabs, else 0;
     linear, truth (B, T, H, W - 1) network range: linear interpolation and the real voxels at each offset;
     difficulty (B,) root mean square error of linear interpolation at each patch's volume and distance.
     """
@@ -30,6 +33,7 @@ class AmiBatch(NamedTuple):
     offsets: Tensor
     in_plane_mm: Tensor
     through_plane_mm: Tensor
+    thickness_mm: Tensor
     linear: Tensor
     truth: Tensor
     difficulty: Tensor
@@ -44,8 +48,9 @@ class AmiSampler:
 
     batch: patches, in at most ``groups`` groups of one volume each; shape: of every patch; seed: of the run and, where
     several processes train together, the rank of this one, which draws other patches; variation: how patches are varied
-    (``augment``, ``mr_augment``); if they are, thick volumes are used sideways too. Patches are drawn on the device of
-    the volumes. A GPU is not waited for, except when a volume is drawn from for the first time.
+    (``augment``, ``mr_augment``); if they are, thick volumes are used sideways too. slabs: acquired slices are slabs
+    (``slab_patches``). Patches are drawn on the device of the volumes. A GPU is not waited for, except when a volume is
+    drawn from for the first time.
 
     Raises:
         UsageError: no volume is large enough for such a patch.
@@ -59,22 +64,23 @@ class AmiSampler:
         seed: tuple[int, int] = (0, 0),
         *,
         variation: Variation = Variation.CT,
+        slabs: bool = False,
         groups: int = MOST_GROUPS,
     ) -> None:
-        self.shape, self.seed, self.variation = shape, seed, variation
+        self.shape, self.seed, self.variation, self.slabs = shape, seed, variation, slabs
         self._bends = dict[DenseVolume, np.ndarray]()
         self.sizes = [len(part) for part in np.array_split(np.arange(batch), min(groups, batch))]
         in_plane = max(shape.height, CONTEXT_SLICES)
-        self.source = PatchSource(
-            volumes, in_plane, shape.acquired, sideways=True, thick=variation is not Variation.NONE
-        )
+        acquired = shape.acquired + (2 * MARGIN if slabs else 0)
+        self.source = PatchSource(volumes, in_plane, acquired, sideways=True, thick=variation is not Variation.NONE)
 
     def draw_batch(self, step: int) -> AmiBatch:
         """The batch of a step; each group of patches has its own volume, factor and direction."""
         seed, rank = self.seed
         rng = np.random.default_rng((seed, step, rank))
-        places = PatchPlaces.draw(self.source, self.shape, self.sizes, rng, self.variation)
-        values = torch.cat([_read_voxels(*part) for part in zip(places.groups, *places.index_voxels(), strict=True)])
+        places = PatchPlaces.draw(self.source, self.shape, self.sizes, rng, self.variation, slabs=self.slabs)
+        parts = zip(places.groups, *places.index_voxels(), strict=True)
+        values = torch.cat([_read_voxels(*part, self.shape.acquired) for part in parts])
         facts = move_array(places.list_facts(), values.device)
         in_plane, through_plane, kernel, contrast, noise, share = facts.T[:-OFFSET_COUNT]
         values = _mix_rows(values, self.shape.acquired, share)
@@ -88,9 +94,17 @@ class AmiSampler:
                 values, change = self._vary_as_mr(values, places, offsets, (rng, random))
         slices, truth = self._arrange(values)
         linear = _interpolate(slices, offsets)
-        hard = [self.source.measure_difficulty(g.volume, g.factor * g.step, g.profile) for g in places.groups]
+        hard = [self._measure_difficulty(group) for group in places.groups]
         difficulty = torch.cat([one.expand(n) for one, n in zip(hard, self.sizes, strict=True)]) * change
-        return AmiBatch(slices, offsets, in_plane, through_plane, linear, truth, difficulty)
+        thickness = facts.new_tensor(places.repeat([group.thickness_mm for group in places.groups]))
+        return AmiBatch(slices, offsets, in_plane, through_plane, thickness, linear, truth, difficulty)
+
+    def _measure_difficulty(self, group: PatchGroup) -> Tensor:
+        distance = group.factor * group.step
+        if group.slab is None:
+            return self.source.measure_difficulty(group.volume, distance, group.profile)
+        slab = SliceProfile.box(max(1, round(group.slab.thickness * distance)))
+        return self.source.measure_difficulty(group.volume, distance, slab, thin=True)
 
     def _vary_as_mr(
         self,
@@ -141,7 +155,9 @@ def _interpolate(slices: Tensor, offsets: Tensor) -> Tensor:
     return torch.lerp(middle[..., :-1], middle[..., 1:], offsets[:, :, None, None])
 
 
-def _read_voxels(group: PatchGroup, points: np.ndarray, lines: np.ndarray, share: np.ndarray | None) -> Tensor:
+def _read_voxels(
+    group: PatchGroup, points: np.ndarray, lines: np.ndarray, share: np.ndarray | None, acquired: int
+) -> Tensor:
     """(n, H, M) network values of a group, before its rows are mixed, and before kernel, contrast and noise."""
     voxels = group.volume.voxels
     everywhere = voxels.as_strided((voxels.numel(),), (1,))
@@ -152,6 +168,8 @@ def _read_voxels(group: PatchGroup, points: np.ndarray, lines: np.ndarray, share
     values = group.volume.to_network(torch.take(everywhere, where))
     if taps > 1:
         values = group.profile.average_last(values.unflatten(2, (most, taps)))
+    if group.slab is not None:
+        values = average_slabs(values, weigh_slabs(group.slab, acquired, group.factor))
     if share is None:
         return values
     first, second = values.chunk(2, 1)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saint_cli.errors import UsageError
 from saint_cli.evaluation import baselines
 from saint_cli.evaluation.metrics import PAPER, psnr
 from saint_cli.geometry import grid_by_factor
@@ -39,8 +40,14 @@ def make_ami_objective(settings: TrainingSettings, data: TrainingData, rank: int
     teacher = None
     if settings.teacher is not None:
         teacher = copy.deepcopy(weights.load_model(settings.teacher).ami).to(device)
-    sampler = AmiSampler(data.train, settings.batch, shape, seed, variation=settings.variation)
-    return Objective(stages.make_ami_loss(sampler, teacher), lambda model: stages.validate_ami(model, data.val))
+        if teacher.slabs != settings.slabs:
+            kind = "thin slices of slabs" if settings.slabs else "single slices"
+            raise UsageError(
+                f"{settings.teacher} does not know what is to be learnt from it, {kind}; name other weights"
+            )
+    sampler = AmiSampler(data.train, settings.batch, shape, seed, variation=settings.variation, slabs=settings.slabs)
+    validate = stages.validate_slabs if settings.slabs else stages.validate_ami
+    return Objective(stages.make_ami_loss(sampler, teacher), lambda model: validate(model, data.val))
 
 
 def make_baseline_objective(settings: TrainingSettings, data: TrainingData, rank: int) -> Objective:

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from saint_cli.geometry import SlabProfile
 from saint_cli.training.augment import Augmentation
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.patch_source import AIR_UNITS, MOST_TRIES, PatchSource
+from saint_cli.training.slab_patches import draw_slab_profile, index_slices
 from saint_cli.training.slice_profile import PICKED, SliceProfile, draw_box_profile, draw_selective_profile
 
 OFFSET_COUNT = 4
@@ -51,7 +53,8 @@ class PatchGroup(NamedTuple):
     """n patches of one volume, direction, factor, extra decimation and profile.
 
     axes: those of the volume across slices, along them and through-plane; profile: of every slice; zoom (n,);
-    place (3, n): the middle slice, its first in-plane voxel and its first dense slice, in voxels.
+    place (3, n): the middle slice, its first in-plane voxel and its first dense slice, in voxels. slab: the profile of
+    acquired slices that are slabs of dense ones, in distances between them.
     """
 
     volume: DenseVolume
@@ -61,25 +64,39 @@ class PatchGroup(NamedTuple):
     profile: SliceProfile
     zoom: np.ndarray
     place: np.ndarray
+    slab: SlabProfile | None = None
+
+    @property
+    def thickness_mm(self) -> float:
+        """Of the slabs; 0 where slices are not slabs."""
+        distance_mm = self.volume.spacing_mm[2] * self.step * self.factor
+        return 0.0 if self.slab is None else self.slab.thickness * distance_mm
 
 
 def draw_group(
-    source: PatchSource, shape: PatchShape, zoom: np.ndarray, rng: np.random.Generator, variation: Variation
+    source: PatchSource,
+    shape: PatchShape,
+    zoom: np.ndarray,
+    rng: np.random.Generator,
+    variation: Variation,
+    *,
+    slabs: bool,
 ) -> PatchGroup:
     """A random patch for each wanted zoom (n,), drawn again where it is of air."""
     factor = source.draw_factor(rng)
+    slab = draw_slab_profile(rng) if slabs else None
     for _ in range(MOST_TRIES):
         volume, step = source.draw(rng, factor)
         sagittal = volume.neighbour_step < 1 or rng.random() < 0.5
         axes = (0, 1, 2) if sagittal else (1, 0, 2)
-        profile = variation.draw_profile(rng, factor, step)
+        profile = PICKED if slabs else variation.draw_profile(rng, factor, step)
         extent = _Extent.measure(volume, axes, shape.height, zoom, source.dense_length(factor * step))
         places = extent.draw_places(rng)
         in_body = extent.find_body(places)
         if in_body[0, 0]:  # the first patch decides which volume it is
             break
     place = places[:, in_body.argmax(0), np.arange(len(zoom))]
-    return PatchGroup(volume, axes, factor, step, profile, extent.zoom, place)
+    return PatchGroup(volume, axes, factor, step, profile, extent.zoom, place, slab)
 
 
 class _Extent(NamedTuple):
@@ -143,17 +160,25 @@ class PatchPlaces:
 
     @classmethod
     def draw(
-        cls, source: PatchSource, shape: PatchShape, sizes: list[int], rng: np.random.Generator, variation: Variation
+        cls,
+        source: PatchSource,
+        shape: PatchShape,
+        sizes: list[int],
+        rng: np.random.Generator,
+        variation: Variation,
+        *,
+        slabs: bool = False,
     ) -> "PatchPlaces":
-        """Random ones, in groups of these sizes."""
+        """Random ones, in groups of these sizes; slabs: see ``slab_patches``, by whose margins ``source`` is larger."""
         count = sum(sizes)
         is_varied = variation is not Variation.NONE
         augmentation = Augmentation.draw(rng, count) if is_varied else Augmentation.none(count)
         zooms = np.split(augmentation.zoom, np.cumsum(sizes)[:-1])
-        groups = [draw_group(source, shape, zoom, rng, variation) for zoom in zooms]
+        groups = [draw_group(source, shape, zoom, rng, variation, slabs=slabs) for zoom in zooms]
         factors = np.repeat([group.factor for group in groups], sizes)
         flips = np.where(rng.random((count, 3)) < 0.5, -1, 1)
-        return cls(shape, groups, augmentation, flips, _draw_steps(factors, rng))
+        steps = _draw_steps(factors + 1, rng) - 1 if slabs else _draw_steps(factors, rng)
+        return cls(shape, groups, augmentation, flips, steps)
 
     def repeat(self, values: list[float] | list[int]) -> np.ndarray:
         """(B,) values from one for each group."""
@@ -180,10 +205,11 @@ class PatchPlaces:
         """What to read for each group; int64 places in memory, of which those of a line and a point are added.
 
         points (n, M, slices of the profile) of every line: five rows (``_find_rows``) of W acquired slices, then the
-        truth (T, W - 1) of the middle one. lines (n, H), or (n, 2 * H) where each is interpolated between two;
-        share (n, H) float32 of the second ones then, else None.
+        truth (T, W - 1) of the middle one; of slabs as ``slab_patches.index_slices`` orders them. lines (n, H), or
+        (n, 2 * H) where each is interpolated between two; share (n, H) float32 of the second ones then, else None.
         """
-        return self._index_points(), *self._index_lines()
+        slabs = self.groups[0].slab is not None
+        return self._index_slabs() if slabs else self._index_points(), *self._index_lines()
 
     def _index_points(self) -> list[np.ndarray]:
         strides = np.repeat([_strides(g) for g in self.groups], [len(g.zoom) for g in self.groups], 0)
@@ -196,6 +222,19 @@ class PatchPlaces:
         rows = self._find_rows()[0] * strides[:, :1]
         rows = np.concatenate([rows.repeat(self.shape.acquired, 1), rows[:, 1:2].repeat(between.shape[1], 1)], 1)
         return [_index_slices(*part) for part in zip(self.groups, *self.split(rows, slices, step * last), strict=True)]
+
+    def _index_slabs(self) -> list[np.ndarray]:
+        points = []
+        parts = zip(self.groups, *self.split(self._find_rows()[0], self.steps, self.flips[:, 2:]), strict=True)
+        for group, rows, steps, flip in parts:
+            slices = index_slices(self.shape.acquired, group.factor, steps)
+            truth = steps.shape[1] * (self.shape.acquired - 1)
+            dense = (slices.shape[1] - truth) // rows.shape[1]
+            slices = group.step * np.where(flip < 0, dense - 1 - slices, slices)
+            rows = rows * _strides(group)[0]
+            rows = np.concatenate([rows.repeat(dense, 1), rows[:, 1:2].repeat(truth, 1)], 1)
+            points.append(_index_slices(group, rows, slices, slices[:, :1]))
+        return points
 
     def _index_lines(self) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         height = self.shape.height

@@ -59,7 +59,7 @@ class PatchSource:
         factors: tuple[int, ...] = FACTORS,
     ) -> None:
         self.acquired = acquired
-        self._difficulty: dict[tuple[DenseVolume, int, SliceProfile], Tensor] = {}
+        self._difficulty: dict[tuple[DenseVolume, int, SliceProfile, bool], Tensor] = {}
         candidates = [(v, 1.0) for v in volumes]
         if sideways:
             turned = [t for v in volumes for t in v.view_sideways(thick=thick)]
@@ -99,16 +99,18 @@ class PatchSource:
         volume, steps = candidates.volumes[_pick(rng, candidates.cumulative)]
         return volume, steps[int(rng.integers(len(steps)))]
 
-    def measure_difficulty(self, volume: DenseVolume, distance: int, profile: SliceProfile = PICKED) -> Tensor:
+    def measure_difficulty(
+        self, volume: DenseVolume, distance: int, profile: SliceProfile = PICKED, *, thin: bool = False
+    ) -> Tensor:
         """Root mean square error, network units, of linear interpolation over ``distance`` slices inside the body.
 
-        profile: of every slice. Gains in dB are relative to this error;
-        dividing by it keeps volumes and factors with large errors from drowning the others. Returns one number on the
-        volume's device, for which a GPU need not be waited for.
+        profile: of every slice; thin: of the acquired ones only, and the truth are single slices. Gains in dB are
+        relative to this error; dividing by it keeps volumes and factors with large errors from drowning the others.
+        Returns one number on the volume's device, for which a GPU need not be waited for.
         """
-        key = (volume, distance, profile)
+        key = (volume, distance, profile, thin)
         if key not in self._difficulty:
-            self._difficulty[key] = _measure_difficulty(volume, distance, profile)
+            self._difficulty[key] = _measure_difficulty(*key)
         return self._difficulty[key]
 
 
@@ -128,13 +130,15 @@ def _is_wide_enough(volume: DenseVolume, in_plane: int) -> bool:
     return along_slice >= in_plane and across >= (in_plane if volume.neighbour_step == 1 else CONTEXT_SLICES)
 
 
-def _measure_difficulty(volume: DenseVolume, distance: int, profile: SliceProfile) -> Tensor:
+def _measure_difficulty(volume: DenseVolume, distance: int, profile: SliceProfile, thin: bool) -> Tensor:
     stride = max(1, math.ceil(math.sqrt(volume.voxels.numel() / MOST_MEASURED_VOXELS)))
-    dense = profile.average_slices(volume.to_network(volume.voxels[::stride, ::stride]))
+    single = volume.to_network(volume.voxels[::stride, ::stride])
+    mean = profile.average_slices(single)
+    dense = single if thin else mean
     end = (dense.shape[2] - 1) // distance * distance
-    below, above = dense[..., :end:distance], dense[..., distance : end + 1 : distance]
+    below, above = mean[..., :end:distance], mean[..., distance : end + 1 : distance]
     squares, voxels = torch.zeros((), device=dense.device), torch.zeros((), device=dense.device)
-    for c in range(1, distance, max(1, distance // 4)):
+    for c in range(0 if thin else 1, distance, max(1, distance // 4)):
         truth = dense[..., c:end:distance]
         inside = (truth > AIR_UNITS).float()
         squares += (torch.lerp(below, above, c / distance) - truth).square().mul_(inside).sum()

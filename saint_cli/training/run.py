@@ -18,19 +18,20 @@ from saint_cli.models.baseline_weights import save_baseline
 from saint_cli.models.shipped import RUN_MODEL
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.baselines import ARCHITECTURES
-from saint_cli.nets.folding import fold_network
 from saint_cli.progress import ProgressCallback
 from saint_cli.runtime.version import __version__
 from saint_cli.training import loop, objectives, parallel, stages
 from saint_cli.training.dense_volume import TrainingData, place_volumes
 from saint_cli.training.fusion_blocks import make_blocks
 from saint_cli.training.fusion_sampler import FusionSampler
+from saint_cli.training.initial_weights import copy_weights
 from saint_cli.training.muon import Muon
 from saint_cli.training.settings import (
     PUBLISHED,
     SETTINGS,
     TrainingSettings,
     load_schedule,
+    require_kind,
     require_same_data,
     require_same_settings,
 )
@@ -204,7 +205,7 @@ class _Run:
         start = None if settings.init is None else weights.load_model(settings.init)
         ami = settings.make_ami()
         if start is not None:
-            _copy_weights(start.ami, ami, settings)
+            copy_weights(start.ami, ami, settings)
         group = self.process_group
         objective = objectives.make_ami_objective(settings, self.place_volumes(data), group.rank, group.device)
         state = self.make_state(ami)
@@ -235,9 +236,10 @@ class _Run:
         if not self.model_file.is_file():
             raise WeightsError(f"{self.model_file} is missing; train the AMI stage into the same --out first")
         start = weights.load_model(str(self.model_file))
+        require_kind(start.ami, str(self.model_file), slabs=False)
         rfn = settings.make_rfn()
         if settings.init is not None:
-            _copy_weights(weights.load_model(settings.init).rfn, rfn, settings)
+            copy_weights(weights.load_model(settings.init).rfn, rfn, settings)
         rfn.fewest.fill_(settings.fewest)
         state = self.make_state(rfn)
         train_blocks, val_blocks = make_blocks(settings, data, start.ami, self.process_group, self.on_progress)
@@ -280,18 +282,6 @@ class _Run:
         if is_over and minutes != load_schedule(self.out, self.settings.stage).minutes:
             used = state.seconds / 60
             raise UsageError(f"the run has taken {used:.3g} minutes already, more than --minutes {minutes:g}")
-
-
-def _copy_weights(start: nn.Module, model: nn.Module, settings: TrainingSettings) -> None:
-    """Take over the weights that a run starts from; those of a plain AMI are folded for a folded one."""
-    fold = model.features.size.fold if isinstance(model, AMI) else 1
-    try:
-        if isinstance(start, AMI) and start.features.size.fold == 1 < fold:
-            start = fold_network(start, fold)
-        model.load_state_dict(start.state_dict())
-    except RuntimeError:
-        what = f"{settings.stage.upper()} weights of another size than --size {settings.size}"
-        raise UsageError(f"{settings.init} holds {what}; name their size") from None
 
 
 def _save_model(ami: nn.Module, rfn: nn.Module, path: Path) -> None:

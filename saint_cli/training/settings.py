@@ -32,7 +32,7 @@ SETTINGS = "settings.json"
 CHANGEABLE_SETTINGS = ("schedule", "device")
 """Settings that a resumed run may change: train longer, at another rate, or elsewhere."""
 
-ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube", "modality")
+ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube", "modality", "slabs")
 """Missing in settings that were written before these existed."""
 
 
@@ -48,8 +48,9 @@ class TrainingSettings:
     patches and blocks as it varies (``augment``, ``mr_augment``). init: weights to start from; teacher: weights to
     imitate as well. device: as ``--device`` names it.
     arch: ``OWN``, ``PUBLISHED``, or one of ``nets.baselines.ARCHITECTURES``, whose name is the stage then; width: share
-    of the full width of all its layers. factors: that a network other than saint's own is trained for; batch: also of
-    its blocks; cube: their in-plane voxels and acquired slices for a 3-D one.
+    of the full width of all its layers. factors: that a network other than saint's own is trained for; slabs: learn to
+    make thin slices of slabs (``slab_patches``). batch: also of the blocks of a 3-D network; cube: their in-plane
+    voxels and acquired slices.
     """
 
     stage: str
@@ -73,6 +74,7 @@ class TrainingSettings:
     arch: str = OWN
     width: float = 1.0
     factors: tuple[int, ...] = ()
+    slabs: bool = False
     cube: tuple[int, int] = (24, 8)
     modality: str = "ct"
 
@@ -84,8 +86,8 @@ class TrainingSettings:
     def make_ami(self) -> AMI:
         """An untrained AMI."""
         width, growth, *depth = AMI_SIZES[self.size]
-        make = PublishedAMI if self.arch == PUBLISHED else AMI
-        return make(scale(width, self.width), scale(growth, self.width), *depth)
+        sizes = (scale(width, self.width), scale(growth, self.width), *depth)
+        return PublishedAMI(*sizes) if self.arch == PUBLISHED else AMI(*sizes, slabs=self.slabs)
 
     def make_rfn(self) -> RFN:
         """An untrained RFN."""
@@ -115,6 +117,16 @@ def choose_batch(arch: str) -> int:
     """Patches of a step where no number is given; those of 3-D networks hold more voxels."""
     has_blocks = arch in ARCHITECTURES and ARCHITECTURES[arch].dims == 3
     return BATCH_OF_BLOCKS if has_blocks else TrainingSettings.batch
+
+
+def require_kind(ami: AMI, name: str, *, slabs: bool) -> None:
+    """Refuse weights for slabs where thin slices are learnt from single ones.
+
+    Raises:
+        UsageError: naming the weights.
+    """
+    if ami.slabs and not slabs:
+        raise UsageError(f"{name} holds weights for slabs, which only `saint train --slabs` trains on; give other ones")
 
 
 def load_schedule(out: Path, stage: str) -> Schedule:

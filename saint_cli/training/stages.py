@@ -1,5 +1,7 @@
 """What each training stage minimises, and how it is validated."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -8,9 +10,11 @@ from saint_cli.errors import UsageError
 from saint_cli.evaluation import baselines
 from saint_cli.evaluation.metrics import PAPER, psnr
 from saint_cli.geometry import grid_by_factor
+from saint_cli.geometry.slab_profile import SlabProfile
 from saint_cli.method import intensity
+from saint_cli.method.slab_consistency import make_consistent
 from saint_cli.nets.ami import AMI
-from saint_cli.nets.filter_generation import filter_distance_matrix
+from saint_cli.nets.filter_generation import distance_matrices
 from saint_cli.nets.rfn import RFN
 from saint_cli.training.dataset import AmiSampler
 from saint_cli.training.dense_volume import DenseVolume
@@ -22,7 +26,10 @@ VALIDATION_SLICES = 24
 """Sagittal slices scored in each validation volume, spread over its middle."""
 VALIDATION_FACTORS = {2: 25, 4: 49}
 """Factor to the number of dense slices in the middle of each volume that are decimated by it."""
+SLAB_FACTORS = {3: 27, 5: 45}
+"""The same for slabs: how many dense slices each is the mean of."""
 NARROWEST_VOXELS = 10
+SLICES_AT_ONCE = 4
 
 RANGE_UNITS = {"ct": PAPER.data_range / intensity.HU_PER_UNIT, "mr": intensity.MR_UPPER_UNITS}
 """Data range of PSNR by modality, network units: 4000 HU; of MR the span of the percentiles that normalise it."""
@@ -39,8 +46,9 @@ def make_ami_loss(sampler: AmiSampler, teacher: AMI | None = None) -> StepLoss:
 
     def step_loss(model: nn.Module, step: int) -> Tensor:
         device = next(model.parameters()).device
-        slices, offsets, in_plane, through, linear, truth, difficulty = sampler.draw_batch(step).to(device)
-        fdm = filter_distance_matrix(offsets, in_plane, through)
+        batch = sampler.draw_batch(step).to(device)
+        slices, offsets, in_plane, through, thickness, linear, truth, difficulty = batch
+        fdm = distance_matrices(offsets, in_plane, through, thickness if sampler.slabs else None)
         residual = model(slices, fdm)[..., :-1].float()
         error = relative_error(linear + residual, truth, difficulty)
         if teacher is None:
@@ -97,19 +105,15 @@ def validate_ami(model: nn.Module, volumes: list[DenseVolume]) -> dict[str, floa
 def _validate_volume(model: AMI, volume: DenseVolume, factor: int, most: int) -> tuple[float, float]:
     """PSNR in dB of the network and of cubic on the ``most`` slices in the middle, or as many as there are."""
     depth = (min(most, volume.voxels.shape[2]) - 1) // factor * factor + 1
-    z = (volume.voxels.shape[2] - depth) // 2
-    xs = np.linspace(0.2, 0.8, VALIDATION_SLICES) * volume.voxels.shape[0]
-    planes = [volume.voxels[int(x) - 1 : int(x) + 2, :, z : z + depth] for x in xs]
-    dense = volume.to_network(torch.stack(planes)).numpy()  # (S, 3, Y, depth)
+    dense = _cut_planes(volume, depth)
     grid = grid_by_factor((depth - 1) // factor + 1, 2, factor)
     slices, spacing = torch.from_numpy(np.ascontiguousarray(dense[..., ::factor])), volume.spacing_mm
-    offsets, device = torch.arange(1, factor) / factor, next(model.parameters()).device
-    fdm = filter_distance_matrix(offsets, torch.tensor(spacing[1]), torch.tensor(spacing[2] * factor)).to(device)
+    offsets = torch.arange(1, factor) / factor
+    fdm = distance_matrices(offsets, torch.tensor(spacing[1]), torch.tensor(spacing[2] * factor), None)
     residual = np.zeros_like(dense[:, 1])
-    for first in range(0, len(slices), 4):
-        part = model(slices[first : first + 4].to(device), fdm[None]).cpu()  # (4, T, Y, W)
+    for s, part in _run_in_parts(model, slices, fdm):
         for c in range(1, factor):
-            residual[first : first + 4, :, c::factor] = part[:, c - 1, :, :-1].numpy()
+            residual[s, :, c::factor] = part[:, c - 1, :, :-1]
     acquired = dense[:, 1, :, ::factor]
     line, cubic = baselines.interpolate_linear(acquired, grid), baselines.interpolate_cubic(acquired, grid)
     synthesised = np.arange(depth) % factor > 0
@@ -117,6 +121,64 @@ def _validate_volume(model: AMI, volume: DenseVolume, factor: int, most: int) ->
     truth, ours = dense[:, 1][..., synthesised], result[..., synthesised]
     units = PAPER.data_range / volume.values.scale
     return psnr(truth, ours, units), psnr(truth, cubic[..., synthesised], units)
+
+
+@torch.inference_mode()
+def validate_slabs(model: nn.Module, volumes: list[DenseVolume]) -> dict[str, float]:
+    """As ``validate_ami``, of volumes averaged to contiguous slabs: all thin slices from the first slab's middle on.
+
+    The result is made consistent with the slabs, as it is in use; cubic is interpolation between them.
+    """
+    assert isinstance(model, AMI)
+    figures = {}
+    for factor, depth in SLAB_FACTORS.items():
+        gains = []
+        for volume in volumes:
+            ours, cubic = _validate_on_slabs(model, volume, factor, depth)
+            gains.append(ours - cubic)
+            figures[f"{volume.name} slabs of {factor} over cubic dB"] = round(ours - cubic, 3)
+        figures[f"slabs of {factor} over cubic dB"] = round(float(np.mean(gains)), 3)
+    return figures
+
+
+def _validate_on_slabs(model: AMI, volume: DenseVolume, factor: int, most: int) -> tuple[float, float]:
+    """PSNR in dB of the network and of cubic on the ``most`` slices in the middle, or as many as there are."""
+    dense = _cut_planes(volume, min(most, volume.voxels.shape[2]) // factor * factor)
+    count = dense.shape[3] // factor
+    middles = (factor - 1) / 2 + factor * np.arange(count)
+    weights = SlabProfile(factor).weigh(middles, 1, dense.shape[3]).astype(np.float32)
+    slabs, grid, through = dense @ weights.T, grid_by_factor(count, 2, factor), volume.spacing_mm[2] * factor
+    offsets = torch.arange(0 if model.slabs else 1, factor) / factor
+    in_plane, distance = torch.tensor(volume.spacing_mm[1]), torch.tensor(through)
+    fdm = distance_matrices(offsets, in_plane, distance, distance if model.slabs else None)
+    residual = np.zeros((*slabs.shape[::2], grid.count), np.float32)
+    for s, part in _run_in_parts(model, torch.from_numpy(slabs), fdm):
+        for t, c in enumerate((offsets * factor).round().int().tolist()):
+            residual[s, :, c::factor] = part[:, t, :, : len(range(c, grid.count, factor))]
+    line, cubic = (f(slabs[:, 1], grid) for f in (baselines.interpolate_linear, baselines.interpolate_cubic))
+    first = round(middles[0])
+    scored = slice(first, first + grid.count)
+    whole = np.pad(line + residual, [(0, 0), (0, 0), (first, dense.shape[3] - scored.stop)], mode="edge")
+    ours = make_consistent(whole, slabs[:, 1], weights)[..., scored] if model.slabs else line + residual
+    truth, units = dense[:, 1][..., scored], PAPER.data_range / volume.values.scale
+    return psnr(truth, ours, units), psnr(truth, cubic, units)
+
+
+def _cut_planes(volume: DenseVolume, depth: int) -> np.ndarray:
+    """(S, 3, Y, depth) network values of sagittal slices and their neighbours, in the middle of the volume."""
+    z = (volume.voxels.shape[2] - depth) // 2
+    xs = np.linspace(0.2, 0.8, VALIDATION_SLICES) * volume.voxels.shape[0]
+    planes = [volume.voxels[int(x) - 1 : int(x) + 2, :, z : z + depth] for x in xs]
+    cut: np.ndarray = volume.to_network(torch.stack(planes)).numpy()
+    return cut
+
+
+def _run_in_parts(model: AMI, slices: Tensor, fdm: Tensor) -> Iterator[tuple[slice, np.ndarray]]:
+    """Which of the slices (S, 3, Y, W), and their residuals (s, T, Y, W)."""
+    device = next(model.parameters()).device
+    for first in range(0, len(slices), SLICES_AT_ONCE):
+        part = slice(first, first + SLICES_AT_ONCE)
+        yield part, model(slices[part].to(device), fdm[None].to(device)).cpu().numpy()
 
 
 def make_rfn_loss(sampler: FusionSampler, *, is_absolute: bool = False) -> StepLoss:

@@ -74,6 +74,7 @@ class Derivation:
     """How a volume was computed from the one that was read: grid of its slices, networks, options of the method.
 
     plane: the pixels of slices that were resampled in their plane afterwards; None where they were not.
+    means_differ: whether means over slabs are farther from the acquired values than by rounding.
     """
 
     grid: geometry.SliceGrid
@@ -81,6 +82,7 @@ class Derivation:
     weights_sha256: str
     options: tuple[str, ...] = ()
     plane: geometry.PlaneGrid | None = None
+    means_differ: bool = False
 
     @property
     def option_names(self) -> tuple[str, ...]:
@@ -90,13 +92,16 @@ class Derivation:
             "irregular": self.grid.positions is not None,
             "average": self.grid.averages,
         }
+        if self.grid.slab is not None:
+            of_grid[f"slab={self.grid.slab.thickness:.4g}"] = True
+            of_grid[f"slab-profile={self.grid.slab.shape}"] = self.grid.slab.shape is not geometry.ProfileShape.BOX
         of_plane = () if self.plane is None else self.plane.words
         return (*self.options, *(word for word, is_so in of_grid.items() if is_so), *of_plane)
 
     @property
     def keeps_acquired(self) -> bool:
         """Whether the method left acquired slices as they were."""
-        is_changed = self.grid.averages or self.plane is not None
+        is_changed = self.grid.averages or self.grid.slab is not None or self.plane is not None
         return not (is_changed or {"regenerate", "noise=smooth"} & set(self.options))
 
 

@@ -87,7 +87,7 @@ def test_a_decoder_that_dies_is_one_failed_job(tmp_path: Path, monkeypatch: pyte
     )
     monkeypatch.setattr(decoder_process, "build_worker_command", lambda _: [sys.executable, "-c", program])
     monkeypatch.setattr(worker, "_warm_up", lambda _: None)  # no torch is needed to read
-    monkeypatch.setattr(networks, "start_networks", lambda _: None)
+    monkeypatch.setattr(networks, "start_networks", lambda *_, **__: None)
     with manifest.open_manifest(state_dir):
         record = worker.run_task(make_task_of(source, state_dir), WorkerSlot(1))
     assert record.status is JobStatus.FAILED

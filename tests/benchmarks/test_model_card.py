@@ -79,7 +79,7 @@ def test_the_head_of_the_card_has_what_the_hub_asks_for() -> None:
     assert card["license"] == LICENCE
     assert {"library_name", "pipeline_tag", "tags", "metrics"} <= card.keys()
     for model in card["model-index"]:
-        assert re.fullmatch(r"saint-\w+", model["name"])
+        assert re.fullmatch(r"saint-[\w-]+", model["name"])
         for result in model["results"]:
             assert result["task"]["type"] == card["pipeline_tag"]
             assert {"type", "name"} <= result["dataset"].keys()

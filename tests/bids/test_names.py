@@ -90,6 +90,8 @@ def test_a_name_that_is_not_of_bids_can_be_split() -> None:
         (GridRequest(in_plane_mm=2.0), "isoIn2mm"),
         (GridRequest(axis=1), "isoAxisY"),
         (GridRequest(factor=4, extrapolate=True), "x4Extrapolated"),
+        (GridRequest(factor=4, slab=True), "x4Slab"),
+        (GridRequest(factor=4, slab=3.5), "x4Slab3500um"),
         (GridRequest(spacing_mm=1.0, in_plane_mm=0.5, axis=2, untilt=True), "1mmIn500umAxisZUntilted"),
     ],
 )

@@ -111,7 +111,7 @@ def test_every_interpolator_protocol_and_degradation_can_be_named() -> None:
     assert set(INTERPOLATORS) == set(baselines.INTERPOLATORS)
     assert MEASURES == result_measures.MEASURES
     options = get_options(EvaluateOptions)
-    for name, known in (("protocol", metrics.PROTOCOLS), ("degradation", scores.DEGRADATIONS)):
+    for name, known in (("protocol", metrics.PROTOCOLS), ("degradation", (scores.DECIMATE, *scores.SLAB_SHAPES))):
         assert {options[name].convert(word) for word in known} == set(known)
 
 
@@ -124,7 +124,7 @@ REFUSALS = {
     "beyond the slices": (["-f", "6", "--slices", "5"], 4, "of 5 slices"),
     "unknown interpolator": (["--against", "cubic,nearest"], 2, "--against must be one of"),
     "unknown protocol": (["--protocol", "mine"], 2, "--protocol must be one of paper, all, not mine"),
-    "unknown degradation": (["--degrade", "blur"], 2, "--degrade must be one of decimate, average, not blur"),
+    "unknown degradation": (["--degrade", "blur"], 2, "--degrade must be one of decimate, average, gaussian, not blur"),
     "empty model": (["-m", "fast,"], 2, "empty name"),
     "unknown model": (["-m", "huge"], 3, "huge"),
     "figure of another kind": (["--figure", "x.jpg"], 2, "does not end in .png"),

@@ -74,12 +74,16 @@ def completed(words: str, folder: Path) -> tuple[list[str], list[str]]:
     return done.stdout.split(), done.stderr.strip().splitlines()[-1:]
 
 
+CT_MODELS = ["fast", "medium", "base"]
+MR_MODELS = ["mr-fast", "mr-medium", "mr-base"]
+
+
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("upsample scan.nii -m ", ["auto", "fast", "medium", "base", "models/", "own.safetensors"]),
+        ("upsample scan.nii -m ", ["auto", *CT_MODELS, *MR_MODELS, "models/", "own.safetensors"]),
         ("upsample scan.nii --model b", ["base"]),
-        ("upsample scan.nii --model m", ["medium", "models/"]),
+        ("upsample scan.nii --model m", ["medium", *MR_MODELS, "models/"]),
         ("upsample scan.nii --model models/", ["models/mine.safetensors"]),
         ("upsample scan.nii --modality ", ["auto", "ct", "mr"]),
         ("upsample scan.nii --device c", ["cpu", "cuda", "cuda:0"]),

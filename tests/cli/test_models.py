@@ -26,14 +26,16 @@ def test_models_fit_a_narrow_terminal_and_say_what_they_were_trained_on() -> Non
         assert f"{name}: trained on {entry['trained_on']}" in " ".join(result.stdout.split())
 
 
-@pytest.mark.parametrize("name", ["base", "medium", "fast"])
+@pytest.mark.parametrize("name", shipped.read_manifest())
 def test_every_shipped_file_is_the_one_the_manifest_describes(name: str) -> None:
     entry = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)[name]
     data = (shipped.shipped_folder() / entry["file"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == entry["sha256"]
     model = weights.load_model(name)
     assert dict(zip(("ami", "rfn"), model.parameters, strict=True)) == entry["parameters"]
-    assert entry["validation"]["x4"]["over cubic dB"] > 0
+    gains = [figures["over cubic dB"] for figures in entry["validation"].values() if isinstance(figures, dict)]
+    assert gains
+    assert min(gains) > 0
 
 
 def test_the_ami_of_base_has_the_papers_number_of_parameters() -> None:

@@ -112,11 +112,13 @@ def test_nan_and_infinity_are_counted_and_put_back(tmp_path: Path) -> None:
     assert np.isfinite(after[:5]).all()
 
 
-def test_other_modalities_run_and_the_summary_says_that_the_weights_were_trained_on_ct_only(tmp_path: Path) -> None:
+def test_what_is_mr_by_its_values_gets_the_weights_of_mr_and_the_summary_says_so(tmp_path: Path) -> None:
     voxels = np.random.default_rng(0).integers(0, 900, (20, 20, 4)).astype(np.uint16)
     result = run("upsample", save(voxels, tmp_path / "mr.nii"), "-f", 2, "-m", "fast", "-o", tmp_path / "o.nii")
     assert result.exit_code == 0
-    assert "trained on CT only" in result.output
+    assert "read as MR by its values" in result.output
+    assert "model mr-fast on cpu" in result.output
+    assert "trained on CT only" not in result.output
 
 
 def test_uncertainty_writes_the_expected_error_beside_the_result(thick: Path, tmp_path: Path) -> None:

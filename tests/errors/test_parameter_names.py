@@ -21,6 +21,10 @@ MESSAGES = {
 }
 
 
+def test_each_parameter_stands_once() -> None:
+    assert len(set(PARAMETERS)) == len(PARAMETERS)
+
+
 @pytest.mark.parametrize("message", MESSAGES)
 def test_parameters_become_options(message: str) -> None:
     assert to_options(message) == MESSAGES[message]

@@ -4,6 +4,7 @@ from nets import tiny
 
 from saint_cli.errors import GeometryError
 from saint_cli.evaluation.degrade import average_slabs, decimate
+from saint_cli.geometry import ProfileShape
 from saint_cli.volume import Volume
 
 AFFINE = np.array([[0.64, -0.288, 0.6, 11.0], [0.48, 0.384, -0.8, -7.5], [0.0, 0.64, 0.75, 3.25], [0, 0, 0, 1.0]])
@@ -46,9 +47,10 @@ def test_average_of_a_linear_ramp_is_the_value_at_the_centres(factor: int) -> No
     np.testing.assert_allclose(slabs[..., 1:-1], ramp[..., ::factor][..., 1:-1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", list(ProfileShape))
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
-def test_average_leaves_a_constant_constant_to_the_ends(factor: int) -> None:
-    slabs = average_slabs(Volume(np.full((2, 3, 21), -1000, np.int16), np.eye(4)), 2, factor).voxels
+def test_average_leaves_a_constant_constant_to_the_ends(factor: int, shape: ProfileShape) -> None:
+    slabs = average_slabs(Volume(np.full((2, 3, 21), -1000, np.int16), np.eye(4)), 2, factor, shape).voxels
     np.testing.assert_allclose(slabs, -1000, rtol=1e-6)
 
 
@@ -64,6 +66,15 @@ def test_average_of_an_even_factor_takes_half_of_both_outermost_slices() -> None
     v = volume.voxels.astype(float)
     wanted = (v[..., 2] / 2 + v[..., 3:6].sum(2) + v[..., 6] / 2) / 4
     np.testing.assert_allclose(average_slabs(volume, 2, 4).voxels[..., 1], wanted, rtol=1e-5, atol=1e-3)
+
+
+def test_a_gaussian_average_is_smoother_than_a_box_between_slices() -> None:
+    """It takes from the neighbouring slabs too: an edge is wider."""
+    edge = np.where(np.arange(61) < 30, 0, 1000).astype(np.int16)
+    volume = Volume(np.broadcast_to(edge, (2, 3, 61)).copy(), np.eye(4))
+    box, gaussian = (average_slabs(volume, 2, 5, shape).voxels[0, 0] for shape in ProfileShape)
+    inside = [((v > 1) & (v < 999)).sum() for v in (box, gaussian)]
+    assert inside[0] < inside[1] <= 3
 
 
 @pytest.mark.parametrize("degrade", [decimate, average_slabs])

@@ -59,7 +59,7 @@ def test_nothing_is_computed_for_a_result_that_could_not_be_written(
     write_volume(moved(1e7 + 0.3), tmp_path / "far.nrrd")
     loaded: list[ModelConfig] = []
     monkeypatch.setattr(ModelConfig, "start", lambda self: loaded.append(self))
-    monkeypatch.setattr(jobs.networks, "start_networks", lambda model_config: lambda: loaded.append(model_config))
+    monkeypatch.setattr(jobs.networks, "start_networks", lambda model_config, **_: lambda: loaded.append(model_config))
     with pytest.raises(UsageError, match="cannot hold this place"):
         jobs.run_job(
             make_job(tmp_path / "far.nrrd", tmp_path / "out.nii", GridRequest(factor=2), ModelConfig("fast")), silent

@@ -240,7 +240,7 @@ def test_volumes_of_a_dicom_series_go_to_one_series_or_to_one_file(
 
 def test_networks_are_loaded_once(tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     original, loaded = networks.start_networks, []
-    monkeypatch.setattr(networks, "start_networks", lambda config: loaded.append(1) or original(config))
+    monkeypatch.setattr(networks, "start_networks", lambda config, **more: loaded.append(1) or original(config, **more))
     run(save(ct_volumes(), tmp_path / "in.nii"), tmp_path / "out.nii", model_config)
     assert loaded == [1]
 

@@ -106,6 +106,14 @@ def test_grids_that_do_not_fit_are_both_named(change: object) -> None:
         plan_labels(labels, change(labels.affine_lps), (11, 9, 4))  # type: ignore[operator]
 
 
+def test_thin_slices_that_begin_anywhere_between_two_label_slices_do_not_fit() -> None:
+    labels = make_labels()
+    affine = labels.affine_lps @ np.diag([1, 1, 0.25, 1])
+    affine[:3, 3] += 0.36 * labels.affine_lps[:3, 2]
+    with pytest.raises(GeometryError, match="does not fit"):
+        plan_labels(labels, affine, (*labels.shape[:2], 12))
+
+
 def test_positions_that_headers_round_still_fit() -> None:
     labels = make_labels()
     affine = labels.affine_lps.round(2)

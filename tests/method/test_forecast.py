@@ -69,6 +69,15 @@ def test_a_short_job_is_not_announced(model_config: ModelConfig) -> None:
     )
 
 
+def test_a_long_job_on_slabs_has_no_other_model_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "measure_network_seconds", lambda *rest: 90.0)
+    volume, model = body(), weights.load_model("slab-medium")
+    grid = GridRequest(factor=2, slab=True).make_grid(volume)
+    made = forecast.forecast(volume, model, grid, CPU, MethodOptions(), work=1e6)
+    assert made is not None
+    assert made.sentence(model.name).endswith("with slab-medium")
+
+
 @pytest.mark.parametrize(("name", "other"), [("fast", "medium"), ("medium", "fast"), ("base", "medium")])
 def test_a_long_job_has_a_forecast_of_its_time_and_that_of_another_model(
     name: str, other: str, monkeypatch: pytest.MonkeyPatch

@@ -1,16 +1,19 @@
 import platform
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from nets import tiny
 
 from saint_cli.errors import UsageError
-from saint_cli.geometry import grid_by_factor
-from saint_cli.method import memory_needs
+from saint_cli.geometry import SlabProfile, SliceGrid, grid_by_factor, grid_of_slabs
+from saint_cli.method import memory_needs, slab_assembly
 from saint_cli.method.directions import make_tiling
+from saint_cli.method.network_input import prepare_input
 from saint_cli.models.weights import load_model
 from saint_cli.runtime.device_selection import Compute
 
@@ -79,3 +82,46 @@ def test_what_is_left_is_for_the_residuals() -> None:
     assert left[0] - beside == 4 * 20 * 18 * 17
     with pytest.raises(UsageError, match="`max_memory=300 MB` is too little"):
         memory_needs.with_memory_budget(volume, model, grid, CPU, 300 * MB)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "thickness"),
+    [
+        ((100, 90, 24), "int16", 1.0),
+        ((60, 60, 24), "float64", 1.5),
+        ((8, 600, 30), "uint16", 2.0),  # of which a single row of voxels takes most
+    ],
+)
+def test_thin_slices_of_slabs_take_no_more_memory_than_is_counted_for_them(
+    shape: tuple[int, int, int], dtype: str, thickness: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("scipy.linalg")  # whose import would be counted
+    monkeypatch.setattr(slab_assembly, "PART_BYTES", 4_000_000)
+    voxels = np.random.default_rng(0).integers(0, 40, shape).astype(dtype)  # many columns leave what can be stored
+    volume, grid = replace(tiny.volume(shape), voxels=voxels), grid_by_factor(shape[2], 2, 5)
+    grid = grid_of_slabs(grid, SlabProfile(thickness))
+    network_input = prepare_input(volume, grid, skip_air=False)
+    residual = torch.randn(grid.count, *shape[:2]).half()
+    tracemalloc.start()
+    thin = slab_assembly.assemble_slabs(voxels, grid, network_input, residual)
+    slab_assembly.measure_deviation(thin, voxels, grid, volume.header)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    counted = slab_assembly.estimate_bytes(grid, shape, voxels.dtype)
+    assert counted / 4 < peak - thin.nbytes < counted
+
+
+def test_repeated_slices_and_the_assembly_of_slabs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume, model = tiny.volume((400, 300, 5)), tiny.model()
+    plain = grid_by_factor(5, 2, 5)
+    slabs = grid_of_slabs(plain, SlabProfile(1.0))
+
+    def count_left(grid: SliceGrid) -> int:
+        return memory_needs.with_memory_budget(volume, model, grid, CPU, 3000 * MB).residual_bytes
+
+    pixels = 400 * 300
+    of_output, of_input = 4 * pixels * volume.voxels.itemsize, 2 * pixels * 4  # 25 slices and not 21; 2 repeated ones
+    assert count_left(plain) - count_left(slabs) >= of_output + of_input
+    before = count_left(slabs)
+    monkeypatch.setattr(slab_assembly, "estimate_bytes", lambda *_: 1000 * MB)
+    assert count_left(slabs) < before

@@ -138,8 +138,8 @@ def test_sizes_that_the_tensors_do_not_have_are_refused_before_a_network_is_buil
     built: list[torch.device] = []
     plain = nets.AMI.__init__
 
-    def counted(self: nets.AMI, *sizes: int) -> None:
-        plain(self, *sizes)
+    def counted(self: nets.AMI, *sizes: int, slabs: bool) -> None:
+        plain(self, *sizes, slabs=slabs)
         built.append(self.filters.layers[0].weight.device)  # type: ignore[union-attr,arg-type]
 
     monkeypatch.setattr(nets.AMI, "__init__", counted)

@@ -7,12 +7,19 @@ import pytest
 from saint_cli.errors import WeightsError
 from saint_cli.jobs import ModelConfig
 from saint_cli.models import shipped
+from saint_cli.options.fields import get_options
 from saint_cli.options.job import JobSettings
 
 
 @pytest.mark.parametrize(("device", "model"), [("cpu", "medium"), ("cuda", "base"), ("mps", "base")])
 def test_auto_is_base_on_a_gpu_and_medium_on_a_cpu(device: str, model: str) -> None:
     assert shipped.resolve_name("auto", device) == model
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_help_names_the_model_of_slabs(device: str) -> None:
+    model = shipped.resolve_name("auto", device, slabs=True)
+    assert f"{model} with --slab" in get_options(ModelConfig)["model"].help
 
 
 @pytest.mark.parametrize("word", ["base", "medium", "fast", "own.safetensors", "./auto"])

@@ -196,8 +196,8 @@ class ServeProcess:
 
     def send(self, files: Sequence[Path], caller: str = "SOURCE", title: str = "SAINT") -> "Sent":
         """Send files once; what was acknowledged, and what was not."""
-        result = NodeDestination(title, "127.0.0.1", self.port, caller).send(files)
-        return Sent({str(dcmread(file).SOPInstanceUID) for file in result.sent}, dict(result.failed))
+        failed = NodeDestination(title, "127.0.0.1", self.port, caller).send(files)
+        return Sent({str(dcmread(file).SOPInstanceUID) for file in files if file not in failed}, failed)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def open_queue(folder: Path, max_bytes: int = LARGE, max_instance_bytes: int = L
 
 def receive(spool: Spool, content: bytes) -> IncomingFile:
     """A file that arrived."""
-    file = spool.incoming.open()
+    file = spool.open_file()
     file.write(content)
     return file
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from node.queues import add, contents, move, open_queue
 
-from saint_cli.node import arrivals as arrivals_module
-from saint_cli.node.arrivals import BROKEN_FACTOR, Arrivals
-from saint_cli.node.completion import settle
+from saint_cli.node import completion
+from saint_cli.node.completion import BROKEN_FACTOR, Arrivals, settle
 from saint_cli.node.records import QueuedSeries, SeriesState
 from saint_cli.node.spool import Spool
 
@@ -29,7 +28,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of arrivals."""
     clock = Clock()
-    monkeypatch.setattr(arrivals_module, "time", clock)
+    monkeypatch.setattr(completion, "time", clock)
     return clock
 
 
@@ -224,6 +223,6 @@ def test_a_corrected_instance_that_comes_meanwhile_stays(tmp_path: Path) -> None
     late = add(spool, 4, b"4")
     missing = spool.list_instances(source.number)
     add(spool, 2, b"corrected")
-    spool.copy_instances(source, late, missing)
+    spool.copy_instances(late, missing)
     assert contents(late) == [b"1", b"3", b"4", b"corrected"]
     assert spool.budget.used_bytes == sum(series.size for series in spool.list_series())

@@ -74,8 +74,7 @@ def test_a_url_with_a_secret_is_refused_and_its_secret_not_shown(text: str) -> N
 
 def test_an_archive_gets_every_file_of_a_series_with_its_values(files: list[Path]) -> None:
     with archives.run_archive() as archive:
-        result = to_archive(archive).send(files)
-    assert result == forward.SendResult(tuple(files))
+        assert to_archive(archive).send(files) == {}
     assert set(archive.arrivals.values()) == {1}
     assert [archive.series[data.SOPInstanceUID] for data in fabricate.slices()] == fabricate.slices()
 
@@ -83,7 +82,7 @@ def test_an_archive_gets_every_file_of_a_series_with_its_values(files: list[Path
 def test_sending_again_makes_no_new_instance(files: list[Path]) -> None:
     with archives.run_archive() as archive:
         for _ in range(2):
-            assert to_archive(archive).send(files).failed == ()
+            assert to_archive(archive).send(files) == {}
     assert len(archive.arrivals) == len(files)
 
 
@@ -95,14 +94,14 @@ def test_orthanc_confirms_what_it_already_has_and_keeps_it_once(
     with archives.run_orthanc(tmp_path / "archive", "ARCHIVE") as orthanc:
         address = f"{orthanc.url}/dicom-web" if is_web else f"ARCHIVE@127.0.0.1:{orthanc.dicom_port}"
         for _ in range(2):
-            assert parse_destination(address, "SAINT").send(files) == forward.SendResult(tuple(files))
+            assert parse_destination(address, "SAINT").send(files) == {}
         assert len(orthanc.ask("/instances")) == len(files)
 
 
 def test_an_archive_that_knows_only_the_default_transfer_syntax_gets_the_series(files: list[Path]) -> None:
     context = build_context(uid.CTImageStorage, uid.ImplicitVRLittleEndian)
     with archives.run_archive(contexts=[context]) as archive:
-        assert to_archive(archive).send(files).failed == ()
+        assert to_archive(archive).send(files) == {}
     assert len(archive.arrivals) == len(files)
 
 
@@ -111,14 +110,13 @@ def test_a_refused_instance_is_named_with_its_status_and_the_others_are_sent(fil
     with archives.run_archive() as archive:
         archive.statuses = [0, status]
         result = to_archive(archive).send(files)
-    assert result.failed == ((files[1], f"refused with status 0x{status:04X}"),)
-    assert result.sent == (files[0], *files[2:])
+    assert result == {files[1]: f"refused with status 0x{status:04X}"}
 
 
 def test_an_instance_stored_with_a_warning_is_sent(files: list[Path]) -> None:
     with archives.run_archive() as archive:
         archive.statuses = [0xB000, 0xB006, 0xB007]
-        assert to_archive(archive).send(files).sent == tuple(files)
+        assert to_archive(archive).send(files) == {}
 
 
 def test_files_of_two_classes_go_over_one_association_and_the_class_that_is_not_taken_is_named(tmp_path: Path) -> None:
@@ -126,14 +124,13 @@ def test_files_of_two_classes_go_over_one_association_and_the_class_that_is_not_
     mr = sorted(fabricate.save(fabricate.slices(2, modality="MR"), tmp_path / "mr").iterdir())
     with archives.run_archive(contexts=[build_context(uid.MRImageStorage, uid.ExplicitVRLittleEndian)]) as archive:
         result = to_archive(archive).send([*ct, *mr])
-    assert result.sent == tuple(mr)
-    assert {reason for _, reason in result.failed} == {"the archive does not take CT Image Storage"}
+    assert result == dict.fromkeys(ct, "the archive does not take CT Image Storage")
 
 
 def test_an_archive_that_takes_no_such_class_is_named(files: list[Path]) -> None:
     with archives.run_archive(contexts=[]) as archive:
         result = to_archive(archive).send(files)
-    assert [reason for _, reason in result.failed] == ["the archive takes none of these SOP classes"] * len(files)
+    assert result == dict.fromkeys(files, "the archive takes none of these SOP classes")
 
 
 def test_a_transfer_syntax_that_is_not_taken_is_named(tmp_path: Path) -> None:
@@ -142,24 +139,20 @@ def test_a_transfer_syntax_that_is_not_taken_is_named(tmp_path: Path) -> None:
     files = sorted(fabricate.save([packed, plain], tmp_path / "series").iterdir())
     with archives.run_archive(contexts=[build_context(uid.CTImageStorage, uid.ExplicitVRLittleEndian)]) as archive:
         result = to_archive(archive).send(files)
-    assert result == forward.SendResult((files[1],), ((files[0], "the archive does not take its transfer syntax"),))
+    assert result == {files[0]: "the archive does not take its transfer syntax"}
 
 
 def test_a_refused_association_fails_every_file(files: list[Path]) -> None:
     with archives.run_archive() as archive:
         result = to_archive(archive, "OTHER").send(files)
-    assert result.sent == ()
-    assert {reason for _, reason in result.failed} == {
-        "the archive refused the association; is this AE title known to it?"
-    }
+    assert result == dict.fromkeys(files, "the archive refused the association; is this AE title known to it?")
 
 
 @pytest.mark.usefixtures("collected_sockets")
 @pytest.mark.parametrize("host", ["saint.invalid", "a..b", "a" * 64])
 def test_a_host_whose_name_does_not_resolve_fails_every_file(files: list[Path], host: str) -> None:
     result = NodeDestination("ARCHIVE", host, 104, "SAINT").send(files)
-    assert result.sent == ()
-    assert dict(result.failed) == dict.fromkeys(files, forward.NO_CONNECTION)
+    assert result == dict.fromkeys(files, forward.NO_CONNECTION)
 
 
 @pytest.mark.usefixtures("collected_sockets")
@@ -167,8 +160,7 @@ def test_an_archive_that_is_not_there_fails_every_file_of_either_kind(files: lis
     port = archives.free_port()
     for destination in (f"ARCHIVE@127.0.0.1:{port}", f"http://127.0.0.1:{port}/dicom-web"):
         result = parse_destination(destination, "SAINT").send(files)
-        assert {reason for _, reason in result.failed} == {"there is no connection, or it ended"}
-        assert [path for path, _ in result.failed] == files
+        assert result == dict.fromkeys(files, "there is no connection, or it ended")
 
 
 @pytest.mark.parametrize("kind", ["node", "web"])
@@ -177,9 +169,8 @@ def test_a_file_that_is_no_dicom_or_gone_is_named_and_the_others_are_sent(files:
     files[2].unlink()
     with archives.run_archive() as archive, archives.run_web_server(confirm_all) as url:
         result = (to_archive(archive) if kind == "node" else WebDestination(url)).send(files)
-    assert [path for path, _ in result.failed] == files[1:3]
-    assert all(reason.startswith("cannot be read") for _, reason in result.failed)
-    assert result.sent == (files[0], *files[3:])
+    assert list(result) == files[1:3]
+    assert all(reason.startswith("cannot be read") for reason in result.values())
 
 
 def answer(stored: list[str], failed: dict[str, int] | None = None, status: int = 200) -> tuple[int, dict, bytes]:
@@ -214,7 +205,7 @@ def test_a_web_service_gets_the_bytes_of_every_file_below_its_studies(files: lis
         return confirm_all(path, body)
 
     with archives.run_web_server(take) as url:
-        assert WebDestination(f"{url}/dicom-web").send(files) == forward.SendResult(tuple(files))
+        assert WebDestination(f"{url}/dicom-web").send(files) == {}
     ((path, body),) = requests
     assert path == "/dicom-web/studies"
     assert all(file.read_bytes() in body for file in files)
@@ -230,7 +221,7 @@ def test_requests_to_a_web_service_are_bounded(files: list[Path], monkeypatch: p
     limit = 2 * files[0].stat().st_size
     monkeypatch.setattr(forward, "MAX_REQUEST_BYTES", limit)
     with archives.run_web_server(take) as url:
-        assert WebDestination(url).send(files).sent == tuple(files)
+        assert WebDestination(url).send(files) == {}
     assert len(sizes) == 3
     assert max(sizes) < limit + 1000
 
@@ -238,12 +229,11 @@ def test_requests_to_a_web_service_are_bounded(files: list[Path], monkeypatch: p
 def test_what_a_web_service_refuses_or_does_not_name_is_not_sent(files: list[Path]) -> None:
     with archives.run_web_server(lambda *_: answer(INSTANCES[:3], {INSTANCES[3]: 0xA700}, 202)) as url:
         result = WebDestination(url).send(files)
-    assert result.sent == tuple(files[:3])
-    assert [reason for _, reason in result.failed] == [
-        "refused with FailureReason 0xA700",
-        "the server did not say that it stored it",
-        "the server did not say that it stored it",
-    ]
+    assert result == {
+        files[3]: "refused with FailureReason 0xA700",
+        files[4]: "the server did not say that it stored it",
+        files[5]: "the server did not say that it stored it",
+    }
 
 
 @pytest.mark.parametrize(
@@ -264,7 +254,7 @@ def test_an_odd_answer_of_a_web_service_fails_every_file_in_our_own_words(
     posts: list[str] = []
     with archives.run_web_server(lambda path, _: posts.append(path) or reply) as url:
         result = WebDestination(url).send(files)
-    assert {text for _, text in result.failed} == {reason}
+    assert result == dict.fromkeys(files, reason)
     assert len(posts) == 1  # who sends again is the node, which counts
 
 
@@ -275,7 +265,7 @@ def test_a_redirect_is_not_followed(files: list[Path]) -> None:
         archives.run_web_server(lambda *_: (307, {"Location": elsewhere}, b"")) as url,
     ):
         result = WebDestination(url).send(files)
-    assert {reason for _, reason in result.failed} == {"the server answered HTTP 307"}
+    assert result == dict.fromkeys(files, "the server answered HTTP 307")
     assert bodies == []
 
 
@@ -287,7 +277,7 @@ def test_an_instance_that_holds_the_line_between_parts_is_not_sent(files: list[P
         data = fabricate.slices(1)[0]
         data.PixelData = line.ljust(len(data.PixelData), b"\0")
         file = next(fabricate.save([data], tmp_path / "hostile").iterdir())
-        assert WebDestination(url).send([file]).failed == ((file, "the request failed (InvalidHeader)"),)
+        assert WebDestination(url).send([file]) == {file: "the request failed (InvalidHeader)"}
     assert len(bodies) == 1
 
 

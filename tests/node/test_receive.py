@@ -5,7 +5,7 @@ import socket
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -15,6 +15,7 @@ from typing import Any
 import fabricate
 import pydicom
 import pytest
+from node.archives import free_port, wait_until
 from node.queues import contents, open_queue
 from pydicom import uid
 from pydicom.dataset import Dataset
@@ -30,10 +31,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from saint_cli.errors import OutputError
-from saint_cli.node import bounded_association
-from saint_cli.node.arrivals import Arrivals
+from saint_cli.node import incoming
 from saint_cli.node.commitment import MAX_REPORTS
-from saint_cli.node.config import ReceiveConfig, parse_peer
+from saint_cli.node.completion import Arrivals
+from saint_cli.node.options import NodeOptions, parse_peers
 from saint_cli.node.receive import Receiver
 from saint_cli.node.records import QueuedSeries
 from saint_cli.node.spool import Spool
@@ -62,17 +63,15 @@ class Node:
         contexts = contexts or [build_context(uid.CTImageStorage, uid.ExplicitVRLittleEndian)]
         return entity.associate("127.0.0.1", self.port, contexts, called, evt_handlers=list(handlers))
 
+    def is_left(self) -> bool:
+        """Whether no association is open, once those that ended were noticed."""
+        self.receiver.notice_ended()
+        return not self.receiver._open
+
     @property
     def series(self) -> list[QueuedSeries]:
         """Of the queue."""
         return self.spool.list_series()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -80,10 +79,11 @@ def run_receiver(folder: Path, *allowed: str, **limits: int) -> Iterator[Node]:
     """A node that receives, and does nothing else."""
     spool = open_queue(folder, limits.pop("max_bytes", 10**9), limits.pop("max_instance_bytes", 10**8))
     arrivals, log = Arrivals(0.1), list[str]()
-    config = ReceiveConfig("SAINT", free_port(), allowed=tuple(map(parse_peer, allowed)), **limits)
-    receiver = Receiver(config, spool, arrivals, log.append)
+    peers = parse_peers(",".join(allowed)) if allowed else None
+    options = NodeOptions(port=free_port(), allowed=peers, **limits)
+    receiver = Receiver(options, spool, arrivals, log.append)
     try:
-        yield Node(receiver, spool, arrivals, config.port, log)
+        yield Node(receiver, spool, arrivals, options.port, log)
     finally:
         receiver.close()
         spool.close()
@@ -271,7 +271,7 @@ def test_a_sender_that_vanishes_leaves_what_it_was_answered_and_no_half_file(nod
     send_half(association, second)
     wait_until(lambda: any((node.spool.folder / "incoming").iterdir()))
     association.abort()
-    wait_until(lambda: (node.receiver.notice_ended(), not node.receiver.associations)[1])
+    wait_until(node.is_left)
     assert "broke off" in node.log[-1]
     assert not any((node.spool.folder / "incoming").iterdir())
     assert node.spool.budget.used_bytes == used
@@ -298,7 +298,7 @@ def test_an_orderly_end_is_remembered_over_a_restart(tmp_path: Path) -> None:
         association = node.call()
         assert store(association, fabricate.slices(1)[0]) == 0
         association.release()
-        wait_until(lambda: (node.receiver.notice_ended(), not node.receiver.associations)[1])
+        wait_until(node.is_left)
     assert open_queue(tmp_path).list_series()[0].is_released
 
 
@@ -308,7 +308,7 @@ def test_the_log_holds_neither_uids_nor_what_was_received(node: Node) -> None:
         store(association, data)
     store(association, fabricate.changed(fabricate.slices(1), lambda _, data: data.pop("SeriesInstanceUID"))[0])
     association.release()
-    wait_until(lambda: (node.receiver.notice_ended(), not node.receiver.associations)[1])
+    wait_until(node.is_left)
     log = "\n".join(node.log)
     assert "series 1" in log
     assert "2 instances stored" in log
@@ -316,18 +316,9 @@ def test_the_log_holds_neither_uids_nor_what_was_received(node: Node) -> None:
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, node: Node) -> None:
-    config = ReceiveConfig("SAINT", node.port)
+    options = NodeOptions(port=node.port)
     with pytest.raises(OutputError, match=f"127.0.0.1:{node.port}: cannot be listened on"):
-        Receiver(config, node.spool, node.arrivals, node.log.append)
-
-
-def wait_until(is_ready: Callable[[], bool]) -> None:
-    """Wait for something that happens within seconds."""
-    for _ in range(600):
-        if is_ready():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
+        Receiver(options, node.spool, node.arrivals, node.log.append)
 
 
 def ask(references: list[str]) -> Dataset:
@@ -424,7 +415,7 @@ def test_a_caller_that_announces_a_large_pdu_is_disconnected_before_it_is_sent(n
 def test_a_message_that_would_lie_in_memory_is_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     association = node.call(contexts=COMMITMENT)
     assert request_commitment(association, ["1.2.3"]) == 0
-    monkeypatch.setattr(bounded_association, "MAX_MESSAGE_BYTES", 10_000)
+    monkeypatch.setattr(incoming, "MAX_MESSAGE_BYTES", 10_000)
     assert request_commitment(association, ["1.2.3"] * 1000) == -1
     wait_until(lambda: not association.is_established)
     association = node.call()
@@ -444,6 +435,7 @@ def test_a_database_that_cannot_be_read_takes_no_slot_of_commitment(
         for _ in range(MAX_REPORTS + 1):
             assert request_commitment(association, ["1.2.3"]) == 0x0110
     assert request_commitment(association, ["1.2.3"]) == 0
+    wait_until(lambda: "storage commitment" in node.log[-1])  # the report comes before the association may be released
     association.release()
 
 

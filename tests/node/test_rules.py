@@ -55,6 +55,22 @@ def test_options_of_a_rule_and_of_the_machine_become_those_of_its_jobs(tmp_path:
     assert (rule.settings.model_config.model, rule.settings.model_config.threads) == ("fast", 3)
 
 
+@pytest.mark.parametrize(
+    ("value", "slab"), [("true", True), ("false", None), ("5", 5.0), ("2.5", 2.5), ('"header"', True)]
+)
+def test_slabs_of_a_rule_are_a_word_or_a_thickness(tmp_path: Path, value: str, slab: bool | float | None) -> None:
+    text = f'[[rule]]\nname = "a"\noptions = {{ factor = 4, slab = {value} }}\n'
+    (rule,) = read_rules(write(tmp_path, text), {}).rules
+    assert rule.settings.grid.slab == slab
+    assert isinstance(rule.settings.grid.slab, type(slab))
+
+
+def test_slabs_with_weights_that_are_not_for_these_are_refused_before_series_come(tmp_path: Path) -> None:
+    text = '[[rule]]\nname = "a"\noptions = { slab = true, model = "base" }\n'
+    with pytest.raises(SaintError, match="for slabs"):
+        read_rules(write(tmp_path, text), {}).check()
+
+
 @pytest.mark.parametrize("description", ["CHEST", "a chest b", "Chest 5mm"])
 def test_descriptions_match_in_any_case(description: str) -> None:
     rules = Rules((Rule("chest", description="*cHest*"),))

@@ -1,27 +1,27 @@
 """The node as a whole, in this process: it goes on after failures and restarts, and ends when it is told to."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from node.archives import free_port, wait_until
 from node.queues import add, open_queue
-from node.test_receive import free_port
 from node.test_work import Shelf
 
 from saint_cli.node import serve
-from saint_cli.node.config import NodeConfig, ReceiveConfig
+from saint_cli.node.options import NodeOptions
 from saint_cli.node.records import QueuedSeries, SeriesState
 from saint_cli.node.rules import Rules
+from saint_cli.node.serve import NodeConfig
 from saint_cli.node.work import Steps
 
 
 @contextmanager
 def run_node(folder: Path, log: list[str]) -> Iterator[None]:
     """A node in a thread."""
-    config = NodeConfig(ReceiveConfig("SAINT", free_port()), folder / "queue", Shelf(), Rules(()), quiet_s=0.1)
+    config = NodeConfig(NodeOptions(port=free_port(), quiet_s=0.1), folder / "queue", Shelf(), Rules(()))
     stop = threading.Event()
     thread = threading.Thread(target=serve.run_node, args=(config, log.append, stop))
     thread.start()
@@ -32,15 +32,6 @@ def run_node(folder: Path, log: list[str]) -> Iterator[None]:
         thread.join(60)
     assert not thread.is_alive()
     assert log[-1] == "stopped"
-
-
-def wait_until(is_ready: Callable[[], bool]) -> None:
-    """Wait for something that happens within a minute."""
-    for _ in range(1200):
-        if is_ready():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
 
 
 def test_a_step_that_raises_is_logged_without_its_text_and_repeated(

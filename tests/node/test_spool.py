@@ -71,7 +71,7 @@ def test_a_new_instance_of_a_series_that_is_sent_or_ended_begins_another_one(tmp
     series = move(spool, add(spool, 1), state)
     other = add(spool, 2)
     assert (other.number, spool.get(series.number).state) == (series.number + 1, state)
-    assert spool.list_earlier(other, state) == [spool.get(series.number)]
+    assert spool.list_earlier(other) == [spool.get(series.number)]
 
 
 def test_sending_a_failed_series_again_tries_it_again(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ from pathlib import Path
 from saint_cli.node.spool import Spool
 spool = Spool(Path(sys.argv[1]), 10**12, 10**12)
 for number in range(10**6):
-    file = spool.incoming.open()
+    file = spool.open_file()
     file.write(b"content %d" % number)
     spool.add_instance(file, f"1.{number // 4}", f"1.2.{number}")
     file.close()

@@ -41,6 +41,14 @@ def test_keys_hold_what_changes_the_result_and_nothing_else() -> None:
     }
 
 
+def test_slab_false_counts_as_not_given() -> None:
+    plain = make_settings({})
+    settings = make_settings({"slab": "false"})
+    assert settings == plain
+    assert key_options(settings) == key_options(plain)
+    assert page_options(settings) == page_options(plain)
+
+
 def test_the_old_name_of_an_option_gives_the_key_of_the_new_one() -> None:
     old, new = (key_options(make_settings(typed)) for typed in ({"match_noise": True}, {"noise": "match"}))
     assert old == new == {**KEY_OF_DEFAULTS, "noise": "match"}

@@ -1,5 +1,6 @@
 """Which slices of a series that saint derived are acquired ones, from what its headers say (PS3.3 C.7.6.1.1.3)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
+from saint_cli import geometry
 from saint_cli.errors import SourceChangedError
 from saint_cli.io.dicom.bounded_parse import read_header
 from saint_cli.io.dicom.plane_steps import AcquiredSlices
@@ -20,6 +22,12 @@ DERIVED_BY_SAINT = "SAINT slice "
 BEYOND = "extrapolated beyond"
 """What it says of slices that repeat the last acquired one."""
 
+OF_SLABS = "thin slice of acquired slab"
+"""What it says of most thin slices of slabs."""
+
+ACQUIRED_SPACING = "acquired slice spacing"
+"""What stands before the distance between acquired slices in it."""
+
 TAGS = ("SourceImageSequence", "DerivationDescription")
 
 Reference = tuple[str, int]
@@ -30,7 +38,8 @@ Reference = tuple[str, int]
 class DerivedSources:
     """What a derived series says of the scan that it was made of.
 
-    uids: of its instances. acquired: its slices that are in the series; None where fewer than two are.
+    uids: of its instances. acquired: its slices that are in the series, or the middles of the slabs that the series was
+    made of; None where fewer than two are, or a part of the series is missing.
     """
 
     uids: frozenset[str]
@@ -49,8 +58,26 @@ def read_sources(headers: Sequence[SliceHeader]) -> DerivedSources | None:
     if not all(text.startswith(DERIVED_BY_SAINT) for text, _ in described):
         return None
     uids = frozenset(name for _, references in described for name, _ in references)
+    if any(OF_SLABS in text for text, _ in described):
+        return DerivedSources(uids, _find_slabs(headers, described))
     kept = [i for i, (text, references) in enumerate(described) if len(references) == 1 and BEYOND not in text]
     return DerivedSources(uids, _make_acquired(kept, headers, [references for _, references in described]))
+
+
+def _find_slabs(
+    headers: Sequence[SliceHeader], described: Sequence[tuple[str, frozenset[Reference]]]
+) -> AcquiredSlices | None:
+    """The middles of the slabs that a series of thin slices was made of, whose middle is that of the series."""
+    stated = re.search(rf"{ACQUIRED_SPACING} ([\d.e+-]+) mm", described[0][0])
+    count = len(frozenset().union(*(references for _, references in described)))
+    is_whole = all(len(references) == 1 for _, references in (described[0], described[-1]))
+    first, last = headers[0].position, headers[-1].position
+    thin_mm = np.ptp(geometry.positions_along_normal(np.array([first, last]), headers[0].orientation))
+    if stated is None or count < 2 or not is_whole or thin_mm == 0:
+        return None
+    step = (last - first) * float(stated[1]) / thin_mm
+    ranks = np.arange(count)
+    return AcquiredSlices((first + last) / 2 + (ranks[:, None] - (count - 1) / 2) * step, ranks)
 
 
 def _make_acquired(

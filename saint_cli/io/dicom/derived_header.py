@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from saint_cli import geometry
+from saint_cli.io.dicom.derivation_text import derivation_description
 from saint_cli.io.dicom.derived_series import DerivedSeries, DerivedSlice
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid
@@ -56,20 +57,6 @@ EXPOSURE_TAGS = ("Exposure", "ExposureInuAs", "ExposureInmAs")
 PLANE_TAGS = ("GantryDetectorTilt", "ReconstructionDiameter", "ImagerPixelSpacing", "PixelAspectRatio")
 """What is no longer true of slices that were resampled in their plane."""
 
-METHOD_DESCRIPTIONS = {
-    "noise=match": "noise like that of acquired slices was added to synthesised ones",
-    "noise=smooth": "noise of acquired slices was reduced to that of synthesised ones",
-    "tta": "mean over flipped copies",
-    "directions=4": "diagonal directions too",
-    "regenerate": "acquired slices were computed anew",
-    "no-skip-air": "air around the patient computed too",
-    "extrapolate": "goes on beyond the last acquired slice",
-    "irregular": "acquired slices are unevenly spaced",
-    "average": "means of acquired slices",
-    "untilt": "slices moved in their plane to stand straight above each other",
-}
-"""What the words of ``Derivation.option_names`` mean, for those who read the image and not the manual."""
-
 NOISE_CONTRIBUTIONS = {"noise=match": "noise added to these", "noise=smooth": "noise of acquired ones reduced"}
 """What ContributionDescription says beside the interpolation."""
 
@@ -109,7 +96,8 @@ def _set_identity(data: Dataset, output: DerivedSlice) -> None:
     data.FrameOfReferenceUID = find_frame_of_reference_uid(source)
     data.SeriesNumber = number if 0 < number <= MAX_IS else 1
     data.InstanceNumber = output.instance_number
-    data.SeriesDescription = _add_suffix(data.get("SeriesDescription"), f"SAINT {series.factor}")
+    suffix = f"SAINT {series.factor}" + (" slab" if series.derivation.grid.slab is not None else "")
+    data.SeriesDescription = _add_suffix(data.get("SeriesDescription"), suffix)
     created = _local_time(data, series)
     for name in ("InstanceCreation", "Series", "Content"):
         setattr(data, f"{name}Date", created.strftime("%Y%m%d"))
@@ -167,7 +155,11 @@ def _set_provenance(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -
         data.SourceImageSequence = references
     derivation = output.series.derivation
     noise = [text for word, text in NOISE_CONTRIBUTIONS.items() if word in derivation.options]
-    made = "Means of acquired slices" if derivation.grid.averages else "Slices interpolated between acquired ones"
+    made = "Slices interpolated between acquired ones"
+    if derivation.grid.averages:
+        made = "Means of acquired slices"
+    elif derivation.grid.slab is not None:
+        made = "Thin slices made of acquired slabs"
     plane = () if derivation.plane is None else ("slices resampled in their plane",)
     description = "; ".join([made, *noise, *plane])
     item = make_contribution(description, _local_time(data, output.series))
@@ -184,51 +176,6 @@ def make_contribution(description: str, created: datetime | None = None) -> Data
         item.ContributionDateTime = created.strftime("%Y%m%d%H%M%S%z")
     item.ContributionDescription = description
     return item
-
-
-def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: bool) -> str:
-    """DerivationDescription in one sentence: method, options, acquired slices (PS3.3 C.12.4.1).
-
-    ST holds 1024 characters, this is far below.
-    """
-    series = output.series
-    model = "".join(c if c.isascii() and c.isprintable() else "?" for c in series.derivation.model[:64])
-    options = "".join(f", {_describe_option(word)}" for word in series.derivation.option_names)
-    numbers = [str(source.instance_number) for source in output.neighbours]
-    grid = series.derivation.grid
-    if grid.averages:
-        origin = f"mean of acquired slices {numbers[0]} to {numbers[-1]}"
-    elif output.is_beyond:
-        origin = f"extrapolated beyond acquired slice {numbers[0]}, which it repeats"
-    elif is_acquired:
-        origin = f"kept acquired slice {numbers[0]}"
-    elif len(numbers) == 1 and _is_only_smoothed(series):
-        origin = f"acquired slice {numbers[0]} with less noise, not bit-exact"
-    elif len(numbers) == 1 and output.is_moved:
-        origin = f"acquired slice {numbers[0]} resampled"
-    elif len(numbers) == 1:
-        origin = f"computed in place of acquired slice {numbers[0]}"
-    else:
-        origin = f"synthesised between acquired slices {numbers[0]} and {numbers[1]}, offset {output.offset:.4g}"
-    thickness = data.get("SliceThickness")
-    thick = "" if thickness in (None, "") else f", acquired slice thickness {thickness} mm"
-    spacing = f"acquired slice spacing {series.acquired_spacing_mm:.6g} mm"
-    if grid.positions is not None:
-        gaps = grid.gaps * series.acquired_spacing_mm
-        spacing = f"acquired slice spacing {gaps.min():.6g} to {gaps.max():.6g} mm"
-    what = f"interpolation {series.factor}, model {model}" if grid.needs_networks else "resampling without networks"
-    return f"SAINT slice {what}, saint {__version__}{options}; {origin}; {spacing}{thick}"
-
-
-def _describe_option(word: str) -> str:
-    """What a word of ``Derivation.option_names`` means."""
-    name, _, value = word.partition("=")
-    return f"pixels resampled to {value} mm" if name == "in-plane" else METHOD_DESCRIPTIONS.get(word, word)
-
-
-def _is_only_smoothed(series: DerivedSeries) -> bool:
-    """Whether an acquired slice that changed lost noise, and was not computed anew."""
-    return "noise=smooth" in series.derivation.options and "regenerate" not in series.derivation.options
 
 
 def _make_reference(source: SliceHeader) -> Dataset:
@@ -257,7 +204,9 @@ def _set_place(data: Dataset, output: DerivedSlice) -> None:
             data.pop(name, None)
     spacing = format_number_as_ds(output.series.spacing_mm)
     data.SpacingBetweenSlices = spacing
-    if data.get("SliceThickness") in (None, ""):
+    if output.series.derivation.grid.slab is not None:
+        data.SliceThickness = spacing  # which is what slabs were divided into
+    elif data.get("SliceThickness") in (None, ""):
         data.SliceThickness = None  # Type 2 (PS3.3 C.7.6.2): present, though unknown
     elif output.series.derivation.grid.averages:
         slab = (output.series.derivation.grid.step - 1) * output.series.acquired_spacing_mm

@@ -121,9 +121,10 @@ class DerivedSlice:
 
     @property
     def is_moved(self) -> bool:
-        """Whether neither pixels nor place are those of acquired slices, as of means and of resampled planes."""
+        """Whether neither pixels nor place are those of acquired slices: means, thin parts, and resampled planes."""
         derivation = self.series.derivation
-        return derivation.grid.averages or derivation.plane is not None
+        grid = derivation.grid
+        return grid.averages or grid.slab is not None or derivation.plane is not None
 
     @property
     def neighbours(self) -> tuple[SliceHeader, ...]:

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -23,7 +24,9 @@ import numpy as np
 import pytest
 from fabricate import CASES, interpolated
 
+from saint_cli import geometry
 from saint_cli.io import read_volume, write_volume
+from saint_cli.volume import Derivation, Volume
 
 os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian puts Orthanc
 
@@ -98,6 +101,18 @@ def test_dciodvfy_finds_no_error_that_the_source_has_not(kind: str, tmp_path: Pa
     program("dciodvfy")
     source = made(kind, tmp_path)
     assert errors(upsampled(source, tmp_path / "out")) <= errors(sorted(source.iterdir()))
+
+
+@pytest.mark.parametrize("kind", FABRICATED)
+def test_dciodvfy_finds_no_new_error_in_thin_slices_of_slabs(kind: str, tmp_path: Path) -> None:
+    program("dciodvfy")
+    source = made(kind, tmp_path)
+    volume = read_volume(source)
+    grid = geometry.grid_of_slabs(geometry.grid_by_factor(volume.shape[2], 2, FACTOR), geometry.SlabProfile(1.0))
+    header = replace(volume.header, derivation=Derivation(grid, "slab", "0" * 64))
+    thin = np.repeat(volume.voxels, FACTOR, axis=2)
+    write_volume(Volume(thin, grid.refine(volume.affine_lps), header), tmp_path / "out")
+    assert errors(sorted((tmp_path / "out").iterdir())) <= errors(sorted(source.iterdir()))
 
 
 @pytest.mark.parametrize("kind", ["CT enhanced", "MR enhanced"])

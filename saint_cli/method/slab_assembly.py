@@ -1,0 +1,193 @@
+"""Thin slices of slabs: linear interpolation plus residual, made consistent with the slabs, as values to store."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch import Tensor
+
+from saint_cli.errors import NonFiniteError
+from saint_cli.geometry import SliceGrid
+from saint_cli.method import intensity, slab_ends
+from saint_cli.method.assembly import allocate_slices
+from saint_cli.method.network_input import NetworkInput
+from saint_cli.method.padding import fill_nonfinite
+from saint_cli.method.slab_consistency import SlabProjection, StoredRange
+from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.volume import Header
+from saint_cli.volume.stored_values import Coding
+
+PART_BYTES = 1 << 25
+"""Memory of the columns that are made consistent at once, unless one row of voxels takes more."""
+
+LARGEST_DEVIATION = 0.51
+"""Of means over slabs from the acquired values, in steps between two values that can be stored; half is rounding."""
+
+THIN_COPIES, SLAB_COPIES = 4, 7
+"""Of each thin slice and of each slab, in the wide type, while columns are made consistent."""
+
+
+def assemble_slabs(
+    sparse: np.ndarray,
+    grid: SliceGrid,
+    network_input: NetworkInput,
+    residual: Tensor,
+    codings: tuple[Coding, ...] = (),
+) -> np.ndarray:
+    """[X, Y, acquired] scanner values and residuals (count, x, y) inside the body's box to [X, Y, count].
+
+    The mean of the result over each slab is its acquired value, but for the rounding of integers. Beside a voxel that
+    is not finite only the other neighbour counts.
+
+    Raises:
+        NonFiniteError: a residual is NaN or infinite, or values are too large.
+    """
+    _require_finite(residual)
+    dtype: np.dtype = sparse.dtype if sparse.dtype.kind in "iu" else np.result_type(sparse.dtype, np.float32)
+    filled = fill_nonfinite(sparse)
+    thin = allocate_slices(sparse.shape[:2], grid.count, dtype)
+    columns = _Columns(grid, network_input, residual, find_stored_range(dtype, codings, grid))
+    for rows in _cut_rows(grid, sparse.shape, _choose_wide(sparse.dtype)):
+        part = columns.compute(filled[rows].astype(_choose_wide(sparse.dtype)), rows)
+        _store(thin[rows], part)
+        if filled is not sparse:
+            _restore_nonfinite(thin[rows], sparse[rows], grid)
+        del part  # before the next one is computed
+    return thin
+
+
+def _store(thin: np.ndarray, columns: np.ndarray) -> None:
+    """Slices (count, x, Y) as values of ``thin`` [x, Y, count]."""
+    for j, column in enumerate(columns):
+        if not np.isfinite(column).all():
+            raise NonFiniteError("values came out NaN or infinite: the scan's are too large; divide them first")
+        is_whole = thin.dtype.kind in "iu"
+        thin[..., j] = intensity.round_to_dtype(column, thin.dtype) if is_whole else column
+
+
+def _restore_nonfinite(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid) -> None:
+    """Thin slices nearest to an acquired voxel that is not finite get its value, in place."""
+    for j, k in enumerate(slab_ends.index_nearest(grid)):
+        holes = ~np.isfinite(sparse[..., k])
+        thin[..., j][holes] = sparse[..., k][holes]
+
+
+def describe_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header, least: float) -> str:
+    """How far the means of thin slices are from the slabs, where that is more than rounding; else "".
+
+    least: the step between two values of floats, scanner values.
+    """
+    found = measure_deviation(thin, sparse, grid, header)
+    steps = [abs(coding.slope) for coding in header.codings] or [float(sparse.dtype.kind in "iu")]
+    if found <= LARGEST_DEVIATION * (max(steps) or least):
+        return ""
+    return (
+        f"the means of the result over slabs are up to {found:.3g} from the acquired values: slices that "
+        "contradict each other, or values that cannot be stored, do not allow more"
+    )
+
+
+def measure_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header) -> float:
+    """How far the means of thin slices [X, Y, count] over the slabs are from [X, Y, acquired] at most.
+
+    Columns with padding, or with what is not finite, do not count.
+    """
+    counts = np.ones(sparse.shape[:2], bool)
+    for k in range(grid.acquired):
+        counts &= ~header.is_padding(sparse[..., k])
+    largest = 0.0
+    for k, row in enumerate(grid.slab_weights):
+        off = -sparse[..., k].astype(np.float64)
+        for j in np.flatnonzero(row):
+            off += row[j] * thin[..., j].astype(np.float64)
+        largest = max(largest, float(np.abs(off[counts & np.isfinite(off)]).max(initial=0.0)))
+    return largest
+
+
+def restore_padding(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header) -> None:
+    """Put the padding of [X, Y, acquired] back into ``thin`` [X, Y, count], in place: that of the nearest slab."""
+    if not header.padding:
+        return
+    for j, k in enumerate(slab_ends.index_nearest(grid)):
+        holes = header.is_padding(sparse[..., k])
+        thin[..., j][holes] = sparse[..., k][holes]
+
+
+def find_stored_range(dtype: np.dtype, codings: tuple[Coding, ...], grid: SliceGrid) -> StoredRange:
+    """Which values thin slices of a dtype can have; codings: one for all slices, one for each acquired one, or none.
+
+    A thin slice can have what either of the acquired ones around it can (``round_to_codings``).
+    """
+    low, high, step = np.full(grid.count, -np.inf), np.full(grid.count, np.inf), 0.0
+    if dtype.kind in "iu":
+        low[:], high[:], step = np.iinfo(dtype).min, np.iinfo(dtype).max, 1.0
+    if codings:
+        ends = np.array([sorted(v * c.slope + c.intercept for v in (c.low, c.high)) for c in codings])
+        below = np.zeros(grid.count, int) if len(codings) == 1 else grid.locate()[0]
+        around = np.stack([ends[below], ends[np.minimum(below + 1, len(codings) - 1)]])
+        low, high = np.maximum(low, around[..., 0].min(0)), np.minimum(high, around[..., 1].max(0))
+        step = min(abs(c.slope) for c in codings)
+    return StoredRange(low, high, step)
+
+
+def estimate_bytes(grid: SliceGrid, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Memory of ``assemble_slabs`` of (X, Y, acquired) voxels of a dtype, besides its input and its result."""
+    columns = max(len(range(*rows.indices(shape[0]))) for rows in _cut_rows(grid, shape, _choose_wide(dtype)))
+    planes = 4 * np.dtype(np.float64).itemsize * shape[0] * shape[1]  # of ``measure_deviation``
+    weights = 2 * np.dtype(np.float64).itemsize * grid.count * grid.acquired
+    return max(planes, columns * shape[1] * _bytes_per_column(grid, _choose_wide(dtype))) + weights
+
+
+def _choose_wide(dtype: np.dtype) -> np.dtype:
+    """The type in which voxels are made consistent."""
+    return np.dtype(np.float64 if dtype.itemsize > 2 else np.float32)
+
+
+def _cut_rows(grid: SliceGrid, shape: tuple[int, ...], wide: np.dtype) -> Iterator[slice]:
+    """The rows of (X, Y, acquired) voxels that are made consistent at once."""
+    rows = max(1, PART_BYTES // (_bytes_per_column(grid, wide) * shape[1]))
+    return (slice(x, min(shape[0], x + rows)) for x in range(0, shape[0], rows))
+
+
+def _bytes_per_column(grid: SliceGrid, wide: np.dtype) -> int:
+    return wide.itemsize * (THIN_COPIES * grid.count + SLAB_COPIES * grid.acquired)
+
+
+def _require_finite(residual: Tensor) -> None:
+    for j, one in enumerate(residual):
+        if not one.isfinite().all():
+            raise NonFiniteError(
+                f"output slice {j} came out NaN or infinite; nothing was written. Try another model with -m, or "
+                "`precision=fp32` on a GPU"
+            )
+
+
+class _Columns:
+    """Linear interpolation between the middles of slabs plus residual, made consistent with the slabs."""
+
+    def __init__(self, grid: SliceGrid, network_input: NetworkInput, residual: Tensor, stored: StoredRange) -> None:
+        self._plan, self._acquired = SlicePlan.from_grid(grid), slab_ends.index_repeated(grid)
+        self._input, self._residual = network_input, residual
+        self._projection, self._stored = SlabProjection(grid.slab_weights), stored
+
+    def compute(self, acquired: np.ndarray, rows: slice) -> np.ndarray:
+        """Some rows of the volume, [x, Y, acquired] floats, to thin slices (count, x, Y)."""
+        slabs = np.ascontiguousarray(np.moveaxis(acquired, 2, 0))
+        line = self._interpolate(slabs, rows)
+        self._projection.apply_within(line.reshape(len(line), -1), slabs.reshape(len(slabs), -1), self._stored)
+        return line
+
+    def _interpolate(self, slabs: np.ndarray, rows: slice) -> np.ndarray:
+        plan, values, box = self._plan, self._input.intensity_map, self._input.box
+        size = self._residual.shape[1:]
+        box_x, box_y = (range(*cut.indices((cut.start or 0) + n)) for cut, n in zip(box, size, strict=True))
+        start, stop = max(rows.start, box_x.start), min(rows.stop, box_x.stop)
+        line = np.empty((plan.count, *slabs.shape[1:]), slabs.dtype)
+        for j, (k, t) in enumerate(zip(plan.window, plan.offset.astype(slabs.dtype), strict=True)):
+            below, above = (slabs[self._acquired[index]] for index in (k, k + 1))
+            line[j] = below * (1 - t) + above * t
+            if start < stop:
+                inside = line[j, start - rows.start : stop - rows.start, box_y.start : box_y.stop]
+                moved = self._residual[j, start - box_x.start : stop - box_x.start].float().numpy()
+                is_known = (inside >= values.low) & (inside <= values.high)
+                inside += np.where(is_known, moved * slabs.dtype.type(values.scale), 0)
+        return line

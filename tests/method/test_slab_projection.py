@@ -1,0 +1,90 @@
+"""Projection onto the volumes whose means over slabs are given, against dense linear algebra."""
+
+import numpy as np
+import pytest
+
+from saint_cli.geometry import ProfileShape, SlabProfile, SliceGrid, grid_by_factor, grid_of_slabs
+from saint_cli.method.slab_consistency import LEAST_EIGENVALUE, SlabProjection, StoredRange, make_consistent
+
+
+def make_grid(count: int, thickness: float, factor: int = 4, shape: ProfileShape = ProfileShape.BOX) -> SliceGrid:
+    return grid_of_slabs(grid_by_factor(count, 2, factor), SlabProfile(thickness, shape))
+
+
+def random_columns(grid: SliceGrid, columns: int, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    thin, slabs = (random.normal(0, 500, (n, columns)).astype(dtype) for n in (grid.count, grid.acquired))
+    return thin, slabs
+
+
+@pytest.mark.parametrize("shape", list(ProfileShape))
+@pytest.mark.parametrize("thickness", [0.4, 1.0, 1.3, 1.6])
+@pytest.mark.parametrize("count", [2, 3, 30])
+def test_bands_give_what_dense_matrices_give(count: int, thickness: float, shape: ProfileShape) -> None:
+    grid = make_grid(count, thickness, shape=shape)
+    thin, slabs = random_columns(grid, 11)
+    weights = grid.slab_weights
+    gram = weights @ weights.T
+    low, *_, high = np.linalg.eigvalsh(gram)
+    damped = gram + max(0.0, LEAST_EIGENVALUE * high - low) * np.eye(count)
+    expected = thin
+    for _ in range(1 if low >= LEAST_EIGENVALUE * high else 3):
+        expected = expected + weights.T @ np.linalg.solve(damped, slabs - weights @ expected)
+    for dtype, tolerance in (("float64", 1e-9), ("float32", 0.01)):
+        result = thin.astype(dtype)
+        SlabProjection(weights).apply(result, slabs.astype(dtype))
+        np.testing.assert_allclose(result, expected, atol=tolerance)
+
+
+def test_where_slabs_touch_what_a_slab_misses_is_added_to_all_of_it() -> None:
+    grid = make_grid(5, 1.0, 3)
+    thin, slabs = random_columns(grid, 7)
+    result = thin.copy()
+    SlabProjection(grid.slab_weights).apply(result, slabs)
+    missing = slabs - thin.reshape(5, 3, 7).mean(1)
+    np.testing.assert_allclose(result, thin + np.repeat(missing, 3, axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("thickness", [1.0, 1.5, 2.0])
+def test_a_column_comes_out_the_same_whatever_the_others_are(thickness: float) -> None:
+    grid = make_grid(9, thickness)
+    thin, slabs = random_columns(grid, 40, "float32")
+    stored = StoredRange(np.full(grid.count, -200.0), np.full(grid.count, 300.0), 1.0)
+    slabs = np.clip(slabs, -200, 300)
+    together = thin.copy()
+    SlabProjection(grid.slab_weights).apply_within(together, slabs, stored)
+    for column in (0, 17, 39):
+        alone = thin[:, column : column + 1].copy()
+        SlabProjection(grid.slab_weights).apply_within(alone, slabs[:, column : column + 1], stored)
+        np.testing.assert_array_equal(alone[:, 0], together[:, column])
+
+
+def test_a_projection_is_its_own_fixed_point_and_keeps_its_input() -> None:
+    grid = make_grid(6, 1.4)
+    thin, slabs = (columns.T for columns in random_columns(grid, 5))
+    before = thin.copy()
+    once = make_consistent(thin, slabs, grid.slab_weights)
+    np.testing.assert_array_equal(thin, before)
+    np.testing.assert_allclose(make_consistent(once, slabs, grid.slab_weights), once, atol=1e-9)
+
+
+@pytest.mark.parametrize("thickness", [0.8, 1.0, 1.6])
+def test_projection_changes_as_little_as_it_can(thickness: float) -> None:
+    """Of all volumes with these means, none is nearer: what it changes is a combination of slab profiles."""
+    random, grid = np.random.default_rng(0), make_grid(5, thickness)
+    weights, thin, slabs = grid.slab_weights, random.normal(size=(7, grid.count)), random.normal(size=(7, 5))
+    result = make_consistent(thin, slabs, weights)
+    np.testing.assert_allclose(result @ weights.T, slabs, atol=1e-4)
+    _, residues, rank, _ = np.linalg.lstsq(weights.T, (result - thin).T, rcond=None)
+    assert rank == 5
+    np.testing.assert_allclose(residues, 0, atol=1e-6)
+
+
+def test_slabs_twice_as_thick_as_their_distance_do_not_blow_up_noise() -> None:
+    grid = make_grid(40, 2.0)
+    weights, noise = grid.slab_weights, np.random.default_rng(1).normal(size=(50, 40)).astype(np.float32)
+    change = make_consistent(np.zeros((50, grid.count), np.float32), noise, weights)
+    assert change.std() < 6 * noise.std()
+    smooth = np.sin(np.arange(40) / 5)[None].astype(np.float32)
+    back = make_consistent(np.zeros((1, grid.count), np.float32), smooth, weights) @ weights.T
+    np.testing.assert_allclose(back, smooth, atol=0.01)
