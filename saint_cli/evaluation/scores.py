@@ -106,9 +106,8 @@ class DegradedScan:
         """
         if self.slab is None:
             return None
-        weights = self.slab.weigh(np.arange(self.grid.acquired), self.grid.step, self.grid.count)
         largest = 0.0
-        for k, row in enumerate(weights):
+        for k, row in enumerate(self.slab_grid.slab_weights):
             within = np.flatnonzero(row)
             mean = result[..., within].astype(np.float32) @ row[within].astype(np.float32)
             largest = max(largest, float(np.abs(mean - self.acquired[..., k]).max()))

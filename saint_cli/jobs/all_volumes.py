@@ -17,7 +17,7 @@ from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
 from saint_cli.method import intensity
 from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import JobProgress, ProgressStage
-from saint_cli.volume import Derivation, Header, Storage, Volume
+from saint_cli.volume import Derivation, Storage, Volume
 
 if TYPE_CHECKING:
     from saint_cli.models.weights import SaintModel
@@ -81,13 +81,13 @@ def run_series(
     progress = _make_progress(loaded, series.count, survey.shown, on_progress)
     on_progress.expect(progress.stage, *later)
     survey, loaded = replace(survey, sample=survey.largest), replace(loaded, volume=survey.largest)  # frees the sample
-    headers = _run_volumes(loaded, series, survey, progress, disks)
+    warnings, derivation = _run_volumes(loaded, series, survey, progress, disks)
     shape = survey.largest.placeholder_on(survey.grid, survey.plane)
-    shape = replace(shape, header=replace(shape.header, derivation=headers[0].derivation))
+    shape = replace(shape, header=replace(shape.header, derivation=derivation))
     result = results.make_result(loaded, shape, results.seconds_since(began))
     return replace(
         result,
-        warnings=merge_warnings([header.warnings for header in headers]),
+        warnings=merge_warnings(warnings),
         volumes=series.count,
         volume_labels=tuple(mark.label for mark in series.marks),
         peak_memory_mb=results.peak_memory_mb(),
@@ -173,9 +173,12 @@ def _make_progress(loaded: LoadedJob, count: int, shown: int, on_progress: JobPr
 
 def _run_volumes(
     loaded: LoadedJob, series: io.VolumeSeries, survey: Survey, progress: VolumeProgress, disks: preflight.DiskCheck
-) -> list[Header]:
-    """Upsample and write every volume; the header of each. Files appear when all are complete, the result last."""
-    job, headers = loaded.job, list[Header]()
+) -> tuple[list[tuple[str, ...]], Derivation | None]:
+    """Upsample and write every volume: the warnings of each, and how they were computed.
+
+    Files appear when all are complete, the result last.
+    """
+    job, warnings, derivation = loaded.job, list[tuple[str, ...]](), None
     keeps = job.settings.keep_slice_thickness
     with (
         io.commit_together(),
@@ -195,9 +198,10 @@ def _run_volumes(
             progress(stages.WRITING, 0, 1)
             write(resampling.resample_result(restored, loaded))
             progress(stages.WRITING, 1, 1)
-            headers.append(restored.header)
+            warnings.append(restored.header.warnings)
+            derivation = restored.header.derivation
             del restored
-    return headers
+    return warnings, derivation
 
 
 def _repeat_constant(loaded: LoadedJob) -> Volume:

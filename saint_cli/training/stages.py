@@ -1,6 +1,6 @@
 """What each training stage minimises, and how it is validated."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ SLAB_FACTORS = {3: 27, 5: 45}
 """The same for slabs: how many dense slices each is the mean of."""
 NARROWEST_VOXELS = 10
 SLICES_AT_ONCE = 4
+
+Validate = Callable[[AMI, DenseVolume, int, int], tuple[float, float]]
+"""Of a network, a volume, a factor and the most slices: PSNR in dB of the network and of cubic interpolation."""
 
 RANGE_UNITS = {"ct": PAPER.data_range / intensity.HU_PER_UNIT, "mr": intensity.MR_UPPER_UNITS}
 """Data range of PSNR by modality, network units: 4000 HU; of MR the span of the percentiles that normalise it."""
@@ -91,14 +94,21 @@ def validate_ami(model: nn.Module, volumes: list[DenseVolume]) -> dict[str, floa
     A quick figure on ``VALIDATION_SLICES`` slices a volume; ``saint evaluate`` gives the full one.
     """
     assert isinstance(model, AMI)
+    return _collect_gains(model, volumes, VALIDATION_FACTORS, _validate_volume, "x{}")
+
+
+def _collect_gains(
+    model: AMI, volumes: list[DenseVolume], depths: dict[int, int], validate: Validate, task: str
+) -> dict[str, float]:
+    """PSNR less that of cubic, dB, by factor, of each volume and of all; task: the words for a factor."""
     figures = {}
-    for factor, depth in VALIDATION_FACTORS.items():
-        gains = []
+    for factor, depth in depths.items():
+        gains, words = [], task.format(factor)
         for volume in volumes:
-            ours, cubic = _validate_volume(model, volume, factor, depth)
+            ours, cubic = validate(model, volume, factor, depth)
             gains.append(ours - cubic)
-            figures[f"{volume.name} x{factor} over cubic dB"] = round(ours - cubic, 3)
-        figures[f"x{factor} over cubic dB"] = round(float(np.mean(gains)), 3)
+            figures[f"{volume.name} {words} over cubic dB"] = round(ours - cubic, 3)
+        figures[f"{words} over cubic dB"] = round(float(np.mean(gains)), 3)
     return figures
 
 
@@ -130,15 +140,7 @@ def validate_slabs(model: nn.Module, volumes: list[DenseVolume]) -> dict[str, fl
     The result is made consistent with the slabs, as it is in use; cubic is interpolation between them.
     """
     assert isinstance(model, AMI)
-    figures = {}
-    for factor, depth in SLAB_FACTORS.items():
-        gains = []
-        for volume in volumes:
-            ours, cubic = _validate_on_slabs(model, volume, factor, depth)
-            gains.append(ours - cubic)
-            figures[f"{volume.name} slabs of {factor} over cubic dB"] = round(ours - cubic, 3)
-        figures[f"slabs of {factor} over cubic dB"] = round(float(np.mean(gains)), 3)
-    return figures
+    return _collect_gains(model, volumes, SLAB_FACTORS, _validate_on_slabs, "slabs of {}")
 
 
 def _validate_on_slabs(model: AMI, volume: DenseVolume, factor: int, most: int) -> tuple[float, float]:
