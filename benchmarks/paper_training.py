@@ -22,6 +22,9 @@ FIRST_STAGE = "first-stage.safetensors"
 VOLUMES = "volumes"
 """Memory-mapped copies of the volumes, which all networks share."""
 
+CLOSE_STEPS = 0.05
+"""Numbers of steps that differ by less, in parts of the number asked for, count as equal."""
+
 NO_VALIDATION = 10**9
 """Steps between validations: only the one at the end, which no time counts for."""
 
@@ -70,15 +73,21 @@ class Trainer:
     def train(self, network: Network) -> TrainingRecord:
         """Train one network, go on with it, or take over its record.
 
+        Where steps are equal, that is also the record of equal time, if the network took about that many steps in it.
+
         Raises:
             UsageError: it was trained with other settings or on other data than now; the network from whose weights it
                 starts is not trained; ``saint train`` failed.
         """
         folder = find_run(self.runs, self.regime, network.name)
         words = [self.budget.list_words(stage) for stage in network.stages]
+        if (timed := self._find_timed(network)) is not None:
+            words = timed.words
         if (before := read_record(folder)) is not None:
             self._require_same(before, words, folder)
             return before
+        if timed is not None:
+            return self._take_over(timed, folder)
         if network.starts_from is not None:
             self._copy_first_stage(network.starts_from, folder)
         for i, (stage, line) in enumerate(zip(network.stages, words, strict=True)):
@@ -91,6 +100,23 @@ class Trainer:
         record = self._describe(network, words, folder)
         write_record(record, folder)
         return record
+
+    def _find_timed(self, network: Network) -> TrainingRecord | None:
+        """The record of equal time with as many steps as are asked for, of a network of one stage."""
+        if self.budget.steps is None or len(network.stages) > 1 or network.starts_from is not None:
+            return None
+        record = read_record(find_run(self.runs, Regime.TIME, network.name))
+        if record is None or abs(record.steps[0] - self.budget.steps) > CLOSE_STEPS * self.budget.steps:
+            return None
+        return record
+
+    def _take_over(self, timed: TrainingRecord, folder: Path) -> TrainingRecord:
+        """Copy a network that was trained for equal time."""
+        self._require_same(timed, timed.words, find_run(self.runs, Regime.TIME, timed.network))
+        folder.mkdir(parents=True, exist_ok=True)
+        _copy_whole(find_run(self.runs, Regime.TIME, timed.network) / MODEL, folder / MODEL)
+        write_record(timed, folder)
+        return timed
 
     def _copy_first_stage(self, network: str, folder: Path) -> None:
         source = find_run(self.runs, self.regime, network) / FIRST_STAGE

@@ -115,7 +115,7 @@ class TrainOptions:
     ).as_field()
     batch: int | None = count_option("--batch", "Patches per step; 6, of 3-D networks 2.", TRAINING).as_field()
     slabs: bool = Option(
-        "--slabs", "Learn to make thin slices of slabs, which scanners' thick slices are.", TRAINING
+        "--slab", "Learn to make thin slices of slabs, which scanners' thick slices are.", TRAINING
     ).as_field()
     blocks: int = count_option(
         "--blocks", "Blocks of volumes that the rfn stage learns from.", TRAINING, default=120
@@ -157,14 +157,14 @@ def complete_options(options: TrainOptions) -> TrainOptions:
     options = replace(options, batch=options.batch or settings.choose_batch(options.arch))
     if options.slabs and options.stage == "rfn":
         raise UsageError(
-            "--slabs trains the ami stage alone; the RFN beside it is that of --init, which fuses thin slices of slabs "
+            "--slab trains the ami stage alone; the RFN beside it is that of --init, which fuses thin slices of slabs "
             "too. Leave out --stage rfn"
         )
     if options.arch == settings.OWN:
         _refuse(options, "--factors", is_given=options.factors is not None)
         _refuse(options, "--width", "with --size medium, whose layers are folded", is_given=_is_folded(options))
         return replace(options, optimiser=options.optimiser or "muon", factors=())
-    _refuse(options, "--slabs", is_given=options.slabs)
+    _refuse(options, "--slab", is_given=options.slabs)
     _refuse(options, "--teacher", is_given=options.teacher is not None)
     _refuse(options, "--size", "; its full size is the paper's, see --width", is_given=options.size != "base")
     if options.arch != settings.PUBLISHED:

@@ -12,7 +12,7 @@ from saint_cli.evaluation import metrics
 from saint_cli.evaluation.degrade import average_slabs, decimate
 from saint_cli.evaluation.metrics import Factor, Protocol
 from saint_cli.geometry import ProfileShape, SlabProfile, SliceGrid
-from saint_cli.method import intensity, noise
+from saint_cli.method import intensity, noise, slab_consistency
 from saint_cli.volume import Volume
 
 DECIMATE = "decimate"
@@ -106,12 +106,7 @@ class DegradedScan:
         """
         if self.slab is None:
             return None
-        largest = 0.0
-        for k, row in enumerate(self.slab_grid.slab_weights):
-            within = np.flatnonzero(row)
-            mean = result[..., within].astype(np.float32) @ row[within].astype(np.float32)
-            largest = max(largest, float(np.abs(mean - self.acquired[..., k]).max()))
-        return largest
+        return slab_consistency.measure_deviation(result, self.acquired, self.slab_grid, self.sparse.header)
 
     @property
     def acquired(self) -> np.ndarray:

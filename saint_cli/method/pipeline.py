@@ -20,6 +20,7 @@ from saint_cli.method import (
     padding,
     planes,
     slab_assembly,
+    slab_consistency,
     slab_ends,
 )
 from saint_cli.method.assembly import allocate_slices, assemble, round_to_codings
@@ -119,7 +120,7 @@ class Restoration:
         said = "" if is_changed else UNCHANGED_NOISE_WARNING
         if self.grid.slab is not None:
             acquired, least = np.moveaxis(self.source.voxels, self.grid.axis, 2), self.network_input.intensity_map.scale
-            said = slab_assembly.describe_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
+            said = slab_consistency.describe_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
         made_by = self.grid, self.model.name, self.model.sha256, self.options.non_default
         derivation = Derivation(*made_by, means_differ=self.grid.slab is not None and bool(said))
         volume = self._to_volume(dense, replace(self.source.header, derivation=derivation, slice_positions=()))
@@ -130,9 +131,8 @@ class Restoration:
 
         It is 0 outside the body's box. part: which x and y of the plane; no other residuals are read.
         """
-        result = allocate_slices(
-            self._part_shape(part), len(self.plan.synthesised), self.network_input.intensity_map.dtype
-        )
+        shape = self._part_shape(part)
+        result = allocate_slices(shape, len(self.plan.synthesised), self.network_input.intensity_map.dtype)
         for s, difference in enumerate(self._differences(part)):
             result[..., s] = difference
         return result

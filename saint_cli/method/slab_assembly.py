@@ -19,9 +19,6 @@ from saint_cli.volume.stored_values import Coding
 PART_BYTES = 1 << 25
 """Memory of the columns that are made consistent at once, unless one row of voxels takes more."""
 
-LARGEST_DEVIATION = 0.51
-"""Of means over slabs from the acquired values, in steps between two values that can be stored; half is rounding."""
-
 THIN_COPIES, SLAB_COPIES = 4, 7
 """Of each thin slice and of each slab, in the wide type, while columns are made consistent."""
 
@@ -71,38 +68,6 @@ def _restore_nonfinite(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid) ->
         thin[..., j][holes] = sparse[..., k][holes]
 
 
-def describe_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header, least: float) -> str:
-    """How far the means of thin slices are from the slabs, where that is more than rounding; else "".
-
-    least: the step between two values of floats, scanner values.
-    """
-    found = measure_deviation(thin, sparse, grid, header)
-    steps = [abs(coding.slope) for coding in header.codings] or [float(sparse.dtype.kind in "iu")]
-    if found <= LARGEST_DEVIATION * (max(steps) or least):
-        return ""
-    return (
-        f"the means of the result over slabs are up to {found:.3g} from the acquired values: slices that "
-        "contradict each other, or values that cannot be stored, do not allow more"
-    )
-
-
-def measure_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header) -> float:
-    """How far the means of thin slices [X, Y, count] over the slabs are from [X, Y, acquired] at most.
-
-    Columns with padding, or with what is not finite, do not count.
-    """
-    counts = np.ones(sparse.shape[:2], bool)
-    for k in range(grid.acquired):
-        counts &= ~header.is_padding(sparse[..., k])
-    largest = 0.0
-    for k, row in enumerate(grid.slab_weights):
-        off = -sparse[..., k].astype(np.float64)
-        for j in np.flatnonzero(row):
-            off += row[j] * thin[..., j].astype(np.float64)
-        largest = max(largest, float(np.abs(off[counts & np.isfinite(off)]).max(initial=0.0)))
-    return largest
-
-
 def restore_padding(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header) -> None:
     """Put the padding of [X, Y, acquired] back into ``thin`` [X, Y, count], in place: that of the nearest slab."""
     if not header.padding:
@@ -132,7 +97,7 @@ def find_stored_range(dtype: np.dtype, codings: tuple[Coding, ...], grid: SliceG
 def estimate_bytes(grid: SliceGrid, shape: tuple[int, ...], dtype: np.dtype) -> int:
     """Memory of ``assemble_slabs`` of (X, Y, acquired) voxels of a dtype, besides its input and its result."""
     columns = max(len(range(*rows.indices(shape[0]))) for rows in _cut_rows(grid, shape, _choose_wide(dtype)))
-    planes = 4 * np.dtype(np.float64).itemsize * shape[0] * shape[1]  # of ``measure_deviation``
+    planes = 4 * np.dtype(np.float64).itemsize * shape[0] * shape[1]  # of ``slab_consistency.measure_deviation``
     weights = 2 * np.dtype(np.float64).itemsize * grid.count * grid.acquired
     return max(planes, columns * shape[1] * _bytes_per_column(grid, _choose_wide(dtype))) + weights
 

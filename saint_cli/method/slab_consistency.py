@@ -1,9 +1,12 @@
-"""Thin slices whose means over every acquired slab are the acquired values."""
+"""Thin slices whose means over every acquired slab are the acquired values, and how far means are from them."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from saint_cli.geometry import SliceGrid
+from saint_cli.volume import Header
 
 ROUNDS, PARTS = 400, 8
 """Steps at most where values that cannot be stored are in the way, and parts in which such columns are worked on."""
@@ -15,6 +18,9 @@ exact where slices contradict each other."""
 
 TOLERANCE = 0.05
 """Of the means of columns that are clipped to what can be stored, in parts of the smallest step between two values."""
+
+LARGEST_DEVIATION = 0.51
+"""Of means over slabs from the acquired values, in steps between two values that can be stored; half is rounding."""
 
 
 def make_consistent(thin: np.ndarray, slabs: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -144,3 +150,35 @@ def _factorise(weights: np.ndarray) -> tuple[np.ndarray, bool]:
     damping = max(0.0, LEAST_EIGENVALUE * float(ends[1]) - float(ends[0]))
     gram[0] += damping
     return linalg.cholesky_banded(gram, lower=True), damping > 0
+
+
+def describe_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header, least: float) -> str:
+    """How far the means of thin slices are from the slabs, where that is more than rounding; else "".
+
+    least: the step between two values of floats, scanner values.
+    """
+    found = measure_deviation(thin, sparse, grid, header)
+    steps = [abs(coding.slope) for coding in header.codings] or [float(sparse.dtype.kind in "iu")]
+    if found <= LARGEST_DEVIATION * (max(steps) or least):
+        return ""
+    return (
+        f"the means of the result over slabs are up to {found:.3g} from the acquired values: slices that "
+        "contradict each other, or values that cannot be stored, do not allow more"
+    )
+
+
+def measure_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header) -> float:
+    """How far the means of thin slices [X, Y, count] over the slabs are from [X, Y, acquired] at most.
+
+    Columns with padding, or with what is not finite, do not count.
+    """
+    counts = np.ones(sparse.shape[:2], bool)
+    for k in range(grid.acquired):
+        counts &= ~header.is_padding(sparse[..., k])
+    largest = 0.0
+    for k, row in enumerate(grid.slab_weights):
+        off = -sparse[..., k].astype(np.float64)
+        for j in np.flatnonzero(row):
+            off += row[j] * thin[..., j].astype(np.float64)
+        largest = max(largest, float(np.abs(off[counts & np.isfinite(off)]).max(initial=0.0)))
+    return largest

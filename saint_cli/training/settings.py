@@ -126,7 +126,7 @@ def require_kind(ami: AMI, name: str, *, slabs: bool) -> None:
         UsageError: naming the weights.
     """
     if ami.slabs and not slabs:
-        raise UsageError(f"{name} holds weights for slabs, which only `saint train --slabs` trains on; give other ones")
+        raise UsageError(f"{name} holds weights for slabs, which only `saint train --slab` trains on; give other ones")
 
 
 def load_schedule(out: Path, stage: str) -> Schedule:

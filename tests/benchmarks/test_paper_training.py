@@ -24,11 +24,12 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 class FakeTraining:
     """In place of ``saint train``: writes what that leaves.
 
-    killed: the call that is cut off after its checkpoint; found: the model file before each call.
+    killed: the call that is cut off after its checkpoint; steps: that the first call takes, and times as many the
+    others; found: the model file before each call.
     """
 
-    def __init__(self, killed: int | None = None) -> None:
-        self.calls, self.killed, self.found = list[list[str]](), killed, list[bytes]()
+    def __init__(self, killed: int | None = None, steps: int = 7) -> None:
+        self.calls, self.killed, self.steps, self.found = list[list[str]](), killed, steps, list[bytes]()
 
     def __call__(self, command: list[str]) -> SimpleNamespace:
         """As ``subprocess.run``."""
@@ -42,7 +43,7 @@ class FakeTraining:
         self.found.append(model.read_bytes() if model.is_file() else b"")
         if len(self.calls) == self.killed:
             raise KeyboardInterrupt
-        (out / stage / "log.jsonl").write_text(json.dumps({"step": 7 * len(self.calls), "seconds": 60}) + "\n")
+        (out / stage / "log.jsonl").write_text(json.dumps({"step": self.steps * len(self.calls), "seconds": 60}) + "\n")
         model.write_bytes(f"after {len(self.calls)}".encode())
         return SimpleNamespace(returncode=0)
 
@@ -54,8 +55,8 @@ Start = Callable[..., FakeTraining]
 def start(monkeypatch: pytest.MonkeyPatch) -> Start:
     """Replace ``saint train``."""
 
-    def replace(killed: int | None = None) -> FakeTraining:
-        fake = FakeTraining(killed)
+    def replace(killed: int | None = None, steps: int = 7) -> FakeTraining:
+        fake = FakeTraining(killed, steps)
         monkeypatch.setattr(subprocess, "run", fake)
         return fake
 
@@ -147,6 +148,19 @@ def test_equal_steps_are_those_of_the_network_that_took_the_fewest(paper: Simple
     assert paper.training.count_fewest_steps(tmp_path) is None
     write_network(tmp_path, "time", names[-1])
     assert paper.training.count_fewest_steps(tmp_path) == 100
+
+
+@pytest.mark.parametrize(("steps", "trainings"), [(1000, 1), (1049, 1), (1060, 2), (400, 2)])
+def test_the_network_whose_steps_are_the_fewest_is_trained_once(
+    paper: SimpleNamespace, data: Path, start: Start, steps: int, trainings: int
+) -> None:
+    network, fake = paper.systems.NETWORKS["mdcsrn-x4"], start(steps=1000)
+    timed = make_trainer(paper, data).train(network)
+    for _ in range(2):
+        record = make_trainer(paper, data, steps=steps).train(network)
+    assert len(fake.calls) == trainings
+    assert (record == timed) == (trainings == 1)
+    assert paper.records.hash_file(data / "runs" / "steps" / "mdcsrn-x4" / "model.safetensors") == record.weights_sha256
 
 
 def test_hashes_depend_on_contents_not_on_folders(paper: SimpleNamespace, data: Path, tmp_path: Path) -> None:

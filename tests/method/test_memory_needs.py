@@ -11,7 +11,7 @@ from nets import tiny
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SlabProfile, SliceGrid, grid_by_factor, grid_of_slabs
-from saint_cli.method import memory_needs, slab_assembly
+from saint_cli.method import memory_needs, slab_assembly, slab_consistency
 from saint_cli.method.directions import make_tiling
 from saint_cli.method.network_input import prepare_input
 from saint_cli.models.weights import load_model
@@ -104,7 +104,7 @@ def test_thin_slices_of_slabs_take_no_more_memory_than_is_counted_for_them(
     residual = torch.randn(grid.count, *shape[:2]).half()
     tracemalloc.start()
     thin = slab_assembly.assemble_slabs(voxels, grid, network_input, residual)
-    slab_assembly.measure_deviation(thin, voxels, grid, volume.header)
+    slab_consistency.measure_deviation(thin, voxels, grid, volume.header)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     counted = slab_assembly.estimate_bytes(grid, shape, voxels.dtype)
