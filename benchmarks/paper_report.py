@@ -16,6 +16,9 @@ from tables import format_table
 PUBLISHED = {1: ABLATION, 2: QUANTITATIVE}
 TABLE_FACTORS = {1: FACTORS, 2: (4, 6)}
 
+COSTS = ("parameters", "multiply-adds a voxel", "s a volume", "MB a volume")
+"""Columns of the tables of equal time; those of equal steps would repeat them."""
+
 CLOSE_DB = 0.02
 """Systems whose means differ by less are taken as equal, in the paper and here."""
 
@@ -39,7 +42,7 @@ class Results:
             for cell in read_lines(Cell, find_lines(runs, "cells", system, regime)):
                 if _is_current(cell, system, records):
                     cells.setdefault((system.name, cell.factor), {})[cell.volume] = cell
-            for cost in read_lines(Cost, find_lines(runs, "costs", system, regime)):
+            for cost in read_lines(Cost, find_lines(runs, "costs", system, regime)) if regime is Regime.TIME else ():
                 if _is_current(cost, system, records):
                     costs[system.name, cost.factor] = cost
         return cls(regime, {key: list(group.values()) for key, group in cells.items()}, costs, records)
@@ -69,7 +72,7 @@ def _is_current(line: Line, system: System, records: dict[str, TrainingRecord]) 
 def format_results(results: Results, table: int) -> str:
     """One of the tables: a row for each factor and system, best PSNR bold, the second underlined."""
     header = ["", "system", *results.volumes, "mean dB", "paper, mean dB"]
-    header += ["parameters", "multiply-adds a voxel", "s a volume", "MB a volume", "trained"]
+    header += [*(COSTS if results.costs else ()), "trained"]
     rows = []
     for factor in TABLE_FACTORS[table]:
         ranked = [s for s in results.list_scored(table, factor) if s.shipped is None]
@@ -86,17 +89,18 @@ def _format_row(results: Results, system: System, factor: int, table: int, marks
     published = PUBLISHED[table][factor].get(system.published or "")
     paper = "" if published is None else f"{published.mean_db:.2f}"
     shown = mark.format(f"{results.mean_db(system.name, factor):.2f}")
-    return [system.label, *scores, shown, paper, *_format_cost(results, system, factor)]
+    costs = _format_cost(results.costs.get((system.name, factor))) if results.costs else []
+    trained = _format_training(results, system, factor)
+    return [system.label, *scores, shown, paper, *costs, trained]
 
 
-def _format_cost(results: Results, system: System, factor: int) -> list[str]:
-    cost = results.costs.get((system.name, factor))
-    figures = [""] * 4
-    if cost is not None:
-        adds = f"{cost.multiply_adds / 1e3:,.1f} k" if cost.multiply_adds else ""
-        parameters = f"{cost.parameters / 1e6:.3f} M" if cost.parameters else ""
-        figures = [parameters, adds, f"{cost.seconds:.1f}", f"{cost.memory_mb:.0f}"]
-    return [*figures, _format_training(results, system, factor)]
+def _format_cost(cost: Cost | None) -> list[str]:
+    """The figures of ``COSTS``; nothing where they are not known."""
+    if cost is None:
+        return [""] * len(COSTS)
+    adds = f"{cost.multiply_adds / 1e3:,.1f} k" if cost.multiply_adds else ""
+    parameters = f"{cost.parameters / 1e6:.3f} M" if cost.parameters else ""
+    return [parameters, adds, f"{cost.seconds:.1f}", f"{cost.memory_mb:.0f}"]
 
 
 def _format_training(results: Results, system: System, factor: int) -> str:

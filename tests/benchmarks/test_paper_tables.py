@@ -121,7 +121,7 @@ def test_systems_that_the_paper_has_as_equal_are_no_pair(paper: SimpleNamespace)
 
 
 def test_the_best_is_bold_and_shipped_models_are_not_ranked(paper: SimpleNamespace) -> None:
-    table = paper.report.format_results(make_results(paper, {"mdsr": 33.0, "rdn": 34.0, "shipped-base": 36.0}), 1)
+    table = paper.report.format_results(make_results(paper, {"mdsr": 33.0, "rdn": 34.0, "shipped-medium": 36.0}), 1)
     assert "**34.00**" in table
     assert "<u>33.00</u>" in table
     assert "| 36.00 |" in table
