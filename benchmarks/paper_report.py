@@ -114,6 +114,8 @@ def _format_training(results: Results, system: System, factor: int) -> str:
     seconds, steps = list(record.seconds), list(record.steps)
     if before is not None:  # the weights that it started from were trained too
         seconds, steps = [before.seconds[0], *seconds], [before.steps[0], *steps]
+    if system.stage in ("sagittal", "mean"):  # what AMI alone makes
+        seconds, steps = seconds[:1], steps[:1]
     minutes = "+".join(f"{one / 60:.1f}" for one in seconds)
     return f"{minutes} min, {'+'.join(f'{one:,}' for one in steps)} steps"
 

@@ -37,7 +37,7 @@ class System:
     """One row of the tables.
 
     networks: by factor, the one that is run; none for interpolators and shipped weights. stage: of the result, for AMI
-    and RFN. directions: of AMI. shipped: the model of saint in place of a network. published: the row of the paper
+    and RFN; others than "fused" need the first stage of training alone. directions: of AMI. shipped: the model of saint in place of a network. published: the row of the paper
     that it corresponds to. tables: 1, 2 or both.
     """
 
@@ -86,7 +86,6 @@ NETWORKS = {
         Network("rdn-3d-x6", _arch("rdn-3d", "--factors", "6")),
         Network("ami-published", (Stage(("--stage", AMI, *PUBLISHED), AMI),)),
         Network("saint-published", _saint(*PUBLISHED)),
-        Network("ami", (Stage(("--stage", AMI), AMI),)),
         Network("saint", _saint()),
         Network("saint-rfn3d", (Stage(("--stage", RFN, "--rfn-dims", "3"), RFN, RFN_SHARE),), starts_from="saint"),
     )
@@ -117,9 +116,9 @@ SYSTEMS = (
     System("rdn-3d", "3D RDN", (2,), _by_factor("rdn-3d"), published="rdn-3d"),
     System("ami-published", "AMI, as published", (1,), _one("ami-published"), "sagittal", published="ami"),
     System("saint-published", "AMI+RFN, as published", (1, 2), _one("saint-published"), "fused", published="saint"),
-    System("ami", "AMI of saint", (1,), _one("ami"), "sagittal"),
-    System("ami-mean", "AMI of saint, mean of both directions", (1, 2), _one("ami"), "mean"),
-    System("ami-4", "AMI of saint, mean of four directions", (2,), _one("ami"), "mean", 4),
+    System("ami", "AMI of saint", (1,), _one("saint"), "sagittal"),
+    System("ami-mean", "AMI of saint, mean of both directions", (1, 2), _one("saint"), "mean"),
+    System("ami-4", "AMI of saint, mean of four directions", (2,), _one("saint"), "mean", 4),
     System("saint", "AMI+RFN of saint", (1, 2), _one("saint"), "fused"),
     System("saint-4", "AMI+RFN of saint, four directions", (2,), _one("saint"), "fused", 4),
     System("saint-rfn3d", "AMI+3-D RFN of saint", (2,), _one("saint-rfn3d"), "fused"),

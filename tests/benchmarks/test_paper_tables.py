@@ -147,7 +147,7 @@ def test_a_part_without_markers_is_refused(paper: SimpleNamespace, tmp_path: Pat
 def test_the_whole_page_is_made_from_saved_runs(
     paper: SimpleNamespace, scoring: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("mdsr", "mdcsrn-x4", "ami"):
+    for name in ("mdsr", "mdcsrn-x4", "saint"):
         write_network(scoring.runs, "time", name)
     list_lines(paper, scoring, *paper.systems.INTERPOLATORS, "mdsr", "mdcsrn", "ami", "ami-mean")
     page = tmp_path / "comparison.md"
