@@ -37,8 +37,8 @@ class System:
     """One row of the tables.
 
     networks: by factor, the one that is run; none for interpolators and shipped weights. stage: of the result, for AMI
-    and RFN; others than "fused" need the first stage of training alone. directions: of AMI. shipped: the model of saint in place of a network. published: the row of the paper
-    that it corresponds to. tables: 1, 2 or both.
+    and RFN; others than "fused" need the first stage of training alone. directions: of AMI. shipped: the model of saint
+    in place of a network. published: the row of the paper that it corresponds to. tables: 1, 2 or both.
     """
 
     name: str
