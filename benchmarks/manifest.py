@@ -4,7 +4,7 @@
     python benchmarks/manifest.py base run/model.safetensors scores.jsonl training.json
 
 Of the scores, which benchmarks/results.py or benchmarks/results_slabs.py wrote, those count that were made with these
-very weights. training.json holds one sentence each under
+very weights, and of a volume at a factor the last. training.json holds one sentence each under
 "trained_on", "recipe" and "compute"; of weights for another modality than CT that one under "modality", such as "MR".
 """
 
@@ -38,7 +38,8 @@ def main() -> None:
     options = parser.parse_args()
     model = weights.load_model(str(options.weights))
     kept = (json.loads(line) for line in options.scores.read_text().splitlines())
-    scores = [score for row in kept if model.sha256 in row["sha256"] for score in list_scores(row)]
+    mine = [score for row in kept if model.sha256 in row["sha256"] for score in list_scores(row)]
+    scores = list({(score["volume"], score["factor"], score["method"]): score for score in mine}.values())
     target = WEIGHTS / f"saint-{options.name}.safetensors"
     if options.weights.resolve() != target.resolve():
         shutil.copyfile(options.weights, target)

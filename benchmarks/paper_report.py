@@ -57,8 +57,9 @@ class Results:
         return mean(cell.psnr_db for cell in self.cells[system, factor])
 
     def list_scored(self, table: int, factor: int) -> list[System]:
-        """The systems of a table that have cells at a factor."""
-        return [system for system in list_systems(table) if (system.name, factor) in self.cells]
+        """The systems of a table that are scored on every volume at a factor."""
+        every = len(self.volumes)
+        return [system for system in list_systems(table) if len(self.cells.get((system.name, factor), ())) == every]
 
 
 def _is_current(line: Line, system: System, records: dict[str, TrainingRecord]) -> bool:

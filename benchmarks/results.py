@@ -5,9 +5,9 @@
     python benchmarks/results.py MR/*.nii --models weights/saint-mr-fast.safetensors,weights/saint-fast.safetensors \\
                                  --factors 2,3,4,6 --scores mr-scores.jsonl --page docs/results-mr.md
 
-Scores are kept in FILE, one JSON line per volume, factor and model (with the sha256 of its weights), and only missing
-ones are computed, so a run may be interrupted, or several may share the work on different volumes. --peer takes what
-benchmarks/peer.py --json wrote.
+Scores are kept in FILE, one JSON line per volume, factor, model and method, with what they were made of (weights, files
+of the volume, slices), and only missing ones are computed, so a run may be interrupted, or several may share the work
+on different volumes. The page has all volumes of FILE. --peer takes what benchmarks/peer.py --json wrote.
 """
 
 import json
@@ -17,6 +17,7 @@ from statistics import mean
 from typing import Any
 
 from arguments import make_parser, split_words
+from paper_records import hash_data
 from tables import format_table
 
 from saint_cli.evaluation.evaluate import EvaluationInputs, EvaluationOptions, evaluate_all, name_files
@@ -32,6 +33,9 @@ SLICES = {2: 17, 4: 49, 6: 25}
 FEWEST, MOST = 13, 38
 """Of slices scored at the others, which get three acquired slices where they can."""
 
+MOST_PARTS = 100
+"""Denominator of a factor at most: JSON has floats."""
+
 FACTORS = ["2", "2.5", "3", "3.7", "4", "5", "6", "7", "8", "10", "16"]
 
 Row = dict[str, Any]
@@ -44,8 +48,8 @@ Protocol `paper`: RANGE.
 Synthesised slices only, central 256 x 256 pixels, mean over slices, on so many slices in the middle of each volume
 (`--slices`): COUNTS.
 *cubic* is Keys' cubic convolution aligned to the slice centres; *mean* is (I_sag + I_cor) / 2; *fused* is what
-`saint upsample` writes. *noise* is that of synthesised over that of acquired slices, inside the body. None of these
-volumes was trained on; weights/README.md says what they are.
+`saint upsample` writes. *noise* is that of synthesised over that of acquired slices, inside the body. weights/README.md
+says what these volumes are, and on what each model was trained.
 """
 
 FRACTIONS = """A fractional factor p/q keeps every p-th slice and compares every q-th, so its gaps are p slices wide: at
@@ -70,12 +74,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     device_selection.set_threads(options.threads)
-    for file, name in name_files(options.volumes).items():
+    volumes = {name: file for file, name in name_files(options.volumes).items()}
+    for name, file in volumes.items():
         for factor in map(Fraction, options.factors):
             for model in options.models:
                 add_scores(file, name, (factor, model), options.scores)
     if not options.only_score:
-        rows = read_scores(options.scores, options.models)
+        rows = read_scores(options.scores, options.models, volumes)
         peer = [row for file in options.peer for row in json.loads(file.read_text())]
         options.page.write_text(format_page(rows, peer, options.models), encoding="utf-8")
 
@@ -83,11 +88,17 @@ def main() -> None:
 def add_scores(file: Path, name: str, how: tuple[Fraction, str], kept: Path) -> None:
     """Add one volume at one factor by one model to the scores in a file, unless it is among them."""
     factor, model = how
-    sha256, shown = weights.load_model(model).sha256, factor_as_number(factor)
-    before = (json.loads(line) for line in kept.read_text().splitlines()) if kept.is_file() else ()
-    if any((r["volume"], r["factor"], r["sha256"]) == (name, shown, sha256) for r in before):
-        return
     slices = count_central_slices(factor)
+    made_of = {
+        "volume": name,
+        "factor": factor_as_number(factor),
+        "sha256": weights.load_model(model).sha256,
+        "data_sha256": hash_data(file),
+        "central_slices": slices,
+    }
+    before = (json.loads(line) for line in kept.read_text().splitlines()) if kept.is_file() else ()
+    if any(made_of.items() <= row.items() for row in before):
+        return
     (result,) = evaluate_all(
         EvaluationInputs([file], [factor], slices=slices),
         [model],
@@ -96,7 +107,7 @@ def add_scores(file: Path, name: str, how: tuple[Fraction, str], kept: Path) -> 
     )
     with kept.open("a", encoding="utf-8") as lines:
         for one in result.scores:
-            lines.write(json.dumps({**vars(one), "volume": name, "as": model, "sha256": sha256}) + "\n")
+            lines.write(json.dumps({**vars(one), **made_of, "as": model}) + "\n")
 
 
 def count_central_slices(factor: Fraction) -> int:
@@ -105,16 +116,28 @@ def count_central_slices(factor: Fraction) -> int:
     return SLICES.get(int(factor), few) if factor.denominator == 1 else few
 
 
-def read_scores(kept: Path, models: list[str]) -> list[Row]:
-    """The scores in a file that belong to the models as they are now."""
-    now = {weights.load_model(model).sha256 for model in models}
-    rows = (json.loads(line) for line in kept.read_text().splitlines())
-    return [row for row in rows if row["sha256"] in now]
+def read_scores(kept: Path, models: list[str], volumes: dict[str, Path]) -> list[Row]:
+    """The scores in a file that belong to models, slices and, of these volumes, voxels as they are now.
+
+    Of a volume that is not at hand the last scores count.
+    """
+    now, found = {weights.load_model(model).sha256 for model in models}, dict[tuple[Any, ...], Row]()
+    for row in map(json.loads, kept.read_text().splitlines()):
+        file = volumes.get(row["volume"])
+        is_same = file is None or row.get("data_sha256") == hash_data(file)
+        if is_same and row["sha256"] in now and row.get("central_slices") == count_central_slices(read_factor(row)):
+            found[row["volume"], row["factor"], row["as"], row["method"]] = row
+    return list(found.values())
+
+
+def read_factor(row: Row) -> Fraction:
+    """The factor of a row of scores, exactly."""
+    return Fraction(str(row["factor"])).limit_denominator(MOST_PARTS)
 
 
 def format_page(rows: list[Row], peer: list[Row], models: list[str]) -> str:
     """The whole page, Markdown."""
-    factors = sorted({Fraction(str(row["factor"])) for row in rows})
+    factors = sorted({read_factor(row) for row in rows})
     counts = ", ".join(f"{count_central_slices(factor)} at x{float(factor):g}" for factor in factors)
     is_ct = rows[0]["bias_hu"] is not None
     parts = [

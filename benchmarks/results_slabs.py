@@ -3,10 +3,11 @@
     python benchmarks/results_slabs.py VAL/*.nii [--models medium,slab-medium] [--factors 3,5] [--scores FILE]
                                        [--only-score] [--threads N]
 
-Scores are kept in FILE, one JSON line per volume and factor (with the sha256 of all weights), and only missing ones are
-computed.
+Scores are kept in FILE, one JSON line per volume and factor, with what they were made of (all weights, files of the
+volume, slices), and only missing ones are computed. The page has all volumes of FILE.
 """
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from statistics import mean
 from typing import Any
 
 from arguments import make_parser, split_integers, split_words
+from paper_records import hash_data
 from tables import format_table
 
 from saint_cli.evaluation.evaluate import (
@@ -43,7 +45,7 @@ these figures, where N is 7R + 1 for 8 slabs.
 and touches its neighbours; the outer two are cut at their middles. Protocol `paper`: HU + 1024 clipped to 0...4000,
 data range 4000, central 256 x 256 pixels, mean over slices. *Rise* is the median distance between 10 and 90 % of steps
 across slices. *Off slabs* is the largest difference, at any voxel, between the mean of the result over a slab and that
-slab. None of these volumes was trained on.
+slab. weights/README.md says what these volumes are, and on what each model was trained.
 """
 
 Row = dict[str, Any]
@@ -61,27 +63,43 @@ def main() -> None:
     options = parser.parse_args()
     device_selection.set_threads(options.threads)
     sha256 = [weights.load_model(model).sha256 for model in options.models]
-    for file, name in name_files(options.volumes).items():
-        for factor in options.factors:
-            if not any((row["volume"], row["factor"]) == (name, factor) for row in read_rows(options.scores, sha256)):
-                row = score(file, factor, options.models)
-                with options.scores.open("a", encoding="utf-8") as lines:
-                    lines.write(json.dumps({"volume": name, "sha256": sha256, **row}) + "\n")
+    volumes = {name: file for file, name in name_files(options.volumes).items()}
+    for (name, file), factor in itertools.product(volumes.items(), options.factors):
+        rows = read_rows(options.scores, sha256, volumes)
+        if not any((row["volume"], row["factor"]) == (name, factor) for row in rows):
+            made_of = {"sha256": sha256, "data_sha256": hash_data(file), "central_slices": count_slices(factor)}
+            row = {"volume": name, **made_of, **score(file, factor, options.models)}
+            with options.scores.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row) + "\n")
     if not options.only_score:
-        rows = sorted(read_rows(options.scores, sha256), key=lambda row: (row["volume"], row["factor"]))
-        PAGE.write_text(format_page(rows), encoding="utf-8")
+        rows = read_rows(options.scores, sha256, volumes)
+        PAGE.write_text(format_page(sorted(rows, key=lambda row: (row["volume"], row["factor"]))), encoding="utf-8")
 
 
-def read_rows(kept: Path, sha256: list[str]) -> list[Row]:
-    """The rows in a file that belong to the weights as they are now."""
-    rows = (json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()) if kept.is_file() else ()
-    return [row for row in rows if row["sha256"] == sha256]
+def read_rows(kept: Path, sha256: list[str], volumes: dict[str, Path]) -> list[Row]:
+    """The rows in a file that belong to weights, slices and, of these volumes, voxels as they are now.
+
+    Of a volume that is not at hand the last row counts.
+    """
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+    found = dict[tuple[str, int], Row]()
+    for row in map(json.loads, lines):
+        file = volumes.get(row["volume"])
+        is_same = file is None or row.get("data_sha256") == hash_data(file)
+        if is_same and row["sha256"] == sha256 and row.get("central_slices") == count_slices(row["factor"]):
+            found[row["volume"], row["factor"]] = row
+    return list(found.values())
+
+
+def count_slices(factor: int) -> int:
+    """How many slices in the middle of a volume are scored at a factor."""
+    return (SLABS - 1) * factor + 1
 
 
 def score(file: Path, factor: int, models: list[str]) -> Row:
     """All methods on one volume."""
     (result,) = evaluate_all(
-        EvaluationInputs([file], [factor], slices=(SLABS - 1) * factor + 1),
+        EvaluationInputs([file], [factor], slices=count_slices(factor)),
         models,
         EvaluationOptions(INTERPOLATORS, degradation="average", measures=("tissues",)),
         device_selection.select_compute(),

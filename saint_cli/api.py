@@ -6,7 +6,7 @@ Modules that need torch are imported by the first call.
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from saint_cli import io
@@ -20,6 +20,7 @@ from saint_cli.options.method import MATCH_NOISE_WARNING, MethodOptions
 from saint_cli.options.model import ModelConfig
 from saint_cli.options.values import ALL_VOLUMES, parse_volume
 from saint_cli.progress import ProgressCallback, silent
+from saint_cli.runtime import memory
 from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Options(TypedDict, total=False):
     model: "auto" ("base" on a GPU, "medium" on a CPU, "slab-medium" with slab), another name, a weights file, or what
     ``load_model`` returned.
     device: "auto", "cpu", "gpu" (every CUDA GPU, else Apple's), "gpu:1", "cuda", "cuda:0,cuda:1" or "mps".
-    precision: "auto" (half if the hardware has it), "fp32", "bf16" or "fp16".
+    precision: "auto" (half if the hardware has it), "fp32" (turns TF32 off in the whole process), "bf16" or "fp16".
     batch_size: slices at once; None for as many as fit.
     threads: of the CPU; None for the free cores.
     max_memory: bytes; larger volumes go to disk in TMPDIR.
@@ -186,7 +187,11 @@ def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **op
         return _run(_plan(source, keywords))
     if not isinstance(source, str | os.PathLike):
         raise UsageError(f"`volume={volume!r}` is for paths; pass one volume of the image")
-    how = io.ReadOptions(irregular=check_flag("irregular", keywords.pop("irregular", False)))
+    how = io.ReadOptions(
+        irregular=check_flag("irregular", keywords.pop("irregular", False)),
+        modality=images.parse_modality(keywords.get("modality")),
+        max_memory=check_whole_number("max_memory", keywords.get("max_memory")),
+    )
     if volume == ALL_VOLUMES:
         volumes = io.list_volumes(os.fspath(source), how).read()
         return [_run(_plan(one, dict(keywords))) for one in volumes]
@@ -195,15 +200,18 @@ def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **op
 
 
 def _run(planned: "_Plan") -> Any:
-    """The result of one image, of its kind."""
-    if planned.grid.needs_networks:
+    """The result of one image, of its kind; no array of it is the source's."""
+    volume, grid, plane = planned.volume, planned.grid, planned.plane
+    if grid.needs_networks:
         return _restore(planned)._make("fused", stacklevel=4)
     from saint_cli.method import noise, resampling
 
-    noise.check_grid(planned.grid, planned.options.noise)
-    return images.convert_like(
-        planned.source, _resample(resampling.average_slices(planned.volume, planned.grid), planned.plane)
-    )
+    noise.check_grid(grid, planned.options.noise)
+    memory.check_voxels_fit("the result", volume.placeholder_on(grid, plane).voxels.nbytes, planned.config.max_memory)
+    result = _resample(resampling.average_slices(volume, grid), plane)
+    if result.voxels is volume.voxels:
+        result = replace(result, voxels=volume.voxels.copy(order="K"))
+    return images.convert_like(planned.source, result)
 
 
 @overload
@@ -247,7 +255,7 @@ def _plan(source: Any, keywords: dict[str, Any]) -> _Plan:
         raise TypeError(f"{next(iter(given))} is not a keyword of upsample or restore")
     if options.match_noise:
         warnings.warn(MATCH_NOISE_WARNING, FutureWarning, stacklevel=3)
-    volume = images.to_volume(source, irregular=irregular, **image_keywords)
+    volume = images.to_volume(source, irregular=irregular, max_memory=config.max_memory, **image_keywords)
     if not allow_labels:
         io.check_intensities(volume)
     grid = request.make_grid(volume)

@@ -80,6 +80,44 @@ def test_a_result_says_which_acquired_slices_it_does_not_hold(
     assert "the new grid meets 2 of 6 acquired slices, which are kept; at" in missed
 
 
+def test_a_grid_that_a_scan_has_already_gives_a_copy_and_says_so() -> None:
+    given = {"spacing_mm": 4.0, "in_plane_mm": 1.0}
+    array = np.random.default_rng(0).normal(300, 90, (8, 8, 6)).astype(np.float32)
+    with pytest.warns(UserWarning, match="lies on the wanted grid already, so the result is a copy of it"):
+        result = saint_cli.upsample(array, **given, voxel_spacing_mm=(1, 1, 4), modality="MR")
+    np.testing.assert_array_equal(result, array)
+    assert not np.shares_memory(result, array)
+    volume = saint_cli.Volume(array, np.diag([1.0, 1, 4, 1]))
+    copy = saint_cli.upsample(volume, **given)
+    assert not np.shares_memory(copy.voxels, array)
+    assert "copy" in copy.header.warnings[-1]
+
+
+@pytest.mark.parametrize("keywords", [{"spacing_mm": 10.0}, {"spacing_mm": 5.0, "in_plane_mm": 0.4}])
+def test_memory_is_checked_for_results_without_networks_too(keywords: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"^the result: its voxels alone need .* memory are allowed; allow more$"):
+        saint_cli.upsample(fabricate.volume((10, 12, 5)), **keywords, max_memory=100)
+
+
+def test_what_is_said_of_a_path_counts_for_one_of_its_volumes_too(tmp_path: Path, tiny_model: dict[str, Any]) -> None:
+    """A modality decides which constants around the field of view are fill values."""
+    scan, path = fabricate.volume((40, 40, 6)), tmp_path / "scan.nii"
+    scan.voxels[np.hypot(*(np.mgrid[:40, :40] - 20)) > 17] = -1500
+    saint_cli.write_volume(scan, path)
+    whole, *others = (
+        saint_cli.upsample(path, 2, modality="MR", **more, **tiny_model)
+        for more in ({}, {"volume": 1}, {"volume": "all"})
+    )
+    for one in (others[0], others[1][0]):
+        assert one.header.padding == whole.header.padding
+        np.testing.assert_array_equal(one.voxels, whole.voxels)
+    for more in ({}, {"volume": 1}, {"volume": "all"}):
+        with pytest.raises(UsageError, match="modality 'PET' must be 'CT' or 'MR'"):
+            saint_cli.upsample(path, 2, modality="PET", **more, **tiny_model)
+        with pytest.raises(UsageError, match=r"voxels alone need .*allow more$"):
+            saint_cli.upsample(path, 2, max_memory=100, **more, **tiny_model)
+
+
 def test_a_stack_that_was_untilted_is_not_said_to_be_tilted(tmp_path: Path, tiny_model: dict[str, Any]) -> None:
     folder = fabricate.save(fabricate.slices(5, step=(0, 1.5, 5)), tmp_path / "tilted")
     assert any("tilted and kept as acquired" in text for text in describe(folder, tiny_model, factor=2))

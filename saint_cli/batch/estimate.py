@@ -88,7 +88,8 @@ class TimeEstimator:
     def _compute_ratio(self, record: JobRecord) -> float | None:
         """How much longer than assumed a finished job took on this kind of device."""
         on_gpu = str(record.device).startswith("cuda")
-        if record.status is not JobStatus.DONE or not record.seconds or on_gpu != bool(self._spec.gpus):
+        is_like = record.status is JobStatus.DONE and not record.is_without_networks  # which take no time
+        if not is_like or not record.seconds or on_gpu != bool(self._spec.gpus):
             return None
         return record.seconds / self._assume(record, record.threads or 1, has_page=record.page is not None)
 

@@ -35,12 +35,14 @@ def find_scans(roots: Sequence[Root], rules: SearchRules, on_progress: Callable[
         if rules.is_output(name):
             output = rules.results if root.is_remote and rules.results else rules.state_dir
             raise UsageError(f"{name} lies in the output folder {output}; results are never inputs")
-        unit_of_root = _make_unit(root, findings.remote_cache)
+        unit_of_root, has_chosen = _make_unit(root, findings.remote_cache), False
         try:
             with convert_exceptions(name):
                 for unit in unit_of_root.split(rules, findings.ignored):
-                    _add_unit(unit, settings, rules, findings)
+                    has_chosen |= _add_unit(unit, settings, rules, findings)
                     on_progress(len(findings.scans))
+                if not has_chosen and (choice := _name_choice(settings)):
+                    raise UsageError(f"{name}: {choice}: there is no such one; saint info lists what there is")
         except SaintError as error:  # of the whole root; what is wrong with a unit is a failure of that unit
             findings.scans.append(_make_failed(unit_of_root, settings, error))
     return findings
@@ -71,24 +73,36 @@ def _make_unit(root: Root, remote_cache: RemoteCache) -> Unit:
     return RemoteUnit.from_root(root, root.location, remote_cache)
 
 
-def _add_unit(unit: Unit, settings: JobSettings, rules: SearchRules, findings: Findings) -> None:
-    """Add the stacks of one unit, each as a scan or with the reason why it is skipped."""
+def _name_choice(settings: JobSettings) -> str:
+    """The stack that a table's ``series`` and ``volume`` name, as in ``series 2, volume 3``; "" without any."""
+    volume = settings.volume if isinstance(settings.volume, int) else None
+    named = {"series": settings.series, "volume": volume}
+    return ", ".join(f"{column} {value}" for column, value in named.items() if value is not None)
+
+
+def _add_unit(unit: Unit, settings: JobSettings, rules: SearchRules, findings: Findings) -> bool:
+    """Add the stacks of one unit, each as a scan or with the reason why it is skipped.
+
+    Returns whether there are any that a table's ``series`` and ``volume`` name, or may be, in what cannot be described.
+    """
     location = format_location(unit.location)
     try:
         with convert_exceptions(location):
             description = unit.describe(settings)
     except UsageError as error:
         findings.skipped.append((unit.name, str(error).removeprefix(f"{location}: ")))
-        return
+        return False
     except SaintError as error:
         findings.scans.append(_make_failed(unit, settings, error))
-        return
+        return True
     for reason, count in description.skipped.items():
         if reason not in ("not DICOM", ARCHIVE):  # which ``split`` has counted
             findings.ignored[format_reason(reason, count, description.named)] += count
-    for index, stack in enumerate(description.stacks):
-        if _is_chosen(stack, settings) and index == _find_members(description, index, settings)[0]:
-            _add_stack(_make_scan(unit, description, index, settings), stack, rules, findings)
+    chosen = [index for index, stack in enumerate(description.stacks) if _is_chosen(stack, settings)]
+    for index in chosen:
+        if index == _find_members(description, index, settings)[0]:
+            _add_stack(_make_scan(unit, description, index, settings), description.stacks[index], rules, findings)
+    return bool(chosen)
 
 
 def _make_failed(unit: Unit, settings: JobSettings, error: SaintError) -> Scan:
@@ -101,7 +115,7 @@ def _is_chosen(stack: StackInfo, settings: JobSettings) -> bool:
     if stack.format != "DICOM":
         return True
     series, _, place = stack.label.partition("#")
-    if isinstance(settings.volume, int) and place not in ("", str(settings.volume)):
+    if isinstance(settings.volume, int) and str(settings.volume) != (place or "1"):
         return False
     names = (str(stack.number), stack.label, series)
     return settings.series is None or settings.series in names or series.endswith(f".{settings.series}")
@@ -189,8 +203,8 @@ def _find_reason_to_skip(stack: StackInfo, settings: JobSettings, rules: SearchR
         return ""
     try:
         settings.grid.make_grid(_make_empty_volume(stack.shape, stack.spacing_mm, stack))
-    except SaintError as error:
-        return str(error)
+    except SaintError as error:  # any other is a failure of this scan
+        return str(error) if error.nothing_to_do else ""
     return ""
 
 

@@ -72,10 +72,15 @@ def expand_inputs(inputs: Sequence[Path | str]) -> list[Root]:
     return [replace(r, prefix=resolve_path(r.path).name) if r.path in folders else r for r in roots]
 
 
+def is_table(one: Path | str) -> bool:
+    """Whether an argument is a table of scans."""
+    return isinstance(one, Path) and one.suffix.lower() in TABLES and is_there(one) and not is_folder(one)
+
+
 def _expand(one: Path | str) -> Iterator[Root]:
     if isinstance(one, str):
         yield from _expand_url(one)
-    elif one.suffix.lower() in TABLES and is_there(one) and not is_folder(one):
+    elif is_table(one):
         yield from _read_table(one)
     elif is_there(one):
         yield Root(one)

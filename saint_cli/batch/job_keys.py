@@ -7,7 +7,9 @@ from pathlib import Path
 from saint_cli.batch.job_records import JobRecord, JobStatus
 from saint_cli.batch.json_values import digest
 from saint_cli.errors import WeightsError
-from saint_cli.io.folder_walk import is_folder
+from saint_cli.io.folder_walk import is_folder, is_there
+from saint_cli.io.path_identity import is_same_file
+from saint_cli.io.remote import urls
 from saint_cli.jobs.location import SourceLocation
 from saint_cli.models import shipped
 from saint_cli.options.fields import get_options
@@ -28,15 +30,42 @@ def make_key(record: JobRecord, weights_sha256: str | None) -> str:
 def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
     """Whether a record is of a planned job; a finished one may be by any of the weights that the model's name means.
 
-    Of ``auto`` these are those of any device: a tree that was begun on a GPU is not computed again on a CPU, nor the
-    other way round. They are those for the scan's modality, which the record has; a plan does not know it.
+    One that needs no networks is the same with every model. Of ``auto`` the weights are those of any device: a tree
+    that was begun on a GPU is not computed again on a CPU, nor the other way round. They are those for the scan's
+    modality, which the record has; a plan does not know it.
     """
+    if record.is_without_networks:
+        return record.key == make_key(planned, record.weights_sha256)
     is_name = planned.model == shipped.AUTO or planned.model in shipped.read_manifest()
     if record.status is not JobStatus.DONE or not is_name:
         return record.key == planned.key
     modality = str(record.details.get(MODALITY, shipped.CT_MODALITY))
     stand_ins = _hash_stand_ins(planned.model, modality, SLAB in planned.options)
     return record.key in {make_key(planned, weights) for weights in stand_ins}
+
+
+def is_of_another_scan(record: JobRecord, planned: JobRecord) -> bool:
+    """Whether a record is of a scan that is still there beside the planned one.
+
+    A scan that was moved, or copied with its times of change, is the same; so is one that changed in its place.
+    """
+    if record.fingerprint == planned.fingerprint or is_same_source(record, planned):
+        return False
+    place = _locate_source(record)
+    return place is None or is_there(place)
+
+
+def is_same_source(record: JobRecord, other: JobRecord) -> bool:
+    """Whether two records are of one file, folder or URL, by whatever path it was named."""
+    place, other_place = _locate_source(record), _locate_source(other)
+    if place is None or other_place is None:
+        return record.source == other.source
+    return place == other_place or is_same_file(place, other_place)
+
+
+def _locate_source(record: JobRecord) -> Path | None:
+    """Where the source of a record lies, None at a URL; earlier versions recorded no more than what was typed."""
+    return None if urls.is_url(record.source) else Path(record.source_path or record.source).absolute()
 
 
 def fingerprint_inputs(source: SourceLocation, files: Sequence[Path]) -> str:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, get_type_hints
 
 from saint_cli.batch.json_values import has_type, parse_object, restore_tuples
+from saint_cli.errors import ClusterError
 from saint_cli.io.text_files import can_be_path
 
 MAX_LINE_BYTES = 1 << 20
@@ -53,9 +54,9 @@ class JobRecord:
     """One job: what it is made of, and its result. The fields are those that a later run uses.
 
     target, labels_target: paths of the result and of its labels below the output folder; key: distinguishes the job
-    from all others (``job_keys``); shapes in voxels x, y, z, and voxels_after, of one volume; volumes: how many, of a
-    4-D scan; versions: of saint, and once the job has run of torch, numpy and Python; details: what else a record says,
-    for people.
+    from all others (``job_keys``); source: as the user named it; source_path: its absolute path, None at a URL; shapes
+    in voxels x, y, z, and voxels_after, of one volume; volumes: how many, of a 4-D scan; versions: of saint, and once
+    the job has run of torch, numpy and Python; details: what else a record says, for people.
     """
 
     target: str
@@ -67,6 +68,7 @@ class JobRecord:
     options: dict[str, Any]
     error: JobFailure | None = None
     labels_target: str | None = None
+    source_path: str | None = None
     fingerprint: str | None = None
     weights_sha256: str | None = None
     shape_before: tuple[int, int, int] | None = None
@@ -82,6 +84,19 @@ class JobRecord:
     page: str | None = None
     warnings: tuple[str, ...] | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the job may have written its files: it has begun, and perhaps failed or lost its worker since."""
+        if self.status in (JobStatus.BEGUN, JobStatus.DONE):
+            return True
+        has_lost_worker = self.error is not None and self.error.exit_code == ClusterError.exit_code
+        return self.status is JobStatus.FAILED and (self.seconds is not None or has_lost_worker)
+
+    @property
+    def is_without_networks(self) -> bool:
+        """Whether it is of a result that no networks made: means of slices, or slices resampled in their plane."""
+        return self.status is JobStatus.DONE and self.weights_sha256 == ""
 
     @property
     def reason(self) -> str:
@@ -112,6 +127,9 @@ class JobRecord:
         for name in ("target", "labels_target"):
             if values.get(name) is not None and not _is_inside(values[name]):
                 raise ValueError(f"'{name}' outside the output folder")
+        for name in ("source", "source_path"):
+            if values.get(name) is not None and not can_be_path(values[name]):
+                raise ValueError(f"'{name}' that no file can have")
         if any((values.get(name) or 0) < 0 for name in ("seconds", "threads", "voxels_after", "volumes")):
             raise ValueError("a negative number")
         details = {name: value for name, value in document.items() if name not in FIELD_TYPES}

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from saint_cli.batch.job_keys import fingerprint_inputs
-from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.batch.templates import fill_in
+from saint_cli.errors import UnreadableError
 from saint_cli.io.folder_walk import explain_absence, is_folder, is_there
-
-FIELDS = ("path", "folder", "name")
-"""What stands in braces in ``--labels``: of a scan, as in ``--name-template``."""
 
 COLUMN = "labels"
 """The column of a table that names the label map of each scan."""
@@ -34,11 +32,7 @@ def locate_labels(template: str, scan_path: str) -> Path:
         UsageError: fields that do not exist. UnreadableError: no such file or folder.
     """
     path = PurePosixPath(scan_path)
-    try:
-        place = Path(template.format(path=scan_path, folder=path.parent, name=path.name))
-    except (KeyError, ValueError, IndexError, AttributeError):
-        fields = ", ".join(f"{{{field}}}" for field in FIELDS)
-        raise UsageError(f"--labels {template}: write fields as {fields}") from None
+    place = Path(fill_in("--labels", template, {"path": scan_path, "folder": path.parent, "name": path.name}))
     if not is_there(place):
         raise UnreadableError(f"{place}: {explain_absence(place)}; it should be the label map of {scan_path}")
     return place.absolute()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from saint_cli.batch import receipts
+from saint_cli.batch.job_keys import is_same_source
 from saint_cli.batch.job_records import MAX_LINE_BYTES, JobRecord, JobStatus
 from saint_cli.batch.state_files import DAMAGED_LINES, DAMAGED_RECEIPTS, LOCK, MANIFEST, RECEIPTS
 from saint_cli.errors import OutputError, RemoteError, UnreadableError
@@ -29,25 +30,36 @@ from saint_cli.io.skipped_files import format_first
 
 @dataclass
 class ManifestState:
-    """The last record of each target, and the targets that jobs of this folder have written or begun to write.
+    """The last record of each target, and of each file that jobs of this folder have written or begun to write.
 
-    damaged: what is wrong with records that count for nothing, each with its line or file.
+    writers: by the path of a result or of labels below the output folder. damaged: what is wrong with records that
+    count for nothing, each with its line or file.
     """
 
     latest: dict[str, JobRecord] = field(default_factory=dict)
-    written_targets: set[str] = field(default_factory=set)
+    writers: dict[str, JobRecord] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
     def add(self, record: JobRecord) -> None:
-        """Add a record that is later than all before; a source that is out of reach leaves its result done."""
-        if record.status in (JobStatus.DONE, JobStatus.BEGUN):
-            self.written_targets |= {record.target, record.labels_target or record.target}
+        """Add a record that is later than all before.
+
+        A result stays done where its source is out of reach, and where the scan that failed is another of the same
+        name, before its job began.
+        """
+        if record.has_begun:
+            self.writers |= dict.fromkeys((record.target, record.labels_target or record.target), record)
         earlier = self.latest.get(record.target)
-        error_class = record.error.error_class if record.error and record.status is JobStatus.FAILED else ""
-        is_out_of_reach = error_class == RemoteError.__name__
-        is_done = earlier is not None and earlier.status is JobStatus.DONE
-        if record.status is not JobStatus.BEGUN and not (is_out_of_reach and is_done):
+        is_kept = earlier is not None and earlier.status is JobStatus.DONE and _leaves_done(record, earlier)
+        if record.status is not JobStatus.BEGUN and not is_kept:
             self.latest[record.target] = record
+
+
+def _leaves_done(record: JobRecord, done: JobRecord) -> bool:
+    """Whether a result stays done after a later record of its name."""
+    if record.status is not JobStatus.FAILED or record.error is None:
+        return False
+    is_out_of_reach = record.error.error_class == RemoteError.__name__
+    return is_out_of_reach or not (record.has_begun or is_same_source(record, done))
 
 
 def read_state(state_dir: Path) -> ManifestState:
@@ -78,7 +90,7 @@ def merge_states(states: Sequence[ManifestState]) -> ManifestState:
     merged = ManifestState()
     for state in states:
         merged.latest |= state.latest
-        merged.written_targets |= state.written_targets
+        merged.writers |= state.writers
         merged.damaged += state.damaged
     return merged
 

@@ -3,19 +3,18 @@
 import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from saint_cli.batch.search import Scan
+from saint_cli.batch.templates import fill_in
 from saint_cli.errors import UsageError
 from saint_cli.io import path_identity
 from saint_cli.options.job import key_options
 
 TEMPLATE = "{path}"
-
-FIELDS = ("path", "folder", "name", "series")
-"""What a template may hold: the mirrored path, its folder, its last part, and eight digits of the stack's own."""
+"""Of names: the mirrored path. There are its folder, its last part, and eight digits of the stack's own besides."""
 
 ENDINGS = {"nii.gz": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "dicom": ""}
 """Formats of results and how their names end; DICOM goes to folders."""
@@ -37,7 +36,7 @@ def name_outputs(scans: Sequence[Scan], template: str, output_format: str) -> li
     """The path of each scan's result below the folder of results, all different.
 
     Where two would be the same (or a DICOM folder would hold another result), each gets digits of its own; those of a
-    scan that is upsampled with several options depend on these too.
+    scan that is upsampled with several options depend on these too, and those of files of one name on their folders.
 
     Raises:
         UsageError: a template with unknown fields, or one that leads out of the folder; one scan twice with the same
@@ -51,11 +50,7 @@ def name_outputs(scans: Sequence[Scan], template: str, output_format: str) -> li
         used_names.update({str(above) for name in set(used_names) for above in PurePosixPath(name).parents})
     folded = map(path_identity.fold_name, plain)
     is_free = [used_names[name] == 1 and name not in RESERVED for name in folded]
-    tags = Counter(scan.tag for scan in scans)
-    digits = [
-        "" if free else f"-{_digits(scan, with_options=tags[scan.tag] > 1)}"
-        for scan, free in zip(scans, is_free, strict=True)
-    ]
+    digits = ["" if free else f"-{_digits(text)}" for text, free in zip(_distinguish(scans), is_free, strict=True)]
     names = [f"{name}{more}{ENDINGS[output_format]}" for name, more in zip(plain, digits, strict=True)]
     for name, count in Counter(names).items():
         if count > 1:
@@ -70,7 +65,7 @@ def _shorten(name: str, scan: Scan) -> str:
     Of a path that is too long as a whole the innermost folders are left out.
     """
     *folders, last = PurePosixPath(name).parts
-    digits, limit = _digits(scan), MAX_PART_BYTES - ADDED_BYTES
+    digits, limit = _digits(scan.tag), MAX_PART_BYTES - ADDED_BYTES
     parts = [*(_cut(folder, MAX_PART_BYTES, digits) for folder in folders), _cut(last, limit, digits)]
     if sum(len(os.fsencode(part)) + 1 for part in parts) > MAX_PATH_BYTES:
         parts[-1] = _cut(f"{parts[-1]}-{digits}", limit, digits)
@@ -89,23 +84,44 @@ def _cut(part: str, limit: int, digits: str) -> str:
 
 def _fill_in(scan: Scan, template: str) -> str:
     path = PurePosixPath(scan.path)
-    values = {"path": scan.path, "folder": str(path.parent), "name": path.name, "series": _digits(scan)}
-    try:
-        name = PurePosixPath(template.format(**values))
-    except (KeyError, ValueError, IndexError, AttributeError):
-        fields = ", ".join(f"{{{field}}}" for field in FIELDS)
-        raise UsageError(f"--name-template {template}: write fields as {fields}") from None
+    values = {"path": scan.path, "folder": str(path.parent), "name": path.name, "series": _digits(scan.tag)}
+    name = PurePosixPath(fill_in("--name-template", template, values))
     if name.is_absolute() or ".." in name.parts or not name.name:
         raise UsageError(f"--name-template {template} makes {name}, which is not a path inside the output folder")
     return str(name)
 
 
-def _digits(scan: Scan, *, with_options: bool = False) -> str:
-    text = scan.tag
-    if with_options:
-        text += json.dumps(
-            [key_options(scan.settings), scan.settings.label_settings.labels], sort_keys=True, default=str
-        )
+def _distinguish(scans: Sequence[Scan]) -> list[str]:
+    """A text for each scan that no other has: its tag, with its options if several have that, and with where it lies.
+
+    One scan named twice with the same options has one text.
+    """
+    tags = Counter(scan.tag for scan in scans)
+    texts = [scan.tag + (_describe_options(scan) if tags[scan.tag] > 1 else "") for scan in scans]
+    places = [_locate(scan).split("/") for scan in scans]
+    alike = defaultdict[str, list[list[str]]](list)
+    for text, place in zip(texts, places, strict=True):
+        alike[text].append(place)
+    shared = {text: _count_shared(group) for text, group in alike.items()}  # so that moving all changes nothing
+    return ["/".join((text, *place[shared[text] :])) for text, place in zip(texts, places, strict=True)]
+
+
+def _count_shared(places: Sequence[Sequence[str]]) -> int:
+    """How many parts at their beginning all paths share."""
+    columns = enumerate(zip(*places, strict=False))
+    return next((index for index, column in columns if len(set(column)) > 1), min(map(len, places)))
+
+
+def _describe_options(scan: Scan) -> str:
+    return json.dumps([key_options(scan.settings), scan.settings.label_settings.labels], sort_keys=True, default=str)
+
+
+def _locate(scan: Scan) -> str:
+    """The path or URL of a scan in any working directory."""
+    return str(scan.source.absolute()) if isinstance(scan.source, Path) else scan.source_name
+
+
+def _digits(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 

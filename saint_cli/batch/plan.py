@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from saint_cli.batch import report_pages
-from saint_cli.batch.job_keys import fingerprint_inputs, hash_weights, is_same_job, make_key
+from saint_cli.batch.job_keys import fingerprint_inputs, hash_weights, is_of_another_scan, is_same_job, make_key
 from saint_cli.batch.job_records import JobFailure, JobRecord, JobStatus
 from saint_cli.batch.label_files import COLUMN, LABEL_MAP, fingerprint_labels
 from saint_cli.batch.manifest import ManifestState
@@ -79,7 +79,7 @@ def merge_plans(plans: Sequence[Plan]) -> Plan:
 
 @dataclass(frozen=True)
 class RerunPolicy:
-    """How to treat earlier results: try every failure again, replace what this batch did not write.
+    """How to treat earlier results: try every failure again, replace files of other scans or that no batch wrote.
 
     pages: every job also makes its quality-control page.
     """
@@ -111,13 +111,14 @@ def plan_jobs(
 ) -> Plan:
     """Sort scans into those to run and those already done."""
     claims = _TargetOwners(store, findings, targets)
-    hashes = {model: hash_weights(model) for model in {scan.settings.model_config.model for scan in findings.scans}}
+    choices = {_choose_model(scan) for scan in findings.scans}
+    hashes, problems = {choice: hash_weights(choice[0]) for choice in choices}, {c: _check_model(*c) for c in choices}
     plan = Plan(store.state_dir, skipped=list(findings.skipped), ignored=dict(findings.ignored), url=store.url)
     for scan, target in zip(findings.scans, targets, strict=True):
-        planned = _make_record(scan, target, hashes[scan.settings.model_config.model])
+        planned = _make_record(scan, target, hashes[_choose_model(scan)])
         earlier = state.latest.get(target)
-        error = scan.error or _check_targets(scan, planned, store, state, policy) or claims.add(target)
-        error = error or claims.add_labels(planned)
+        error = scan.error or problems[_choose_model(scan)] or _check_targets(scan, planned, store, state, policy)
+        error = error or claims.add(target) or claims.add_labels(planned)
         if error is not None:
             plan.refused_records.append(make_failure(planned, error))
         elif earlier is not None and _still_holds(earlier, planned, store, policy):
@@ -148,13 +149,28 @@ def _still_holds(earlier: JobRecord, planned: JobRecord, store: OutputStore, pol
     if earlier.status is JobStatus.DONE:
         page = store.state_dir / report_pages.FOLDER / report_pages.page_path(earlier.target)
         has_labels = earlier.labels_target is None or store.has(earlier.labels_target)
-        return store.has(earlier.target) and has_labels and (is_there(page) or not policy.pages)
+        has_page = is_there(page) or not policy.pages or earlier.is_without_networks  # which have none
+        return store.has(earlier.target) and has_labels and has_page
     if policy.retry_failed:
         return False
     if earlier.status is JobStatus.SKIPPED:
         return True
     same_version = earlier.versions.get("saint") == __version__
     return same_version and earlier.error is not None and earlier.error.error_class in PERMANENT_ERRORS
+
+
+def _choose_model(scan: Scan) -> tuple[str, bool]:
+    """The model of a scan, and whether it takes slices for slabs."""
+    return scan.settings.model_config.model, bool(scan.settings.grid.slab)
+
+
+def _check_model(model: str, slabs: bool) -> SaintError | None:
+    """Why a model, which a row of a table may have named, cannot be had."""
+    try:
+        shipped.check_model(model, slabs=slabs)
+    except SaintError as error:
+        return error
+    return None
 
 
 def _check_targets(
@@ -167,10 +183,22 @@ def _check_targets(
     if planned.labels_target is not None and store.url is not None:
         return UsageError(f"{scan.source_name}: labels are written to this machine only; name a folder as OUT_DIR")
     for one in filter(None, (target, planned.labels_target)):
-        if store.has(one) and not policy.overwrite and one not in state.written_targets:
-            path = format_location(store.locate(one))
-            return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
+        if not policy.overwrite and store.has(one) and (error := _check_writer(one, planned, store, state)):
+            return error
     return None
+
+
+def _check_writer(target: str, planned: JobRecord, store: OutputStore, state: ManifestState) -> UsageError | None:
+    """Why a file that exists may not be replaced: it is no result of this batch, or that of another scan."""
+    path, writer = format_location(store.locate(target)), state.writers.get(target)
+    if writer is None:
+        return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
+    if not is_of_another_scan(writer, planned):
+        return None
+    return UsageError(
+        f"{path}: is the result of {writer.source_path or writer.source}, which is another scan; name results apart "
+        "with --name-template, choose another OUT_DIR, or pass --overwrite"
+    )
 
 
 class _TargetOwners:
@@ -238,6 +266,7 @@ def _make_record(scan: Scan, target: str, weights_sha256: str | None) -> JobReco
         fingerprint=fingerprint_inputs(scan.source, scan.files),
         options=key_options(scan.settings) | digest,
         labels_target=None if labels is None else name_labels_target(Path(target)).as_posix(),
+        source_path=str(scan.source.absolute()) if isinstance(scan.source, Path) else None,
         model=scan.settings.model_config.model,
         weights_sha256=weights_sha256,
         shape_before=scan.shape,

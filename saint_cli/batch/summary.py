@@ -1,7 +1,7 @@
 """The summary of a batch: everything that is made of all its records."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from saint_cli.batch import report_pages
 from saint_cli.batch.job_records import JobRecord, JobStatus
 from saint_cli.batch.plan import Plan, merge_plans
+from saint_cli.io.folder_walk import is_there
 
 EXIT_SOME_FAILED = 8
 """Exit code of a batch in which a job failed, now or in an earlier run without success since."""
@@ -58,9 +59,11 @@ class Summary:
     @property
     def mixture(self) -> str | None:
         """A sentence where results are of several models, as ``auto`` makes them on different machines, or None."""
-        if len(self.models) < 2:
+        made = [record for record in self.with_status(JobStatus.DONE) if not record.is_without_networks]
+        models = Counter(Path(record.model).name for record in made)
+        if len(models) < 2:
             return None
-        counts = ", ".join(f"{count} by {model}" for model, count in sorted(self.models.items()))
+        counts = ", ".join(f"{count} by {model}" for model, count in sorted(models.items()))
         return f"results of several models: {counts}; -m MODEL makes all others anew with one"
 
     def to_json(self) -> dict[str, Any]:
@@ -84,18 +87,28 @@ class Summary:
         }
 
 
-def summarize(plan: Plan, ran: Sequence[JobRecord], seconds: float, *, with_index: bool) -> Summary:
+def forecast(plan: Plan) -> Summary:
+    """The summary of a plan if all its jobs end well."""
+    return Summary(plan, tuple(task.record for task in plan.tasks), 0.0)
+
+
+def summarize(plan: Plan, ran: Sequence[JobRecord], *, earlier: Iterable[JobRecord], with_index: bool) -> Summary:
     """Sum up a plan that was carried out, and list all scans in ``report/index.html``.
 
+    earlier: records of the folder before this run; results of other scans that are still there are listed too.
     with_index: write the list; one that is there from before is updated anyway.
 
     Raises:
         OutputError: the list cannot be written.
     """
-    summary = Summary(plan, tuple(ran), seconds)
+    summary = Summary(plan, tuple(ran), 0.0)
     if not summary.records or not (with_index or report_pages.has_index(plan.state_dir)):
         return summary
-    return replace(summary, index=report_pages.write_page_index(plan.state_dir, summary.records, plan.skipped))
+    own = {record.target for record in summary.records}
+    others = (one for one in earlier if one.status is JobStatus.DONE and one.target not in own)
+    listed = [*summary.records, *(one for one in others if plan.url or is_there(plan.state_dir / one.target))]
+    listed.sort(key=lambda record: record.target)
+    return replace(summary, index=report_pages.write_page_index(plan.state_dir, listed, plan.skipped))
 
 
 def merge_summaries(summaries: Sequence[Summary], seconds: float) -> Summary:

@@ -69,6 +69,10 @@ class BatchRequest:
     workers: int | None = None
     scheduler: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.scheduler is not None and self.workers is not None:
+            raise UsageError("--workers are of this machine, and --scheduler names a cluster with its own; give one")
+
     @property
     def state_dir(self) -> Path:
         """The folder of the manifest, and of the results if they do not go to a URL."""
@@ -215,7 +219,7 @@ class _OpenPart:
         targets = {task.target for task in self.plan.tasks}
         own = [record for record in records if record.target in targets]
         has_pages = self.writer is not None and self.part.request.rerun_policy.pages
-        summary = summarize(self.plan, own, 0.0, with_index=has_pages)
+        summary = summarize(self.plan, own, earlier=self.state.latest.values(), with_index=has_pages)
         damaged = [] if self.writer is None else self.writer.damaged
         return replace(summary, damaged=describe_damaged(damaged, "set aside"))
 

@@ -10,6 +10,7 @@ from saint_cli.batch.json_values import parse_object
 from saint_cli.bids.names import DATATYPE, IMAGE_ENDINGS, ImageName, find_reason_to_skip, split_name
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io.folder_walk import explain_absence, is_folder, is_there
+from saint_cli.io.path_identity import fold_name
 from saint_cli.io.regular_files import open_regular
 from saint_cli.io.skipped_files import format_first
 from saint_cli.io.text_files import read_text
@@ -220,10 +221,11 @@ def _is_pointer(file: Path) -> bool:
 
 
 def _mark_repeated(images: Sequence[RawImage]) -> list[RawImage]:
-    """The images, those of one name (``.nii`` and ``.nii.gz``) with that as their problem."""
-    counts = Counter(image.path.partition(".")[0] for image in images)
-    sentence = "there is another file of this name, compressed or not; keep one of them"
+    """The images, those of one name (``.nii`` and ``.nii.gz``, ``acq-a`` and ``acq-A``) with that as their problem."""
+    names = [fold_name(image.path.partition(".")[0]) for image in images]
+    counts = Counter(names)
+    sentence = "there is another file of this name, compressed or not, or in other capitals; keep or rename one of them"
     return [
-        image if counts[image.path.partition(".")[0]] == 1 else replace(image, problem=f"{image.file}: {sentence}")
-        for image in images
+        image if counts[name] == 1 else replace(image, problem=f"{image.file}: {sentence}")
+        for name, image in zip(names, images, strict=True)
     ]

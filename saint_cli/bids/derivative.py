@@ -133,14 +133,14 @@ def make_sidecar(record: JobRecord, image: RawImage) -> Metadata:
     uri = f"bids:{RAW}:{image.path}"
     before, after = (_format_spacing(one) for one in (record.spacing_before_mm, record.spacing_after_mm))
     axis, kept = record.details.get("axis"), record.details.get("acquired_kept")
-    acquired = record.shape_before["xyz".index(axis)] if axis and record.shape_before else None
+    acquired = _count_slices(record.shape_before, axis)
     of_all = f"{kept} of {acquired}" if acquired else f"{kept}"
     return {
         **{name: value for name, value in sorted(image.metadata.items()) if name in KEPT_FIELDS},
-        "Description": f"Slices interpolated along {axis} by SAINT; acquired slices kept bit for bit: {of_all}",
+        "Description": f"{_describe_slices(record, axis)}; acquired slices kept bit for bit: {of_all}",
         "Sources": [uri],
         "SpatialReference": uri,
-        "Resolution": f"{after} mm, interpolated from {before} mm",
+        "Resolution": f"{after} mm, {'resampled' if record.is_without_networks else 'interpolated'} from {before} mm",
         "SkullStripped": bool(image.metadata.get("SkullStripped", False)),
         "Saint": {
             "Version": record.versions.get("saint"),
@@ -157,6 +157,19 @@ def make_sidecar(record: JobRecord, image: RawImage) -> Metadata:
             "Warnings": list(record.warnings or ()),
         },
     }
+
+
+def _describe_slices(record: JobRecord, axis: str | None) -> str:
+    """How the slices of a result were made."""
+    if not record.is_without_networks:
+        return f"Slices interpolated along {axis} by SAINT"
+    before, after = (_count_slices(shape, axis) or 0 for shape in (record.shape_before, record.shape_after))
+    return f"Means of acquired slices along {axis}" if after < before else "Acquired slices resampled in their plane"
+
+
+def _count_slices(shape: tuple[int, int, int] | None, axis: str | None) -> int | None:
+    """The slices along an axis, None where shape or axis are not known."""
+    return shape["xyz".index(axis)] if axis and shape else None
 
 
 def _list_options(record: JobRecord) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saint_cli.cli import parsing
-from saint_cli.cli.job_options import merge_row
+from saint_cli.cli.job_options import list_unused, merge_row
 from saint_cli.cli.parameters import DryRun, PathOption, Quiet, SummaryAsJson, Typed, takes_options
 from saint_cli.cli.parsing import list_of
 from saint_cli.errors import UsageError
@@ -59,7 +59,9 @@ class BatchOptions:
         "--pages/--no-pages", "Write a page of pictures per scan; takes an eighth of the time, more if small.",
         Panel.OUTPUT, default=True,
     ).as_field()  # fmt: skip
-    overwrite: bool = Option("--overwrite", "Replace files that no batch wrote.", Panel.OUTPUT).as_field()
+    overwrite: bool = Option(
+        "--overwrite", "Replace files that no batch wrote, and results of other scans.", Panel.OUTPUT
+    ).as_field()
     include: tuple[str, ...] | None = Option(
         "--include", "Also take stacks that are skipped otherwise: derived, label.", Panel.INPUT, str, None, "LIST",
         list_completer(lambda: KINDS), list_of("--include", *KINDS),
@@ -98,15 +100,15 @@ def batch(
 ) -> None:
     """Upsample every scan that is found, on all cores, GPUs or a cluster; one failed scan does not stop the others."""
     from saint_cli.batch import manifest, workflow
-    from saint_cli.cli import batch_view, progress_display
+    from saint_cli.cli import batch_view, plan_view, progress_display
 
     request = _make_request(inputs, out, from_typed(BatchOptions, typed), typed)
     with progress_display.show_progress(quiet=quiet or as_json) as on_progress:
         findings = workflow.discover(request, lambda count: on_progress("scans found", count, 0))
     if dry_run:
         state = manifest.read_state(request.state_dir)
-        batch_view.show_plan(request, workflow.make_plan(request, findings, state), state, as_json=as_json)
-        return
+        plan = workflow.make_plan(request, findings, state)
+        raise typer.Exit(plan_view.show_plan(request, plan, state, quiet=quiet, as_json=as_json))
     with batch_view.show_batch_progress(quiet=quiet or as_json) as (on_batch_progress, on_message):
         summary = workflow.run_batch(request, findings, on_batch_progress, on_message)
     batch_view.show_outcome(summary, request, quiet=quiet, as_json=as_json)
@@ -119,19 +121,23 @@ def _make_request(inputs: Sequence[str], out: str, options: BatchOptions, typed:
     Raises:
         UsageError: values that options cannot have, or options that exclude each other.
     """
+    from saint_cli.batch.inputs import is_table
     from saint_cli.batch.plan import RerunPolicy
     from saint_cli.batch.search import SearchRules
     from saint_cli.batch.workflow import BatchRequest
 
     kinds = frozenset(options.include or ())
     typed = {**typed, "allow_labels": "label" in kinds}
-
+    settings, places = make_settings(typed), tuple(map(parsing.parse_path_or_url, inputs))
+    has_labels = settings.label_settings.labels is not None or any(map(is_table, places))
+    if not has_labels and (unused := list_unused(settings)):
+        raise UsageError(f"{unused[0]} needs label maps; name them with --labels")
     state_dir, url = parsing.parse_batch_output(out, options.state_dir)
     return BatchRequest(
-        inputs=tuple(map(parsing.parse_path_or_url, inputs)),
+        inputs=places,
         rules=SearchRules(lambda row: make_settings(merge_row(typed, row)), state_dir, kinds, url),
         rerun_policy=RerunPolicy(options.retry_failed, options.overwrite, options.pages),
-        model_config=make_settings(typed).model_config,
+        model_config=settings.model_config,
         output_format=options.output_format,
         name_template=options.name_template,
         workers=options.workers,

@@ -1,15 +1,14 @@
-"""How ``saint batch`` shows its plan, its progress and its outcome."""
+"""How ``saint batch`` shows its progress and its outcome."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saint_cli.batch.job_records import JobRecord, JobStatus
-from saint_cli.batch.manifest import ManifestState, describe_damaged
-from saint_cli.batch.plan import STARTING, Plan
+from saint_cli.batch.plan import STARTING
 from saint_cli.batch.summary import Summary, count_done
-from saint_cli.batch.workflow import BatchRequest, size_cluster
+from saint_cli.batch.workflow import BatchRequest
 from saint_cli.cli import console, progress_display
 from saint_cli.errors.plain_text import make_printable
 from saint_cli.io.remote import urls
@@ -168,65 +167,6 @@ def _format_times(progress: "BatchProgress", job: "RunningJob") -> str:
     return f"running {so_far} (estimated {format_duration(job.expected_seconds(progress.estimator))})"
 
 
-def show_plan(
-    request: BatchRequest,
-    plan: Plan,
-    state: ManifestState,
-    *,
-    as_json: bool,
-    name_scan: NameScan = name_by_result,
-) -> None:
-    """What would be run, with the time it would take, and what would not."""
-    damaged = describe_damaged(state.damaged, "to be set aside")
-    if damaged is not None:
-        console.print_warning(damaged)
-    seconds: list[float] = []
-    if plan.tasks:
-        spec, estimator = size_cluster(request, plan, state)
-        seconds, total = [estimator.seconds(task) for task in plan.tasks], estimator.seconds_left(plan.tasks)
-    if as_json:
-        console.print_json(_plan_document(plan, seconds, total if plan.tasks else 0.0))
-        return
-    if plan.tasks:
-        _show_tasks(plan, seconds, name_scan)
-        workers = (
-            "on the cluster (if it had one worker)"
-            if spec.scheduler
-            else f"by {format_count(spec.workers, 'worker')} with {format_count(spec.threads, 'thread')} each"
-        )
-        jobs = format_count(len(plan.tasks), "job")
-        console.print_message(f"{jobs} {workers}, about {format_duration(total)}; nothing was written")
-    show_failures(plan.refused_records, name_scan)
-    _show_skipped(plan.skipped, plan.ignored)
-    counts = [f"{len(plan.tasks):,} to do", f"{count_done(plan.kept_records):,} already done"]
-    if not_done := len(plan.kept_records) - count_done(plan.kept_records):
-        counts.append(f"{not_done:,} failed or skipped before")
-    console.print_message(", ".join([*counts, f"{len(plan.refused_records):,} cannot be done"]))
-
-
-def _plan_document(plan: Plan, seconds: list[float], total: float) -> dict[str, Any]:
-    jobs = [
-        {"name": one.name, "source": one.source, "target": one.target, "seconds": round(time, 1)}
-        for one, time in zip((task.record for task in plan.tasks), seconds, strict=True)
-    ]
-    return {
-        "jobs": jobs,
-        "kept": len(plan.kept_records),
-        "failed": [{"name": record.name, **record.error_to_json()} for record in plan.refused_records],
-        "skipped": [{"name": name, "reason": reason} for name, reason in plan.skipped],
-        "seconds": round(total),
-    }
-
-
-def _show_tasks(plan: Plan, seconds: list[float], name_scan: NameScan) -> None:
-    rows = []
-    for task, time_s in zip(plan.tasks, seconds, strict=True):
-        shape = task.record.shape_before
-        voxels = "-" if shape is None else " x ".join(map(str, shape))
-        rows.append((name_scan(task.record), voxels, task.target, format_duration(time_s)))
-    console.print_table("Plan", ("scan", "voxels", "result", "about"), rows)
-
-
 def show_outcome(
     summary: Summary, request: BatchRequest, *, quiet: bool, as_json: bool, name_scan: NameScan = name_by_result
 ) -> None:
@@ -240,6 +180,11 @@ def show_outcome(
         show_failures(summary.with_status(JobStatus.FAILED), name_scan)
     else:
         _show_summary(summary, name_scan)
+    show_whether_empty(summary, request)
+
+
+def show_whether_empty(summary: Summary, request: BatchRequest) -> None:
+    """A sentence where no scan was found at all."""
     if not summary.records:
         inputs = (urls.public_url(one) if isinstance(one, str) else str(one) for one in request.inputs)
         console.print_error(f"no scan to upsample found in {', '.join(inputs)}")
@@ -247,7 +192,7 @@ def show_outcome(
 
 def _show_summary(summary: Summary, name_scan: NameScan) -> None:
     """What was skipped, warnings, the scans that failed with the reason, and a table of counts."""
-    _show_skipped(summary.all_skipped, summary.plan.ignored)
+    show_skipped(summary.all_skipped, summary.plan.ignored)
     for record in summary.with_status(JobStatus.DONE) if summary.ran else ():
         for sentence in record.warnings or ():
             console.print_warning(f"{name_scan(record)}: {sentence}")
@@ -282,7 +227,8 @@ def show_failures(records: list[JobRecord], name_scan: NameScan) -> None:
         console.print_error(f"{more:,} more scans failed; --json lists all with the reasons")
 
 
-def _show_skipped(skipped: list[tuple[str, str]], ignored: dict[str, int]) -> None:
+def show_skipped(skipped: list[tuple[str, str]], ignored: dict[str, int]) -> None:
+    """A line for each scan that is none to upsample, and one for other files."""
     for name, reason in skipped:
         console.print_message(f"skipped {name}: {reason}")
     if ignored:

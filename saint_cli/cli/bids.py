@@ -76,7 +76,7 @@ def bids(
     """Upsample the thick anatomical images of a BIDS data set into a BIDS derivative data set."""
     from saint_cli.bids import names, workflow
     from saint_cli.bids.dataset import Selection
-    from saint_cli.cli import batch_view, console, progress_display
+    from saint_cli.cli import batch_view, console, plan_view, progress_display
 
     check_word("the level of analysis", analysis_level, (LEVEL,))
     options = from_typed(BidsOptions, typed)
@@ -87,8 +87,10 @@ def bids(
     with progress_display.show_progress(quiet=quiet or as_json) as on_progress:
         run = workflow.discover(request, root, chosen, lambda count: on_progress("scans found", count, 0))
     if dry_run:
-        batch_view.show_plan(request, *run.make_plan(), as_json=as_json, name_scan=run.name_source)
-        return
+        plan, state = run.make_plan()
+        raise typer.Exit(
+            plan_view.show_plan(request, plan, state, quiet=quiet, as_json=as_json, name_scan=run.name_source)
+        )
     with batch_view.show_batch_progress(quiet=quiet or as_json, name_scan=run.name_source) as (
         on_batch_progress,
         on_message,

@@ -124,6 +124,8 @@ def _check(options: EvaluateOptions, config: ModelConfig, volumes: list[Path]) -
         raise UsageError(
             f"--slab needs whole factors, for slabs of {float(fractions[0]):g} slices are none of the truth"
         )
+    if options.slabs and options.calibration:
+        raise UsageError("--calibration is of slices between acquired ones, and --slab keeps none; leave one out")
     outputs = []
     for flag, path, ending in (("--figure", options.figure, ".png"), ("--json-file", options.json_file, ".json")):
         if path is not None:

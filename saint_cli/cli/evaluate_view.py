@@ -114,7 +114,7 @@ def make_comparison(result: "EvaluationResult", options: "EvaluationOptions") ->
     cut = options.protocol.cut
     synthesised = list_scored_slices(degraded.grid.count, degraded.factor, PAPER)
     pictures = {label: cut(volume) for label, volume in result.pictures.items()}
-    return Comparison(title, cut(degraded.truth), pictures, synthesised, affine, options.protocol)
+    return Comparison(title, cut(degraded.truth), pictures, synthesised, affine, degraded.adapt(options.protocol))
 
 
 def _describe_degradation(options: "EvaluationOptions") -> str:

@@ -37,7 +37,7 @@ def make_job(source: str, target: str, typed: Mapping[str, Any], **files: Any) -
     target_location = target_place if isinstance(target_place, Path) else RemoteTarget(target_place)
     if settings.label_settings.labels is not None:
         files["labels_target"] = files.get("labels_target") or name_labels_target(target_location)
-    elif unused := _list_unused(settings, files.get("labels_target")):
+    elif unused := list_unused(settings, files.get("labels_target")):
         raise UsageError(f"{unused[0]} needs a label map; name it with --labels")
     return Job(
         source_place if isinstance(source_place, Path) else transfer.list_source(source_place),
@@ -47,8 +47,8 @@ def make_job(source: str, target: str, typed: Mapping[str, Any], **files: Any) -
     )
 
 
-def _list_unused(settings: JobSettings, labels_target: Path | None) -> list[str]:
-    """Flags that say something of labels."""
+def list_unused(settings: JobSettings, labels_target: Path | None = None) -> list[str]:
+    """Flags that say something of labels, which has no meaning without any."""
     flags = [one.option.flag for one in list_option_values(settings.label_settings) if not one.is_default]
     return flags if labels_target is None else ["--labels-out", *flags]
 
@@ -68,5 +68,7 @@ def merge_row(typed: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any
             cells[option.name] = BOOLEANS[text.lower()] if option.type is bool else option.type(text)
         except (KeyError, ValueError):
             raise UsageError(f'{column} "{text}" is not {TYPE_NAMES[option.type]}') from None
+    if cells.get("isotropic") is False:  # says nothing of how fine
+        del cells["isotropic"]
     replaced = GRID_COLUMNS if GRID_COLUMNS & cells.keys() else ()
     return {name: value for name, value in typed.items() if name not in replaced} | cells

@@ -103,15 +103,19 @@ def _make_schedule(options: TrainOptions, out: Path) -> "Schedule":
         changes["steps"] = None
     elif options.steps is not None:
         changes["minutes"] = None
-    if not (options.resume and (out / options.stage / CHECKPOINT).is_file()):
-        return replace(Schedule(DEFAULT_STEPS), **changes)
-    before = load_schedule(out, options.stage)
+    goes_on = options.resume and (out / options.stage / CHECKPOINT).is_file()
+    before = load_schedule(out, options.stage) if goes_on else Schedule(DEFAULT_STEPS)
+    schedule = replace(before, **changes)
+    if options.clock is not None and schedule.minutes is None:
+        raise UsageError(f"--clock {options.clock} is how --minutes are counted; give --minutes too, or leave it out")
+    if not goes_on:
+        return schedule
     for name, value in changes.items():
         earlier = getattr(before, name)
         if value not in (None, earlier):
             so_far = "none" if earlier is None else earlier
             console.print_message(f"{name.replace('_', ' ')}: {so_far} so far, {value} from here on")
-    return replace(before, **changes)
+    return schedule
 
 
 def _name_steps(stage: str) -> str:

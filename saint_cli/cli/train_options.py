@@ -160,6 +160,8 @@ def complete_options(options: TrainOptions) -> TrainOptions:
             "--slab trains the ami stage alone; the RFN beside it is that of --init, which fuses thin slices of slabs "
             "too. Leave out --stage rfn"
         )
+    if not options.resume:  # one that was begun with them goes on
+        _refuse_ignored(options)
     if options.arch == settings.OWN:
         _refuse(options, "--factors", is_given=options.factors is not None)
         _refuse(options, "--width", "with --size medium, whose layers are folded", is_given=_is_folded(options))
@@ -174,6 +176,19 @@ def complete_options(options: TrainOptions) -> TrainOptions:
     factors = settings.choose_factors(options.arch, options.factors)
     optimiser = options.optimiser or "adam"
     return replace(options, factors=factors, optimiser=optimiser, augment=False, context=False)
+
+
+def _refuse_ignored(options: TrainOptions) -> None:
+    """Refuse options on which nothing of the run would depend."""
+    if options.arch in BASELINES:
+        _refuse(options, "--rfn-dims", is_given=options.dims != TrainOptions.dims)
+        _refuse(options, "--rfn-fewest", is_given=options.fewest is not None)
+        _refuse(options, "--blocks", is_given=options.blocks != TrainOptions.blocks)
+        _refuse(options, "--modality", is_given=options.modality != TrainOptions.modality)
+    elif options.stage == "rfn" and options.teacher is not None:
+        raise UsageError("--teacher is imitated by the ami stage alone; leave it out with --stage rfn")
+    elif options.stage == "ami" and options.blocks != TrainOptions.blocks:
+        raise UsageError("--blocks are what the rfn stage learns from; leave them out with --stage ami")
 
 
 def _refuse(options: TrainOptions, flag: str, more: str = "", *, is_given: bool) -> None:

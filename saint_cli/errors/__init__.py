@@ -10,12 +10,14 @@ class SaintError(Exception):
     """A failure with a one-line message: what is wrong, where, the values, what to do next.
 
     The message names parameters in backticks; while a command runs they become its options.
+    nothing_to_do: the input is as fine as wanted already, or a single slice: one of many scans is left out then.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, nothing_to_do: bool = False) -> None:
         super().__init__(adapt_message(message))
+        self.nothing_to_do = nothing_to_do
 
 
 class UsageError(SaintError):

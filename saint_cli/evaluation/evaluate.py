@@ -21,7 +21,7 @@ from saint_cli.evaluation.selfcheck import try_self_check
 from saint_cli.evaluation.workload import estimate_baseline_stage, estimate_network_stages
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import intensity
-from saint_cli.method.baseline_networks import require_factor, restore_by_baseline
+from saint_cli.method.baseline_networks import require_factor, require_no_options, restore_by_baseline
 from saint_cli.method.pipeline import Restoration, ResultStage, restore
 from saint_cli.models.baseline_weights import BaselineModel, load_any_model
 from saint_cli.models.calibration import ReliabilityBin, compute_reliability
@@ -94,11 +94,11 @@ def evaluate_all(
     on_warning: called, before anything is computed, with what limits the meaning of a file's scores.
 
     Raises:
-        SaintError: a factor that a baseline does not make; a file that cannot be read, holds NaN, has too few slices
-            for a factor, or is not CT where measures are; all are checked before anything is computed.
+        SaintError: a factor or option that a baseline does not have; a file that cannot be read, holds NaN, has
+            too few slices for a factor, or is not CT where measures are; all are checked before anything is computed.
     """
     networks, results = _NetworksByModality(models, compute, slabs=options.slabs), list[EvaluationResult]()
-    _require_factors(networks[CT_MODALITY], inputs.factors)
+    _require_of_baselines(networks[CT_MODALITY], inputs.factors, options.method_options)
     on_progress, names = as_job_progress(on_progress), name_files(inputs.files)
     shapes, warnings = dict[str, tuple[tuple[int, ...], int, Mapping[str, AnyModel]]](), dict[str, tuple[str, ...]]()
     for i, (file, name) in enumerate(names.items()):
@@ -210,8 +210,7 @@ class _Scoring:
         seconds = time.perf_counter() - began
         for i, stage in enumerate(ResultStage):
             restored, took = (fused, seconds) if stage is ResultStage.FUSED else (restoration.stage(stage), None)
-            score = self._scorer.score(stage, restored, model=label, seconds=took)
-            self.scores.append(score)
+            self.scores.append(self._scorer.score(stage, restored, model=label, seconds=took))
             on_progress(SCORING_STAGE, i + 1, len(ResultStage))
         self._measure(f"{label} {ResultStage.FUSED}", fused)
         if model.ami.slabs:  # no acquired slice is kept, between which errors would be expected
@@ -285,11 +284,12 @@ def estimate_stages(
     return stages
 
 
-def _require_factors(networks: Mapping[str, AnyModel], factors: Sequence[Factor]) -> None:
-    """Refuse a factor that a baseline cannot make, before anything is read."""
+def _require_of_baselines(networks: Mapping[str, AnyModel], factors: Sequence[Factor], options: MethodOptions) -> None:
+    """Refuse factors and options that a baseline does not have, before anything is read."""
     for model, factor in itertools.product(networks.values(), factors):
         if isinstance(model, BaselineModel):
             require_factor(factor, model)
+            require_no_options(options, model)
 
 
 def _case_name(name: str, factor: Factor) -> str:

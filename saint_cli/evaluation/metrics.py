@@ -87,18 +87,25 @@ def psnr_by_protocol(
     """PSNR of a volume, dB: the mean of its slices' or, with a pooled protocol, that of their mean squared error.
 
     truth, result: [x, y, z] scanner values of one shape; slice j along ``axis`` is acquired if j is a multiple of
-    ``factor``. The mean over slices weights each slice equally.
+    ``factor``. The mean over slices weights each slice equally, but leaves out those that ``is_blank`` in the truth,
+    whatever the result is there, unless all are: a single one that came back exactly would make it infinite.
     """
     true, restored = (
         np.moveaxis(v, axis, 0) for v in (truth, result)
     )  # views: take() would copy the whole of a volume
-    errors = [
-        _mean_squared_error(protocol.view(true[j]), protocol.view(restored[j]))
-        for j in list_scored_slices(len(true), factor, protocol)
-    ]
-    if protocol.pooled:
-        errors = [float(np.mean(errors))]
-    return float(np.mean([_to_decibels(error, protocol.data_range) for error in errors]))
+    errors, varied = list[float](), list[float]()
+    for j in list_scored_slices(len(true), factor, protocol):
+        plane = protocol.view(true[j])
+        errors.append(_mean_squared_error(plane, protocol.view(restored[j])))
+        if not is_blank(plane):
+            varied.append(errors[-1])
+    counted = [float(np.mean(errors))] if protocol.pooled else varied or errors
+    return float(np.mean([_to_decibels(error, protocol.data_range) for error in counted]))
+
+
+def is_blank(truth: np.ndarray) -> bool:
+    """Whether all voxels of a true slice have one value, as beyond the body: there is nothing to restore."""
+    return bool(truth.min() == truth.max())
 
 
 def list_scored_slices(count: int, factor: Factor, protocol: Protocol) -> list[int]:

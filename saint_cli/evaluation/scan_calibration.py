@@ -13,6 +13,7 @@ import numpy as np
 from saint_cli.evaluation.left_out import LeftOutErrors
 from saint_cli.evaluation.selfcheck import SelfCheck
 from saint_cli.geometry import in_plane
+from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
 from saint_cli.models.calibration import HU, Calibration
 
@@ -69,22 +70,24 @@ def derive_calibration(restoration: Restoration, check: SelfCheck) -> Calibratio
     if restoration.calibration is None:
         return None
     region, whole = _take_region(restoration, check), _sample_planes(restoration)
-    return fit_on_scan(restoration.calibration, check.errors, region, whole)
+    unit = 1.0 if intensity.is_ct(restoration.source) else check.data_range / 100
+    return fit_on_scan(restoration.calibration, check.errors, region, whole, unit)
 
 
 def fit_on_scan(
-    by_weights: Calibration, errors: LeftOutErrors, region_hu: np.ndarray, whole_hu: np.ndarray
+    by_weights: Calibration, errors: LeftOutErrors, region_hu: np.ndarray, whole_hu: np.ndarray, unit: float = 1.0
 ) -> Calibration | None:
     """From |I_sag - I_cor| of the job to its expected error; None where the check has too few voxels or no error.
 
-    region_hu, whole_hu: |I_sag - I_cor| of the job inside the region that was checked, and everywhere, flat.
+    region_hu, whole_hu: |I_sag - I_cor| of the job inside the region that was checked, and everywhere, flat, scanner
+    values; unit: 1 HU or 1 % of the range in scanner values, in which knots are rounded.
     In the region the mean is ``estimate_mean_error``; elsewhere it differs as the calibration of the weights says. Over
     |I_sag - I_cor| the error rises as the geometric mean of that calibration and of one fitted to the check: the first
     holds for all tissues, the second for this scan's noise.
     """
     if min(errors.error.size, region_hu.size) < FEWEST_VOXELS or not errors.error.any():
         return None
-    in_check = Calibration.fit(errors.difference, errors.error)
+    in_check = Calibration.fit(errors.difference / unit, errors.error / unit).to_scanner_values(100 * unit)
     knots = np.union1d(by_weights.difference_hu, in_check.difference_hu)
     shape = np.sqrt(by_weights.expected_error(knots) * in_check.expected_error(knots))
     calibration = Calibration(tuple(knots.tolist()), tuple(shape.tolist()))

@@ -128,7 +128,7 @@ def try_self_check(
     limited = replace(restoration, measured=limit_values(restoration.measured))
     check = run_self_check(limited, compute, find_middle(limited), on_progress)
     if not (math.isfinite(check.psnr_db) and math.isfinite(check.cubic_db)):
-        return "the slices that were left out came back exactly, so there is no error to show"
+        return "a slice that was left out came back exactly, so that PSNR has no value"
     return check
 
 

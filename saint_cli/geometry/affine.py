@@ -54,7 +54,8 @@ def through_plane_axis(spacing: tuple[float, float, float], *, allow_isotropic: 
     if not allow_isotropic and max(spacing) < NEAR_ISOTROPIC_RATIO * min(spacing):
         raise GeometryError(
             f"spacing {format_spacing(spacing, 3)} mm is nearly isotropic, so no axis is clearly through-plane; "
-            "choose one with `axis`, or a grid with `factor` or `spacing_mm`"
+            "choose one with `axis`, or a grid with `factor` or `spacing_mm`",
+            nothing_to_do=True,
         )
     return axis
 

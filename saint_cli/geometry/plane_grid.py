@@ -1,6 +1,7 @@
 """Slices resampled in their own plane: moved to stand straight above each other, and with other pixels."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,10 @@ class PlaneGrid:
         counts.insert(self.axis, shape[self.axis])
         return counts[0], counts[1], counts[2]
 
+    def refine(self, affine_lps: np.ndarray) -> np.ndarray:
+        """The affine of the output, of a volume with this one."""
+        return _refine(affine_lps, self.axis, self.lines, untilts=self.untilts)
+
     def is_exact(self, index: int) -> bool:
         """Whether slice ``index`` holds all its pixels unchanged."""
         return all(line.is_exact(index) for line in self.lines)
@@ -86,7 +91,7 @@ def make_plane_grid(
         GeometryError: tilted slices whose rows are not perpendicular to their columns.
     """
     columns = in_plane(affine_lps[:3, :3].T, axis)
-    normal = np.cross(*columns) / np.linalg.norm(np.cross(*columns))
+    normal = _find_normal(columns)
     step, sizes = affine_lps[:3, axis], in_plane(shape, axis)
     drifts = _find_drifts(step - (step @ normal) * normal, columns, shape[axis]) if untilt else (0.0, 0.0)
     if any(drifts) and abs(cosine(*columns)) > ORTHOGONAL_COSINE:
@@ -97,13 +102,26 @@ def make_plane_grid(
     lines = tuple(_make_line(*one, shape[axis]) for one in zip(sizes, pixels, drifts, strict=True))
     if not any(drifts) and all(abs(line.pixel - 1) <= ROUNDING for line in lines):
         return None
+    output = _refine(affine_lps, axis, lines, untilts=any(drifts))
+    return PlaneGrid(axis, (lines[0], lines[1]), output, any(drifts), pixel_mm)
+
+
+def _refine(affine_lps: np.ndarray, axis: int, lines: Sequence[PlaneLine], *, untilts: bool) -> np.ndarray:
+    columns = in_plane(affine_lps[:3, :3].T, axis)
     output = affine_lps.copy()
-    if any(drifts):
-        output[:3, axis] = (step @ normal) * normal
+    if untilts:
+        normal = _find_normal(columns)
+        output[:3, axis] = (affine_lps[:3, axis] @ normal) * normal
     for at, column, line in zip(in_plane(range(3), axis), columns, lines, strict=True):
         output[:3, at] = column * line.pixel
         output[:3, 3] += column * line.start
-    return PlaneGrid(axis, (lines[0], lines[1]), output, any(drifts), pixel_mm)
+    return output
+
+
+def _find_normal(columns: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """(3,) of length one, perpendicular to two in-plane columns of an affine."""
+    normal = np.cross(*columns)
+    return np.asarray(normal / np.linalg.norm(normal))
 
 
 def _find_drifts(beside: np.ndarray, columns: tuple[np.ndarray, np.ndarray], count: int) -> tuple[float, float]:

@@ -183,7 +183,8 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
         raise UsageError(f"`spacing_mm={target}` is not a positive distance in mm")
     if target >= spacing * (1 - ACQUIRED_TOLERANCE):
         raise UsageError(
-            f"the target spacing {target:.4g} mm is not below the input's {spacing:.4g} mm; nothing to interpolate"
+            f"the target spacing {target:.4g} mm is not below the input's {spacing:.4g} mm; nothing to interpolate",
+            nothing_to_do=True,
         )
     step = _snap_step(target / spacing, acquired)
     if step < 1 / MAX_FACTOR - ACQUIRED_TOLERANCE:
@@ -197,7 +198,8 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
     if count <= acquired:
         raise UsageError(
             f"{acquired} slices {spacing:.4g} mm apart become {count} at {target:.4g} mm, no more than there are; "
-            "give `factor`, or a smaller `spacing_mm`"
+            "give `factor`, or a smaller `spacing_mm`",
+            nothing_to_do=True,
         )
     return SliceGrid(axis, acquired, step, count)
 

@@ -149,7 +149,9 @@ def require_two_slices(count: int) -> None:
         GeometryError: nothing lies between the slices.
     """
     if count < 2:
-        raise GeometryError(f"nothing to interpolate: {count} slice along the through-plane axis, 2 are needed")
+        raise GeometryError(
+            f"nothing to interpolate: {count} slice along the through-plane axis, 2 are needed", nothing_to_do=True
+        )
 
 
 def _require_straight(aside: np.ndarray, along: np.ndarray, limit: float) -> None:

@@ -39,8 +39,12 @@ class _Output:
 
         Raises:
             OSError: the content of the target cannot be listed.
-            OutputError: a folder that is to be filled is not empty.
+            OutputError: a folder that is to be filled is not empty, or a file is there that must not be replaced.
         """
+        if self.old is None and not self.overwrite and os.path.lexists(self.target):
+            raise OutputError(
+                f"{self.target}: came while the result was computed; choose another name or pass `overwrite=True`"
+            )
         if not self.is_fixed:
             aside = [] if self.old is None or not os.path.lexists(self.target) else [(self.target, self.old)]
             return Renames(aside if self.overwrite else [], [(self.partial, self.target)])
@@ -118,16 +122,17 @@ def commit_now(path: Path) -> None:
 
 
 @contextmanager
-def open_atomic_file(path: Path) -> Iterator[BinaryIO]:
+def open_atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its name once written and flushed to disk, and is removed on failure.
 
-    Missing folders above it are made. A link at ``path`` is replaced, not what it leads to.
+    Missing folders above it are made. A link at ``path`` is replaced, not what it leads to. Without ``overwrite``
+    nothing is replaced.
 
     Raises:
         OSError: it cannot be written.
         OutputError: it cannot take its name.
     """
-    output = _Output(path, _partial_path(path))
+    output = _Output(path, _partial_path(path), overwrite)
     try:
         _make_folder(output)
         with output.partial.open("xb") as file:
@@ -170,10 +175,18 @@ def open_atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]
 
 
 def is_irreplaceable(path: Path) -> bool:
-    """Whether an existing folder cannot be replaced, only filled: ``.``, a mount point, or in a read-only parent."""
+    """Whether an existing folder cannot be replaced, only filled.
+
+    So it is with ``.``, a mount point, in a read-only parent, or where another process writes in it, perhaps of another
+    machine.
+    """
     if not path.is_dir():
         return False
-    return path.name in ("", "..") or _is_mount(path) or not os.access(path.absolute().parent, os.W_OK | os.X_OK)
+    if path.name in ("", "..") or _is_mount(path) or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        return True
+    with suppress(OSError):  # as its writer will say
+        return any(names.is_partial_name(entry.name) for entry in path.iterdir())
+    return False
 
 
 def list_content(folder: Path) -> list[Path]:

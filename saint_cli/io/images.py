@@ -18,7 +18,7 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import fill_values
 from saint_cli.io.read import read_volume
-from saint_cli.io.scaling import narrow_floats
+from saint_cli.io.scaling import drop_foreign_codings, narrow_floats
 from saint_cli.io.voxel_checks import check_values
 from saint_cli.volume import Header, Storage, Volume
 
@@ -46,6 +46,9 @@ KNOWN_SPACE_CODES = range(1, 6)
 SIMPLEITK_MODALITY_KEY = "0008|0060"
 """Where SimpleITK keeps the Modality of a DICOM file."""
 
+SAME_PLACE_MM = 1e-9
+"""Largest difference of coordinates that arithmetic alone explains."""
+
 
 def to_volume(
     image: Any,
@@ -53,11 +56,12 @@ def to_volume(
     voxel_spacing_mm: Sequence[float] | None = None,
     modality: str | None = None,
     irregular: bool = False,
+    max_memory: int | None = None,
 ) -> Volume:
     """The volume of an image or of the file at a path; the image is not modified, its voxels are copied only if needed.
 
     voxel_spacing_mm: along x, y and z; only for a numpy array. modality: "CT" or "MR", in place of what the image says.
-    irregular: as ``ReadOptions`` has it; only for a path, or a Volume that was read so.
+    irregular: as ``ReadOptions`` has it; only for a path, or a Volume that was read so. max_memory: as that, of a path.
 
     Raises:
         UsageError: no image, voxels that are not plain numbers, or parameters that do not fit.
@@ -65,13 +69,13 @@ def to_volume(
         UnreadableError: voxels that nibabel cannot read from their file, or a path that cannot be read.
     """
     kind = _image_kind(image)
-    modality = None if modality is None else _parse_modality(modality)
+    modality = parse_modality(modality)
     if voxel_spacing_mm is not None and kind != "numpy":
         raise UsageError(f"voxel_spacing_mm is for numpy arrays; {_type_name(image)} has a spacing of its own")
     if irregular and kind != "path" and not (kind == "Volume" and image.header.slice_positions):
         raise UsageError(f"`irregular=True` reads DICOM slices from a path; {_type_name(image)} is evenly spaced")
     if kind == "path":
-        return read_volume(image, modality=modality, irregular=irregular)
+        return read_volume(image, modality=modality, irregular=irregular, max_memory=max_memory)
     if kind == "numpy":
         volume = _from_array(image, voxel_spacing_mm)
     elif kind == "nibabel":
@@ -85,7 +89,7 @@ def to_volume(
     if modality is not None:
         volume = replace(volume, header=replace(volume.header, modality=modality))
     if kind == "Volume":  # its reader has warned already
-        return fill_values.mark_fill_values(volume)
+        return fill_values.mark_fill_values(drop_foreign_codings(volume))
     return check_values(volume)
 
 
@@ -180,7 +184,14 @@ def _check_positions(volume: Volume) -> None:
         )
 
 
-def _parse_modality(word: Any) -> str:
+def parse_modality(word: Any) -> str | None:
+    """``"CT"`` or ``"MR"`` in capitals, or None.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if word is None:
+        return None
     if not isinstance(word, str) or word.upper() not in ("CT", "MR"):
         raise UsageError(f"modality {word!r} must be 'CT' or 'MR'; leave it out to judge by the values")
     return word.upper()
@@ -262,12 +273,23 @@ def _from_simpleitk(image: "SimpleITK.Image") -> Volume:
 
 
 def _to_simpleitk(image: "SimpleITK.Image", result: Volume) -> "SimpleITK.Image":
-    """Origin, direction and in-plane spacing are the source's, digit for digit; its metadata are not copied."""
+    """Origin, direction and in-plane spacing are the source's, digit for digit, where the result has the same.
+
+    Other options move the first voxel, or slices straight above each other. Metadata are not copied.
+    """
     import SimpleITK as sitk
 
+    columns, origin = result.affine_lps[:3, :3], result.affine_lps[:3, 3]
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    spacing = np.array(result.spacing_mm) / np.linalg.norm(direction, axis=0)  # mm per unit of direction
+    if np.abs(columns - direction * spacing).max() > SAME_PLACE_MM:
+        spacing = np.array(result.spacing_mm)
+        direction = columns / spacing
+    if np.abs(origin - image.GetOrigin()).max() <= SAME_PLACE_MM:
+        origin = np.array(image.GetOrigin())
     converted = sitk.GetImageFromArray(np.ascontiguousarray(result.voxels.transpose()))  # [z, y, x]
-    converted.SetOrigin(image.GetOrigin())
-    converted.SetDirection(image.GetDirection())
-    spacings = zip(image.GetSpacing(), result.spacing_mm, strict=True)
+    converted.SetOrigin(origin.tolist())
+    converted.SetDirection(direction.ravel().tolist())
+    spacings = zip(image.GetSpacing(), spacing.tolist(), strict=True)
     converted.SetSpacing([before if math.isclose(before, after) else after for before, after in spacings])
     return converted

@@ -50,7 +50,7 @@ def join_storages(volumes: Sequence[tuple[Storage, np.dtype]]) -> Storage:
 
 def find_storage(volume: Volume) -> tuple[Storage, np.dtype]:
     """How a NIfTI file would store a volume alone, and the type of its voxels."""
-    return choose_storage(volume.voxels, volume.header.storage), volume.voxels.dtype
+    return choose_storage(volume), volume.voxels.dtype
 
 
 def check_series_target(path: Path) -> None:
@@ -77,7 +77,7 @@ def check_series_result(
         UsageError, OutputError: as :func:`~saint_cli.io.write.check_result`, or too little space for all volumes.
     """
     check_series_target(path)
-    write.check_result(volume, grid, path, plane, count=series.count)
+    write.check_result(volume, grid, path, plane, count=series.count, storage=series.storage)
     if not is_folder_target(path):
         _encode_header(volume.placeholder_on(grid, plane), series)
 
@@ -117,7 +117,7 @@ def open_series(
 
             yield write_valid
         return
-    with open_atomic_file(path) as file, ExitStack() as streams:
+    with open_atomic_file(path, overwrite=overwrite) as file, ExitStack() as streams:
         is_packed = path.name.lower().endswith(".gz")
         stream = streams.enter_context(write.open_gzip(file)) if is_packed else file
         yield _FileWriter(series, stream, path).write

@@ -38,13 +38,13 @@ def write_volume(
     """Write a volume: to a file ending in .nii, .nii.gz, .nrrd or .mha, or as a DICOM series into a folder.
 
     File or folder appear under their name only when complete. NIfTI keeps the source's integer type and scaling,
-    so that values read from a file are stored as they were; NRRD and MetaImage store scanner values. DICOM needs a
-    volume that was read from DICOM; its SliceThickness is that of the source, or without ``keep_slice_thickness`` the
-    new distance between slices where that is smaller.
+    so that values read from a file are stored as they were, unless that does not hold the voxels; NRRD and MetaImage
+    store scanner values. DICOM needs a volume that was read from DICOM; its SliceThickness is that of the source, or
+    without ``keep_slice_thickness`` the new distance between slices where that is smaller.
 
     Raises:
-        UsageError: another ending, DICOM wanted of a volume from elsewhere, or unevenly spaced slices, which files
-            would show as even.
+        UsageError: another ending, DICOM wanted of a volume from elsewhere or that was turned or moved since, or
+            unevenly spaced slices, which files would show as even.
         SourceChangedError: the DICOM files that the volume was read from are gone, changed or no longer all.
         OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
@@ -61,7 +61,7 @@ def write_volume(
         with ignore_invalid_values():
             write_series(volume, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
         return
-    with convert_os_errors(path, "written", OutputError), open_atomic_file(path) as file:
+    with convert_os_errors(path, "written", OutputError), open_atomic_file(path, overwrite=overwrite) as file:
         _write_file(volume, path.name.lower(), file)
 
 
@@ -83,7 +83,7 @@ def write_error_map(
     from saint_cli.io.dicom.validation import ignore_invalid_values
 
     with ignore_invalid_values():
-        write_map(error, result, path, keep_slice_thickness=keep_slice_thickness)
+        write_map(error, result, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
 
 
 def check_error_map(volume: Volume, grid: SliceGrid, path: Path, target: Path) -> None:
@@ -95,7 +95,7 @@ def check_error_map(volume: Volume, grid: SliceGrid, path: Path, target: Path) -
     """
     as_floats = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
     if not is_map_target(path):
-        check_result(as_floats, grid, path)
+        check_result(as_floats, grid, path, storage=Storage(as_floats.voxels.dtype))
         return
     if not is_folder_target(target):
         raise UsageError(
@@ -109,12 +109,18 @@ def check_error_map(volume: Volume, grid: SliceGrid, path: Path, target: Path) -
 
 
 def check_result(
-    volume: Volume, grid: SliceGrid, path: Path, plane: PlaneGrid | None = None, *, count: int = 1
+    volume: Volume,
+    grid: SliceGrid,
+    path: Path,
+    plane: PlaneGrid | None = None,
+    *,
+    count: int = 1,
+    storage: Storage | None = None,
 ) -> None:
     """Check whether ``volume`` on ``grid`` could be written to ``path``: headers are encoded, and thrown away.
 
     plane: the pixels that its slices get afterwards; None where they keep theirs. count: how many such volumes are
-    written there.
+    written there. storage: of their voxels in the file; None where that is as ``volume`` is stored.
 
     Raises:
         UsageError: DICOM is wanted, but the source is not DICOM, or its slices would not be kept; a format that does
@@ -122,7 +128,8 @@ def check_result(
         OutputError: too little space, a DICOM folder that holds source files, or headers that cannot be encoded.
     """
     result = volume.placeholder_on(grid, plane)
-    need = result.voxels.nbytes * count
+    storage = storage or _choose_storage(volume, path.name.lower())
+    need = result.voxels.size * storage.dtype.itemsize * count
     if is_folder_target(path):
         from saint_cli.io.dicom import write as dicom
         from saint_cli.io.dicom.validation import ignore_invalid_values
@@ -132,7 +139,7 @@ def check_result(
             dicom.check_encodable(volume, path, grid, plane)
         need += HEADER_BYTES * grid.count * count
     else:
-        encode_header(result, path)
+        encode_header(result, path, storage)
         if path.name.lower().endswith((".gz", ".nrrd")):
             need = int(need * MIN_PACKED_SHARE)
     _check_space(path, need)
@@ -149,14 +156,14 @@ def _format_size(count: int) -> str:
     return f"{count / 1e6:,.0f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
-def encode_header(volume: Volume, path: Path) -> bytes:
+def encode_header(volume: Volume, path: Path, storage: Storage) -> bytes:
     """The header of the file that ``write_volume`` would write; of the voxels only shape and type count.
 
     Raises:
         UsageError: voxels of a type, or in a place, that the format does not hold.
     """
     try:
-        return _encode_header(_make_storable(volume, path), path.name.lower())
+        return _encode_header(_make_storable(volume, path), path.name.lower(), storage)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 
@@ -178,30 +185,30 @@ def _make_storable(volume: Volume, path: Path) -> Volume:
     return replace(volume, voxels=volume.voxels.astype(np.float32)) if dtype == np.float16 else volume
 
 
-def _encode_header(volume: Volume, name: str) -> bytes:
+def _encode_header(volume: Volume, name: str, storage: Storage) -> bytes:
     if name.endswith((".nii", ".nii.gz")):
         from saint_cli.io.nifti import write as nifti
 
-        return nifti.encode_header(volume, _choose_storage(volume, name))
+        return nifti.encode_header(volume, storage)
     from saint_cli.io.itk import write as itk
 
     return itk.encode_nrrd_header(volume) if name.endswith(".nrrd") else itk.encode_meta_header(volume)
 
 
 def _choose_storage(volume: Volume, name: str) -> Storage:
-    """How the file stores the voxels: only NIfTI has a scaling that all readers apply."""
-    source = volume.header.storage if name.endswith((".nii", ".nii.gz")) else None
-    return choose_storage(volume.voxels, source)
+    """How the file stores the voxels: of those that are no DICOM only NIfTI has a scaling that all readers apply."""
+    return Storage(volume.voxels.dtype) if name.endswith((".nrrd", ".mha")) else choose_storage(volume)
 
 
 def _write_file(volume: Volume, name: str, file: BinaryIO) -> None:
     """Header, then voxels; gzip packs both in ``.nii.gz``, and the voxels in ``.nrrd``."""
+    storage = _choose_storage(volume, name)
     with ExitStack() as streams:
         stream = streams.enter_context(open_gzip(file)) if name.endswith(".nii.gz") else file
-        stream.write(_encode_header(volume, name))
+        stream.write(_encode_header(volume, name, storage))
         if name.endswith(".nrrd"):
             stream = streams.enter_context(open_gzip(file))
-        write_voxels(volume.voxels, _choose_storage(volume, name), stream)
+        write_voxels(volume.voxels, storage, stream)
 
 
 def open_gzip(file: BinaryIO) -> Any:

@@ -14,7 +14,7 @@ from saint_cli.jobs import announcements, networks, outputs, preflight, resampli
 from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.jobs.job import JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
-from saint_cli.method import intensity
+from saint_cli.method import intensity, padding
 from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import JobProgress, ProgressStage
 from saint_cli.volume import Derivation, Storage, Volume
@@ -31,8 +31,8 @@ class Survey:
     """What a first reading of all volumes shows.
 
     grid, plane: of every volume. format: how results are stored together. largest: the volume that takes most memory,
-    without its voxels. sample: the volume of number ``shown`` (from 0), of which pictures are made. constant: numbers
-    (from 0) of volumes with one value.
+    with zeros for its voxels, or NaN if any is not finite. sample: the volume of number ``shown`` (from 0), of which
+    pictures are made. constant: numbers (from 0) of volumes with one value.
     """
 
     grid: SliceGrid
@@ -112,7 +112,8 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
         _check_volume(job, volume, series.name(index), is_constant=is_constant)
         storages.append(io.find_storage(volume))
         if largest is None or _memory_rank(volume) > _memory_rank(largest):
-            largest = replace(volume, voxels=np.broadcast_to(volume.voxels.dtype.type(0), volume.shape))
+            value = 0 if padding.is_finite(volume.voxels) else np.nan
+            largest = replace(volume, voxels=np.broadcast_to(volume.voxels.dtype.type(value), volume.shape))
         if sample is None or (not is_constant and (index <= series.count // 2 or shown in constant)):
             sample, shown = volume, index
         if index == series.count - 1:
@@ -136,8 +137,8 @@ def _make_grids(job: LocalJob, volume: Volume) -> tuple[SliceGrid, PlaneGrid | N
     return grid, plane
 
 
-def _memory_rank(volume: Volume) -> tuple[int, bool]:
-    return volume.voxels.nbytes, bool(volume.header.padding)
+def _memory_rank(volume: Volume) -> tuple[int, int]:
+    return volume.voxels.nbytes, padding.count_copies(volume)
 
 
 def _check_volume(job: LocalJob, volume: Volume, name: str, *, is_constant: bool) -> None:
@@ -201,6 +202,7 @@ def _run_volumes(
             warnings.append(restored.header.warnings)
             derivation = restored.header.derivation
             del restored
+        io.check_complete(loaded.volume)
     return warnings, derivation
 
 

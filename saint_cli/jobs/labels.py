@@ -65,22 +65,22 @@ def load_labels(planned: PlannedJob) -> LabelMap | None:
     job, volume = planned.job, planned.volume
     if job.labels is None or job.labels_target is None:
         return None
-    from saint_cli.labels import GridRelation, place_labels, plan_labels
+    from saint_cli.labels import GridRelation, count_outside, place_labels, plan_labels
 
     io.check_segmentation_target(job.labels_target, volume)
     label_map = io.read_labels(job.labels, volume, job.label_options, is_drawn_on_like=True)
     try:
-        relation = plan_labels(label_map, volume.affine_lps, volume.shape).relation
+        plan = plan_labels(label_map, volume.affine_lps, volume.shape)
     except GeometryError as error:
         raise GeometryError(f"{job.labels}: {error}") from None
-    if relation is not GridRelation.SAME:
-        word = "finer" if relation is GridRelation.COARSEN else "coarser"
+    if plan.relation is not GridRelation.SAME:
+        word = "finer" if plan.relation is GridRelation.COARSEN else "coarser"
         raise GeometryError(
             f"{job.labels}: these labels ({describe_grid(label_map)}) are {word} than {job.source} "
             f"({describe_grid(volume)}); upsample the scan alone, then bring the labels to the result with saint labels"
         )
     placed = place_labels(label_map, volume.affine_lps, volume.shape)
-    checked = with_cut_warning(placed, label_map)
+    checked = with_cut_warning(placed, count_outside(label_map, plan))
     if lack_frames(placed, job.labels_target):
         warning = f"no voxel is labelled, and a DICOM SEG cannot be empty: {job.labels_target.name} is not written"
         return replace(checked, header=replace(checked.header, warnings=(*checked.header.warnings, warning)))
@@ -143,14 +143,13 @@ def check_result(label_map: LabelMap, affine_lps: np.ndarray, shape: tuple[int, 
     io.check_result(Volume(zeros, affine_lps, label_map.header), same, path)
 
 
-def with_cut_warning(placed: LabelMap, read: LabelMap) -> LabelMap:
-    """Labels that were placed on a grid, with a warning where a part of those that were read lies outside of it."""
-    lost = int(np.count_nonzero(read.labels)) - int(np.count_nonzero(placed.labels))
-    if lost <= 0:
-        return placed
-    warning = f"{lost:,} labelled voxels lie outside of the scan and are left out"
-    header = replace(placed.header, warnings=(*placed.header.warnings, warning))
-    return replace(placed, header=header)
+def with_cut_warning(label_map: LabelMap, outside: int) -> LabelMap:
+    """Labels of a scan, with a warning if some labelled voxels that were read lie outside of it."""
+    if not outside:
+        return label_map
+    warning = f"{outside:,} labelled voxels lie outside of the scan and are left out"
+    header = replace(label_map.header, warnings=(*label_map.header.warnings, warning))
+    return replace(label_map, header=header)
 
 
 def reach_end(label_map: LabelMap, axis: int) -> bool:

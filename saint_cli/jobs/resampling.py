@@ -86,7 +86,7 @@ def run_without_networks(
     on_progress(stages.WRITING, 0, 1)
     with io.commit_together():
         outputs.write_result(job, restored, final_labels)
-    on_progress(stages.WRITING, 1, 1)
-    io.check_complete(restored)
+        on_progress(stages.WRITING, 1, 1)
+        io.check_complete(restored)
     result = results.make_result_without_networks(planned, restored, results.seconds_since(began))
     return results.add_labels(result, planned, label_map, final_labels)

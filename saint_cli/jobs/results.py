@@ -109,6 +109,7 @@ def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None =
     """What the page says of the job; of paths the names alone, and no UID."""
     from saint_cli.report.quality_control import JobFacts
 
+    written = loaded.volume.placeholder_on(loaded.grid, loaded.plane)
     return JobFacts(
         source=Path(result.source).absolute().name,
         target=Path(result.target).absolute().name,
@@ -118,6 +119,8 @@ def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None =
         precision=result.precision,
         seconds=result.seconds,
         acquired_kept=result.acquired_kept,
+        shape_after=written.shape,
+        spacing_after_mm=written.spacing_mm,
         options=page_options(loaded.resolved_settings),
         warnings=result.warnings,
         labels=refined,

@@ -168,6 +168,13 @@ class Outcome:
     refined: LabelPair | None
     final_labels: LabelPair | None
 
+    @property
+    def pictured_labels(self) -> LabelPair | None:
+        """The labels that pictures show, with the volumes of those that are written."""
+        if self.refined is None or self.final_labels is None:
+            return None
+        return replace(self.refined, volumes=self.final_labels.volumes)
+
 
 def _write(loaded: LoadedJob, result: JobResult, outcome: Outcome, on_progress: ProgressCallback) -> JobResult:
     """Write all files that are wanted; they appear when all are complete, the result last.
@@ -180,7 +187,7 @@ def _write(loaded: LoadedJob, result: JobResult, outcome: Outcome, on_progress: 
         result = replace(result, warnings=(*result.warnings, UNCALIBRATED_WARNING))
     with io.commit_together():
         if job.has_pictures:
-            facts = results.make_facts(loaded, result, outcome.refined)
+            facts = results.make_facts(loaded, result, outcome.pictured_labels)
             outputs.write_pictures(job, facts, restoration, outcome.restored, check, on_progress)
         on_progress(stages.WRITING, 0, 1)
         if job.uncertainty is not None:

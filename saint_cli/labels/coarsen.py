@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from saint_cli.errors import GeometryError
-from saint_cli.labels.grids import GridRelation, Shape, orient_labels, place_labels, plan_labels
+from saint_cli.labels.grids import POSITION_TOLERANCE, GridRelation, Shape, orient_labels, place_labels, plan_labels
 from saint_cli.volume.label_map import LabelMap
+
+SHARE_TOLERANCE = 1e-3
+"""Of a fine slice: labels whose shares of a slab differ by less fill equally much of it, for headers round affines."""
 
 
 def coarsen_labels(fine: LabelMap, affine_lps: np.ndarray, shape: Shape) -> LabelMap:
@@ -46,7 +49,7 @@ def _find_majority(slices: np.ndarray, centre: float, width: float) -> np.ndarra
     places = np.arange(len(slices))
     low, high = np.maximum(places - 0.5, centre - width / 2), np.minimum(places + 0.5, centre + width / 2)
     weights = np.maximum(high - low, 0.0)
-    if 0 <= centre <= len(slices) - 1:  # an end slice stands for its own outer half
+    if -POSITION_TOLERANCE <= centre <= len(slices) - 1 + POSITION_TOLERANCE:  # an end slice stands for its outer half
         weights[0] += max(0.0, width / 2 - centre - 0.5)
         weights[-1] += max(0.0, centre + width / 2 - (len(slices) - 0.5))
     used = np.flatnonzero(weights > 1e-9)
@@ -59,7 +62,7 @@ def _find_majority(slices: np.ndarray, centre: float, width: float) -> np.ndarra
     best, won = np.zeros(columns.shape[1]), result[differ]
     for label in [won, *columns]:
         share = counts @ (columns == label)
-        better = share > best + 1e-9
+        better = share > best + SHARE_TOLERANCE
         best[better], won[better] = share[better], label[better]
     result[differ] = won
     return np.asarray(result)

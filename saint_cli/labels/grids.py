@@ -161,6 +161,25 @@ def _move(oriented: LabelMap, affine_lps: np.ndarray, shape: Shape) -> LabelMap:
     return replace(oriented, labels=placed, affine_lps=affine_lps)
 
 
+def count_outside(labels: LabelMap, plan: LabelPlan) -> int:
+    """How many labelled voxels lie outside of the grid of a plan, which ``plan_labels`` made for the labels.
+
+    A slice of labels that no slab of a coarser grid holds by half lies outside; so does one that no slice of a finer
+    grid needs.
+    """
+    oriented = orient_labels(labels, plan.affine_lps)
+    to_labels = np.linalg.inv(oriented.affine_lps) @ plan.affine_lps
+    inside = []
+    for axis, count in enumerate(plan.shape):
+        first, step = float(to_labels[axis, 3]), float(to_labels[axis, axis])
+        if plan.grid is not None and axis == plan.axis:
+            first, step, count = first - plan.grid.origin, 1.0, plan.grid.acquired
+        reach = step / 2 + POSITION_TOLERANCE
+        end = math.floor(first + (count - 1) * step + reach) + 1
+        inside.append(slice(max(0, math.ceil(first - reach)), max(0, end)))
+    return int(np.count_nonzero(oriented.labels) - np.count_nonzero(oriented.labels[tuple(inside)]))
+
+
 def _describe_mismatch(labels: LabelMap, affine_lps: np.ndarray, shape: Shape) -> str:
     """Both grids, and what to do."""
     grids = [

@@ -83,12 +83,31 @@ OFFSETS = [
 
 
 def smooth(image: np.ndarray) -> np.ndarray:
-    """A slice [X, Y] as float32, smoothed."""
-    return np.asarray(ndimage.gaussian_filter(np.asarray(image, np.float32), SMOOTHING_PX))
+    """A slice [X, Y] as float32, smoothed; pixels that are not finite count as the nearest that are, else as 0."""
+    return np.asarray(ndimage.gaussian_filter(_fill_nonfinite(np.asarray(image, np.float32)), SMOOTHING_PX))
+
+
+def _fill_nonfinite(image: np.ndarray) -> np.ndarray:
+    holes = ~np.isfinite(image)
+    if not holes.any():
+        return image
+    if holes.all():
+        return np.zeros_like(image)
+    nearest = ndimage.distance_transform_edt(holes, return_distances=False, return_indices=True)
+    return np.asarray(image[tuple(nearest)])
 
 
 def estimate_noise(smoothed: np.ndarray) -> float:
-    """Robust SD of what a smoothed slice [X, Y] holds at the finest scale; 0 for less than 3 x 3 pixels."""
+    """Robust SD of what a smoothed slice [X, Y] holds at the finest scale; 0 for less than 3 x 3 pixels.
+
+    Where most pixels are constant, as around an organ that was cut out, the others tell it.
+    """
     inner = 4 * smoothed[1:-1, 1:-1] - smoothed[:-2, 1:-1] - smoothed[2:, 1:-1]
     inner = inner - smoothed[1:-1, :-2] - smoothed[1:-1, 2:]
-    return float(np.median(np.abs(inner)) / (0.6745 * np.sqrt(20))) if inner.size else 0.0
+    return median_above_zero(np.abs(inner)) / float(0.6745 * np.sqrt(20)) if inner.size else 0.0
+
+
+def median_above_zero(values: np.ndarray) -> float:
+    """The median of values from 0 up; where it is 0, that of the values above 0, if there are any."""
+    median = np.median(values)
+    return float(median if median > 0 or not values.any() else np.median(values[values > 0]))

@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from saint_cli.labels.transitions import Spacing, find_box
 
@@ -175,13 +176,39 @@ def _find_lonely(
     ]
     areas = [np.bincount(n.ravel())[who] for n, who in zip(numbers, lonely, strict=True)]
     radii = [np.sqrt(area * np.prod(spacing) / np.pi) for area in areas]
-    distance = np.hypot(*(centres[0][:, None] - centres[1][None]).transpose(2, 0, 1))
-    reach = np.minimum(STEEPEST * gap_mm, FARTHEST_RADII * (radii[0][:, None] + radii[1][None]))
-    distance[(labels[0][lonely[0]][:, None] != labels[1][lonely[1]][None]) | (distance > reach)] = np.inf
-    nearest = distance.argmin(1)
-    for i, j in enumerate(nearest):
-        if np.isfinite(distance[i, j]) and distance[:, j].argmin() == i:
-            yield int(lonely[0][i]), int(lonely[1][j])
+    one, other = _find_near(centres, radii, [own[who] for own, who in zip(labels, lonely, strict=True)], gap_mm)
+    distance = np.hypot(*(centres[0][one] - centres[1][other]).T)
+    is_mutual = _is_nearest(one, other, distance) & _is_nearest(other, one, distance)
+    for i, j in sorted(zip(one[is_mutual], other[is_mutual], strict=True)):
+        yield int(lonely[0][i]), int(lonely[1][j])
+
+
+def _find_near(
+    centres: list[np.ndarray], radii: list[np.ndarray], labels: list[np.ndarray], gap_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of parts of one label that lie as near to each other as a part may move, as two arrays (pairs,).
+
+    centres: (n, 2) mm, radii: (n,) mm, labels: (n,), each of both slices. Memory grows with the pairs that are found.
+    """
+    found = [np.empty((2, 0), int)]
+    for label in np.intersect1d(labels[0], labels[1]):
+        who = [np.flatnonzero(own == label) for own in labels]
+        farthest = min(STEEPEST * gap_mm, FARTHEST_RADII * sum(r[w].max() for r, w in zip(radii, who, strict=True)))
+        first, second = (KDTree(c[w]) for c, w in zip(centres, who, strict=True))
+        near = first.sparse_distance_matrix(second, farthest * (1 + 1e-9), output_type="ndarray")
+        found.append(np.stack([who[0][near["i"]], who[1][near["j"]]]))
+    one, other = np.concatenate(found, axis=1)
+    distance = np.hypot(*(centres[0][one] - centres[1][other]).T)
+    reach = np.minimum(STEEPEST * gap_mm, FARTHEST_RADII * (radii[0][one] + radii[1][other]))
+    return one[distance <= reach], other[distance <= reach]
+
+
+def _is_nearest(one: np.ndarray, other: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Which of the pairs (n,) have the least distance of those of their ``one``; of equals the lowest ``other``."""
+    order = np.lexsort((other, distance, one))
+    result = np.zeros(len(order), bool)
+    result[order[np.diff(one[order], prepend=-1) > 0]] = True
+    return result
 
 
 def _is_aligned_by_shift(pair: MovingPart) -> bool:

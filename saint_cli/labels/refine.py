@@ -4,7 +4,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.labels.gap import Gap
-from saint_cli.labels.likelihood import NOISE_WIDTHS, AcquiredPair, estimate_noise, smooth
+from saint_cli.labels.likelihood import NOISE_WIDTHS, AcquiredPair, estimate_noise, median_above_zero, smooth
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.volume import Volume
 from saint_cli.volume.label_map import LabelMap
@@ -65,7 +65,7 @@ class _Scan:
     def __init__(self, voxels: np.ndarray, grid: geometry.SliceGrid) -> None:
         self.voxels, self._grid = voxels, grid
         chosen = np.unique(np.linspace(0, grid.acquired - 1, NOISE_SLICES).astype(int))
-        noise = float(np.median([estimate_noise(self.acquired(k)) for k in chosen]))
+        noise = median_above_zero(np.array([estimate_noise(self.acquired(k)) for k in chosen]))
         self.width = max(NOISE_WIDTHS * noise, 1e-3 * float(np.ptp(self.acquired(int(chosen[len(chosen) // 2])))), 1e-6)
 
     def acquired(self, number: int) -> np.ndarray:

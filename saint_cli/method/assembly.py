@@ -7,11 +7,14 @@ import numpy as np
 from torch import Tensor
 
 from saint_cli.errors import NonFiniteError
+from saint_cli.geometry import SliceGrid
 from saint_cli.method import intensity
 from saint_cli.method.bounds import Bounds
 from saint_cli.method.network_input import NetworkInput
 from saint_cli.method.padding import fill_nonfinite
 from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.options.grid import DICOM_SLICE_AXIS
+from saint_cli.volume import Header
 from saint_cli.volume.stored_values import Coding, choose_coding
 
 
@@ -23,8 +26,8 @@ def allocate_slices(plane: Sequence[int], count: int, dtype: Any) -> np.ndarray:
 def assemble(sparse: np.ndarray, plan: SlicePlan, network_input: NetworkInput, residual: Tensor) -> np.ndarray:
     """[X, Y, acquired] scanner values and a residual (S, x, y) inside the body's box to [X, Y, output slices].
 
-    The linear part is taken from the unclipped scanner values, so that metal and padding are interpolated linearly.
-    Beside a voxel that is not finite only the other neighbour counts. No synthesised voxel lies outside its ``Bounds``.
+    The linear part is taken from the unclipped scanner values, so that metal is interpolated linearly. Between a voxel
+    that is not finite and one that is, only the latter counts. No synthesised voxel lies outside its ``Bounds``.
 
     Raises:
         NonFiniteError: a residual, or a synthesised voxel between finite ones, is NaN or infinite.
@@ -49,7 +52,7 @@ def assemble(sparse: np.ndarray, plan: SlicePlan, network_input: NetworkInput, r
             least[box], most[box] = limits
             np.clip(plane, least, most, out=plane)
         if filled is not sparse:
-            plane = _restore_nonfinite(plane, sparse[..., k_below], sparse[..., k_above], below, t)
+            plane = _restore_nonfinite(plane, sparse[..., k_below], sparse[..., k_above], t)
         dense[..., j] = plane
     return dense
 
@@ -63,13 +66,23 @@ def _require_finite(line: np.ndarray, residual: Tensor, index: int) -> None:
         )
 
 
-def round_to_codings(dense: np.ndarray, plan: SlicePlan, codings: tuple[Coding, ...]) -> None:
+def find_codings(header: Header, grid: SliceGrid) -> tuple[Coding, ...]:
+    """What slices along the grid's axis can store: one for all, one for each acquired, or none if these mix several."""
+    return header.codings if grid.axis == DICOM_SLICE_AXIS or len(header.codings) == 1 else ()
+
+
+def round_to_codings(
+    dense: np.ndarray, plan: SlicePlan, codings: tuple[Coding, ...], *, copies_too: bool = False
+) -> None:
     """Give synthesised slices of ``dense`` [X, Y, output slices] values that their source can store, in place.
 
     ``codings``: one, or one for each acquired slice; where two neighbours differ, ``choose_coding`` decides.
+    copies_too: copied slices as well, where they were changed.
     """
     if not codings:
         return
+    for j, k in zip(plan.copied, plan.source, strict=True) if copies_too else ():
+        dense[..., j] = codings[0 if len(codings) == 1 else k].nearest(dense[..., j])
     for s, j in enumerate(plan.synthesised):
         below, above = (codings[0 if len(codings) == 1 else int(k)] for k in (plan.window[s], plan.above[s]))
         around = (below,) if plan.offset[s] == 0 else (below, above)
@@ -91,11 +104,12 @@ def _add_residual(
     return np.where(inside, bounded, line).astype(line.dtype)
 
 
-def _restore_nonfinite(
-    line: np.ndarray, below: np.ndarray, above: np.ndarray, filled: np.ndarray, t: np.floating
-) -> np.ndarray:
-    """A synthesised slice with what is not finite put back from the nearer neighbour, and no residual beside it."""
-    is_alone = np.isfinite(below) ^ np.isfinite(above)
-    line = np.where(is_alone, filled, line)
+def _restore_nonfinite(line: np.ndarray, below: np.ndarray, above: np.ndarray, t: np.floating) -> np.ndarray:
+    """A synthesised slice with what is not finite put back from the nearer neighbour; beside it the other one's value.
+
+    below, above: the acquired neighbours as they are; ``line`` is of filled ones, and so of slices further away.
+    """
+    is_known = np.isfinite(below)
+    line = np.where(is_known ^ np.isfinite(above), np.where(is_known, below, above), line)
     nearer = below if t < 0.5 else above
     return np.where(np.isfinite(nearer), line, nearer)

@@ -15,12 +15,12 @@ from torch import Tensor
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.method import padding, planes
-from saint_cli.method.assembly import assemble, round_to_codings
+from saint_cli.method.assembly import assemble, find_codings, round_to_codings
 from saint_cli.method.network_input import NetworkInput, prepare_input
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.models.baseline_weights import BaselineModel
 from saint_cli.nets.baselines import Baseline, Patching
-from saint_cli.options.grid import DICOM_SLICE_AXIS
+from saint_cli.options.method import MethodOptions
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
@@ -57,9 +57,9 @@ def restore_by_baseline(
     network = model.to(compute.device).network
     residual = estimate_residual(network_input, network, grid, compute, patching, on_progress)
     dense = assemble(np.moveaxis(measured.voxels, grid.axis, 2), plan, network_input, residual)
-    padding.restore_padding(dense, np.moveaxis(volume.voxels, grid.axis, 2), plan, volume.header)
-    if grid.axis == DICOM_SLICE_AXIS or len(volume.header.codings) == 1:
-        round_to_codings(dense, plan, volume.header.codings)
+    for put_back in (padding.repeat_beside_padding, padding.restore_padding):
+        put_back(dense, np.moveaxis(volume.voxels, grid.axis, 2), plan, volume.header)
+    round_to_codings(dense, plan, find_codings(volume.header, grid))
     return dense
 
 
@@ -100,6 +100,17 @@ def require_factor(factor: Fraction | int, model: BaselineModel) -> None:
             f"{model.name} ({model.architecture.title}) was trained for factor {listed} and makes divisors of that, "
             f"not factor {int(factor)}"
         )
+
+
+def require_no_options(options: MethodOptions, model: BaselineModel) -> None:
+    """Refuse options of SAINT's method, none of which a baseline has.
+
+    Raises:
+        UsageError: naming the first.
+    """
+    if options.non_default:
+        flag = options.non_default[0].replace("=", " ")
+        raise UsageError(f"{model.name} ({model.architecture.title}) has no --{flag}; leave it out, or the model")
 
 
 class Block(NamedTuple):

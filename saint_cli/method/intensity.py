@@ -99,7 +99,11 @@ def find_data_range(volume: Volume) -> tuple[float, float]:
     low, high = percentiles(sample, DATA_RANGE_PERCENTILES)
     if high <= low:
         low, high = float(sample.min()), float(sample.max())
-    return low, max(high, float(np.nextafter(np.float32(low), np.float32(np.inf))))
+    if high > low:
+        return low, high
+    with np.errstate(over="ignore"):
+        high = float(np.nextafter(np.float32(low), np.float32(np.inf)))
+    return (low, high) if math.isfinite(high) else (min(low, low / 2), max(low, low / 2))
 
 
 def _percentile_map(volume: Volume) -> IntensityMap:
@@ -107,7 +111,7 @@ def _percentile_map(volume: Volume) -> IntensityMap:
     low, high = percentiles(sample, ROBUST_PERCENTILES)
     least, top = float(sample.min()), float(sample.max())
     if high <= low:  # nearly constant, such as a mask with a few bright voxels
-        low, high = least, max(top, least + 1.0)
+        low, high = least, top if top > least else least + 1.0
     if high <= low:  # constant, and so large that it is its own successor
         low, high = sorted((least / 2, least))
     scale = (high - low) / MR_UPPER_UNITS

@@ -1,10 +1,12 @@
 """How much memory a job needs, from the sizes of networks and volume: checked before any voxel is computed."""
 
+import math
 from dataclasses import replace
 
 from saint_cli.geometry import PlaneGrid, SliceGrid, in_plane
-from saint_cli.method import slab_assembly, slab_ends
+from saint_cli.method import padding, slab_assembly, slab_ends
 from saint_cli.method.directions import make_tiling
+from saint_cli.method.residuals import RESIDUAL_VOLUMES
 from saint_cli.models.weights import SaintModel
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.runtime import memory
@@ -35,14 +37,25 @@ def with_memory_budget(
     read, plane = volume.voxels, in_plane(volume.shape, grid.axis)
     written = read.size // grid.acquired * grid.count * (read.itemsize + extra)
     depth = grid.acquired + 2 * slab_ends.count_ends(grid)
-    work = estimate_work_bytes(model, compute, plane, depth)
+    work = estimate_work_bytes(model, compute, plane, depth) + _count_gathered_bytes(compute, plane, grid)
     if grid.slab is not None:  # after the networks
         needed = slab_assembly.estimate_bytes(grid, (*plane, grid.acquired), read.dtype)
         work = max(work, memory.PROCESS_BYTES + needed)
-    work += read.nbytes if volume.header.padding else 0  # the copy in which padding is hidden
+    copies = padding.count_copies(volume)
+    work += copies * read.nbytes
+    work += read.size if copies and grid.slab is not None else 0  # the mask of holes
     work += FILLED_BYTES * read.size if grid.positions is not None else 0
     most = memory.plan_residual_bytes(read.nbytes, read.size // grid.acquired * depth, written, work, allowed)
     return replace(compute, residual_bytes=most if grid.positions is None else most // 2)  # which holds two passes
+
+
+def _count_gathered_bytes(compute: Compute, plane: tuple[int, int], grid: SliceGrid) -> int:
+    """Of residuals that come from a GPU to the host, in bytes; on a CPU those are there, within ``residual_bytes``."""
+    if compute.device.type == "cpu":
+        return 0
+    held = 2 if compute.device.type == "mps" else 1  # whose own memory is the host's
+    passes = 1 if grid.positions is None else 2
+    return 2 * RESIDUAL_VOLUMES * math.prod(plane) * grid.count * held * passes
 
 
 def extra_bytes_per_voxel(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None) -> int:

@@ -27,6 +27,8 @@ SMOOTH_SIGMA = 2.0
 
 MIN_BODY_PIXELS = 200
 
+UNCHANGED_WARNING = "noise is as it was: none could be measured (too little uniform tissue)"
+
 
 def check_handling(volume: Volume, grid: SliceGrid, handling: NoiseHandling) -> None:
     """Refuse to change noise where it was never measured: on such a grid, or of what is not CT.

@@ -33,9 +33,9 @@ def smooth_noise(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan) -> bool
     filled = fill_nonfinite(sparse)
     maps = noise_maps.measure_maps(filled)
     limits = float(filled.min()), float(filled.max())
-    shown = _list_acquired(plan)
+    shown, between = _list_acquired(plan), set(plan.synthesised[plan.offset > 0].tolist())
     for k, j in shown.items():
-        around = _mean_of_neighbours(dense, shown, j)
+        around = _mean_of_neighbours(dense, between, j)
         if around is not None:
             change = around - noise_maps.to_finite_hu(dense[..., j])
             dense[..., j] = noise_maps.add_change(dense[..., j], change * _find_noise(change, maps[k]), limits)
@@ -47,16 +47,19 @@ def smooth_noise(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan) -> bool
 
 
 def _list_acquired(plan: SlicePlan) -> dict[int, int]:
-    """The output slice that shows each acquired slice, by the acquired one; regenerated ones included."""
+    """The output slice that shows each acquired slice, by the acquired one; regenerated ones included.
+
+    Of several, as with slices beyond the last acquired one, the first, which lies at its place.
+    """
     regenerated = plan.offset == 0
-    output = [*plan.copied, *plan.synthesised[regenerated]]
-    acquired = [*plan.source, *plan.window[regenerated]]
+    output = [*plan.synthesised[regenerated], *plan.copied]
+    acquired = [*plan.window[regenerated], *plan.source]
     return {int(k): int(j) for k, j in zip(reversed(acquired), reversed(output), strict=True)}
 
 
-def _mean_of_neighbours(dense: np.ndarray, shown: dict[int, int], j: int) -> np.ndarray | None:
-    """[X, Y] float32 the mean of the synthesised slices beside output slice j; None if there are none."""
-    beside = [i for i in (j - 1, j + 1) if 0 <= i < dense.shape[2] and i not in shown.values()]
+def _mean_of_neighbours(dense: np.ndarray, between: set[int], j: int) -> np.ndarray | None:
+    """[X, Y] float32 the mean of what of ``between``, slices between acquired ones, is beside j; None if nothing is."""
+    beside = [i for i in (j - 1, j + 1) if i in between]
     planes = [noise_maps.to_finite_hu(dense[..., i]) for i in beside]
     return np.mean(planes, axis=0) if planes else None
 

@@ -53,6 +53,21 @@ def restore_padding(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, head
         dense[..., j][both] = sparse[..., plan.window[s]][both]
 
 
+def repeat_beside_padding(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan, header: Header) -> None:
+    """Give synthesised voxels between padding and a value that value, in place: only the other neighbour counts.
+
+    ``dense`` [X, Y, output slices] were made of filled slices, whose values beside padding come from slices further
+    away. ``sparse`` [X, Y, acquired] are the values before :func:`hide_padding`.
+    """
+    if not header.padding:
+        return
+    for s in np.flatnonzero(plan.offset > 0):
+        below, above = (sparse[..., k] for k in (plan.window[s], plan.above[s]))
+        is_hole = header.is_padding(below)
+        is_alone = is_hole ^ header.is_padding(above)
+        dense[..., plan.synthesised[s]][is_alone] = np.where(is_hole, above, below)[is_alone]
+
+
 def is_between_padding(sparse: np.ndarray, plan: SlicePlan, s: int, header: Header) -> np.ndarray:
     """[X, Y] where synthesised slice ``s`` lies between two voxels of padding in ``sparse`` [X, Y, acquired].
 
@@ -67,17 +82,39 @@ def is_between_padding(sparse: np.ndarray, plan: SlicePlan, s: int, header: Head
 def fill_nonfinite(slices: np.ndarray) -> np.ndarray:
     """The slices [X, Y, slices] if all values are finite, else a copy with the others filled from the nearest slices.
 
-    Columns without any finite value take the least of the volume, 0 if there is none.
+    Columns without any finite value take the least of the volume, 0 if there is none. Memory holds little besides the
+    copy.
     """
-    if slices.dtype.kind in "iu" or np.isfinite(slices).all():
+    if is_finite(slices):
         return slices
-    holes = ~np.isfinite(slices)
-    columns = holes.any(axis=2)
-    known = slices[~holes]
-    least = known.min() if known.size else slices.dtype.type(0)
-    result = slices.copy()
-    result[columns] = _fill_columns(slices[columns], holes[columns], least)
+    least = min(plane.min(where=np.isfinite(plane), initial=np.inf) for plane in slices)
+    least = slices.dtype.type(least if np.isfinite(least) else 0)
+    result = slices.copy(order="K")
+    for plane in result:
+        holes = ~np.isfinite(plane)
+        columns = holes.any(axis=1)
+        plane[columns] = _fill_columns(plane[columns], holes[columns], least)
     return result
+
+
+def is_finite(voxels: np.ndarray) -> bool:
+    """Whether voxels [x, y, z] have neither NaN nor infinity; no mask of the whole is in memory."""
+    return voxels.dtype.kind in "iu" or all(bool(np.isfinite(part).all()) for part in voxels.T)
+
+
+def count_copies(volume: Volume) -> int:
+    """How many copies of a volume are in memory at once in which its padding, and what is not finite, are filled."""
+    return bool(volume.header.padding) + (not is_finite(volume.voxels))
+
+
+def find_holes(slices: np.ndarray, header: Header) -> np.ndarray | None:
+    """[X, Y, slices] bool, what is padding or not finite; None, without a mask in memory, if there can be none."""
+    if not header.padding and is_finite(slices):
+        return None
+    holes = np.empty(slices.shape, bool)
+    for found, plane in zip(holes, slices, strict=True):
+        found[:] = header.is_padding(plane) | ~np.isfinite(plane)
+    return holes
 
 
 def _fill_columns(columns: np.ndarray, holes: np.ndarray, least: np.generic) -> np.ndarray:

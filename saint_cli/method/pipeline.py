@@ -23,7 +23,7 @@ from saint_cli.method import (
     slab_consistency,
     slab_ends,
 )
-from saint_cli.method.assembly import allocate_slices, assemble, round_to_codings
+from saint_cli.method.assembly import allocate_slices, assemble, find_codings, round_to_codings
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.fusion import Rectangle, fuse
 from saint_cli.method.network_input import NetworkInput, prepare_input
@@ -49,9 +49,6 @@ class ResultStage(StrEnum):
     CORONAL = "coronal"
     MEAN = "mean"
     FUSED = "fused"
-
-
-UNCHANGED_NOISE_WARNING = "noise is as it was: none could be measured (too little uniform tissue)"
 
 
 @dataclass(frozen=True)
@@ -105,19 +102,20 @@ class Restoration:
         if self.grid.slab is not None:
             return self._compute_slabs(acquired, measured, self.estimates.residual(stage)), True
         dense, is_changed = assemble(measured, self.plan, self.network_input, self.estimates.residual(stage)), True
+        padding.repeat_beside_padding(dense, acquired, self.plan, self.source.header)
         if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.MATCH:
             is_changed = noise_matching.match_noise(dense, measured, self.plan, self._thickness)
         if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.SMOOTH:
             is_changed = noise_smoothing.smooth_noise(dense, measured, self.plan)
         padding.restore_padding(dense, acquired, self.plan, self.source.header)
-        if self.grid.axis == DICOM_SLICE_AXIS or len(self.source.header.codings) == 1:
-            round_to_codings(dense, self.plan, self.source.header.codings)
+        codings = find_codings(self.source.header, self.grid)
+        round_to_codings(dense, self.plan, codings, copies_too=self.options.noise is NoiseHandling.SMOOTH)
         return dense, is_changed
 
     def result(self, stage: ResultStage = ResultStage.FUSED) -> Volume:
         """The volume after a stage on its refined grid; by default the final one."""
         dense, is_changed = self._compute_stage(stage)
-        said = "" if is_changed else UNCHANGED_NOISE_WARNING
+        said = "" if is_changed else noise.UNCHANGED_WARNING
         if self.grid.slab is not None:
             acquired, least = np.moveaxis(self.source.voxels, self.grid.axis, 2), self.network_input.intensity_map.scale
             said = slab_consistency.describe_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
@@ -155,9 +153,9 @@ class Restoration:
         return tuple(len(range(n)[cut]) for n, cut in zip(sizes, part, strict=True))
 
     def _compute_slabs(self, acquired: np.ndarray, measured: np.ndarray, residual: Tensor) -> np.ndarray:
-        header = self.source.header
-        codings = header.codings if self.grid.axis == DICOM_SLICE_AXIS or len(header.codings) == 1 else ()
-        thin = slab_assembly.assemble_slabs(measured, self.grid, self.network_input, residual, codings)
+        header, codings = self.source.header, find_codings(self.source.header, self.grid)
+        holes = padding.find_holes(acquired, header)
+        thin = slab_assembly.assemble_slabs(measured, self.grid, self.network_input, residual, codings, holes)
         slab_assembly.restore_padding(thin, acquired, self.grid, header)
         if len(codings) > 1:
             codings = tuple(codings[k] for k in slab_ends.index_repeated(self.grid))

@@ -1,6 +1,6 @@
 """Slices without networks: means of several acquired ones, and slices resampled in their own plane."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,9 @@ import numpy as np
 from saint_cli.geometry import LineWeights, PlaneGrid, SliceGrid, box_weights
 from saint_cli.method.assembly import allocate_slices
 from saint_cli.method.intensity import round_to_dtype
+from saint_cli.options.grid import DICOM_SLICE_AXIS
 from saint_cli.volume import Derivation, Header, Volume
+from saint_cli.volume.stored_values import Coding, choose_coding
 
 NO_MODEL = "none"
 """Name of the model of a result that no network made."""
@@ -32,7 +34,8 @@ def average_slices(volume: Volume, grid: SliceGrid) -> Volume:
     result = allocate_slices(acquired.shape[:2], grid.count, _result_dtype(acquired.dtype))
     for j, (indices, weights) in enumerate(zip(line.indices, line.weights, strict=True)):
         overlaps = np.round(weights * grid.step, 9)  # whole numbers where they should be, so that sums are exact
-        result[..., j] = _store(_average(acquired, indices, overlaps, header), result.dtype, header)
+        mean = _to_dtype(_average(acquired, indices, overlaps, header), result.dtype)
+        result[..., j] = _round_to_codings(mean, _find_codings(header, grid, j))
     return Volume(np.moveaxis(result, 2, grid.axis), grid.refine(volume.affine_lps), header)
 
 
@@ -62,9 +65,10 @@ def resample_planes(volume: Volume, plane: PlaneGrid) -> Volume:
     slices, header = np.moveaxis(volume.voxels, plane.axis, 2), volume.header
     x, y = (line.count for line in plane.lines)
     result = allocate_slices((x, y), slices.shape[2], _result_dtype(slices.dtype))
-    outside = _choose_outside(volume, result.dtype)
+    outside, grid = _choose_outside(volume, result.dtype), None if header.derivation is None else header.derivation.grid
     for k in range(slices.shape[2]):
-        result[..., k] = _resample(slices[..., k], plane, k, header, outside)
+        made = _resample(slices[..., k], plane, k, header, outside)
+        result[..., k] = _round_to_codings(made, _find_codings(header, grid, k))
     derivation = None if header.derivation is None else replace(header.derivation, plane=plane)
     resampled = replace(header, derivation=derivation)
     return Volume(np.moveaxis(result, 2, plane.axis), plane.affine_lps, resampled)
@@ -78,7 +82,7 @@ def _resample(values: np.ndarray, plane: PlaneGrid, k: int, header: Header, outs
     for axis, (line, weights) in enumerate(zip(plane.lines, (x, y), strict=True)):
         if not line.is_exact(k) or line.count != line.size:
             sampled = _apply(sampled, weights, axis, clip=not line.averages)
-    stored = _store(sampled, _result_dtype(values.dtype), header)
+    stored = _to_dtype(sampled, _result_dtype(values.dtype))
     if holes.any():
         nearest = np.ix_(x.nearest, y.nearest)
         stored = np.where(holes[nearest], values[nearest], stored)
@@ -119,9 +123,10 @@ def _find_holes(plane: np.ndarray, header: Header) -> np.ndarray:
 
 def _choose_outside(volume: Volume, dtype: np.dtype) -> Any:
     """The value of what lies outside the field of view."""
-    for low, high in volume.header.padding:
-        for value in (low, high):
-            if np.isfinite(value) and _store(np.array([float(value)]), dtype, volume.header)[0] == value:
+    for value in (float(end) for ends in volume.header.padding for end in ends):
+        if np.isfinite(value):
+            stored = _round_to_codings(_to_dtype(np.array([value]), dtype), volume.header.codings)
+            if stored[0] == value:
                 return dtype.type(value)
     least = min((float(part[np.isfinite(part)].min()) for part in _parts(volume.voxels)), default=0.0)
     return dtype.type(least)
@@ -136,7 +141,22 @@ def _result_dtype(dtype: np.dtype) -> np.dtype:
     return dtype if dtype.kind in "iu" else np.result_type(dtype, np.float32)
 
 
-def _store(values: np.ndarray, dtype: np.dtype, header: Header) -> np.ndarray:
-    """Values in the type of the result; where one coding holds for all slices, such as the file can store."""
-    plane = round_to_dtype(values, dtype) if dtype.kind in "iu" else values.astype(dtype)
-    return header.codings[0].nearest(plane) if len(header.codings) == 1 else plane
+def _to_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return round_to_dtype(values, dtype) if dtype.kind in "iu" else values.astype(dtype)
+
+
+def _find_codings(header: Header, grid: SliceGrid | None, index: int) -> Sequence[Coding]:
+    """What slice ``index`` of a result can store, by the acquired slices that it was made of on ``grid``."""
+    codings = header.codings
+    if len(codings) < 2 or grid is None or grid.axis != DICOM_SLICE_AXIS:
+        return codings if len(codings) == 1 else ()
+    if grid.averages:
+        slab = grid.find_slab(index)
+        return codings[slab.start : slab.stop]
+    below, offset = (found[index] for found in grid.locate())
+    return codings[below : below + (1 if offset == 0 else 2)]
+
+
+def _round_to_codings(plane: np.ndarray, codings: Sequence[Coding]) -> np.ndarray:
+    """The nearest values that one of the codings can store; of none as they are."""
+    return choose_coding(codings, plane).nearest(plane) if codings else plane

@@ -26,6 +26,7 @@ def add_resampling_warnings(
         said = tuple(text.replace(TILTED_WORDS, "slices are tilted") for text in said)
     volume = replace(volume, header=replace(volume.header, warnings=said))
     warnings = [
+        _describe_same(grid, plane),
         _describe_missed(volume, grid),
         _describe_averages(grid),
         _describe_slabs(volume, grid, plane, is_assumed=is_assumed),
@@ -33,6 +34,12 @@ def add_resampling_warnings(
         _describe_planes(volume, grid, plane),
     ]
     return volume.with_warning(*(text for text in warnings if text))
+
+
+def _describe_same(grid: SliceGrid, plane: PlaneGrid | None) -> str:
+    if not grid.is_same or plane is not None:
+        return ""
+    return "the scan lies on the wanted grid already, so the result is a copy of it"
 
 
 def _describe_missed(volume: Volume, grid: SliceGrid, shown: int = 6) -> str:

@@ -29,11 +29,13 @@ def assemble_slabs(
     network_input: NetworkInput,
     residual: Tensor,
     codings: tuple[Coding, ...] = (),
+    holes: np.ndarray | None = None,
 ) -> np.ndarray:
     """[X, Y, acquired] scanner values and residuals (count, x, y) inside the body's box to [X, Y, count].
 
-    The mean of the result over each slab is its acquired value, but for the rounding of integers. Beside a voxel that
-    is not finite only the other neighbour counts.
+    The mean of the result over each slab is its acquired value, but for the rounding of integers.
+    holes: as ``padding.find_holes`` has it. Between a hole and another voxel the values start from the latter alone,
+    without a residual.
 
     Raises:
         NonFiniteError: a residual is NaN or infinite, or values are too large.
@@ -42,7 +44,7 @@ def assemble_slabs(
     dtype: np.dtype = sparse.dtype if sparse.dtype.kind in "iu" else np.result_type(sparse.dtype, np.float32)
     filled = fill_nonfinite(sparse)
     thin = allocate_slices(sparse.shape[:2], grid.count, dtype)
-    columns = _Columns(grid, network_input, residual, find_stored_range(dtype, codings, grid))
+    columns = _Columns(grid, network_input, residual, find_stored_range(dtype, codings, grid), holes)
     for rows in _cut_rows(grid, sparse.shape, _choose_wide(sparse.dtype)):
         part = columns.compute(filled[rows].astype(_choose_wide(sparse.dtype)), rows)
         _store(thin[rows], part)
@@ -129,10 +131,17 @@ def _require_finite(residual: Tensor) -> None:
 class _Columns:
     """Linear interpolation between the middles of slabs plus residual, made consistent with the slabs."""
 
-    def __init__(self, grid: SliceGrid, network_input: NetworkInput, residual: Tensor, stored: StoredRange) -> None:
+    def __init__(
+        self,
+        grid: SliceGrid,
+        network_input: NetworkInput,
+        residual: Tensor,
+        stored: StoredRange,
+        holes: np.ndarray | None,
+    ) -> None:
         self._plan, self._acquired = SlicePlan.from_grid(grid), slab_ends.index_repeated(grid)
         self._input, self._residual = network_input, residual
-        self._projection, self._stored = SlabProjection(grid.slab_weights), stored
+        self._projection, self._stored, self._holes = SlabProjection(grid.slab_weights), stored, holes
 
     def compute(self, acquired: np.ndarray, rows: slice) -> np.ndarray:
         """Some rows of the volume, [x, Y, acquired] floats, to thin slices (count, x, Y)."""
@@ -148,11 +157,24 @@ class _Columns:
         start, stop = max(rows.start, box_x.start), min(rows.stop, box_x.stop)
         line = np.empty((plan.count, *slabs.shape[1:]), slabs.dtype)
         for j, (k, t) in enumerate(zip(plan.window, plan.offset.astype(slabs.dtype), strict=True)):
-            below, above = (slabs[self._acquired[index]] for index in (k, k + 1))
+            below, above, is_alone = self._find_neighbours(slabs, rows, k)
             line[j] = below * (1 - t) + above * t
             if start < stop:
-                inside = line[j, start - rows.start : stop - rows.start, box_y.start : box_y.stop]
+                part = slice(start - rows.start, stop - rows.start), slice(box_y.start, box_y.stop)
+                inside = line[j][part]
                 moved = self._residual[j, start - box_x.start : stop - box_x.start].float().numpy()
                 is_known = (inside >= values.low) & (inside <= values.high)
+                if is_alone is not None:
+                    is_known &= ~is_alone[part]
                 inside += np.where(is_known, moved * slabs.dtype.type(values.scale), 0)
         return line
+
+    def _find_neighbours(
+        self, slabs: np.ndarray, rows: slice, k: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """(x, Y) the slabs below and above, each that of the other in its holes, and where only one is no hole."""
+        below, above = (slabs[self._acquired[index]] for index in (k, k + 1))
+        if self._holes is None:
+            return below, above, None
+        is_hole, is_other = (self._holes[rows, :, self._acquired[index]] for index in (k, k + 1))
+        return np.where(is_hole, above, below), np.where(is_other, below, above), is_hole ^ is_other

@@ -48,7 +48,8 @@ class Calibration:
     def fit(cls, difference_hu: np.ndarray, error_hu: np.ndarray, unit: str = HU) -> "Calibration":
         """Mean error per quantile bin of the difference, made monotone (isotonic regression).
 
-        difference_hu, error_hu: |I_sag - I_cor| and |I_fuse - truth| of the same voxels, any shape.
+        difference_hu, error_hu: |I_sag - I_cor| and |I_fuse - truth| of the same voxels, any shape, in HU or percent of
+        the range: knots are rounded to hundredths of it.
         """
         difference, error = (a.astype(np.float64).ravel() for a in (difference_hu, error_hu))
         edges = np.unique(np.quantile(difference, KNOT_QUANTILES))

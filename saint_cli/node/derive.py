@@ -2,9 +2,11 @@
 
 import errno
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from saint_cli import errors, io
 from saint_cli.errors import OutputError, SaintError
@@ -22,6 +24,9 @@ TRANSIENT = (
     errors.OutputError,
 )
 """Failures that another try may mend, though they are of one of the permanent kinds."""
+
+READING_OPTIONS = ("split_runs", "irregular", "merge")
+"""Options by which ``io.describe`` finds other stacks, as reading does."""
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -58,10 +63,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A stack of a series, and the rule that it is upsampled by, alone or as the first volume of the whole series."""
+    """A stack of a series, and the rule that it is upsampled by, alone or as the first volume of the whole series.
+
+    reading: the options that the stack was described with, as it is to be read.
+    """
 
     stack: StackInfo
     rule: Rule
+    reading: Mapping[str, Any]
     is_whole_series: bool = False
 
 
@@ -100,20 +109,28 @@ def _plan(source: Path, rules: Rules) -> list[_Plan] | str:
     if description.named:
         damaged = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in description.named.items())
         raise errors.UnreadableError(f"{source}: holds files that cannot be used: {damaged}")
-    plans, reasons = _match(description, rules)
+    plans, reasons = _match(description, rules, {})
+    readings = (_list_reading_options(plan.rule) for plan in plans)
+    if reading := next((one for one in readings if any(one.values())), None):
+        plans, reasons = _match(io.describe(source, only_dicom=True, **reading), rules, reading)
     for plan in plans:
         if plan.stack.problem is not None:
             raise errors.GeometryError(f"{source}: {plan.stack.problem}")
     return plans or "; ".join(dict.fromkeys(reasons))
 
 
-def _match(description: Description, rules: Rules) -> tuple[list[_Plan], list[str]]:
+def _list_reading_options(rule: Rule) -> dict[str, Any]:
+    """The options of a rule by which the slices of a series form other stacks."""
+    return {name: getattr(rule.settings, name) for name in READING_OPTIONS}
+
+
+def _match(description: Description, rules: Rules, reading: Mapping[str, Any]) -> tuple[list[_Plan], list[str]]:
     """The stacks that rules match, and why others match none; the volumes of a 4-D series go together."""
     plans, reasons = [], []
     for stack in description.stacks:
         rule = rules.match(stack)
         if isinstance(rule, Rule):
-            plans.append(_Plan(stack, rule))
+            plans.append(_Plan(stack, rule, reading))
         else:
             reasons.append(rule)
     if len(plans) > 1 and all(plan.stack.series_volumes == len(description.stacks) == len(plans) for plan in plans):
@@ -136,9 +153,9 @@ def _is_damaged(source: Path) -> bool:
 
 def _run(source: Path, target: Path, plan: _Plan, on_progress: ProgressCallback) -> str:
     """Upsample one stack, or all volumes of a series; shapes before and after."""
-    number, settings = plan.stack.number, plan.rule.settings
-    choice = {"volume": ALL_VOLUMES} if plan.is_whole_series else {"series": str(number)}
-    result = run_job(Job(source, target / f"{number}", replace(settings, **choice)), on_progress)
+    number, choice = plan.stack.number, dict[str, Any](plan.reading)
+    choice |= {"volume": ALL_VOLUMES} if plan.is_whole_series else {"series": str(number)}
+    result = run_job(Job(source, target / f"{number}", replace(plan.rule.settings, **choice)), on_progress)
     slices = [shape["xyz".index(result.axis)] for shape in (result.shape_before, result.shape_after)]
     return f"{slices[0]} -> {slices[1]} slices, model {result.model}, {result.seconds:.1f} s"
 

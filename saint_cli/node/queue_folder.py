@@ -65,7 +65,7 @@ def recover(folder: Path, database: Database) -> int:
 
     folder: with a folder for each series. Files without a row were not acknowledged and are removed, and so are those
     whose removal was not finished; rows without a file, as after somebody removed it, too, so that the instance is
-    taken again.
+    taken again, for which every series gets its folder back.
 
     Raises:
         OSError, sqlite3.Error: they cannot be read or changed.
@@ -81,6 +81,7 @@ def recover(folder: Path, database: Database) -> int:
             shutil.rmtree(place, ignore_errors=True)
     used = 0
     for name, row in known.items():
+        (folder / name / "instances").mkdir(mode=0o700, parents=True, exist_ok=True)
         used += _recover_files(folder / name / "instances", database, row["number"])
         if SeriesState(row["state"]) in WITH_RESULT:
             used += row["derived_bytes"]

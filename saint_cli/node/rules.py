@@ -59,7 +59,8 @@ class Rule:
         """What of a stack does not match, without text from its headers; empty if all does."""
         if self.modality not in (None, stack.modality):
             return f"is not {self.modality}"
-        if not fnmatchcase((stack.series_description or "").lower(), self.description.lower()):
+        pattern = self.description.lower().replace("[", "[[]")  # which stands for itself, not for a set of letters
+        if not fnmatchcase((stack.series_description or "").lower(), pattern):
             return "has another description"
         spacing = _find_spacing(stack)
         if spacing < self.least_spacing_mm:

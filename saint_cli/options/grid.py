@@ -121,7 +121,9 @@ class GridRequest:
         if grid.positions is not None:
             raise UsageError("`slab` needs evenly spaced slices; leave it out, or take a part of them by `split_runs`")
         if not grid.needs_networks:
-            raise UsageError("`slab` makes thinner slices; leave it out, or give a finer `spacing_mm`")
+            raise UsageError(
+                "`slab` makes thinner slices; leave it out, or give a finer `spacing_mm`", nothing_to_do=True
+            )
         distance_mm = geometry.slice_distance_mm(volume.affine_lps, axis)
         if volume.header.source_format == "DICOM" and axis != DICOM_SLICE_AXIS:
             raise UsageError("`slab` is about slices, and across `axis` there are pixels; leave one of them out")
@@ -187,7 +189,7 @@ class GridRequest:
         if target < spacing * (1 - limit):
             return geometry.grid_by_spacing(acquired, axis, spacing, target, extrapolate=self.extrapolate)
         if self.isotropic and not self.changes_planes:
-            raise UsageError(_already_fine(spacing, fine))
+            raise UsageError(_already_fine(spacing, fine), nothing_to_do=True)
         if self.extrapolate:
             raise UsageError("`extrapolate=True` goes on beyond the last slice of a finer grid; leave it out here")
         geometry.slice_stack.require_two_slices(acquired)
@@ -195,7 +197,8 @@ class GridRequest:
             if not self.changes_planes:
                 raise UsageError(
                     f"the target spacing {target:.4g} mm is the input's own; nothing to interpolate: give a finer or a "
-                    "coarser `spacing_mm`"
+                    "coarser `spacing_mm`",
+                    nothing_to_do=True,
                 )
             return geometry.same_grid(acquired, axis)
         return geometry.grid_by_averaging(acquired, axis, spacing, target)

@@ -16,7 +16,7 @@ def parse_segments(text: str) -> tuple[int, ...]:
     if not text:
         return ()
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() and 0 < int(word) <= MAX_LABEL for word in words):
+    if not all(word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) <= MAX_LABEL for word in words):
         raise UsageError(f"`segments={text}` is not a list of labels from 1 on, such as 1,3")
     return tuple(sorted({int(word) for word in words}))
 

@@ -8,6 +8,8 @@ from saint_cli.errors import UsageError
 
 MEMORY_UNITS = {"TB": 10**12, "T": 10**12, "GB": 10**9, "G": 10**9, "MB": 10**6, "M": 10**6}
 
+LONGEST_NUMBER = 18
+"""Characters; memory in bytes has fewer."""
 
 ALL_VOLUMES: Literal["all"] = "all"
 """The value of ``--volume`` that means every volume of a 4-D scan."""
@@ -71,11 +73,16 @@ def parse_axis(word: str) -> int:
     return "xyz".index(word.lower())
 
 
+def _is_short(number: str) -> bool:
+    """Whether a number is of so few ASCII characters that no conversion of it fails or overflows."""
+    return number.isascii() and len(number) <= LONGEST_NUMBER
+
+
 def parse_batch_size(word: str) -> int | None:
     """``auto`` as None, else a positive integer."""
     if word == "auto":
         return None
-    if not word.isdigit() or int(word) < 1:
+    if not _is_short(word) or not word.isdigit() or int(word) < 1:
         raise UsageError(f"`batch_size={word}` is neither auto nor a positive integer")
     return int(word)
 
@@ -101,6 +108,6 @@ def parse_memory(text: str, name: str = "`max_memory={}`") -> int:
     """``4GB``, ``4G``, ``800MB`` or ``1TB`` in bytes; ``name``: how a message calls the option and its value."""
     for unit, size in MEMORY_UNITS.items():
         number = text.upper().removesuffix(unit)
-        if number != text.upper() and number.strip().replace(".", "", 1).isdecimal():
+        if number != text.upper() and _is_short(number) and number.strip().replace(".", "", 1).isdecimal():
             return round(float(number) * size)
     raise UsageError(f"{name.format(text)} is not an amount of memory, such as 4GB or 800MB")

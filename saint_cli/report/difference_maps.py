@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WINDOW_HU = (-1000.0, 500.0)
-"""Grey levels from lung to bone, so that every organ shows."""
+"""Grey levels of CT from lung to bone, so that every organ shows."""
 
 COLUMN_INCHES, BAR_INCHES, TITLE, GAP = 3.0, 0.9, 0.3, 0.06
 TALLEST = 1.3
 """Height of a picture over its width at most; taller ones get narrower instead."""
 
-STEP_HU = 50.0
-"""The colour bar ends at a multiple of this."""
+STEP_HU, STEP_PERCENT = 50.0, 1.0
+"""The colour bar ends at a multiple of this; of a volume that is not CT in percent of its range."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Comparison:
     """What to draw: arrays [X, Y, slices] of scanner values of one shape, through-plane axis last.
 
     restored: by label, in the order of the columns; synthesised: indices of the slices that were not acquired;
-    affine_lps: of these arrays, voxel index to LPS millimetres.
+    affine_lps: of these arrays, voxel index to LPS millimetres; protocol: of what is not CT in its range.
     """
 
     title: str
@@ -41,6 +41,18 @@ class Comparison:
     synthesised: list[int]
     affine_lps: np.ndarray
     protocol: Protocol
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Grey levels of the pictures, scanner values: ``WINDOW_HU``, or of a volume that is not CT its range."""
+        low = self.protocol.low_hu
+        return WINDOW_HU if self.protocol.is_ct else (low, low + self.protocol.data_range)
+
+    @property
+    def error_unit(self) -> tuple[str, float]:
+        """What the colour bar is in, and how much that is in scanner values."""
+        unit = self.protocol.unit
+        return (unit, 1.0) if self.protocol.is_ct else (f"{unit} of the data range", self.protocol.data_range / 100)
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Plane:
 
 
 def write_difference_maps(comparison: Comparison, path: Path) -> None:
-    """Write a PNG: per plane a row of pictures and a row of |difference| below, with one colour bar in HU.
+    """Write a PNG: per plane a row of pictures and a row of |difference| below, with one colour bar.
 
     Raises:
         OutputError: the file cannot be written.
@@ -72,7 +84,7 @@ def _draw(comparison: Comparison, path: Path) -> None:
     width, height = columns * (COLUMN_INCHES + GAP) + BAR_INCHES, sum(heights) + len(planes) * (TITLE + GAP) + TITLE
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    top, largest = height - TITLE, _largest_hu(comparison, planes)
+    top, largest = height - TITLE, _largest_error(comparison, planes)
     for row, inches in enumerate(heights):
         top -= inches + (GAP if row % 2 else TITLE)
         rows = [(i * (COLUMN_INCHES + GAP), top, COLUMN_INCHES, inches) for i in range(columns)]
@@ -82,7 +94,7 @@ def _draw(comparison: Comparison, path: Path) -> None:
         else:
             _draw_pictures(axes, comparison, planes[row // 2])
     bar = figure.add_axes((1 - 0.9 * BAR_INCHES / width, 0.15, 0.15 / width, 0.7))
-    figure.colorbar(shown, cax=bar, label="|difference from truth|, HU", extend="max")
+    figure.colorbar(shown, cax=bar, label=f"|difference from truth|, {comparison.error_unit[0]}", extend="max")
     figure.text(0.5, 1 - 0.5 * TITLE / height, make_printable(comparison.title), ha="center", va="center", fontsize=10)
     file = BytesIO()
     figure.savefig(file, dpi=130, format="png")
@@ -129,15 +141,17 @@ def _ratio(comparison: Comparison, plane: Plane) -> float:
 
 
 def _error(comparison: Comparison, result: np.ndarray, plane: Plane) -> np.ndarray:
+    """|difference| of a plane in ``error_unit``."""
     truth, picture = (_picture(v, comparison.affine_lps, plane) for v in (comparison.truth, result))
-    error: np.ndarray = np.abs(picture - truth)
+    error: np.ndarray = np.abs(picture - truth) / np.float32(comparison.error_unit[1])
     return error
 
 
-def _largest_hu(comparison: Comparison, planes: list[Plane]) -> float:
+def _largest_error(comparison: Comparison, planes: list[Plane]) -> float:
     """End of the colour bar: the 99.5th percentile of the largest method's differences, rounded up."""
     errors = [_error(comparison, result, plane) for result in comparison.restored.values() for plane in planes]
-    return float(max(1.0, np.ceil(max(np.quantile(e, 0.995) for e in errors) / STEP_HU)) * STEP_HU)
+    step = STEP_HU if comparison.protocol.is_ct else STEP_PERCENT
+    return float(max(1.0, np.ceil(max(np.quantile(e, 0.995) for e in errors) / step)) * step)
 
 
 def _imshow_options(comparison: Comparison, plane: Plane) -> dict[str, Any]:
@@ -147,7 +161,7 @@ def _imshow_options(comparison: Comparison, plane: Plane) -> dict[str, Any]:
 
 
 def _draw_pictures(axes: "list[Axes]", comparison: Comparison, plane: Plane) -> None:
-    low, high = WINDOW_HU
+    low, high = comparison.window
     for i, (label, volume) in enumerate({"truth": comparison.truth, **comparison.restored}.items()):
         picture = _picture(volume, comparison.affine_lps, plane)
         axes[i].imshow(picture, cmap="gray", vmin=low, vmax=high, **_imshow_options(comparison, plane))
@@ -158,7 +172,9 @@ def _draw_pictures(axes: "list[Axes]", comparison: Comparison, plane: Plane) -> 
 
 def _draw_differences(axes: "list[Axes]", comparison: Comparison, plane: Plane, largest: float) -> Any:
     """Fill the row below the pictures, a note first; returns what the colour bar describes."""
-    note = f"{plane.name}\nwindow {WINDOW_HU[0]:.0f}...{WINDOW_HU[1]:.0f} HU\nPSNR of synthesised slices"
+    low, high = comparison.window
+    unit = f" {comparison.protocol.unit}" if comparison.protocol.is_ct else ""
+    note = f"{plane.name}\nwindow {low:.5g}...{high:.5g}{unit}\nPSNR of synthesised slices"
     axes[0].text(0.5, 0.5, note, ha="center", va="center", fontsize=8)
     axes[0].set_axis_off()
     for one, volume in zip(axes[1:], comparison.restored.values(), strict=True):

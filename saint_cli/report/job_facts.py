@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelPair:
-    """The labels of a scan before and after it was upsampled, and the volume of each label."""
+    """The labels of a scan before and after it was upsampled, and the volume of each label in the files of both."""
 
     before: LabelMap
     after: LabelMap
@@ -23,8 +23,9 @@ class LabelPair:
 class JobFacts:
     """One job without patient text: of files only the names.
 
-    options: the flags of the command line that were given, with their values as text, "" for those without;
-    seconds: to read and to restore.
+    shape_after, spacing_after_mm: of the file that is written, along x, y, z; pictures show its slices with the pixels
+    of the scan; options: the flags of the command line that were given, with their values as text, "" for those
+    without; seconds: to read and to restore.
     """
 
     source: str
@@ -35,6 +36,13 @@ class JobFacts:
     precision: str
     seconds: float
     acquired_kept: int
+    shape_after: tuple[int, int, int]
+    spacing_after_mm: tuple[float, float, float]
     options: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=())
     labels: LabelPair | None = None
+
+    @property
+    def resamples_planes(self) -> bool:
+        """Whether slices were asked for with other pixels than those of the scan."""
+        return not {"--in-plane", "--untilt"}.isdisjoint(self.options)

@@ -64,13 +64,13 @@ class LabelTable:
         return "".join(f".{name} {{ background: rgb({' '.join(map(str, rgb))}); }}\n" for name, rgb in colours)
 
 
-def make_table(labels: LabelPair) -> LabelTable:
-    """The table of a page."""
+def make_table(labels: LabelPair, about: str = "") -> LabelTable:
+    """The table of a page; about: what its note begins with."""
     largest = sorted(labels.volumes, key=lambda one: -max(one.before_ml, one.after_ml))[:MAX_ROWS]
     rows = tuple(map(_make_row, sorted(largest, key=lambda one: one.number)))
     left_out = len(labels.volumes) - len(rows)
-    note = f"The {left_out:,} smallest labels are not listed." if left_out else ""
-    return LabelTable(rows, note, choose_colours(labels))
+    note = f"{about} The {left_out:,} smallest labels are not listed." if left_out else about
+    return LabelTable(rows, note.strip(), choose_colours(labels))
 
 
 def choose_colours(labels: LabelPair) -> dict[int, Rgb]:

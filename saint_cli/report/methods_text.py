@@ -22,7 +22,7 @@ HASH_LETTERS = 12
 def write_methods(facts: JobFacts, restoration: Restoration, result: Volume, check: SelfCheck | str) -> str:
     """Sentences to paste into a paper; of the scan only its spacing and number of slices."""
     grid = restoration.grid
-    after, before = result.spacing_mm[grid.axis], format_gaps(restoration, digits=4)
+    after, before = facts.spacing_after_mm[grid.axis], format_gaps(restoration, digits=4)
     kind = "CT" if intensity.is_ct(restoration.source) else restoration.source.header.modality or ""
     options = " ".join(f"{flag} {text}".rstrip() for flag, text in facts.options.items())
     weights = f"model {facts.model}, weights SHA-256 {facts.weights_sha256[:HASH_LETTERS]}"
@@ -46,7 +46,7 @@ def _describe_slabs(facts: JobFacts, restoration: Restoration, result: Volume) -
     if result.header.derivation is not None and result.header.derivation.means_differ:
         return f"{taken}; the means of the result over them are near the acquired slices, not equal to them."
     means = "its means over the slabs are"
-    if "--in-plane" in facts.options or "--untilt" in facts.options:
+    if facts.resamples_planes:
         means = "its means over the slabs were, before slices were resampled in their plane,"
     return f"{taken}, and the result was made consistent with them: {means} the acquired slices but for rounding."
 

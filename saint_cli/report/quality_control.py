@@ -70,9 +70,10 @@ def write_report(
     check: selfcheck.SelfCheck | str | None,
     on_progress: ProgressCallback = silent,
 ) -> None:
-    """Write the files that are wanted of a restoration and its ``result``.
+    """Write the files that are wanted of a restoration and its ``result``, with the pixels of the scan.
 
-    check: its self-check, or why there is none; None only where no page is wanted.
+    facts: of the file that is written, whose slices may have other pixels; check: the self-check of the restoration,
+    or why there is none; None only where no page is wanted.
 
     Raises:
         OutputError: a file cannot be written.
@@ -154,12 +155,15 @@ def make_page_content(
     facts: JobFacts, pictures: Pictures, restoration: Restoration, result: Volume, check: selfcheck.SelfCheck | str
 ) -> page.PageContent:
     """Everything on the page."""
+    labels = None
+    if facts.labels is not None:
+        labels = label_outlines.make_table(facts.labels, texts.describe_labels(facts, restoration.grid))
     return page.PageContent(
         name=facts.source,
         version=__version__,
         verdict=texts.describe_verdict(check),
-        headline=texts.describe_headline(facts, restoration, result),
-        geometry=texts.describe_geometry(facts, restoration, result, pictures.pair),
+        headline=texts.describe_headline(facts, restoration),
+        geometry=texts.describe_geometry(facts, restoration, pictures.pair),
         cuts=pictures.cuts,
         between=None if pictures.between is None else texts.describe_comparison(pictures.between, facts),
         windows=pictures.windows,
@@ -171,7 +175,7 @@ def make_page_content(
         facts=texts.describe_provenance(facts),
         notes=texts.describe_orientation(restoration.source, restoration.grid.axis),
         warnings=facts.warnings,
-        labels=None if facts.labels is None else label_outlines.make_table(facts.labels),
+        labels=labels,
     )
 
 

@@ -1,13 +1,14 @@
 """All texts of the quality-control page that depend on the scan; templates/ has those that do not."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
 from saint_cli import geometry
 from saint_cli.evaluation.selfcheck import SelfCheck
 from saint_cli.evaluation.tissue_measures import TissueFigures
+from saint_cli.geometry import SliceGrid
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
 from saint_cli.report.anatomy import UprightVolume
@@ -47,10 +48,10 @@ def describe_verdict(check: SelfCheck | str) -> OpeningSentence:
     return OpeningSentence(check.verdict.describe(), is_warning=not check.verdict.is_better)
 
 
-def describe_headline(facts: JobFacts, restoration: Restoration, result: Volume) -> tuple[tuple[str, str], ...]:
+def describe_headline(facts: JobFacts, restoration: Restoration) -> tuple[tuple[str, str], ...]:
     """The headline: distance between slices, their number, time."""
     grid = restoration.grid
-    after = result.spacing_mm[grid.axis]
+    after = facts.spacing_after_mm[grid.axis]
     return (
         ("Distance between slices", f"{format_gaps(restoration, digits=3)} → {after:.3g} mm"),
         ("Slices", f"{grid.acquired} → {grid.count}"),
@@ -67,28 +68,27 @@ def format_gaps(restoration: Restoration, *, digits: int) -> str:
 
 
 def describe_columns(facts: JobFacts, restoration: Restoration, result: Volume) -> tuple[str, str]:
-    """Titles of the preview's columns: the file and its spacing before, the spacing after, along x, y, z."""
+    """Titles of the preview's columns: the file and its spacing before, that of ``result``, along x, y, z."""
     before, after = (" x ".join(f"{s:.3g}" for s in v.spacing_mm) + " mm" for v in (restoration.source, result))
     return f"{facts.source}, {before}", after
 
 
-def describe_geometry(
-    facts: JobFacts, restoration: Restoration, result: Volume, pair: ScanPair
-) -> tuple[tuple[str, str, str], ...]:
+def describe_geometry(facts: JobFacts, restoration: Restoration, pair: ScanPair) -> tuple[tuple[str, str, str], ...]:
     """Voxels, spacing and extent before and after; the extent is that between centres, which interpolation keeps."""
-    grid = restoration.grid
+    grid, source = restoration.grid, restoration.source
     axis = f"{'xyz'[grid.axis]}, {DIRECTIONS[pair.through_plane]}"
+    spacings = source.spacing_mm, facts.spacing_after_mm
+    steps = _count_steps(source), [n - 1 for n in facts.shape_after]
+    extents = [[s * n for s, n in zip(*one, strict=True)] for one in zip(spacings, steps, strict=True)]
 
-    def compare(label: str, describe: Callable[[Volume], Iterable[str]]) -> tuple[str, str, str]:
-        return label, TIMES.join(describe(restoration.source)), TIMES.join(describe(result))
+    def compare(label: str, before_and_after: Iterable[Iterable[float]], form: str) -> tuple[str, str, str]:
+        before, after = (TIMES.join(format(value, form) for value in values) for values in before_and_after)
+        return label, before, after
 
     return (
-        compare("Voxels along x, y, z", lambda v: map(str, v.shape)),
-        compare("Spacing, mm", lambda v: (f"{s:.4g}" for s in v.spacing_mm)),
-        compare(
-            "Extent between voxel centres, mm",
-            lambda v: (f"{s * n:.4g}" for s, n in zip(v.spacing_mm, _count_steps(v), strict=True)),
-        ),
+        compare("Voxels along x, y, z", (source.shape, facts.shape_after), "d"),
+        compare("Spacing, mm", spacings, ".4g"),
+        compare("Extent between voxel centres, mm", extents, ".4g"),
         ("Interpolated along", axis, axis),
         ("Acquired slices", str(grid.acquired), f"{facts.acquired_kept} kept bit for bit"),
     )
@@ -98,6 +98,20 @@ def _count_steps(volume: Volume) -> tuple[float, float, float]:
     """From the first to the last voxel, in spacings along x, y, z."""
     x, y, z = (n - 1.0 for n in volume.shape)
     return x, y, volume.header.slice_positions[-1] if volume.header.slice_positions else z
+
+
+def describe_labels(facts: JobFacts, grid: SliceGrid) -> str:
+    """What the outlines of labels show, and where labels end; grid: of the result."""
+    result = "the result, whose acquired slices have the same labels" if grid.slab is None else "the thin slices"
+    sentences = [f"Outlines above: before, on the acquired slices, as the label map has them; after, on {result}."]
+    if facts.resamples_planes:
+        sentences.append("Outlines are those before slices were resampled in their plane; volumes are those after it.")
+    if grid.origin == 0 and not grid.extrapolated.any():
+        sentences.append(
+            "The result ends in the middle of the last acquired slice, and so begins: labels that reach the first or "
+            "last slice lose up to half a slice there."
+        )
+    return " ".join(sentences)
 
 
 def describe_provenance(facts: JobFacts) -> tuple[tuple[str, str], ...]:

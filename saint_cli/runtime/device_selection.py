@@ -86,6 +86,7 @@ def select_compute(device: str = "auto", precision: str = "auto", batch_size: in
 
     device: ``cuda`` is all CUDA GPUs, ``gpu`` these or else an Apple GPU, ``auto`` these or else the CPU; ``gpu:1`` is
         ``cuda:1``.
+    precision: with ``fp32`` on CUDA, TF32 is turned off for the whole process, in which float32 has 10 bits of 23.
 
     Raises:
         UsageError: unknown options, a device that this machine lacks, fp16 on the CPU, a batch of less than one slice.
@@ -94,6 +95,8 @@ def select_compute(device: str = "auto", precision: str = "auto", batch_size: in
     check_device_options(device, precision, batch_size)
     first, *others = _parse_devices(device)
     dtype = _native_precision(first) if precision == "auto" else DTYPES[precision]
+    if first.type == "cuda" and precision == "fp32":
+        torch.backends.cudnn.allow_tf32 = False
     return Compute(first, dtype, batch_size, other_devices=tuple(others))
 
 

@@ -98,8 +98,10 @@ def plan_residual_bytes(
     return max(0, min(limit, limit if free is None else free + held) - needed)
 
 
-def check_voxels_fit(path: Path, size: int, allowed: int | None = None) -> None:
-    """Refuse voxels of ``size`` bytes before they are read; ``allowed``: ``--max-memory``, or None.
+def check_voxels_fit(path: Path | str, size: int, allowed: int | None = None) -> None:
+    """Refuse voxels of ``size`` bytes before they are read or made; ``allowed``: ``--max-memory``, or None.
+
+    path: of their file, or another name of them.
 
     Raises:
         UsageError: they take more than is allowed, or than is free.

@@ -16,7 +16,7 @@ from saint_cli.method.network_input import NetworkInput
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.nets import AMI
 from saint_cli.progress import ProgressCallback
-from saint_cli.runtime.device_selection import Compute, select_compute
+from saint_cli.runtime.device_selection import Compute
 from saint_cli.training.augment import Augmentation, vary
 from saint_cli.training.dense_volume import DenseVolume, TrainingData
 from saint_cli.training.mr_augment import MrVariation, find_bends
@@ -96,7 +96,7 @@ def make_blocks(
         UsageError: blocks too small for RFN's patches, volumes too small for blocks, no factor to learn.
     """
     device, (side, acquired) = process_group.device, settings.block
-    compute = select_compute(str(device), "bf16" if settings.schedule.bf16 else "fp32")
+    compute = Compute(device, torch.bfloat16 if settings.schedule.bf16 else torch.float32)
     if side - 2 * MARGIN < settings.rfn_patch:
         raise UsageError(f"blocks of {side} voxels are too small for patches of {settings.rfn_patch}")
     factors = tuple(factor for factor in settings.factors or FACTORS if factor > settings.fewest)

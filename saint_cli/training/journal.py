@@ -1,11 +1,14 @@
-"""The log of a run: one JSON line per validation, and TensorBoard events where it is installed."""
+"""What a run writes down: what it is made of, one JSON line per validation, and TensorBoard events if installed."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from saint_cli.io.atomic import open_atomic_file
 
 LOG = "log.jsonl"
 EVENTS = "tensorboard"
@@ -38,10 +41,11 @@ class Journal:
             self._steps.clear()
 
     def log_validation(self, step: int, seconds: float, loss: float, figures: dict[str, float]) -> None:
-        """Log one validation."""
-        entry = {"step": step, "seconds": round(seconds), "loss": loss, **figures}
+        """Log one validation; figures that are infinite or NaN, which are not JSON, as null."""
+        measured = {"loss": loss, **figures}
+        kept = {name: value if math.isfinite(value) else None for name, value in measured.items()}
         with self._log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
+            log.write(json.dumps({"step": step, "seconds": round(seconds), **kept}) + "\n")
         if self._writer is not None:
             self._write_steps()
             for name, value in figures.items():
@@ -53,6 +57,16 @@ class Journal:
         if self._writer is not None:
             self._write_steps()
             self._writer.close()
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write what a run is made of; the file appears, or is replaced, only when complete, for it may be killed any time.
+
+    Raises:
+        OSError, OutputError: it cannot be written.
+    """
+    with open_atomic_file(path) as file:
+        file.write(json.dumps(content, indent=1).encode())
 
 
 def _open_tensorboard(folder: Path) -> Any:

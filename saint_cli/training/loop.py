@@ -1,6 +1,5 @@
 """The optimisation loop of both stages: schedule, EMA, logs, checkpoints from which a run continues exactly."""
 
-import json
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saint_cli.errors import UnreadableError
-from saint_cli.training.journal import Journal
+from saint_cli.training.journal import Journal, write_json
 from saint_cli.training.parallel import ProcessGroup, wait_for_all
 
 CHECKPOINT = "checkpoint.pt"
@@ -197,7 +196,7 @@ def _open_journal(schedule: Schedule, folder: Path, process_group: ProcessGroup)
         yield None
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1))
+    write_json(asdict(schedule), folder / "schedule.json")
     journal = Journal(folder)
     try:
         yield journal

@@ -16,7 +16,7 @@ from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.models import weights
 from saint_cli.nets.baselines import ARCHITECTURES, Baseline
 from saint_cli.nets.filter_generation import filter_distance_matrix
-from saint_cli.runtime.device_selection import select_compute
+from saint_cli.runtime.device_selection import Compute
 from saint_cli.training import stages
 from saint_cli.training.block_sampler import BlockSampler
 from saint_cli.training.dataset import AmiSampler
@@ -115,7 +115,7 @@ def _measure_gain(model: Baseline, volume: DenseVolume, factor: int) -> float:
     grid = grid_by_factor(sparse.shape[2], 2, factor)
     plan = SlicePlan.from_grid(grid)
     network_input = NetworkInput(sparse, (WHOLE, WHOLE), (*spacing[:2], spacing[2] * factor), volume.values)
-    compute = select_compute(str(next(model.parameters()).device), "fp32")
+    compute = Compute(next(model.parameters()).device, torch.float32)
     residual = estimate_residual(network_input, model, grid, compute).permute(1, 2, 0).float().numpy()
     line, cubic = (f(sparse.numpy(), grid)[..., plan.synthesised] for f in _INTERPOLATORS)
     truth, units = dense.numpy()[..., plan.synthesised], PAPER.data_range / volume.values.scale

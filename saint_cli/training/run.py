@@ -1,7 +1,6 @@
 """One training run, from a folder of dense volumes to a weights file; everything it makes stays in one folder."""
 
 import copy
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from saint_cli.training.dense_volume import TrainingData, place_volumes
 from saint_cli.training.fusion_blocks import make_blocks
 from saint_cli.training.fusion_sampler import FusionSampler
 from saint_cli.training.initial_weights import copy_weights
+from saint_cli.training.journal import write_json
 from saint_cli.training.muon import Muon
 from saint_cli.training.settings import (
     PUBLISHED,
@@ -149,7 +149,7 @@ class _Run:
     def train(self, data: TrainingData) -> Iterator[loop.StepResult]:
         """The whole stage."""
         require_disjoint(data.train, data.val)
-        stages.require_scorable(data.val)
+        stages.require_scorable(data.val, slabs=self.settings.slabs)
         description = self.describe(data)
         torch.manual_seed(self.settings.seed)
         prepare = {"ami": self.prepare_ami, "rfn": self.prepare_rfn}.get(self.settings.stage, self.prepare_baseline)
@@ -184,8 +184,8 @@ class _Run:
         """Write down settings and data, once nothing can be refused any more."""
         if self.process_group.is_leader:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / SETTINGS).write_text(json.dumps(asdict(self.settings), indent=1))
-            (self.folder / DATA).write_text(json.dumps(description, indent=1))
+            write_json(asdict(self.settings), self.folder / SETTINGS)
+            write_json(description, self.folder / DATA)
 
     def optimise(self, stage: TrainingStage) -> Iterator[loop.StepResult]:
         """Train, writing the model file with every checkpoint and at the end."""

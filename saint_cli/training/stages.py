@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from saint_cli.errors import UsageError
 from saint_cli.evaluation import baselines
-from saint_cli.evaluation.metrics import PAPER, psnr
+from saint_cli.evaluation.metrics import PAPER, is_blank, psnr
 from saint_cli.geometry import grid_by_factor
 from saint_cli.geometry.slab_profile import SlabProfile
 from saint_cli.method import intensity
@@ -75,16 +75,20 @@ def relative_error(result: Tensor, truth: Tensor, difficulty: Tensor) -> Tensor:
     return (error.square() + ABSOLUTE_SHARE * error.abs()).mean()
 
 
-def require_scorable(volumes: list[DenseVolume]) -> None:
-    """Refuse validation volumes too small for ``validate_ami``, before hours are spent on training.
+def require_scorable(volumes: list[DenseVolume], *, slabs: bool = False) -> None:
+    """Refuse validation volumes too small for ``validate_ami``, or ``validate_slabs``, before hours of training.
 
     Raises:
-        UsageError: fewer than five slices, or fewer than ten voxels across.
+        UsageError: fewer than five slices, with slabs fewer than two of the thickest; or fewer than ten voxels across.
     """
+    fewest = 2 * max(SLAB_FACTORS) if slabs else max(VALIDATION_FACTORS) + 1
     for volume in volumes:
-        if volume.voxels.shape[2] <= max(VALIDATION_FACTORS) or min(volume.voxels.shape[:2]) < NARROWEST_VOXELS:
+        if volume.voxels.shape[2] < fewest or min(volume.voxels.shape[:2]) < NARROWEST_VOXELS:
             shape = "x".join(map(str, volume.voxels.shape))
-            raise UsageError(f"{volume.name}: {shape} voxels are too few slices or too narrow to validate on")
+            raise UsageError(
+                f"{volume.name}: {shape} voxels are too few slices or too narrow to validate on; at least "
+                f"{NARROWEST_VOXELS}x{NARROWEST_VOXELS}x{fewest} are needed"
+            )
 
 
 @torch.inference_mode()
@@ -197,12 +201,13 @@ def make_rfn_loss(sampler: FusionSampler, *, is_absolute: bool = False) -> StepL
 
 @torch.inference_mode()
 def validate_rfn(model: nn.Module, blocks: list[FusionBlock], modality: str = "ct") -> dict[str, float]:
-    """PSNR in dB of the fused slices of validation blocks, and its gains over the mean and cubic.
+    """PSNR in dB of the fused slices of validation blocks, and its gains over the mean and cubic; the mean of windows.
 
-    modality: of ``TrainingSettings``, which decides the data range.
+    Windows that are blank in the truth are left out, unless all are. modality: of ``TrainingSettings``, which decides
+    the data range.
     """
     assert isinstance(model, RFN)
-    units, psnr_db = RANGE_UNITS[modality], []
+    units, psnr_db, of_blank = RANGE_UNITS[modality], list[list[float]](), list[list[float]]()
     device = next(model.parameters()).device
     for block in blocks:
         cubic = _cubic(block)
@@ -211,10 +216,12 @@ def validate_rfn(model: nn.Module, blocks: list[FusionBlock], modality: str = "c
             inputs = (batch if model.features.size.dims == 3 else batch.split()).to(device)[:6]
             fused = model(*inputs).view_as(batch.truth).cpu()
             results = ((batch.i_sag + batch.i_cor) / 2, fused, torch.from_numpy(cubic[window][None]))
-            psnr_db.append([psnr(batch.truth.numpy(), result.numpy(), units) for result in results])
-    of_mean, of_fused, of_cubic = np.mean(psnr_db, axis=0)
+            truth = batch.truth.numpy()
+            scores = of_blank if is_blank(truth) else psnr_db
+            scores.append([psnr(truth, result.numpy(), units) for result in results])
+    of_mean, of_fused, of_cubic = np.mean(psnr_db or of_blank, axis=0).tolist()
     figures = {"fused dB": of_fused, "over mean dB": of_fused - of_mean, "over cubic dB": of_fused - of_cubic}
-    return {name: round(float(value), 3) for name, value in figures.items()}
+    return {name: round(value, 3) for name, value in figures.items()}
 
 
 def _cubic(block: FusionBlock) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from saint_cli.errors import UnreadableError, UsageError
-from saint_cli.geometry import in_plane
+from saint_cli.geometry import in_plane, through_plane_axis
 from saint_cli.io import read_volume
 from saint_cli.io.folder_walk import is_file, is_folder, is_link, is_there, walk_folders
 from saint_cli.io.skipped_files import format_first
@@ -23,8 +23,8 @@ from saint_cli.training.dense_volume import DenseVolume
 VOLUME_ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Files of a data folder that are volumes; what else lies there (.img, .raw, notes) belongs to one or is none."""
 
-CACHE_VERSION = 3
-"""Of the copies of volumes; 2: fill values are hidden; 3: int16."""
+CACHE_VERSION = 4
+"""Of the copies of volumes; 2: fill values are hidden; 3: int16; 4: of equal spacings the last is through-plane."""
 
 LIST_ENDING = ".txt"
 
@@ -37,6 +37,7 @@ def load_dense_volumes(
 ) -> list[DenseVolume]:
     """Every volume of a folder, or of a text file that lists one path a line; through-plane axis moved last.
 
+    That is the axis with the largest spacing, of equal ones the last, as everywhere (``geometry.through_plane_axis``).
     Sub-folders that hold volume files are searched too (MSD, KiTS), others are taken for DICOM series. Label maps are
     left out. cache: folder of the memory-mapped copies, made on first use; without it voxels stay in memory.
 
@@ -119,7 +120,7 @@ def _list_files(folder: Path) -> list[Path]:
 def _read(path: Path) -> DenseVolume | None:
     """One volume in memory, or None for a label map."""
     volume = read_volume(path)
-    axis = int(np.argmax(volume.spacing_mm))
+    axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
     volume = padding.hide_padding(volume, axis)
     x, y, z = (*in_plane(range(3), axis), axis)
     spacing = volume.spacing_mm

@@ -29,6 +29,7 @@ def test_what_jobs_took_corrects_what_others_are_thought_to_take() -> None:
     assumed = estimator.seconds(task(10))
     estimator.learn(make_done(task(20), 3 * estimator.seconds(task(20))))
     estimator.learn(make_done(task(20), 1e6, status=JobStatus.FAILED))
+    estimator.learn(make_done(task(20), 1e-6, weights_sha256=""))  # means of slices
     assert estimator.seconds(task(10)) == pytest.approx(3 * assumed)
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fabricate
 import nibabel as nib
@@ -107,6 +108,32 @@ def test_what_is_fine_enough_already_is_left_out(tmp_path: Path) -> None:
     assert "isotropic" in found.skipped[0][1]
 
 
+@pytest.mark.parametrize(
+    ("grid", "thick", "thin"),
+    [
+        ({"spacing": 0.25}, "a factor of 20.0", ""),
+        ({"factor": 4, "slab": "40"}, "slabs 40 mm thick", "slabs 40 mm thick"),
+        ({"spacing": 100.0}, "the coarsest is", "the coarsest is"),
+        ({"spacing": 5.0}, None, ""),
+        ({"spacing": 1.0, "slab": "5"}, "", None),
+    ],
+)
+def test_options_that_do_not_fit_a_scan_are_a_failure(
+    tmp_path: Path, grid: Mapping[str, Any], thick: str | None, thin: str | None
+) -> None:
+    """None: skipped, with the reason; "": a scan to upsample."""
+    for name, spacing in (("thick", 5.0), ("thin", 0.9)):
+        affine = np.diag([0.8, 0.8, spacing, 1.0])
+        write_volume(fabricate.volume((8, 8, 12), affine_lps=affine), tmp_path / f"{name}.nii")
+    settings = make_settings({"axis": "z", **grid})
+    found = found_in(tmp_path, settings=settings)
+    for name, expected in (("thick", thick), ("thin", thin)):
+        assert (name in dict(found.skipped)) is (expected is None)
+        error = next((scan.error for scan in found.scans if scan.path == name), None)
+        assert (error is None) is (not expected)
+        assert (expected or "") in str(error)
+
+
 def test_broken_scans_are_failures_by_name(tmp_path: Path) -> None:
     gap = fabricate.slices(8)
     del gap[3]
@@ -149,6 +176,29 @@ def test_a_row_of_a_table_chooses_series_and_name(tmp_path: Path) -> None:
     rules = SearchRules(lambda row: replace(FACTOR_2, series=row["series"]), tmp_path / "out")
     found = find_scans([Root(tmp_path / "study", {"series": "2"}, "the_second")], rules, lambda count: None)
     assert [scan.path for scan in found.scans] == ["the_second"]
+
+
+@pytest.mark.parametrize(
+    ("row", "count", "message"),
+    [
+        ("7,", 0, "study: series 7: there is no such one"),
+        (",3", 0, "study: volume 3: there is no such one"),
+        ("2,2", 0, "study: series 2, volume 2: there is no such one"),
+        ("2,1", 1, ""),
+        (",1", 2, ""),
+        ("2,all", 1, ""),
+    ],
+)
+def test_a_row_that_names_no_series_or_volume_that_is_there_is_a_failure(
+    tmp_path: Path, row: str, count: int, message: str
+) -> None:
+    fabricate.save(fabricate.slices(6), tmp_path / "study")
+    fabricate.save(fabricate.slices(4, modality="MR"), tmp_path / "study")
+    (tmp_path / "t.csv").write_text(f"source,series,volume\nstudy,{row}\n")
+    rules = SearchRules(lambda cells: make_settings(merge_row({"factor": 2}, cells)), tmp_path / "out")
+    found = find_scans(expand_inputs([tmp_path / "t.csv"]), rules, lambda count: None)
+    assert len(paths(found)) == count
+    assert [message in str(scan.error) for scan in found.scans if scan.error is not None] == [True] * bool(message)
 
 
 def test_a_zip_of_a_series_is_a_scan_that_depends_on_the_zip(tmp_path: Path) -> None:
@@ -293,6 +343,11 @@ def test_what_a_row_of_a_table_cannot_have_is_reported_with_the_first_rows_and_t
     assert str(caught.value).startswith("50 rows cannot be used: ")
     assert 't.csv, row 3: factor "two" is not a whole number' in str(caught.value)
     assert str(caught.value).endswith("and 47 more")
+
+
+@pytest.mark.parametrize("cell", ["false", "no"])
+def test_a_row_without_isotropic_voxels_keeps_the_grid_of_the_command_line(cell: str) -> None:
+    assert make_settings(merge_row({"factor": 4}, {"isotropic": cell})).grid == GridRequest(factor=4)
 
 
 @pytest.mark.parametrize("name", ["~/a.nii", "x" * 300 + ".nii", "no/such.nii", "y/" * 3000])

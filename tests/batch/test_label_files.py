@@ -26,8 +26,8 @@ def run(*arguments: object) -> Result:
 def plan(*arguments: object) -> dict[str, Any]:
     """What a batch would do."""
     result = run("batch", *arguments, *OPTIONS, "--dry-run", "--json")
-    assert result.exit_code == 0, result.output
     document: dict[str, Any] = json.loads(result.stdout)
+    assert result.exit_code == document["exit_code"] == (8 if document["failed"] else 0)
     return document
 
 

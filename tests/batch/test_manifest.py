@@ -45,7 +45,7 @@ def test_jobs_that_ended_after_the_batch_was_killed_are_not_lost(tmp_path: Path)
         pass
     receipts.write_receipt(tmp_path, record("ended"))
     receipts.write_receipt(tmp_path, record("begun", "begun"))
-    assert manifest.read_state(tmp_path).written_targets == {"ended", "begun"}
+    assert set(manifest.read_state(tmp_path).writers) == {"ended", "begun"}
     with manifest.open_manifest(tmp_path):
         assert list(manifest.read_state(tmp_path).latest) == ["ended"]
     assert receipts.read_receipt(tmp_path, "ended") is None
@@ -147,6 +147,7 @@ DAMAGED = {
     "shape": (line("b", shape_before=[1, 2]), "'shape_before' of a wrong type"),
     "warnings": (line("b", warnings="one"), "'warnings' of a wrong type"),
     "outside": (line("b", target="../b"), "'target' outside the output folder"),
+    "no name of a source": (line("b", source="b\0"), "'source' that no file can have"),
     "no name of a file": (line("b", target="b\0"), "'target' outside the output folder"),
 }
 
@@ -158,7 +159,7 @@ def test_a_damaged_line_is_reported_by_its_number_and_set_aside_once_and_good_on
     text, reason = DAMAGED[name]
     (tmp_path / manifest.MANIFEST).write_bytes(b"\n".join([line("a"), text, line("c"), b""]))
     before = manifest.read_state(tmp_path)
-    assert (list(before.latest), before.written_targets) == (["a", "c"], {"a", "c"})
+    assert (list(before.latest), list(before.writers)) == (["a", "c"], ["a", "c"])
     (problem,) = before.damaged
     assert problem.startswith(f"line 2 of {manifest.MANIFEST}: {reason}")
     with manifest.open_manifest(tmp_path) as opened:

@@ -49,7 +49,9 @@ def test_a_template_names_results() -> None:
     assert len(name) == len("01234567.nrrd")
 
 
-@pytest.mark.parametrize("template", ["{patient}", "{", "{0}", "../{name}", "/x/{name}", "{path.x}"])
+@pytest.mark.parametrize(
+    "template", ["{patient}", "{", "{0}", "../{name}", "/x/{name}", "{path.x}", "{path[a]}", "{name:>9999999999}"]
+)
 def test_a_template_that_leads_elsewhere_is_refused(template: str) -> None:
     with pytest.raises(UsageError, match="--name-template"):
         name_outputs(scans("a"), template, "mha")
@@ -96,6 +98,25 @@ def test_one_scan_with_several_options_gets_a_name_for_each_that_does_not_depend
     names = name_outputs(variants, "{path}", "mha")
     assert len(set(names)) == 4
     assert name_outputs(variants[::-1], "{path}", "mha") == names[::-1]
+
+
+def files(*sources: str) -> list[Scan]:
+    """Files that were named one by one, or by a pattern: of each the name alone counts."""
+    return [Scan(Path(source).stem, Path(source).name, Path(source), JobSettings()) for source in sources]
+
+
+def test_files_of_one_name_in_different_folders_get_names_that_do_not_depend_on_where_all_of_them_lie() -> None:
+    names = name_outputs(files("trial/p1/ct.nii", "trial/p2/ct.nii", "trial/p3/mr.nii"), "{path}", "mha")
+    assert names[2] == "mr.mha"
+    assert len(set(names)) == 3
+    moved = files("/data/trial/p2/ct.nii", "/data/trial/p4/ct.nii", "/data/trial/p1/ct.nii")
+    again = name_outputs(moved, "{path}", "mha")
+    assert [again[2], again[0]] == names[:2]
+
+
+def test_one_file_twice_among_others_of_its_name_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"p1/ct\.nii: named 2 times with the same options"):
+        name_outputs(files("p1/ct.nii", "p2/ct.nii", "p1/ct.nii"), "{path}", "mha")
 
 
 def test_one_scan_twice_with_the_same_options_is_refused() -> None:

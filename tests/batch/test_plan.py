@@ -137,6 +137,63 @@ def test_files_that_no_batch_wrote_are_not_replaced_unless_asked(scan: Path) -> 
     assert len(planned(scan, begun).tasks) == 1
 
 
+def test_the_result_of_another_scan_that_is_still_there_is_not_replaced_unless_asked(scan: Path) -> None:
+    for patient in ("p1", "p2"):
+        write_volume(fabricate.volume(), scan.parents[1] / patient / "in" / "a.nii")
+        os.utime(scan.parents[1] / patient / "in" / "a.nii", (7, int(patient[1])))
+    first, second = (scan.parents[1] / patient / "in" / "a.nii" for patient in ("p1", "p2"))
+
+    def plan(path: Path, state: ManifestState, rerun_policy: RerunPolicy = DEFAULT_POLICY) -> Plan:
+        found = find_scans(
+            expand_inputs([path]), SearchRules(lambda row: FAST, scan.parents[1] / "out"), lambda count: None
+        )
+        store = OutputStore(scan.parents[1] / "out")
+        return plan_jobs(store, found, name_outputs(found.scans, "{path}", "mha"), state, rerun_policy)
+
+    state = state_after(plan(first, ManifestState()), "done")
+    refused = plan(second, state)
+    assert not refused.tasks
+    (record,) = refused.refused_records
+    assert f"a.mha: is the result of {first}, which is another scan" in record.reason
+    state.add(record)  # as a batch records it
+    assert len(plan(second, state).refused_records) == 1
+    assert len(plan(first, state).kept_records) == 1
+    assert len(plan(second, state, RerunPolicy(overwrite=True)).tasks) == 1
+    shutil.copy2(first, second)  # the same scan in another place
+    assert len(plan(second, state).kept_records) == 1
+    os.utime(second, (9, 9))
+    first.unlink()
+    assert len(plan(second, state).tasks) == 1
+
+
+def test_a_scan_is_the_same_by_whatever_path_it_is_named(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(scan.parents[1])
+    state = state_after(planned(Path("in/a.nii"), ManifestState()), "done")
+    (scan.parents[1] / "link").symlink_to("in")
+    os.utime(scan, (1, 1))
+    for same in (scan, scan.parents[1] / "link" / "a.nii"):
+        assert len(planned(same, state).tasks) == 1
+    write_volume(fabricate.volume(), scan.parents[1] / "other" / "in" / "a.nii")
+    os.utime(scan.parents[1] / "other" / "in" / "a.nii", (2, 2))
+    monkeypatch.chdir(scan.parents[1] / "other")
+    (scan.parents[1] / "other" / "out").symlink_to("../out")
+    (refused,) = planned(Path("in/a.nii"), state).refused_records
+    assert f"is the result of {scan}" in refused.reason
+
+
+def test_a_failed_job_that_had_begun_may_have_written_its_result(scan: Path) -> None:
+    (task,) = planned(scan, ManifestState()).tasks
+    task.job.target.parent.mkdir()
+    task.job.target.touch()
+    never, late = (JobFailure(name, "", code) for name, code in (("UsageError", 2), ("SourceChangedError", 3)))
+    killed = JobFailure("WorkerKilledError", "", 6)
+    for error, seconds, again in ((never, None, 0), (late, 3.0, 1), (killed, None, 1)):
+        state = ManifestState()
+        state.add(replace(task.record, status=JobStatus.FAILED, error=error, seconds=seconds))
+        plan = planned(scan, state, rerun_policy=RerunPolicy(retry_failed=True))
+        assert (len(plan.tasks), len(plan.refused_records)) == (again, 1 - again)
+
+
 def test_dicom_of_what_is_not_dicom_is_a_failure_before_anything_runs(scan: Path) -> None:
     plan = planned(scan, ManifestState(), form="dicom")
     assert not plan.tasks
@@ -151,6 +208,18 @@ def test_a_folder_without_a_manifest_has_an_empty_state(tmp_path: Path) -> None:
 def test_auto_keeps_what_either_of_its_models_made(scan: Path, made_by: str) -> None:
     state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig(made_by))), "done")
     assert not planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
+
+
+@pytest.mark.parametrize("model", ["fast", "auto", "base"])
+def test_what_no_networks_made_is_kept_for_every_model_and_without_a_page(scan: Path, model: str) -> None:
+    plan = planned(scan, ManifestState())
+    state = state_after(plan, "done")
+    made = replace(state.latest["a.mha"], weights_sha256="", key=make_key(plan.tasks[0].record, ""))
+    state.latest["a.mha"] = made  # as the worker records it
+    plan.tasks[0].job.page.unlink()
+    settings = replace(FAST, model_config=ModelConfig(model))
+    assert len(planned(scan, state, settings).kept_records) == 1
+    assert planned(scan, state, replace(settings, grid=GridRequest(factor=3))).tasks
 
 
 def test_what_auto_made_is_kept_for_the_model_that_made_it_alone(scan: Path) -> None:
@@ -170,6 +239,12 @@ def test_auto_keeps_nothing_that_other_weights_made(scan: Path, tmp_path: Path) 
     own.write_bytes(b"weights")
     state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig(str(own)))), "done")
     assert planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
+
+
+def test_a_model_of_a_row_that_does_not_exist_is_refused_before_anything_runs(scan: Path) -> None:
+    plan = planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("fastest")))
+    assert not plan.tasks
+    assert "no model or weights file 'fastest'" in plan.refused_records[0].reason
 
 
 def test_auto_does_not_take_the_failure_of_one_model_for_its_own(scan: Path) -> None:

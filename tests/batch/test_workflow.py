@@ -11,7 +11,7 @@ from saint_cli.batch.estimate import TimeEstimator
 from saint_cli.batch.job_records import JobStatus
 from saint_cli.batch.plan import Plan, RerunPolicy, Task
 from saint_cli.batch.search import SearchRules
-from saint_cli.batch.summary import Summary
+from saint_cli.batch.summary import Summary, summarize
 from saint_cli.batch.workflow import BatchRequest, _describe_batch, discover
 from saint_cli.errors import UsageError
 from saint_cli.jobs import ModelConfig
@@ -63,9 +63,24 @@ def test_results_of_several_models_are_reported(tmp_path: Path) -> None:
 
     assert summary("fast", "fast").mixture is None
     assert summary().mixture is None
+    averaged = make_record(status=JobStatus.DONE, model="no networks", weights_sha256="")
+    assert Summary(Plan(tmp_path), (averaged, *summary("fast").ran), 0.0).mixture is None
     mixed = summary("fast", "base", "fast")
     assert mixed.models == {"fast": 2, "base": 1}
     assert mixed.mixture == "results of several models: 1 by base, 2 by fast; -m MODEL makes all others anew with one"
+
+
+def test_the_list_of_all_scans_keeps_results_of_earlier_runs_that_are_there(tmp_path: Path) -> None:
+    here, gone, again, failed = (f"{name}.nii" for name in ("here", "gone", "again", "failed"))
+    earlier = [*(make_record(name, JobStatus.DONE) for name in (here, gone, again)), make_record(failed)]
+    for name in (here, again, failed):
+        (tmp_path / name).touch()
+    plan = Plan(tmp_path, kept_records=[make_record(again, JobStatus.DONE)])
+    summary = summarize(plan, (), earlier=earlier, with_index=True)
+    assert summary.to_json()["done"] == 1
+    assert summary.index is not None
+    text = summary.index.read_text()
+    assert [text.count(f">{name}<") > 0 for name in (here, gone, again, failed)] == [True, False, True, False]
 
 
 def test_the_manifest_of_the_output_folder_is_no_table_of_scans(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from types import SimpleNamespace
 import pytest
 from benchmarks.paper_runs import load_benchmark, write_network, write_scan
 
+from saint_cli.cli.train import _make_schedule
+from saint_cli.cli.train_options import TrainOptions, complete_options
 from saint_cli.errors import UsageError
+from saint_cli.options.fields import from_typed, list_options
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -178,3 +181,15 @@ def test_volumes_that_were_trained_on_are_not_scored(paper: SimpleNamespace, dat
     paper.training.require_unseen(data / "runs", {"v.nii": data / "val" / "v.nii"})
     with pytest.raises(UsageError, match=r"copy.nii was trained on \(meta-sr\)"):
         paper.training.require_unseen(data / "runs", {"copy.nii": data / "train" / "v.nii"})
+
+
+@pytest.mark.parametrize("steps", [None, 40])
+def test_saint_train_takes_every_option_that_it_is_called_with(
+    steps: int | None, paper: SimpleNamespace, tmp_path: Path
+) -> None:
+    known = {option.flag: option for option in list_options(TrainOptions)}
+    for stage in (stage for network in paper.systems.NETWORKS.values() for stage in network.stages):
+        words = paper.training.Budget(20.0, 0.25, steps).list_words(stage)
+        pairs = zip((known[flag] for flag in words[::2]), words[1::2], strict=True)
+        options = complete_options(from_typed(TrainOptions, {one.name: one.type(word) for one, word in pairs}))
+        assert _make_schedule(options, tmp_path).steps == (steps and max(1, round(stage.share * steps)))

@@ -71,9 +71,12 @@ def test_downloaded_files_of_git_annex_are_taken(tmp_path: Path) -> None:
     assert find(root)[0].images[0].problem == ""
 
 
-def test_two_files_of_one_name_are_both_refused(tmp_path: Path) -> None:
-    root = fabricate_bids.save_dataset(tmp_path, "sub-1/anat/sub-1_T2w.nii.gz", "sub-1/anat/sub-1_T2w.nii")
-    assert all("another file of this name" in image.problem for image in find(root)[0].images)
+@pytest.mark.parametrize(
+    "names", [("sub-1_T2w.nii.gz", "sub-1_T2w.nii"), ("sub-1_acq-A_T2w.nii.gz", "sub-1_acq-a_T2w.nii.gz")]
+)
+def test_two_files_of_one_name_are_both_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = fabricate_bids.save_dataset(tmp_path, *(f"sub-1/anat/{name}" for name in names))
+    assert ["another file of this name" in image.problem for image in find(root)[0].images] == [True, True]
 
 
 def test_a_broken_sidecar_is_the_problem_of_its_images(tmp_path: Path) -> None:

@@ -52,6 +52,22 @@ def test_a_sidecar_says_how_many_of_the_acquired_slices_were_kept() -> None:
     assert (document["Saint"]["AcquiredSlicesKept"], document["Saint"]["AcquiredSlices"]) == (3, 15)
 
 
+@pytest.mark.parametrize(
+    ("shape", "spacing", "words"),
+    [
+        ((8, 8, 7), (0.5, 0.5, 10.0), "Means of acquired slices along z; acquired slices kept bit for bit: 0 of 15"),
+        ((4, 4, 15), (1.0, 1.0, 5.0), "Acquired slices resampled in their plane; acquired"),
+    ],
+)
+def test_a_sidecar_of_a_result_that_no_networks_made_speaks_of_no_interpolation(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], words: str
+) -> None:
+    known = {"shape_before": (8, 8, 15), "shape_after": shape, "spacing_after_mm": spacing, "weights_sha256": ""}
+    document = make_sidecar(make_done(details={"axis": "z", "acquired_kept": 0}, **known), make_image())
+    assert document["Description"].startswith(words)
+    assert ", resampled from 0.5 x 0.5 x 5 mm" in document["Resolution"]
+
+
 def test_fields_that_interpolation_makes_untrue_or_that_name_a_place_are_not_inherited() -> None:
     true = {"EchoTime": 0.1, "RepetitionTime": 4.0, "FlipAngle": 90, "MagneticFieldStrength": 3, "MTState": True}
     untrue = {"SliceTiming": [0, 1], "SliceThickness": 5, "SpacingBetweenSlices": 5, "SliceEncodingDirection": "k"}

@@ -157,6 +157,21 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert "1 job by" in run("batch", next(source.iterdir()), tmp_path / "out", *OPTIONS, "--dry-run").output
 
 
+def test_a_dry_run_ends_as_the_run_would(tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", 1)
+    arguments = ("batch", source, tmp_path / "out", *OPTIONS, "--dry-run")
+    assert run(*arguments).exit_code == 0
+    (source / "text.nii").write_text("not an image")
+    broken, plan = run(*arguments, "-q"), run(*arguments, "--json")
+    assert (broken.exit_code, plan.exit_code, json.loads(plan.stdout)["exit_code"]) == (8, 8, 8)
+    (line,) = broken.output.splitlines()
+    assert line.startswith("saint: text: ")
+    (tmp_path / "empty").mkdir()
+    nothing = run("batch", tmp_path / "empty", tmp_path / "out", *OPTIONS, "--dry-run", "-q")
+    assert nothing.exit_code == 2
+    assert f"no scan to upsample found in {tmp_path / 'empty'}" in nothing.output
+
+
 def test_nothing_to_upsample_is_reported_by_the_exit_code(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "readme.txt").touch()

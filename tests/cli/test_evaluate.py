@@ -131,6 +131,7 @@ REFUSALS = {
     "figure nowhere": (["--figure", "/dev/null/at/all/x.png"], 5, "x.png"),
     "json nowhere": (["--json-file", "/dev/null/at/all/x.json"], 5, "x.json"),
     "two slices": (["--slices", "2"], 2, "at least 3"),
+    "errors of slabs": (["--slab", "--degrade", "average", "--calibration"], 2, "leave one out"),
 }
 
 

@@ -21,6 +21,7 @@ MISUSES = {
     "short option": ((*UPSAMPLE, "-f", "two"), ("--factor two is not a whole number", "--spacing MM")),
     "word for an integer": ((*UPSAMPLE, "--threads", "all"), ("--threads all is not a whole number",)),
     "word for a number": ((*UPSAMPLE, "--spacing", "fine"), ("--spacing fine is not a number",)),
+    "raised digit": ((*UPSAMPLE, "--batch-size", "²"), ("--batch-size ² is neither auto nor a positive integer",)),
     "unknown option": ((*UPSAMPLE, "--facto", "2"), ("no such option: --facto", "--factor", "saint upsample --help")),
     "missing output": (("upsample", "a.nii"), ("missing option '-o' / '--output'", "saint upsample --help")),
     "option without value": (("upsample", "a.nii", "-o"), ("-o", "requires an argument")),
@@ -29,6 +30,11 @@ MISUSES = {
     "unknown command": (("upscale",), ("no such command 'upscale'", "saint --help")),
     "missing argument": (("info",), ("missing argument 'PATH...'", "saint info --help")),
     "one of two arguments": (("batch", "scans"), ("needs IN... and OUT_DIR, in this order", "batch --help")),
+    "labels without a map": (("batch", "scans", "out", "--segments", "1,3"), ("--segments needs label maps; name",)),
+    "workers of a cluster": (
+        ("batch", "scans", "out", "--workers", "2", "--scheduler", "tcp://h:1"),
+        ("--workers are of this machine, and --scheduler names a cluster with its own; give one",),
+    ),
     "another command": (
         ("train", "d", "--val", "v", "-o", "r", "--steps", "1e3"),
         ("--steps 1e3 is not a whole number",),

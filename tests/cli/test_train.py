@@ -141,6 +141,14 @@ def test_minutes_and_steps_exclude_each_other(scans: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("length", [[], ["--steps", 5]])
+def test_a_clock_is_refused_where_no_minutes_are_counted(length: list[object], scans: Path, tmp_path: Path) -> None:
+    words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "run", "--clock", "processor", *length]
+    result = saint(*words)
+    assert (result.exit_code, "is how --minutes are counted" in result.output) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_of_minutes_ends_in_time_and_steps_can_follow(scans: Path, tmp_path: Path) -> None:
     words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "run", "--size", "fast", "--batch", 2]
     result = saint(*words, "--minutes", 0.02)

@@ -47,6 +47,10 @@ def test_published_networks_are_trained_as_the_paper_does(stage: str) -> None:
         ({"arch": "rdn-3d", "slabs": True}, "--arch rdn-3d has no --slab; leave it out"),
         ({"stage": "rfn", "slabs": True}, "--slab trains the ami stage alone"),
         ({"arch": "mdsr", "size": "fast"}, "has no --size; its full size is the paper's"),
+        ({"arch": "rdn", "dims": 3}, "--arch rdn has no --rfn-dims; leave it out"),
+        ({"arch": "mdsr", "fewest": 2}, "--arch mdsr has no --rfn-fewest; leave it out"),
+        ({"arch": "meta-sr", "modality": "mr"}, "--arch meta-sr has no --modality; leave it out"),
+        ({"arch": "mdcsrn", "blocks": 5}, "--arch mdcsrn has no --blocks; leave it out"),
         ({"factors": (4,)}, "--arch saint has no --factors"),
         ({"size": "medium", "width": 0.5}, "--arch saint has no --width with --size medium"),
     ],
@@ -55,6 +59,20 @@ def test_options_that_an_architecture_does_not_have_are_refused(changes: dict[st
     with pytest.raises(UsageError) as caught:
         complete_options(replace(TrainOptions(), **changes))  # type: ignore[arg-type]
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stage": "rfn", "teacher": "base"}, "--teacher is imitated by the ami stage alone"),
+        ({"blocks": 5}, "--blocks are what the rfn stage learns from"),
+        ({"arch": "published", "blocks": 5}, "--blocks are what the rfn stage learns from"),
+    ],
+)
+def test_options_that_the_stage_ignores_are_refused_when_a_run_begins(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        complete_options(replace(TrainOptions(), **changes))  # type: ignore[arg-type]
+    assert complete_options(replace(TrainOptions(), resume=True, **changes)).resume  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

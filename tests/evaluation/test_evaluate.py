@@ -24,6 +24,7 @@ from saint_cli.models import weights
 from saint_cli.models.baseline_weights import load_baseline, save_baseline
 from saint_cli.models.calibration import Calibration
 from saint_cli.models.weights import SaintModel
+from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import ProgressStage
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
@@ -271,4 +272,25 @@ def test_a_factor_that_a_baseline_does_not_make_is_refused_before_anything_is_re
     progress = RecordedProgress()
     with pytest.raises(UsageError, match="trained for factor 4 and makes divisors of that, not factor 3"):
         evaluate_all(EvaluationInputs(files, [4, 3]), [str(path)], EvaluationOptions(), CPU, progress)
+    assert not progress.stages
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (MethodOptions(tta=True), "--tta"),
+        (MethodOptions(skip_air=False), "--no-skip-air"),
+        (MethodOptions(noise=NoiseHandling.MATCH), "--noise match"),
+    ],
+)
+def test_an_option_that_a_baseline_does_not_have_is_refused_before_anything_is_read(
+    options: MethodOptions, flag: str, files: list[Path], model: str, tmp_path: Path
+) -> None:
+    baseline, path = tiny_baselines.model("rdn"), tmp_path / "rdn.safetensors"
+    save_baseline(baseline.network, baseline.architecture, path)
+    progress = RecordedProgress()
+    with pytest.raises(UsageError, match=f"rdn .* has no {flag}; leave it out, or the model"):
+        evaluate_all(
+            EvaluationInputs(files, [4]), [model, str(path)], EvaluationOptions(method_options=options), CPU, progress
+        )
     assert not progress.stages

@@ -49,6 +49,23 @@ def test_protocol_paper_weights_synthesised_slices_equally() -> None:
     assert psnr_by_protocol(volume, result, 2, 4) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("error", [0, 7])
+def test_protocol_paper_leaves_slices_of_one_value_out_whatever_comes_back_there(error: int) -> None:
+    volume = truth((10, 9, 9))
+    result = volume + 10
+    volume[..., 5:], result[..., 5:] = -1024, error - 1024
+    assert psnr_by_protocol(volume, result, 2, 2) == pytest.approx(20 * math.log10(400))
+    beyond = psnr_by_protocol(volume[..., 5:], result[..., 5:], 2, 2)  # where nothing else is left
+    assert beyond == (pytest.approx(20 * math.log10(4000 / 7)) if error else math.inf)
+
+
+def test_protocol_paper_leaves_slices_out_that_differ_outside_of_what_it_compares_alone() -> None:
+    volume = truth((300, 270, 5))
+    result = volume + 10
+    volume[22:-22, 7:-7, 3], result[22:-22, 7:-7, 3] = -1100, -1030  # both clipped to -1024
+    assert psnr_by_protocol(volume, result, 2, 2) == pytest.approx(20 * math.log10(400))
+
+
 def test_protocol_paper_scores_the_central_crop_only() -> None:
     volume = np.zeros((300, 270, 3), np.int16)
     result = volume + 10

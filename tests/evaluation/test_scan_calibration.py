@@ -10,7 +10,7 @@ from saint_cli.evaluation.left_out import LeftOutErrors
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import pipeline
 from saint_cli.method.pipeline import Restoration
-from saint_cli.models.calibration import Calibration
+from saint_cli.models.calibration import PERCENT, Calibration
 from saint_cli.options.method import MethodOptions
 from saint_cli.runtime.device_selection import Compute
 
@@ -53,6 +53,33 @@ def test_the_mean_over_the_checked_region_is_the_estimate_and_elsewhere_follows_
     assert elsewhere is not None
     ratio = BY_WEIGHTS.mean_error(calm) / BY_WEIGHTS.mean_error(region)
     assert elsewhere.mean_error(calm) == pytest.approx(ratio * found.mean_error(region), rel=1e-6)
+
+
+@pytest.mark.parametrize("data_range", [1e-3, 1.0, 30.0, 5e4])
+def test_the_expected_error_in_percent_of_the_range_does_not_depend_on_the_scanners_unit(data_range: float) -> None:
+    region, found = np.random.default_rng(1).exponential(0.5, 30_000), dict[float, np.ndarray]()
+    in_percent = replace(errors(2), difference=errors(2).difference / 20)
+    for span in (100.0, data_range):
+        part = span / 100
+        measured = replace(in_percent, difference=in_percent.difference * part, error=in_percent.error * part)
+        by_weights = Calibration((0.0, 5.0), (0.1, 4.0), unit=PERCENT).to_scanner_values(span)
+        fitted = scan_calibration.fit_on_scan(by_weights, measured, region * part, region / 2 * part, part)
+        assert fitted is not None
+        found[span] = fitted.expected_error(np.linspace(0, 5, 30) * part) / part
+    np.testing.assert_allclose(found[data_range], found[100.0], rtol=1e-3)
+    assert len(set(found[data_range].tolist())) > 10
+
+
+def test_a_scan_that_is_not_ct_is_calibrated_alike_whatever_its_values_are_multiplied_by() -> None:
+    by_weights, maps = Calibration((0.0, 5.0), (0.5, 4.0), unit=PERCENT), list[np.ndarray]()
+    model = replace(tiny.model(), calibration=by_weights)
+    for factor in (1.0, 1e-4):
+        volume = tiny.volume((40, 36, 9), dtype="float32", modality="MR")
+        volume = replace(volume, voxels=volume.voxels * np.float32(factor))
+        restoration = pipeline.restore(volume, model, grid_by_factor(9, 2, 4), CPU)
+        check = selfcheck.try_self_check(restoration, CPU)
+        maps.append(scan_calibration.calibrate_on_scan(restoration, check).error().voxels / factor)
+    np.testing.assert_allclose(maps[1], maps[0], rtol=0.02, atol=0.01 * maps[0].max())
 
 
 def test_too_few_or_perfect_predictions_calibrate_nothing() -> None:

@@ -28,6 +28,17 @@ def run_check(volume: Volume, axis: int = 2, **changes: object) -> selfcheck.Sel
     return selfcheck.run_self_check(replace(restore(volume, axis), **changes), CPU, centre)
 
 
+def test_slices_beyond_the_body_which_come_back_exactly_do_not_keep_a_scan_from_its_check() -> None:
+    volume = tiny.volume((20, 18, 9))
+    volume.voxels[..., 3:] = -1000
+    check = selfcheck.try_self_check(restore(volume), CPU)
+    assert isinstance(check, selfcheck.SelfCheck)
+    assert math.isfinite(check.cubic_db)
+    volume.voxels[...] = -1000
+    nothing = selfcheck.try_self_check(restore(volume), CPU)
+    assert nothing == "a slice that was left out came back exactly, so that PSNR has no value"
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_figures_equal_those_of_leaving_out_every_second_slice_by_hand(axis: int) -> None:
     volume = tiny.volume(tuple(np.insert([20, 18], axis, 7)), axis)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import fabricate
@@ -14,10 +15,21 @@ from fabricate import interpolated, saved_series
 
 import saint_cli
 from saint_cli.errors import OutputError
-from saint_cli.io import atomic, check_result, check_target_path, partial_names, read_volume, write_volume
+from saint_cli.io import (
+    SeriesFormat,
+    atomic,
+    check_result,
+    check_target_path,
+    commit_together,
+    open_series,
+    partial_names,
+    read_volume,
+    write_volume,
+)
 from saint_cli.io.atomic import open_atomic_file, open_atomic_folder
 from saint_cli.runtime import process_identity
-from saint_cli.volume import Volume
+from saint_cli.volume import Storage, Volume
+from saint_cli.volume.fourth_axis import FourthAxis, VolumeMark
 
 NOBODY = 2**22 + 1
 """A process number that Linux never gives."""
@@ -182,6 +194,48 @@ def test_only_what_a_process_of_this_machine_left_that_is_gone_is_removed(tmp_pa
     with open_atomic_file(tmp_path / "out.nii") as file:
         file.write(b"whole")
     assert {entry.name for entry in tmp_path.iterdir()} == {"out.nii", *kept}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_another_machine_writes_in_a_folder_stays_when_the_folder_is_written(
+    overwrite: bool, tmp_path: Path
+) -> None:
+    volume, target = dense(tmp_path / "s"), tmp_path / "out"
+    if overwrite:
+        write_volume(dense(tmp_path / "s", 3), target)
+    theirs = target / of_process(partial_names.make_partial_name(target), NOBODY, 1, host="0" * 8)
+    theirs.mkdir(parents=True)
+    (theirs / "IM00001.dcm").write_text("half")
+    check_target_path(target, overwrite=overwrite)
+    write_volume(volume, target, overwrite=overwrite)
+    assert (theirs / "IM00001.dcm").read_text() == "half"
+    assert len(list(target.glob("*.dcm"))) == 11
+    assert {file.name for file in target.iterdir() if partial_names.is_partial_name(file.name)} == {theirs.name}
+
+
+@pytest.mark.parametrize("kind", ["volume", "series"])
+def test_a_file_that_came_while_a_result_was_written_is_replaced_only_where_that_was_asked_for(
+    kind: str, tmp_path: Path
+) -> None:
+    volume, target = fabricate.volume(), tmp_path / "out.nii"
+
+    def write(*, overwrite: bool) -> None:
+        form = SeriesFormat((VolumeMark(), VolumeMark()), FourthAxis(), Storage(volume.voxels.dtype))
+        with ExitStack() as stack:
+            if kind == "series":
+                stack.enter_context(open_series(form, target, overwrite=overwrite))(volume)
+            else:
+                stack.enter_context(commit_together())
+                write_volume(volume, target, overwrite=overwrite)
+            target.write_text("of another run")
+
+    with pytest.raises(OutputError, match=r"came while.*`overwrite=True`") as caught:
+        write(overwrite=False)
+    assert "\n" not in str(caught.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["out.nii"]
+    assert target.read_text() == "of another run"
+    write(overwrite=True)
+    assert target.stat().st_size > 1000
 
 
 def test_a_series_that_is_being_written_is_not_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a file stores comes back bit for bit from every reader and writer, whatever its type and scaling."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 from nets import tiny
 
-from saint_cli.errors import UnreadableError
+from saint_cli.errors import OutputError, UnreadableError
 from saint_cli.geometry import grid_by_factor
-from saint_cli.io import read_volume, write_volume
+from saint_cli.io import check_result, read_volume, write_volume
 from saint_cli.io.scaling import encode, narrow_floats, unscale
+from saint_cli.io.write import MIN_PACKED_SHARE
+from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.volume import Storage, Volume
 
 AFFINE = np.diag([0.7, 0.9, 5.0, 1.0])
@@ -117,6 +120,57 @@ def test_a_scaling_that_float32_does_not_hold_is_written_as_nifti_2(
     assert type(made) is (nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image)
     np.testing.assert_array_equal(np.asarray(made.dataobj.get_unscaled()), stored)
     np.testing.assert_allclose(result.voxels, stored * slope + intercept, rtol=1e-6, atol=abs(slope) / 2)
+
+
+@pytest.mark.parametrize(("name", "bytes_per_voxel"), [("out.nii", 2), ("out.nrrd", 4), ("out.mha", 4)])
+def test_the_space_for_a_result_is_that_of_what_is_stored(
+    name: str, bytes_per_voxel: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = nibabel.Nifti1Image(RNG.integers(-1000, 2000, SHAPE).astype(np.int16), AFFINE)
+    image.header.set_slope_inter(0.5, 0)
+    image.to_filename(tmp_path / "in.nii")
+    volume, grid = read_volume(tmp_path / "in.nii"), grid_by_factor(SHAPE[2], 2, 2)
+    need = int(6 * 5 * 7 * bytes_per_voxel * (MIN_PACKED_SHARE if name.endswith(".nrrd") else 1))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("", (), {"free": need})())
+    check_result(volume, grid, tmp_path / name)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("", (), {"free": need - 1})())
+    with pytest.raises(OutputError, match="are needed"):
+        check_result(volume, grid, tmp_path / name)
+
+
+def normalised(volume: Volume) -> Volume:
+    """The volume with values of 0 to 1, whose header still says how its source stored integers."""
+    low, high = float(volume.voxels.min()), float(volume.voxels.max())
+    return replace(volume, voxels=((volume.voxels - low) / (high - low)).astype(np.float32))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("slope", [1.0, 0.5])
+def test_floats_that_the_integers_of_the_source_do_not_hold_stay_floats(
+    slope: float, ending: str, tmp_path: Path
+) -> None:
+    image = nibabel.Nifti1Image(RNG.integers(-1000, 2000, SHAPE).astype(np.int16), AFFINE)
+    image.header.set_slope_inter(slope, 0)
+    image.to_filename(tmp_path / "in.nii")
+    volume = read_volume(tmp_path / "in.nii")
+    for number, changed in enumerate((normalised(volume), replace(volume, voxels=volume.voxels * np.float32(40)))):
+        again = written(changed, tmp_path / f"{number}{ending}")
+        np.testing.assert_array_equal(again.voxels, changed.voxels)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(0.5, 0.0), (0.1, -3.0), (-2.5, 1024.0)])
+@pytest.mark.parametrize("noise", list(NoiseHandling))
+def test_results_of_scaled_integers_are_stored_as_their_source_was(
+    slope: float, intercept: float, noise: NoiseHandling, tmp_path: Path
+) -> None:
+    image = nibabel.Nifti1Image(RNG.integers(-1000, 2000, (24, 20, 6)).astype(np.int16), AFFINE)
+    image.header.set_slope_inter(slope, intercept)
+    image.to_filename(tmp_path / "in.nii")
+    source, options = read_volume(tmp_path / "in.nii", modality="CT"), MethodOptions(noise=noise)
+    write_volume(tiny.upsample(source, tiny.model(), grid_by_factor(6, 2, 2), tiny.CPU, options), tmp_path / "out.nii")
+    made = nibabel.load(tmp_path / "out.nii")
+    assert made.get_data_dtype() == np.int16
+    assert made.dataobj.slope == np.float32(slope)
 
 
 def test_an_infinite_slope_is_refused(tmp_path: Path) -> None:

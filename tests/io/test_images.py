@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from nets import tiny
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.io import images
+from saint_cli.io import images, read_volume
 from saint_cli.volume import Volume
 
 SPACING = (0.7, 0.9, 5.0)
@@ -155,6 +156,39 @@ def test_simpleitk_gets_origin_direction_and_in_plane_spacing_digit_for_digit(ax
     assert made[2, 3, 1] == finer[2, 3, 1]
 
 
+Grids = tuple[geometry.SliceGrid, geometry.PlaneGrid | None]
+
+
+def _plane(grid: geometry.SliceGrid, affine: np.ndarray, **options: Any) -> Grids:
+    shape = grid.output_shape((7, 6, 4))
+    return grid, geometry.make_plane_grid(grid.refine(affine), shape, 2, **options)
+
+
+MOVING_OPTIONS: dict[str, Callable[[np.ndarray], Grids]] = {
+    "coarser": lambda affine: (geometry.grid_by_averaging(4, 2, 5.0, 10.0), None),
+    "slab": lambda affine: (geometry.grid_of_slabs(geometry.grid_by_factor(4, 2, 2), geometry.SlabProfile(1.0)), None),
+    "in-plane": lambda affine: _plane(geometry.grid_by_factor(4, 2, 2), affine, untilt=False, pixel_mm=1.7),
+    "untilt": lambda affine: _plane(geometry.grid_by_factor(4, 2, 2), affine, untilt=True, pixel_mm=None),
+}
+
+
+@pytest.mark.parametrize("name", MOVING_OPTIONS)
+def test_a_simpleitk_result_lies_where_its_affine_says_though_an_option_moved_it(name: str) -> None:
+    affine = OBLIQUE_LPS.copy()
+    if name == "untilt":
+        affine[:3, 2] -= 2 * affine[:3, 0]  # towards lower x, so that the field of view begins elsewhere
+    image = itk(voxels(), affine)
+    volume = images.to_volume(image)
+    result = volume.placeholder_on(*MOVING_OPTIONS[name](volume.affine_lps))
+    assert np.abs(result.affine_lps[:3, 3] - volume.affine_lps[:3, 3]).max() > 0.1
+    made = images.convert_like(image, result)
+    assert made.GetSize() == result.shape
+    for index in ([0, 0, 0], [n - 1 for n in result.shape]):
+        np.testing.assert_allclose(
+            made.TransformIndexToPhysicalPoint(index), (result.affine_lps @ [*index, 1])[:3], atol=1e-9
+        )
+
+
 DTYPES = {"<i2": "int16", ">i2": "int16", ">f4": "float32", "<f8": "float32", "f2": "float32", "u1": "uint8"} | {
     "i1": "int8",
     "u2": "uint16",
@@ -241,6 +275,38 @@ def damaged() -> Any:
     image = nifti(voxels())
     image._dataobj = Damaged()
     return image
+
+
+def scaled_by_slice(folder: Path) -> Volume:
+    """A volume read from DICOM of which the first half of the slices is stored in finer steps."""
+    series = fabricate.slices(6, modality="MR")
+    for index, data in enumerate(series):
+        data.RescaleSlope, data.RescaleIntercept = "0.01" if index < 3 else "1.0", "0"
+    return read_volume(fabricate.save(series, folder))
+
+
+CHANGES: dict[str, Callable[[Volume], np.ndarray]] = {
+    "cropped": lambda volume: volume.voxels[..., 3:],
+    "in the other order": lambda volume: volume.voxels[..., ::-1],
+    "normalised": lambda volume: volume.voxels / volume.voxels.max(),
+    "beyond": lambda volume: volume.voxels - 1000,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_steps_of_a_source_are_forgotten_where_voxels_of_a_volume_are_others(name: str, tmp_path: Path) -> None:
+    volume = scaled_by_slice(tmp_path / "s")
+    assert images.to_volume(volume).header.codings == volume.header.codings
+    assert len(volume.header.codings) == 6
+    changed = images.to_volume(replace(volume, voxels=CHANGES[name](volume)))
+    assert changed.header.codings == ()
+
+
+def test_values_of_a_normalised_volume_are_not_rounded_to_the_integers_of_its_source(tmp_path: Path) -> None:
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    volume = images.to_volume(replace(volume, voxels=(volume.voxels / 3000).astype(np.float32)))
+    dense = tiny.upsample(volume, tiny.model(), geometry.grid_by_factor(6, 2, 2), tiny.CPU)
+    assert (dense.voxels[..., 1] % 1 != 0).all()
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], type[SaintError], str]] = {

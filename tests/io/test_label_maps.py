@@ -177,7 +177,7 @@ def test_upsample_info_and_a_dry_batch_refuse_a_label_map_with_the_way_out(decla
         assert "--allow-labels" in " ".join(reported.split())
     assert not (tmp_path / "out.nii.gz").exists()
     code, reported = run("batch", source, tmp_path / "results", "--dry-run", "--json")
-    assert code == 0
+    assert code == 2
     assert "a label map (--include label takes it)" in reported
     code, reported = run("batch", source, tmp_path / "results", "--dry-run", "--json", "--include", "label")
     assert "a label map" not in reported

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from make_jobs import make_job
 from scan_passes import FIRST, SAME, SECOND, put, scan_pass
 
 from saint_cli import io
-from saint_cli.errors import LabelMapError, OutputError, SaintError, UnreadableError, UsageError
+from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, UsageError
 from saint_cli.io import voxel_stream
-from saint_cli.jobs import GridRequest, JobResult, ModelConfig, networks, run_job
+from saint_cli.jobs import GridRequest, JobResult, ModelConfig, networks, resampling, run_job
 from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
-from saint_cli.method import pipeline
+from saint_cli.method import memory_needs, pipeline
 from saint_cli.options.values import parse_volume
 from saint_cli.progress import ProgressEstimate, silent
+from saint_cli.report.texts import TIMES
+from saint_cli.volume import Volume
 
 SHAPE = (20, 18, 5)
 
@@ -122,6 +125,18 @@ def test_a_packed_file_is_opened_twice_however_many_volumes_it_has(
     assert opened == {"in.nii.gz": 2}
 
 
+def test_memory_is_counted_for_a_volume_that_is_not_finite(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voxels, plan, asked = ct_volumes(3, "float32"), memory_needs.with_memory_budget, list[np.ndarray]()
+    voxels[9, 9, 2, 1] = np.nan
+    monkeypatch.setattr(
+        memory_needs, "with_memory_budget", lambda volume, *more: asked.append(volume.voxels) or plan(volume, *more)
+    )
+    run(save(voxels, tmp_path / "in.nii"), tmp_path / "out.nii", model_config)
+    assert np.isnan(asked[0]).all()
+
+
 def refuse_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         pytest.fail("voxels were computed")
@@ -212,6 +227,9 @@ def test_the_page_shows_one_volume_and_says_which(tmp_path: Path, model_config: 
     assert "in.nii, volume 2" in page
     assert "this page shows volume 2 of 5: pictures, figures and verdict are of that volume alone" in page
     assert (tmp_path / "p.png").stat().st_size > 1000
+    made = make_job(source, tmp_path / "fine.nii", GridRequest(factor=3, in_plane_mm=0.6), model_config, volume="all")
+    done = run_job(replace(made, page=tmp_path / "fine.html"), silent)
+    assert f"<td>{TIMES.join(map(str, done.shape_after))}</td>" in (tmp_path / "fine.html").read_text(encoding="utf-8")
 
 
 def dual_energy(folder: Path) -> Path:
@@ -236,6 +254,28 @@ def test_volumes_of_a_dicom_series_go_to_one_series_or_to_one_file(
         np.testing.assert_array_equal(again.voxels, alone.voxels)
         np.testing.assert_allclose(again.affine_lps, alone.affine_lps, atol=1e-4)
     assert json.dumps(done.volume_labels)
+
+
+def test_a_slice_that_comes_while_volumes_are_computed_leaves_the_target_as_it_was(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, late = (
+        scan_pass(SAME, FIRST + 300 * k, put(EchoTime=echo), modality="MR") for k, echo in enumerate(("5", "40", "90"))
+    )
+    source, target, restored = fabricate.save([*first, *second], tmp_path / "s"), tmp_path / "out.nii", []
+    target.write_bytes(b"before")
+
+    def receive_meanwhile(volume: Volume, planned: object) -> Volume:
+        restored.append(volume)
+        if len(restored) == 2:
+            fabricate.save(late, source)
+        return volume
+
+    monkeypatch.setattr(resampling, "resample_result", receive_meanwhile)
+    with pytest.raises(SourceChangedError, match="came after the others"):
+        run(source, target, model_config, overwrite=True)
+    assert len(restored) == 2
+    assert target.read_bytes() == b"before"
 
 
 def test_networks_are_loaded_once(tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:

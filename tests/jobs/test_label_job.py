@@ -71,6 +71,26 @@ def test_labels_of_a_part_of_the_scan_end_there_and_are_not_repeated(job: LabelJ
     assert not fine[..., 12:].any()
 
 
+@pytest.mark.parametrize("like", ["fine.nii.gz", "thick.nii.gz"])
+def test_labels_outside_of_the_scan_are_left_out_with_a_warning(job: LabelJob, tmp_path: Path, like: str) -> None:
+    longer, affine = np.ones((24, 20, 11), np.uint8), fabricate.volume().affine_lps.copy()
+    longer[:, :, 0] = 0
+    affine[:3, 3] -= 3 * affine[:3, 2]
+    longer[5, 5, 1:] = 0
+    path = save_labels(tmp_path / "longer.nii.gz", longer, affine)
+    done = run_label_job(replace(job, labels=path, like=tmp_path / like), silent)
+    assert done.warnings == (f"labels: {4 * 479:,} labelled voxels lie outside of the scan and are left out",)
+
+
+def test_fine_labels_outside_of_the_thick_scan_are_left_out_with_a_warning(job: LabelJob, tmp_path: Path) -> None:
+    affine = GRID.refine(fabricate.volume().affine_lps)
+    affine[:3, 3] -= 5 * affine[:3, 2]  # half of the first slab and three slices before it, and so at the end
+    path = save_labels(tmp_path / "longer.nii.gz", np.ones((24, 20, 31), np.uint8), affine)
+    done = run_label_job(replace(job, labels=path, like=tmp_path / "thick.nii.gz"), silent)
+    assert (done.relation, done.shape_after) == ("coarsen", SHAPE)
+    assert done.warnings == (f"labels: {6 * 480:,} labelled voxels lie outside of the scan and are left out",)
+
+
 def test_only_the_segments_that_are_asked_for_are_taken(job: LabelJob) -> None:
     run_label_job(replace(job, label_options=LabelReadOptions(segments=(3,))), silent)
     assert set(np.unique(read_labels(job.target).labels)) == {0, 3}

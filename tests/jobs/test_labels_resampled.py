@@ -1,5 +1,6 @@
 """Labels of results that are resampled: with other pixels, with coarser slices; refused on uneven ones."""
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -22,6 +23,7 @@ from saint_cli.labels import place_labels, resample_label_planes
 from saint_cli.method import pipeline
 from saint_cli.options.labels import LabelSettings
 from saint_cli.progress import silent
+from saint_cli.report.texts import TIMES
 from saint_cli.volume.label_map import LabelMap
 
 
@@ -55,6 +57,17 @@ def test_labels_lie_on_the_grid_of_a_resampled_result(
     np.testing.assert_allclose(labels.affine_lps, result.affine_lps, atol=1e-4)
     assert set(np.unique(labels.labels)) == {0, 1, 3}
     assert {one.number: pytest.approx(one.after_ml) for one in done.label_volumes} == volumes_ml(labels)
+
+
+def test_the_page_describes_the_files_that_are_written(tmp_path: Path, model_config: ModelConfig) -> None:
+    page = tmp_path / "page.html"
+    done = run_job(replace(job_on(GridRequest(factor=2, in_plane_mm=1.7), tmp_path, model_config), page=page), silent)
+    text = page.read_text(encoding="utf-8")
+    rows = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td>[^<]*</td><td>([^<]*)</td></tr>', text))
+    assert rows["Voxels along x, y, z"] == TIMES.join(map(str, done.shape_after))
+    assert rows["Spacing, mm"] == TIMES.join(f"{mm:.4g}" for mm in done.spacing_after_mm)
+    after = re.findall(r"</i>[^<]*</th><td>[^<]*</td><td>([^<]*)</td><td>", text)
+    assert after == [f"{one.after_ml:.3g}" for one in done.label_volumes]
 
 
 def test_finer_pixels_change_no_volume_and_coarser_ones_hardly() -> None:

@@ -11,9 +11,9 @@ import pytest
 from make_jobs import make_job
 
 from saint_cli import geometry
-from saint_cli.errors import GeometryError, SaintError, UsageError
+from saint_cli.errors import GeometryError, SaintError, SourceChangedError, UsageError
 from saint_cli.io import read_volume
-from saint_cli.jobs import GridRequest, JobResult, ModelConfig, run_job
+from saint_cli.jobs import GridRequest, JobResult, ModelConfig, outputs, run_job
 from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import silent
 from saint_cli.report.quality_control import spread_slices
@@ -46,6 +46,23 @@ def test_an_uneven_stack_becomes_even_and_says_which_slices_it_keeps(tmp_path: P
     assert any("at 16.5, 19.5 mm from the first slice it does not" in text for text in done.warnings)
     result, acquired = read_volume(target), read_volume(source, irregular=True)
     np.testing.assert_array_equal(result.voxels[..., [0, 3, 9, 12]], acquired.voxels[..., :4])
+
+
+def test_a_slice_that_comes_while_means_are_written_leaves_the_target_as_it_was(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *slices, late = fabricate.slices(9)
+    source, target, write = fabricate.save(slices, tmp_path / "s"), tmp_path / "out.nii.gz", outputs.write_result
+    target.write_bytes(b"before")
+
+    def receive_meanwhile(*arguments: Any) -> None:
+        fabricate.save([late], source)
+        write(*arguments)
+
+    monkeypatch.setattr(outputs, "write_result", receive_meanwhile)
+    with pytest.raises(SourceChangedError, match="came after the others"):
+        run(source, target, GridRequest(spacing_mm=10.0), model_config, overwrite=True)
+    assert target.read_bytes() == b"before"
 
 
 def test_an_uneven_stack_stays_refused_without_the_option(tmp_path: Path, model_config: ModelConfig) -> None:

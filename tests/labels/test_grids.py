@@ -6,7 +6,7 @@ import pytest
 
 from saint_cli.errors import GeometryError
 from saint_cli.geometry import grid_by_factor, grid_by_spacing
-from saint_cli.labels import GridRelation, coarsen_labels, convert_labels, place_labels, plan_labels
+from saint_cli.labels import GridRelation, coarsen_labels, convert_labels, place_labels, plan_labels, refine_labels
 from saint_cli.volume.label_map import LabelMap
 
 SHAPE = (12, 10, 5)
@@ -135,6 +135,20 @@ def test_slices_count_by_the_part_that_lies_in_the_slab() -> None:
         thick = np.diag([1.0, 1.0, 2.5, 1.0])
         thick[2, 3] = start
         assert coarsen_labels(fine, thick, (1, 1, 1)).labels.item() == label
+
+
+@pytest.mark.parametrize(("spacing", "factor"), [(2.5, 7), (4.5, 10), (5.0, 6), (7.0, 12)])
+def test_labels_come_back_the_same_through_affines_of_single_precision(spacing: float, factor: int) -> None:
+    x, y, z = np.indices((24, 24, 9))
+    discs = ((x - 8 - 0.7 * z) ** 2 + (y - 12) ** 2 < 36 + 8 * np.sin(2 * z)).astype(np.uint8)
+    discs[(x - 15) ** 2 + (y - 6 - 0.5 * z) ** 2 < 16] = 2
+    affine = np.diag([0.7, 0.7, spacing, 1.0])
+    affine[:3, 3] = -101.3, -98.7, -512.25
+    fine = refine_labels(LabelMap(discs, affine), grid_by_factor(9, 2, factor))
+    exact = coarsen_labels(fine, affine, discs.shape).labels
+    rounded = LabelMap(fine.labels, fine.affine_lps.astype(np.float32).astype(float))
+    assert np.array_equal(coarsen_labels(rounded, affine.astype(np.float32).astype(float), discs.shape).labels, exact)
+    assert np.array_equal(exact[..., [0, -1]], discs[..., [0, -1]])
 
 
 def test_labels_are_not_coarsened_to_a_finer_grid() -> None:

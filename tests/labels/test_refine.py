@@ -1,5 +1,7 @@
 """Labels between acquired slices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from labels import shapes_of_labels as shapes
@@ -22,6 +24,13 @@ def make_image(dense: np.ndarray, contrast: float = 300.0, noise: float = 15.0) 
     """A scan of thin labels, each with its own intensity."""
     hu = np.sqrt(dense.astype(float)) * contrast + np.random.default_rng(5).normal(0, noise, dense.shape)
     return Volume(hu.astype(np.float32), shapes.affine(1.0), Header("CT"))
+
+
+def make_stair(shape: tuple[int, int, int]) -> np.ndarray:
+    """1 within a stair whose edge does not move evenly, thin voxels uint8."""
+    x, y, z = shapes.grid_mm(shape)
+    step = np.where(z % 4 < 2.6, 0, 1) + np.floor(z / 4)
+    return ((np.abs(y) < 12) & (x < 3 * step)).astype(np.uint8)
 
 
 def refine(dense: np.ndarray, image: Volume | None = None, factor: int = shapes.FACTOR) -> np.ndarray:
@@ -106,12 +115,21 @@ def test_areas_change_linearly_between_slices_so_that_volumes_are_kept(radii: tu
 
 
 def test_the_image_moves_a_boundary_that_shapes_cannot_know() -> None:
-    x, y, z = shapes.grid_mm((48, 40, 33))
-    step = np.where(z % 4 < 2.6, 0, 1) + np.floor(z / 4)  # a stair that does not move evenly
-    dense = ((np.abs(y) < 12) & (x < 3 * step)).astype(np.uint8)
+    dense = make_stair((48, 40, 33))
     by_shape, by_image = refine(dense), refine(dense, make_image(dense))
     wrong = [np.count_nonzero(m != dense) for m in (by_shape, by_image)]
     assert wrong[1] < 0.7 * wrong[0]
+
+
+def test_an_organ_that_was_cut_out_of_the_scan_guides_labels_as_the_whole_scan_does() -> None:
+    x, y, z = shapes.grid_mm((96, 80, 33))
+    organ = (np.hypot(x / 18, y / 14) < 1) & (np.abs(z) < 6)  # a sixth of the pixels in a third of the slices
+    dense = make_stair(organ.shape) * organ.astype(np.uint8)
+    image = make_image(dense)
+    cut = replace(image, voxels=image.voxels * organ)
+    wrong = [np.count_nonzero(refine(dense, one)[organ] != dense[organ]) for one in (None, image, cut)]
+    assert wrong[1] < 0.6 * wrong[0]
+    assert wrong[2] < 1.1 * wrong[1]
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -119,6 +137,18 @@ def test_an_image_without_contrast_does_little_harm(name: str) -> None:
     dense = DENSE[name]
     wrong = [np.count_nonzero(refine(dense, image) != dense) for image in (None, make_image(dense, contrast=0.0))]
     assert wrong[1] <= 1.1 * wrong[0] + 20
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_voxel_that_is_not_finite_moves_no_boundary_elsewhere(value: float) -> None:
+    dense = DENSE["several"]
+    image = make_image(dense)
+    voxels = image.voxels.copy()
+    voxels[2, 2, [4, 5]] = value
+    changed = refine(dense, replace(image, voxels=voxels)) != refine(dense, image)
+    assert np.count_nonzero(changed) < 5
+    of_nothing = (refine(dense, replace(image, voxels=np.full_like(voxels, fill))) for fill in (value, 0))
+    assert np.array_equal(*of_nothing)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

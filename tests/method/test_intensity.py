@@ -168,3 +168,31 @@ def test_the_modality_is_that_of_the_file_else_told_by_the_values(
     modality: str | None, voxels: np.ndarray, found: str
 ) -> None:
     assert find_modality(scan(voxels, modality)) == found
+
+
+def lesion() -> np.ndarray:
+    """A map that is 0 but for one voxel in four hundred, so that its robust percentiles are equal."""
+    voxels = np.zeros((20, 20, 20))
+    voxels[9:11, 9:11, 8:13] = np.random.default_rng(1).uniform(0.5, 1.5, (2, 2, 5))
+    return voxels
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1e-3, 1.0, 1e3, 1e60])
+def test_sparse_volumes_fill_the_networks_range_in_any_unit(unit: float) -> None:
+    one, other = (choose_map(scan(v, "MR")).to_network(v) for v in (lesion(), unit * lesion()))
+    np.testing.assert_allclose(other, one, rtol=1e-5)
+    assert other.max() == pytest.approx(intensity.MR_UPPER_UNITS)
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1e-3, 1.0, 1e3, 1e60])
+def test_the_data_range_scales_with_the_unit(unit: float) -> None:
+    for voxels in (lesion(), brain().astype(np.float64)):
+        wanted, found = (np.array(find_data_range(scan(v, "MR"))) for v in (voxels, unit * voxels))
+        np.testing.assert_allclose(found / unit, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [3.4028234663852886e38, 1e39, -1e39, 1e308, -1e308])
+def test_the_data_range_of_a_huge_constant_is_finite_and_not_empty(value: float) -> None:
+    low, high = find_data_range(scan(np.full((4, 4, 4), value), "MR"))
+    assert -np.inf < low <= value <= high < np.inf
+    assert low < high

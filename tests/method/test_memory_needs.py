@@ -16,6 +16,7 @@ from saint_cli.method.directions import make_tiling
 from saint_cli.method.network_input import prepare_input
 from saint_cli.models.weights import load_model
 from saint_cli.runtime.device_selection import Compute
+from saint_cli.volume import Volume
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 MB = 1_000_000
@@ -125,3 +126,28 @@ def test_repeated_slices_and_the_assembly_of_slabs_are_counted(monkeypatch: pyte
     before = count_left(slabs)
     monkeypatch.setattr(slab_assembly, "estimate_bytes", lambda *_: 1000 * MB)
     assert count_left(slabs) < before
+
+
+def count_needed(volume: Volume, grid: SliceGrid, device: str = "cpu") -> int:
+    """Bytes that a job is expected to need besides residuals in memory."""
+    compute = Compute(torch.device(device), torch.float32)
+    allowed = 3000 * MB
+    return allowed - memory_needs.with_memory_budget(volume, tiny.model(), grid, compute, allowed).residual_bytes
+
+
+def test_the_copies_in_which_padding_and_what_is_not_finite_are_filled_are_counted() -> None:
+    plain, grid = tiny.volume(dtype="float32"), grid_by_factor(5, 2, 4)
+    voxels = plain.voxels.copy()
+    voxels[3, 4, 2] = np.nan
+    holed = replace(plain, voxels=voxels)
+    both = replace(holed, header=replace(plain.header, padding=((-3024.0, -3024.0),)))
+    needed = [count_needed(volume, grid) for volume in (plain, holed, both)]
+    assert np.diff(needed).tolist() == [voxels.nbytes] * 2
+
+
+@pytest.mark.parametrize(("device", "copies"), [("cuda", 1), ("mps", 2)])
+def test_residuals_that_come_from_a_gpu_are_counted(device: str, copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_needs, "estimate_work_bytes", lambda *_: 0)
+    volume, grid = tiny.volume(), grid_by_factor(5, 2, 4)
+    more = count_needed(volume, grid, device) - count_needed(volume, grid)
+    assert more == copies * 3 * 2 * 20 * 18 * grid.count  # of half precision

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+from nets import tiny
 from noisy_scans import ACQUIRED, DISC, PLAN, SIZE, acquired_slices, body, deviations, interpolated_slices
 
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method.noise_smoothing import smooth_noise
 from saint_cli.method.padding import restore_padding
 from saint_cli.method.slice_plan import SlicePlan
-from saint_cli.volume import Header
+from saint_cli.options.method import MethodOptions, NoiseHandling
+from saint_cli.volume import Header, Volume
+from saint_cli.volume.stored_values import Coding
 
 INNER = (DISC < 44) & (DISC > 10)
 
@@ -64,13 +67,28 @@ def test_whole_numbers_stay_whole_and_what_is_no_hu_stays() -> None:
     assert (after[44:52, 60:68] == 32760).all()
 
 
-def test_slices_beyond_the_last_acquired_one_repeat_it() -> None:
+@pytest.mark.parametrize("regenerate", [False, True])
+def test_slices_beyond_the_last_acquired_one_repeat_it_and_change_no_other(regenerate: bool) -> None:
     sparse = acquired_slices()
-    plan = SlicePlan.from_grid(grid_by_factor(ACQUIRED, 2, 4, extrapolate=True))
+    plan = SlicePlan.from_grid(grid_by_factor(ACQUIRED, 2, 4, extrapolate=True), regenerate=regenerate)
     dense = np.concatenate([interpolated_slices(sparse), np.repeat(sparse[..., -1:], 3, axis=2)], axis=2)
     smooth_noise(dense, sparse, plan)
+    np.testing.assert_array_equal(dense[..., : PLAN.count], smoothed(sparse))
     assert (dense[..., -4:] == dense[..., -1:]).all()
-    assert (dense[..., -1] != sparse[..., -1]).any()
+
+
+@pytest.mark.parametrize("slopes", [(1.0,), (1.0, 0.5, 0.25, 0.5, 1.0)], ids=["one coding", "one for each slice"])
+def test_smoothed_acquired_slices_too_have_values_that_their_source_can_store(slopes: tuple[float, ...]) -> None:
+    codings = tuple(Coding.of_dtype(np.dtype("uint16"), slope, -1024.0) for slope in slopes)
+    sparse = np.maximum(np.rint(acquired_slices(20.0, 12.0)), -1024)
+    scan = Volume(sparse, np.diag([0.7, 0.7, 5.0, 1.0]), Header("CT", codings=codings))
+    options = MethodOptions(noise=NoiseHandling.SMOOTH)
+    dense = tiny.upsample(scan, tiny.linear_model(), grid_by_factor(ACQUIRED, 2, 4), tiny.CPU, options).voxels
+    for j, k in zip(PLAN.copied, PLAN.source, strict=True):
+        stored = dense[..., j] / slopes[0 if len(slopes) == 1 else k]
+        np.testing.assert_array_equal(stored, np.rint(stored))
+        assert (dense[..., j] != sparse[..., k]).any()
+    assert dense.min() >= -1024
 
 
 def test_padding_comes_back_and_the_rest_stays_smooth() -> None:

@@ -74,6 +74,22 @@ def test_means_have_values_that_the_source_can_store() -> None:
     np.testing.assert_array_equal(result * 2, np.rint(result * 2))
 
 
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_slices_have_values_that_one_of_their_own_sources_can_store_where_codings_differ(ratio: int) -> None:
+    slopes = np.array([0.7, 0.7, 0.5, 0.3, 0.3, 0.3, 0.9, 0.9])
+    codings = tuple(Coding(float(slope), 0.0, 0, 4095) for slope in slopes)
+    stored = np.random.default_rng(4).integers(0, 4095, (12, 10, 8))
+    volume = Volume((stored * slopes).astype(np.float32), AFFINE.copy(), Header("PT", codings=codings))
+    grid = grid_by_averaging(8, 2, 1.0, 2.0) if ratio == 2 else same_grid(8, 2)
+    coarse = average_slices(volume, grid)
+    results = [coarse, resample_planes(coarse, plane_of(coarse, pixel_mm=0.8))]
+    for result in results:
+        for k in range(8 // ratio):
+            rests = [result.voxels[..., k] / slopes[i] for i in range(k * ratio, (k + 1) * ratio)]
+            assert min(float(np.abs(rest - np.rint(rest)).max()) for rest in rests) < 1e-3
+    assert len(np.unique(results[1].voxels)) > 50
+
+
 def test_the_grid_of_the_slices_themselves_gives_the_volume_back() -> None:
     volume = noisy()
     result = average_slices(volume, same_grid(9, 2))

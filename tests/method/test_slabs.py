@@ -160,6 +160,18 @@ def test_voxels_that_are_not_finite_stay_where_they_are() -> None:
     assert np.isnan(thin).sum() == 3
 
 
+@pytest.mark.parametrize(("dtype", "hole"), [("int16", -2000), ("float32", np.nan)])
+@pytest.mark.parametrize("kind", ["touching", "even factor"])
+def test_beside_a_hole_no_slab_further_away_counts(kind: str, dtype: str, hole: float) -> None:
+    volume = tiny.volume(dtype=dtype)
+    volume.voxels[3, 4] = -800, -800, hole, 40, 40
+    volume = replace(volume, header=Header("CT", padding=((-2000, -2000),) if dtype == "int16" else ()))
+    grid = grids(volume, 2)[kind]
+    thin = tiny.upsample(volume, linear_slab_model(), grid, CPU).voxels[3, 4]
+    each = grid.count // 5
+    np.testing.assert_allclose(thin, np.repeat([-800, -800, hole, 40, 40], each), atol=1e-3)
+
+
 def test_weights_and_grid_must_fit() -> None:
     volume = tiny.volume()
     plain, slabs = grid_by_factor(5, 2, 3), grids(volume, 2)["touching"]

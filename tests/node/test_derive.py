@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import fabricate
 import psutil
@@ -11,15 +12,15 @@ import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from saint_cli import errors
-from saint_cli.jobs import ModelConfig
+from saint_cli import errors, io
+from saint_cli.jobs import Job, ModelConfig
 from saint_cli.node import derive
 from saint_cli.node import worker as worker_module
 from saint_cli.node.derive import Ending, derive_series
 from saint_cli.node.rules import Rule, Rules
 from saint_cli.node.worker import StoppedError, Worker
 from saint_cli.options.job import make_settings
-from saint_cli.progress import silent
+from saint_cli.progress import ProgressCallback, silent
 
 
 def save(folder: Path, series: list[Dataset]) -> Path:
@@ -55,9 +56,9 @@ def test_the_same_instances_give_the_same_uids(tmp_path: Path, rules: Rules) -> 
     assert uids[0] == uids[1]
 
 
-def without(index: int) -> list[Dataset]:
+def without(index: int, count: int = 6) -> list[Dataset]:
     """A series that lacks a slice."""
-    series = fabricate.slices(6)
+    series = fabricate.slices(count)
     del series[index]
     return series
 
@@ -94,6 +95,34 @@ def test_a_broken_series_fails_for_good_and_says_why_without_paths_or_patient(
     assert str(tmp_path) not in outcome.reason
     assert "SECRET" not in outcome.reason
     assert not (tmp_path / "derived").exists()
+
+
+def of_two_kinds() -> list[Dataset]:
+    """A series that is one even stack though every second slice has another ImageType."""
+    series = fabricate.slices(8)
+    for data in series[::2]:
+        data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "OTHER"]
+    return series
+
+
+@pytest.mark.parametrize(
+    ("option", "series", "counts"),
+    [("irregular", without(4, 9), [8]), ("split_runs", without(4, 9), [4, 4]), ("merge", of_two_kinds(), [8])],
+)
+def test_options_of_a_rule_say_which_slices_are_a_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, series: list[Dataset], counts: list[int]
+) -> None:
+    def read(job: Job, on_progress: ProgressCallback) -> SimpleNamespace:
+        assert isinstance(job.source, Path)
+        assert isinstance(job.target, Path)
+        shape = io.read_volume(job.source, job.with_local_files(job.source, job.target).read_options).shape
+        return SimpleNamespace(axis="z", shape_before=shape, shape_after=shape, model="none", seconds=0.0)
+
+    monkeypatch.setattr(derive, "run_job", read)
+    rules = Rules((Rule("thick", "CT", settings=make_settings({"factor": 2, option: True})),))
+    outcome = derive_series(save(tmp_path, series), tmp_path / "derived", rules, silent)
+    assert outcome.ending is Ending.DONE, outcome
+    assert outcome.summary == f'by rule "thick": {"; ".join(f"{n} -> {n} slices, model none, 0.0 s" for n in counts)}'
 
 
 def report() -> list[Dataset]:

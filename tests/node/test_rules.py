@@ -82,6 +82,12 @@ def test_a_pattern_is_of_the_whole_description(pattern: str) -> None:
     assert refused(Rules((Rule("chest", description=pattern),)), stack(description="a chest"))
 
 
+def test_brackets_in_a_pattern_stand_for_themselves() -> None:
+    rules = Rules((Rule("scouts", description="*[scout]*"),))
+    assert matched(rules, stack(description="chest [SCOUT] 1")) == "scouts"
+    assert refused(rules, stack(description="THORAX"))
+
+
 @pytest.mark.parametrize(
     ("one", "reason"),
     [

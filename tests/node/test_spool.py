@@ -102,13 +102,14 @@ def test_files_that_were_not_acknowledged_are_gone_after_a_restart(tmp_path: Pat
     assert spool.budget.used_bytes == len(b"content")
 
 
-def test_an_instance_whose_file_somebody_removed_is_taken_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("removed", ["000001", "000001/instances"])
+def test_an_instance_whose_file_somebody_removed_is_taken_again(tmp_path: Path, removed: str) -> None:
     spool = open_queue(tmp_path)
-    shutil.rmtree(add(spool, 1).source_folder)
+    add(spool, 1)
     spool.close()
+    shutil.rmtree(spool.folder / "series" / removed)
     spool = open_queue(tmp_path)
     assert spool.find_on_disk(["1.2.1"]) == set()
-    (spool.folder / "series" / "000001" / "instances").mkdir(exist_ok=True)
     assert contents(add(spool, 1)) == [b"content"]
 
 

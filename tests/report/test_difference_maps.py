@@ -7,7 +7,15 @@ from PIL import Image
 
 from saint_cli.errors import OutputError
 from saint_cli.evaluation.metrics import PAPER
-from saint_cli.report.difference_maps import Comparison, Plane, _choose_planes, _picture, _psnr, write_difference_maps
+from saint_cli.report.difference_maps import (
+    Comparison,
+    Plane,
+    _choose_planes,
+    _largest_error,
+    _picture,
+    _psnr,
+    write_difference_maps,
+)
 
 LPS = np.diag([0.8, 0.9, 2.0, 1.0])
 """x to the patient's left, y to the back, z to the head."""
@@ -52,6 +60,22 @@ def test_psnr_in_titles_leaves_acquired_slices_out() -> None:
     found = comparison()
     for plane in _choose_planes(found):
         assert _psnr(found, found.restored["cubic"], plane) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("top", [0.7, 255.0, 20000.0])
+def test_what_is_not_ct_is_drawn_and_scored_in_its_own_range(top: float) -> None:
+    ct = comparison()
+    shown = replace(
+        ct,
+        truth=(ct.truth + 1100.0) / 1600 * top,
+        restored={name: (volume + 1100.0) / 1600 * top for name, volume in ct.restored.items()},
+        protocol=PAPER.with_range(0, top),
+    )
+    planes = _choose_planes(shown)
+    assert (shown.error_unit, shown.window) == (("% of the data range", top / 100), (0, top))
+    assert _psnr(shown, shown.restored["cubic"], planes[0]) == pytest.approx(20 * np.log10(1600 / 30), abs=1e-3)
+    assert _largest_error(shown, planes) == 2  # 30 of 1600, rounded up to whole percents
+    assert (ct.error_unit, ct.window, _largest_error(ct, planes)) == (("HU", 1), (-1000, 500), 50)
 
 
 @pytest.mark.parametrize("affine_lps", [LPS, LPS[:, [2, 0, 1, 3]], flipped(0, 2)], ids=["axial", "turned", "flipped"])

@@ -22,7 +22,10 @@ from saint_cli.volume import Header, Volume
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
-FACTS = JobFacts("in.nii.gz", "out.nii.gz", "tiny", "ab" * 32, "cpu", "float32", 75.0, 7, {"--factor": "2"})
+FACTS = JobFacts(
+    *("in.nii.gz", "out.nii.gz", "tiny", "ab" * 32, "cpu", "float32", 75.0, 7),
+    *((20, 18, 25), (0.7, 0.9, 1.25), {"--factor": "2"}),
+)
 
 
 def restored(volume: Volume, grid: SliceGrid, *, calibrated: bool = True, **options: object) -> Restoration:
@@ -152,6 +155,13 @@ def test_the_page_shows_geometry_provenance_and_the_region_that_was_checked() ->
         (texts.TIMES.join(("0.7", "0.9", "5")), texts.TIMES.join(("0.7", "0.9", "1.25"))),
         (texts.TIMES.join(("13.3", "15.3", "30")), texts.TIMES.join(("13.3", "15.3", "30"))),
     ]
+    written = replace(FACTS, shape_after=(14, 16, 25), spacing_after_mm=(1.0, 1.0, 1.2))
+    resampled = quality_control.make_page_content(written, pictures, restoration, result, "not asked for")
+    assert dict(resampled.headline)["Distance between slices"] == "5 → 1.2 mm"
+    assert "from 5 mm to 1.2 mm" in resampled.methods
+    assert [row[2] for row in resampled.geometry][:3] == [
+        texts.TIMES.join(values) for values in (("14", "16", "25"), ("1", "1", "1.2"), ("13", "15", "28.8"))
+    ]
     facts = dict(found.facts)
     assert facts["Weights"] == f"tiny, sha256 {'ab' * 32}"
     assert facts["Options"] == "--factor 2"
@@ -172,6 +182,21 @@ def test_the_note_on_tilt_has_the_angle_that_the_warning_has() -> None:
     (note,) = texts.describe_orientation(replace(volume, affine_lps=turned), 2)
     assert "30.0° oblique" in note
     assert texts.describe_orientation(replace(volume, affine_lps=np.eye(4)), 2) == ()
+
+
+def test_the_note_on_labels_says_what_holds_for_the_result() -> None:
+    plain, slab = grid_by_factor(7, 2, 4), geometry.grid_of_slabs(grid_by_factor(7, 2, 4), geometry.SlabProfile(1.0))
+    kept, ends, resampled = "acquired slices have the same labels", "ends in the middle", "volumes are those after it"
+    for grid, options, words in (
+        (plain, {}, {kept, ends}),
+        (grid_by_factor(7, 2, 4, extrapolate=True), {"--extrapolate": ""}, {kept}),
+        (plain, {"--in-plane": "1"}, {kept, ends, resampled}),
+        (plain, {"--untilt": ""}, {kept, ends, resampled}),
+        (slab, {"--slab": ""}, set()),
+        (slab, {"--slab": "", "--in-plane": "1"}, {resampled}),
+    ):
+        note = texts.describe_labels(replace(FACTS, options=options), grid)
+        assert {one for one in (kept, ends, resampled) if one in note} == words
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(4.26, "4.3 s"), (75.0, "1 min 15 s"), (7260.0, "2 h 1 min")])

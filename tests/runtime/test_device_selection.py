@@ -27,7 +27,19 @@ CHOICES = {
 """Devices, and which of three CUDA GPUs they name."""
 
 
+@pytest.mark.parametrize(
+    ("device", "precision", "allowed"),
+    [("cpu", "fp32", True), ("cuda:0", "bf16", True), ("cuda:0", "fp16", True), ("cuda:0", "fp32", False)],
+)
+def test_fp32_on_cuda_is_not_tf32(device: str, precision: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    device_selection.select_compute(device, precision)
+    assert torch.backends.cudnn.allow_tf32 is allowed
+
+
 def test_cuda_and_gpu_are_all_gpus_and_a_list_is_those_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # and back, for fp32 turns it off
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for word, wanted in CHOICES.items():

@@ -1,3 +1,4 @@
+import errno
 import json
 import signal
 from collections.abc import Iterator
@@ -88,6 +89,21 @@ def test_a_run_goes_on_that_was_begun_before_fewest_could_be_chosen(data: Path, 
     file = tmp_path / "ami" / SETTINGS
     file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "fewest"}))
     assert [p.step for p in run_stage(AMI, data, tmp_path, resume=True)] == [3, 4]
+
+
+def test_what_a_run_is_made_of_stays_whole_where_the_disk_is_full_when_it_is_resumed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run_stage(AMI, data, tmp_path, stop=2)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "ami").iterdir() if file.is_file()}
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_stage(replace(AMI, schedule=replace(AMI.schedule, steps=6)), data, tmp_path, resume=True)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "ami").iterdir() if file.is_file()} == before
+    assert {SETTINGS, DATA, "schedule.json"} < before.keys()
 
 
 def test_both_stages_end_in_a_model_that_upsamples(data: Path, tmp_path: Path) -> None:

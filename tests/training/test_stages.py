@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from nets import tiny
 from torch import Tensor, nn
 
+from saint_cli.errors import UsageError
 from saint_cli.evaluation import baselines
 from saint_cli.evaluation.metrics import psnr
 from saint_cli.geometry import grid_by_factor
@@ -15,6 +16,7 @@ from saint_cli.method import intensity
 from saint_cli.nets import RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.rfn import INPUTS_WITH_CONTEXT, INPUTS_WITHOUT_CONTEXT
+from saint_cli.nets.slab_network import make_slab_network
 from saint_cli.training.dataset import AmiBatch, AmiSampler
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.fusion_blocks import FusionBlock
@@ -25,8 +27,10 @@ from saint_cli.training.stages import (
     make_ami_loss,
     make_rfn_loss,
     relative_error,
+    require_scorable,
     validate_ami,
     validate_rfn,
+    validate_slabs,
 )
 
 
@@ -152,6 +156,15 @@ def test_the_figure_of_a_known_fusion_error_in_closed_form() -> None:
     assert found["fused dB"] == pytest.approx(20 * math.log10(4.0 / 0.2), abs=0.01)
 
 
+def test_windows_without_anything_in_them_do_not_count_in_the_figure_of_fusion() -> None:
+    made = block()
+    residuals, sparse = (np.zeros_like(made.truth) for _ in range(3)), np.zeros_like(made.sparse)
+    blank = FusionBlock(*residuals, sparse, made.offsets, 5.0, 0.1)
+    model = RFN(tiny.RFN_SIZE)
+    assert validate_rfn(model, [blank, made, blank]) == validate_rfn(model, [made])
+    assert validate_rfn(model, [blank])["fused dB"] == math.inf
+
+
 def test_validation_of_a_network_that_adds_nothing_gives_linear_interpolation() -> None:
     volume = dense((40, 11, 21))
     found = validate_ami(tiny.linear_model().ami, [volume])
@@ -166,6 +179,18 @@ def test_validation_of_a_network_that_adds_nothing_gives_linear_interpolation() 
     assert found["v x4 over cubic dB"] == pytest.approx(scores[0] - scores[1], abs=2e-3)
     assert found["x4 over cubic dB"] == found["v x4 over cubic dB"]
     assert {"v x2 over cubic dB", "x2 over cubic dB"} < set(found)
+
+
+@pytest.mark.parametrize(("slabs", "fewest"), [(False, 5), (True, 10)])
+def test_volumes_that_cannot_be_validated_on_are_refused_before_training(slabs: bool, fewest: int) -> None:
+    enough = dense((10, 11, fewest))
+    require_scorable([enough], slabs=slabs)
+    network = make_slab_network(tiny.ami()) if slabs else tiny.ami()
+    found = (validate_slabs if slabs else validate_ami)(network, [enough])
+    assert all(math.isfinite(value) for value in found.values())
+    for shape in ((10, 11, fewest - 1), (9, 11, fewest)):
+        with pytest.raises(UsageError, match=f"at least 10x10x{fewest} are needed"):
+            require_scorable([dense(shape)], slabs=slabs)
 
 
 def test_the_mean_gain_is_the_mean_of_gains_whatever_the_volumes_are_called() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.evaluation.inputs import EvaluationInputs, read_dense_volume
 from saint_cli.io import write_volume
 from saint_cli.method import intensity
 from saint_cli.training.volumes import load_dense_volumes
@@ -27,6 +28,17 @@ def test_load_dense_puts_the_through_plane_axis_last(tmp_path: Path) -> None:
     np.testing.assert_array_equal(b.voxels, voxels.transpose(1, 2, 0))
     assert a.spacing_mm == pytest.approx((0.5, 0.75, 3.0))
     assert b.spacing_mm == pytest.approx((0.5, 0.75, 3.0))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 1.0002, 1.0), (0.7, 1.0, 1.0)])
+def test_of_equal_spacings_the_last_axis_is_through_plane_as_in_an_evaluation(
+    spacing: tuple[float, float, float], tmp_path: Path
+) -> None:
+    save(tmp_path, "a.nii", values(), spacing)
+    inputs = EvaluationInputs([tmp_path / "a.nii"], [2])
+    assert read_dense_volume(tmp_path / "a.nii", inputs).axis == 2
+    (volume,) = load_dense_volumes(tmp_path)
+    np.testing.assert_array_equal(volume.voxels, values())
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ from saint_cli.volume.label_map import LabelMap
 
 NOUN = "region"
 
+LEAST_WIDTH = 0.01
+"""Of the length of all contours together, to tell their plane: files round the points of lines."""
+
 
 @dataclass(frozen=True)
 class _Contour:
@@ -56,7 +59,7 @@ def read_contours(
     for region in regions:
         check_frame_of_reference(path, region.frame_of_reference_uid, identity)
     try:
-        grid = ScanGrid.across(scan, _find_normal(structures.regions))
+        grid = ScanGrid.across(scan, _find_normal(structures.regions, scan))
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from None
     contours = [contour for region in regions for contour in _project(path, region, grid)]
@@ -75,11 +78,16 @@ def read_contours(
     return LabelMap(painter.labels, planes.affine_lps, segments, header)
 
 
-def _find_normal(regions: Iterable[Region]) -> np.ndarray:
-    """(3,) LPS: the direction in which the points of the largest contour vary least."""
-    largest = max((contour for region in regions for contour in region.contours), key=len)
-    _, _, directions = np.linalg.svd(largest - largest.mean(axis=0), full_matrices=False)
-    return np.asarray(directions[2])
+def _find_normal(regions: Iterable[Region], scan: Volume) -> np.ndarray:
+    """(3,) LPS: the direction in which the points of contours vary least, each around its own middle.
+
+    Points and lines along one direction tell none; they lie on slices along the scan's last axis.
+    """
+    centred = [contour - contour.mean(axis=0) for region in regions for contour in region.contours]
+    spread, directions = np.linalg.eigh(np.sum([points.T @ points for points in centred], axis=0))  # mm2, ascending
+    if spread[1] <= LEAST_WIDTH**2 * spread[2]:
+        return np.asarray(np.cross(scan.affine_lps[:3, 0], scan.affine_lps[:3, 1]))
+    return np.asarray(directions[:, 0])
 
 
 def _project(path: Path, region: Region, grid: ScanGrid) -> list[_Contour]:

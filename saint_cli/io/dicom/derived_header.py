@@ -16,7 +16,7 @@ from saint_cli.io.dicom.derivation_text import derivation_description
 from saint_cli.io.dicom.derived_series import DerivedSeries, DerivedSlice
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid
-from saint_cli.io.dicom.values import decode_text, list_values
+from saint_cli.io.dicom.values import decode_text, list_values, parse_optional_float
 from saint_cli.runtime.version import __version__
 from saint_cli.volume.fourth_axis import VolumeMark
 
@@ -25,7 +25,7 @@ SOURCE_FOR_PROCESSING = ("121322", "Source image for image processing operation"
 MODIFYING_EQUIPMENT = ("109103", "Modifying Equipment")
 """Codes of CID 7203, 7202 and 7005."""
 
-MAX_LO_LENGTH = 64
+MAX_LO_LENGTH, MAX_DS_LENGTH = 64, 16
 MAX_IS = 2**31 - 1
 
 EMPTY_IF_ABSENT = (
@@ -202,30 +202,43 @@ def _set_place(data: Dataset, output: DerivedSlice) -> None:
         data.PixelSpacing = format_decimals([down, across])
         for name in PLANE_TAGS:
             data.pop(name, None)
-    spacing = format_number_as_ds(output.series.spacing_mm)
-    data.SpacingBetweenSlices = spacing
-    if output.series.derivation.grid.slab is not None:
-        data.SliceThickness = spacing  # which is what slabs were divided into
-    elif data.get("SliceThickness") in (None, ""):
-        data.SliceThickness = None  # Type 2 (PS3.3 C.7.6.2): present, though unknown
-    elif output.series.derivation.grid.averages:
-        slab = (output.series.derivation.grid.step - 1) * output.series.acquired_spacing_mm
-        data.SliceThickness = format_number_as_ds(float(data.SliceThickness) + slab)
-    elif not output.series.keep_slice_thickness and float(spacing) < data.SliceThickness:
-        data.SliceThickness = spacing  # never made larger than acquired
+    _set_thickness(data, output)
     if data.get("SliceLocation") not in (None, ""):
         position = np.array([float(v) for v in data.ImagePositionPatient])
         orientation = np.array([float(v) for v in data.ImageOrientationPatient])
         data.SliceLocation = format_decimals(geometry.positions_along_normal(position[None], orientation))[0]
 
 
+def _set_thickness(data: Dataset, output: DerivedSlice) -> None:
+    """The distance between slices, and what is known of their thickness; several values are kept as they are."""
+    spacing = format_number_as_ds(output.series.spacing_mm)
+    data.SpacingBetweenSlices = spacing
+    acquired_mm = parse_optional_float(data.get("SliceThickness"))
+    if output.series.derivation.grid.slab is not None:
+        data.SliceThickness = spacing  # which is what slabs were divided into
+    elif data.get("SliceThickness") in (None, ""):
+        data.SliceThickness = None  # Type 2 (PS3.3 C.7.6.2): present, though unknown
+    elif acquired_mm is not None and output.series.derivation.grid.averages:
+        slab = (output.series.derivation.grid.step - 1) * output.series.acquired_spacing_mm
+        data.SliceThickness = format_number_as_ds(acquired_mm + slab)
+    elif acquired_mm is not None and not output.series.keep_slice_thickness and float(spacing) < acquired_mm:
+        data.SliceThickness = spacing  # never made larger than acquired
+
+
 def _set_mark(data: Dataset, mark: VolumeMark) -> None:
     """The attributes by which readers separate the volumes of a series; a synthesised slice has those of its volume."""
     for name, value in mark.elements:
         if str(data.get(name)) != str(value):
-            is_number = dictionary_VR(name) in ("FD", "FL")
-            values = [float(v) if is_number else v for v in (value if isinstance(value, tuple) else (value,))]
+            values = [_convert_mark(name, v) for v in (value if isinstance(value, tuple) else (value,))]
             setattr(data, name, values if len(values) > 1 else values[0])
+
+
+def _convert_mark(name: str, value: str) -> str | float:
+    """A value as its element holds it; doubles of multi-frame images have more digits than a decimal string."""
+    vr = dictionary_VR(name)
+    if vr in ("FD", "FL"):
+        return float(value)
+    return format_number_as_ds(float(value)) if vr == "DS" and len(value) > MAX_DS_LENGTH else value
 
 
 def format_decimals(values: Sequence[float] | np.ndarray) -> list[str]:

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -43,17 +43,19 @@ class SourceFiles:
         load = partial(load_template, read=lru_cache(maxsize=2)(read_full_header))
         self._load_template = lru_cache(maxsize=2)(load)
         self._path: Path | None = None
-        self._frames: np.ndarray | None = None
+        self._frames: dict[int, np.ndarray] = {}
 
     def template(self, source: SliceHeader) -> Dataset:
         """The header of an acquired slice, see :func:`load_template`; not to be modified."""
         return self._load_template(SliceSource(source.path, source.frame))
 
-    def stored(self, source: SliceHeader) -> np.ndarray:
-        """Stored values [row, column] of an acquired slice."""
-        if self._frames is None or source.path != self._path:
-            self._path, self._frames = source.path, self._reader.read_frames(source)
-        return np.asarray(self._frames[source.frame])
+    def stored(self, source: SliceHeader, acquired: Sequence[SliceHeader]) -> np.ndarray:
+        """Stored values [row, column] of one of the acquired slices; of its file all of these are decoded at once."""
+        if source.path != self._path or source.frame not in self._frames:
+            beside = [one for one in acquired if one.path == source.path] if source.is_multiframe else [source]
+            self._path = source.path
+            self._frames = {beside[index].frame: stored for index, stored in self._reader.read_slices(beside)}
+        return self._frames[source.frame]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def choose_pixels(output: DerivedSlice, files: SourceFiles) -> SlicePixels:
     values = output.values
     if output.offset == 0 and not output.is_moved:
         source = output.nearest
-        stored = files.stored(source)
+        stored = files.stored(source, output.series.acquired)
         with np.errstate(over="ignore"):
             acquired = (stored.astype(np.float64) * source.slope + source.intercept).astype(values.dtype)
         if np.array_equal(acquired, values):
@@ -99,6 +101,8 @@ def build_slice(output: DerivedSlice, files: SourceFiles, pixels: SlicePixels) -
     padded = nearest if pixels.is_acquired else _choose_padding_slice(output, pixels.source)
     if padded is not nearest:
         _copy_padding(data, files.template(padded))
+    if padded.pixel_format.shift and padded.padding is not None:
+        _set_padding(data, padded.padding, is_signed=padded.pixel_format.is_signed)
     return data
 
 
@@ -145,6 +149,14 @@ def _copy_padding(data: Dataset, other: Dataset) -> None:
         data.pop(name, None)
         if name in other:
             data.add(copy.copy(other[name]))
+
+
+def _set_padding(data: Dataset, padding: tuple[int, int], *, is_signed: bool) -> None:
+    """Name the padding values of left-justified pixels, which come out right-justified, as the values that they are."""
+    for name, value in zip(PADDING_TAGS, padding, strict=True):
+        data.pop(name, None)
+        if name == PADDING_TAGS[0] or value != padding[0]:
+            data.add(DataElement(name, "SS" if is_signed else "US", value))
 
 
 @contextmanager

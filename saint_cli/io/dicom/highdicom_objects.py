@@ -41,8 +41,10 @@ def check_pixel_bytes(need: int, path: Path, kind: str) -> None:
         )
 
 
-def write_object(make: Callable[[], Dataset], path: Path) -> None:
+def write_object(make: Callable[[], Dataset], path: Path, *, overwrite: bool = True) -> None:
     """Encode an object and write it; the file appears under its name only when complete.
+
+    overwrite: whether it may replace what is at ``path`` by then.
 
     Raises:
         OutputError: it cannot be encoded or written.
@@ -50,5 +52,5 @@ def write_object(make: Callable[[], Dataset], path: Path) -> None:
     with derived_image.convert_encoding_errors(path):
         data = make()
         data.file_meta.ImplementationVersionName = derived_image.IMPLEMENTATION_VERSION
-    with convert_os_errors(path, "written", OutputError), open_atomic_file(path) as file:
+    with convert_os_errors(path, "written", OutputError), open_atomic_file(path, overwrite=overwrite) as file:
         dcmwrite(file, data, enforce_file_format=True)

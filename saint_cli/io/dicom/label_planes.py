@@ -99,10 +99,11 @@ def _place_alone(planes: Planes) -> LabelGrid:
     along = planes.positions @ normal
     distance = find_distance(along, planes.distance_mm)
     if distance is None:
-        raise GeometryError(
-            f"the planes of the labels are not evenly spaced: {_format_places(along)} mm along their normal; give the "
-            "scan on which the labels were drawn"
-        )
+        places = f"{_format_places(along)} mm along their normal"
+        problem = f"the planes of the labels are not evenly spaced: {places}"
+        if len(np.unique(along.round(3))) == 1:
+            problem = f"all labels lie on one plane, {places}, and SpacingBetweenSlices does not say how thick it is"
+        raise GeometryError(f"{problem}; give the scan on which the labels were drawn")
     first, last = planes.positions[int(along.argmin())], planes.positions[int(along.argmax())]
     count = round(float(np.ptp(along)) / distance) + 1
     step = (last - first) / (count - 1) if count > 1 else normal * distance

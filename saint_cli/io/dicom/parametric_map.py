@@ -32,7 +32,9 @@ def check_map(volume: Volume, path: Path) -> None:
     highdicom_objects.check_pixel_bytes(4 * volume.voxels.size, path, KIND)
 
 
-def write_map(error: Volume, result: Volume, path: Path, *, keep_slice_thickness: bool = True) -> None:
+def write_map(
+    error: Volume, result: Volume, path: Path, *, overwrite: bool = True, keep_slice_thickness: bool = True
+) -> None:
     """Write the expected error of a result that is written as a derived series; the map refers to its slices.
 
     error: float32 HU, of the shape of ``result``. keep_slice_thickness: as the series is written with.
@@ -44,7 +46,7 @@ def write_map(error: Volume, result: Volume, path: Path, *, keep_slice_thickness
     with PixelReader() as reader:
         series = make_series(result, reader, keep_slice_thickness=keep_slice_thickness)
         referenced = refer_to_derived(series, reader)
-    highdicom_objects.write_object(lambda: _make_map(error, series, referenced), path)
+    highdicom_objects.write_object(lambda: _make_map(error, series, referenced), path, overwrite=overwrite)
 
 
 def _make_map(error: Volume, series: DerivedSeries, referenced: ReferencedSeries) -> Dataset:

@@ -70,23 +70,24 @@ class PixelReader:
         self._decoder.close()
 
     def read_slices(self, headers: Sequence[SliceHeader]) -> Iterator[tuple[int, np.ndarray]]:
-        """Index and stored values [row, column] of each slice, every file decoded once; as :meth:`read_frames`."""
+        """Index and stored values [row, column] of each slice, every file read once; as :meth:`read_frames`."""
         by_file: dict[Path, list[int]] = defaultdict(list)
         for index, header in enumerate(headers):
             by_file[header.path].append(index)
         for indices in by_file.values():
-            frames = self.read_frames(headers[indices[0]])
-            for index in indices:
-                yield index, frames[headers[index].frame]
+            frames = self.read_frames(headers[indices[0]], [headers[index].frame for index in indices])
+            yield from zip(indices, frames, strict=True)
 
-    def read_frames(self, header: PixelLayout) -> np.ndarray:
-        """Stored values of every frame of a slice's file, [frame, row, column], masked and sign-extended to BitsStored.
+    def read_frames(self, header: PixelLayout, wanted: Sequence[int] | None = None) -> np.ndarray:
+        """Stored values of frames of a slice's file, [frame, row, column], masked and sign-extended to BitsStored.
+
+        wanted: their numbers, from 0, in the order of the result; None for every frame. No other is decoded.
 
         Raises:
             UnreadableError: the pixel data are truncated, corrupt, or of a syntax that no decoder here knows.
             DecoderUnavailableError: there is no process to decode in.
         """
-        words, lines = self._read_words(header)
+        words, lines = self._read_words(header, wanted)
         if lines:
             self.decoder_notes.append(f"{header.path.name}: {lines[-1][:MAX_LINE]}")
         if has_high_bits(words, header.pixel_format):
@@ -116,18 +117,16 @@ class PixelReader:
         note = f"the lowest {shift} bits of every pixel are zero and higher bits are set: read as left-justified"
         return tuple(map(_apply_claimed_shift, slices)), (note,)
 
-    def _read_words(self, header: PixelLayout) -> tuple[np.ndarray, list[str]]:
+    def _read_words(self, header: PixelLayout, wanted: Sequence[int] | None = None) -> tuple[np.ndarray, list[str]]:
         """The words that hold the stored values, [frame, row, column], and what the decoder wrote about them."""
         try:
             data, _ = read_dataset(header.path, pixels=True)
         except SkippedFileError as reason:
             raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
-        words, lines = _decode_file(header, data, self._decoder)
+        words, lines = _decode_file(header, data, wanted, self._decoder)
         frames = words.reshape(-1, *words.shape[-2:])  # [frame, row, column]
         if frames.shape[1:] != header.shape:
             raise UnreadableError(f"{header.path}: pixel data are {frames.shape[1:]}, the header says {header.shape}")
-        if header.frame >= len(frames):
-            raise UnreadableError(f"{header.path}: pixel data hold {len(frames)} frames, not {header.frame + 1}")
         return frames, lines
 
 
@@ -142,12 +141,14 @@ def _apply_claimed_shift(header: SliceHeader) -> SliceHeader:
     return replace(header, pixel_format=pixel_format, padding=padding)
 
 
-def _decode_file(header: PixelLayout, data: pydicom.Dataset, decoder: Decoder) -> tuple[np.ndarray, list[str]]:
-    """The words of every frame of a file, and what the decoder wrote about them; all decoders are called from here."""
+def _decode_file(
+    header: PixelLayout, data: pydicom.Dataset, wanted: Sequence[int] | None, decoder: Decoder
+) -> tuple[np.ndarray, list[str]]:
+    """The words of frames of a file, and what the decoder wrote about them; all decoders are called from here."""
     syntax = transfer_syntax(data)
     lines: list[str] = []
     try:
-        frames = _find_frames(header, data, syntax)
+        frames = _find_frames(header, data, syntax, wanted)
         if syntax in NATIVE:
             return _decode_pydicom(data, syntax, header), lines
         if syntax == uid.RLELossless:
@@ -179,8 +180,12 @@ def _summarize_error(error: Exception, lines: list[str]) -> str:
     return ERROR_PREFIX.sub("", reason)[:MAX_LINE]
 
 
-def _find_frames(header: PixelLayout, data: pydicom.Dataset, syntax: uid.UID) -> list[bytes]:
-    """The compressed frames, none of native pixels; refuses pixels that are too few or contradict the transfer syntax.
+def _find_frames(
+    header: PixelLayout, data: pydicom.Dataset, syntax: uid.UID, wanted: Sequence[int] | None
+) -> list[bytes]:
+    """The ``wanted`` compressed frames; none of native pixels, of which only the wanted ones are left in ``data``.
+
+    Refuses pixels that are too few or contradict the transfer syntax.
 
     Raises:
         UnreadableError, StreamError: saying what is wrong.
@@ -205,14 +210,32 @@ def _find_frames(header: PixelLayout, data: pydicom.Dataset, syntax: uid.UID) ->
     if is_native:
         if size < need:
             raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {size}")
+        _require_frames(header, count, wanted)
+        _keep_frames(data, count, need // count, wanted)
         return []
     excess = explain_excessive_size(header.shape, count, allocated // 8, size)
     if excess:
         raise StreamError(excess)
     frames = split_frames(stored, count)
+    _require_frames(header, len(frames), wanted)
+    frames = frames if wanted is None else [frames[index] for index in wanted]
     for frame in frames:
         check_frame(frame, syntax, header.shape, allocated)
     return frames
+
+
+def _require_frames(header: PixelLayout, count: int, wanted: Sequence[int] | None) -> None:
+    last = max([header.frame, *(wanted or ())])
+    if last >= count:
+        raise UnreadableError(f"{header.path}: pixel data hold {count} frames, not {last + 1}")
+
+
+def _keep_frames(data: pydicom.Dataset, count: int, size: int, wanted: Sequence[int] | None) -> None:
+    """Leave only the wanted ones of native frames of ``size`` bytes in a data set."""
+    if wanted is not None and list(wanted) != list(range(count)):
+        stored = memoryview(data.PixelData)
+        data.PixelData = b"".join(stored[index * size : (index + 1) * size] for index in wanted)
+        data.NumberOfFrames = len(wanted)
 
 
 def _decode_pydicom(

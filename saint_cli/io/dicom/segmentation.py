@@ -155,8 +155,10 @@ def _read_masks(frame: _Frame, header: SegmentationHeader, read: ReadFrame) -> I
 
 def _find_undescribed(labels: np.ndarray, described: Sequence[Segment]) -> tuple[Segment, ...]:
     """Segments of which a ``LABELMAP`` has voxels but no description."""
-    present = set(np.flatnonzero(np.bincount(labels.ravel(order="K")))) - {0}
-    return tuple(Segment(int(number)) for number in sorted(present - {segment.number for segment in described}))
+    present = {
+        int(number) for plane in np.moveaxis(labels, 2, 0) for number in np.flatnonzero(np.bincount(plane.ravel()))
+    }
+    return tuple(Segment(number) for number in sorted(present - {0, *(segment.number for segment in described)}))
 
 
 def _list_warnings(headers: Sequence[SegmentationHeader]) -> tuple[str, ...]:

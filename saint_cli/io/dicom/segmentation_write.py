@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.charset import convert_encodings, custom_encoders
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import UsageError
@@ -17,6 +18,7 @@ from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.referenced_series import ReferencedSeries, refer_to_acquired, refer_to_derived
 from saint_cli.io.dicom.segment_descriptions import encode_segment
 from saint_cli.io.dicom.uids import make_uid
+from saint_cli.io.dicom.values import list_values
 from saint_cli.io.dicom.write import make_series
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
@@ -27,6 +29,8 @@ KIND, EXTRA = "DICOM SEG", "seg"
 MAX_SEGMENTS = 65535
 
 NO_LABELS = "no voxel is labelled"
+
+TEXT_VRS = ("LO", "SH", "ST", "UT", "UC")
 
 GRID_TOLERANCE = 0.02
 """Of a voxel: how far the grid of the labels may lie from that of the series."""
@@ -187,10 +191,33 @@ def _digest(segments: Sequence[Segment], pixels: np.ndarray) -> str:
 
 
 def _keep_encodable(data: Dataset) -> None:
-    """Make text of segments ASCII where the character set of the series, that of patient text, may lack characters."""
-    if "192" in str(data.get("SpecificCharacterSet") or ""):  # UTF-8
-        return
+    """Make text of segments ASCII where the character set of the series, that of patient text, lacks characters."""
+    terms = [str(term or "") for term in list_values(data.get("SpecificCharacterSet"))] or [""]
     for item in data.SegmentSequence:
         for element in item.iterall():
-            if element.VR in ("LO", "SH", "ST", "UT", "UC") and isinstance(element.value, str):
-                element.value = element.value.encode("ascii", "replace").decode()
+            text = element.value
+            if element.VR in TEXT_VRS and isinstance(text, str) and not _is_encodable(text, terms):
+                element.value = text.encode("ascii", "replace").decode()
+
+
+def _is_encodable(text: str, terms: list[str]) -> bool:
+    """Whether pydicom writes a text as it is: in one of the character sets, or in several that take turns.
+
+    terms: of SpecificCharacterSet. Where the first is ASCII, the upper half of Latin-1 counts as lacking, for pydicom
+    writes it without the escape sequence that announces it.
+    """
+    if text.isascii():
+        return True
+    if terms[0] in ("", "ISO_IR 6", "ISO 2022 IR 6") and any("\x80" <= one <= "\xff" for one in text):
+        return False
+
+    def holds(part: str, encoding: str) -> bool:
+        try:
+            custom_encoders[encoding](part) if encoding in custom_encoders else part.encode(encoding)
+        except UnicodeError:
+            return False
+        return True
+
+    encodings = convert_encodings(terms)
+    takes_turns = len(encodings) > 1 and all(any(holds(one, encoding) for encoding in encodings) for one in text)
+    return takes_turns or any(holds(text, encoding) for encoding in encodings)

@@ -48,10 +48,9 @@ def choose_stack(
     """
     named = list(stacks)
     if series is not None:
-        name, _, place = series.partition("#")
+        name = series.partition("#")[0]
         named = _find_by_name(stacks, name)
-        if place.isdecimal() and volume is None:
-            volume = int(place)
+        volume = _choose_place(path, series, volume)
         if not named:
             raise UsageError(f"{path}: `series={series}` names no stack; choose one of: {format_stacks(stacks)}")
     if volume is not None:
@@ -67,6 +66,22 @@ def choose_stack(
         others = sum(len(stack.slices) for stack in stacks) - len(larger[0].slices)
         return larger[0], (f"{others} single slice{'s' * (others != 1)} beside the stack ignored",)
     raise _explain_undecided(path, stacks, larger or stacks, f"{len(stacks)} stacks")
+
+
+def _choose_place(path: Path, series: str, volume: int | None) -> int | None:
+    """The number of the stack within its series: ``volume``, or ``k`` where ``series`` ends in ``#k``.
+
+    Raises:
+        UsageError: both, or ``#`` before what is no number.
+    """
+    _, hash_, place = series.partition("#")
+    if not hash_:
+        return volume
+    if not place.isdecimal():
+        raise UsageError(f"{path}: `series={series}`: behind # comes the number of a stack of the series, from 1")
+    if volume not in (None, int(place)):
+        raise UsageError(f"{path}: `series={series}` names another stack than `volume={volume}`; give one of them")
+    return int(place)
 
 
 def choose_volumes(

@@ -19,6 +19,7 @@ from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, HIDDEN_KEYS
 from saint_cli.io.dicom.volume_split import VolumeSplit, split_volumes
 from saint_cli.io.error_conversion import convert_exceptions
+from saint_cli.io.sparse_copies import require_whole
 from saint_cli.io.voxel_checks import format_tilt
 
 MAX_SPACING_ERROR = 0.01
@@ -112,16 +113,22 @@ def _drop_copies(slices: Sequence[SliceHeader]) -> tuple[SliceList, Counter[tupl
     One SOPInstanceUID proves nothing: files of several passes may share it, and copies may be coded differently.
     """
     by_identity: dict[tuple[object, ...], SliceList] = defaultdict(list)
-    copies: Counter[tuple[str, ...]] = Counter()
-    have_same_bytes = lru_cache(maxsize=None)(_have_same_bytes)
     for header in slices:
         position = header.position.round(6).tolist()
-        kept = by_identity[(header.sop_instance, header.frame, header.series_uid, *position)]
-        if any(have_same_bytes(other.path, header.path) for other in kept):
-            copies[_series_key(header)] += 1
-        else:
-            kept.append(header)
-    return [header for kept in by_identity.values() for header in kept], copies
+        by_identity[(header.sop_instance, header.frame, header.series_uid, *position)].append(header)
+    require_whole(header.path for alike in by_identity.values() if len(alike) > 1 for header in alike)
+    copies: Counter[tuple[str, ...]] = Counter()
+    have_same_bytes = lru_cache(maxsize=None)(_have_same_bytes)
+    distinct: SliceList = []
+    for alike in by_identity.values():
+        kept: SliceList = []
+        for header in alike:
+            if any(have_same_bytes(other.path, header.path) for other in kept):
+                copies[_series_key(header)] += 1
+            else:
+                kept.append(header)
+        distinct += kept
+    return distinct, copies
 
 
 def _have_same_bytes(first: Path, second: Path) -> bool:

@@ -12,6 +12,7 @@ from saint_cli.io.dicom.layout import Layout, SliceList, overlap
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, HIDDEN_KEYS, TIME_KEYS, VOLUME_KEYS, Key
+from saint_cli.io.sparse_copies import require_whole
 
 RANK_KEYS: tuple[Key, ...] = (("TriggerTime",), ("NominalCardiacTriggerDelayTime",))
 """Times that start anew at every position, as those after an R wave do."""
@@ -234,6 +235,7 @@ def _drop_identical(layout: Layout) -> SliceList:
     by_position: dict[int, SliceList] = defaultdict(list)
     for header, position in zip(layout.slices, layout.position.tolist(), strict=True):
         by_position[position].append(header)
+    require_whole(header.path for slices in by_position.values() if len(slices) > 1 for header in slices)
     distinct: SliceList = []
     with PixelReader() as reader:
         for slices in by_position.values():

@@ -19,6 +19,7 @@ from saint_cli.io.dicom import derived_image
 from saint_cli.io.dicom.derived_series import DerivedSeries, VolumePlace
 from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.pixels import PixelReader
+from saint_cli.io.dicom.place_check import check_place
 from saint_cli.io.dicom.single_frame import SINGLE_FRAME_CLASSES
 from saint_cli.io.dicom.sop_class import IMAGE_CLASSES
 from saint_cli.io.dicom.source_check import check_no_new_slices, check_unchanged
@@ -46,8 +47,9 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
     touched = check_unchanged(source.slices)
     with PixelReader() as reader:
         series = make_series(volume, reader, keep_slice_thickness=keep_slice_thickness)
+    check_place(volume, series.acquired, folder, series.derivation.grid, series.derivation.plane)
     with PixelReader() as reader, open_atomic_folder(folder, overwrite=overwrite) as partial:
-        _save_slices(series, derived_image.SourceFiles(reader, touched), partial)
+        _save_slices(series, derived_image.SourceFiles(reader, touched), partial, folder)
         check_unchanged(source.slices)
         check_no_new_slices(volume)
 
@@ -92,12 +94,14 @@ class _VolumesWriter:
         source = check_dicom_target(volume, self.folder)
         touched = check_unchanged(source.slices)
         series = make_series(volume, self.reader, keep_slice_thickness=self.keep_slice_thickness)
+        check_place(volume, series.acquired, self.folder, series.derivation.grid, series.derivation.plane)
         self.series_uid = self.series_uid or make_uid(f"{series.own_uid} {list(self.marks)}")
         place = VolumePlace(self.written * volume.shape[2], self.series_uid, self.marks[self.written])
         _save_slices(
             replace(series, place=place, created=self.created),
             derived_image.SourceFiles(self.reader, touched),
             self.partial,
+            self.folder,
         )
         check_unchanged(source.slices)
         self.written += 1
@@ -109,12 +113,12 @@ class _VolumesWriter:
             check_no_new_slices(self.last)
 
 
-def _save_slices(series: DerivedSeries, files: derived_image.SourceFiles, folder: Path) -> None:
+def _save_slices(series: DerivedSeries, files: derived_image.SourceFiles, partial: Path, folder: Path) -> None:
+    """Write slices into ``partial``, which will be ``folder``."""
     for output in series.slices:
-        path = folder / output.file_name
         pixels = derived_image.choose_pixels(output, files)
-        with derived_image.convert_encoding_errors(path):
-            _save(derived_image.build_slice(output, files, pixels), path)
+        with derived_image.convert_encoding_errors(folder / output.file_name):
+            _save(derived_image.build_slice(output, files, pixels), partial / output.file_name)
 
 
 def make_series(volume: Volume, reader: PixelReader, *, keep_slice_thickness: bool) -> DerivedSeries:
@@ -190,6 +194,7 @@ def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneG
     Raises:
         OutputError: the headers of the source are such that no slice could be written.
         UnreadableError: the source's files are gone or changed.
+        UsageError: the volume does not lie where its source's slices do.
     """
     source = volume.header.dicom_source
     assert source is not None
@@ -199,7 +204,9 @@ def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneG
     virtual = volume.placeholder_on(first_gap, plane)
     stored = np.zeros(virtual.shape[1::-1], np.int64)
     with PixelReader() as reader:
-        acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices[:needed]))
+        *headers, last = reread_headers((*source.slices[:needed], source.slices[-1]))
+        check_place(volume, (headers[0], last), folder, replace(same_grid(grid.acquired, 2), positions=grid.positions))
+        acquired, _ = reader.resolve_bit_shift(headers)
         derivation = Derivation(first_gap, "none", "", plane=plane)
         series = DerivedSeries(virtual, derivation, acquired, True, datetime.now(UTC).astimezone())
         files = derived_image.SourceFiles(reader)

@@ -32,6 +32,9 @@ ORIGINS = ("origin", "offset", "position")
 
 DIRECTIONS = ("transformmatrix", "rotation", "orientation")
 
+LAST_FIELD = "elementdatafile"
+"""Where a header ends."""
+
 MAX_META_DIMENSIONS = 10
 """MetaIO's limit."""
 
@@ -43,7 +46,7 @@ def read_meta_header(path: Path, *, allow_several: bool = False, outside_data: b
         UnreadableError: damaged, of an unknown type, of colours, or a data file is missing.
         GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
     """
-    lines, start = read_lines(path, "elementdatafile")
+    lines, start = read_lines(path, LAST_FIELD)
     fields = _fields(path, lines, outside_data=outside_data)
     count = fields.dimension("ndims")
     if count > MAX_META_DIMENSIONS:

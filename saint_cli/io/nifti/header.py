@@ -27,6 +27,8 @@ MAX_OFFSET = 1 << 28
 TIME_UNIT_BITS = 0x38
 """The bits of xyzt_units that name the unit of the fourth axis."""
 
+EXTENSIONS_DROPPED = "the header has extensions; they are not copied to the result"
+
 LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL."""
 
@@ -66,6 +68,8 @@ def read_header(path: Path, volume: int | None = None, *, outside_data: bool = F
     payload = Payload((data,), start, dtype, shape, file_packing=read_packing(data), trailing=trailing)
     is_labels = int(raw["intent_code"]) == LABEL_INTENT
     storage, fourth = _storage(raw, dtype, path), _fourth_axis(raw)
+    if _has_extensions(head, version, int(raw["vox_offset"]) if is_single else len(head)):
+        warnings = (*warnings, EXTENSIONS_DROPPED)
     code = code or UNKNOWN_SPACE
     return VolumeHeader(Format.NIFTI, affine, payload, storage, warnings, is_labels, volumes, code, fourth)
 
@@ -97,6 +101,12 @@ def _parse(head: bytes, path: Path) -> tuple[Any, int]:
     kinds = {1: (Nifti1PairHeader, Nifti1Header), 2: (Nifti2PairHeader, Nifti2Header)}
     raw = kinds[version][_is_single(head, version)](head[: 348 if version == 1 else 540], check=False)  # type: ignore[no-untyped-call]
     return raw, version
+
+
+def _has_extensions(head: bytes, version: int, end: int) -> bool:
+    """Whether extensions lie between a header and byte ``end``, as the first byte behind the header says."""
+    start = 540 if version == 2 else 348
+    return end > start + 4 and head[start : start + 1] not in (b"", b"\0")
 
 
 def _is_single(head: bytes, version: int) -> bool:

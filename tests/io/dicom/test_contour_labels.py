@@ -149,6 +149,29 @@ def test_a_scan_whose_slices_follow_each_other_along_x_is_filled_too(tmp_path: P
     )
 
 
+@pytest.mark.parametrize("points", [[[5, 6]], [[5, 6], [9, 6]], [[5, 6], [6, 7], [7, 8], [8, 9]]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_points_and_lines_mark_the_pixels_whose_centres_they_meet(
+    points: list[list[float]], kind: str, tmp_path: Path
+) -> None:
+    series, scan = scan_of(tmp_path, **KINDS[kind])
+    parts = {"lead": [on_slice(scan, np.add(points, (z, 0)), z) for z in (1, 2)]}
+    labels = read_labels(save_one(structure_set(series, parts), tmp_path / "rt.dcm"), scan).labels
+    wanted = np.zeros(scan.shape, np.uint8)
+    steps = round(points[-1][0] - points[0][0]) + 1
+    for x, y in np.linspace(points[0], points[-1], steps).astype(int):
+        wanted[x + 1, y, 1] = wanted[x + 2, y, 2] = 1
+    np.testing.assert_array_equal(labels, wanted)
+
+
+def test_a_small_thin_contour_beside_large_ones_lies_on_their_slices(tmp_path: Path) -> None:
+    series, scan = scan_of(tmp_path)
+    line = np.column_stack([np.linspace(5, 8, 500), np.linspace(5, 8, 500)])  # more points than any other
+    parts = {"lead": [on_slice(scan, line, 1)], "liver": [on_slice(scan, circle(25, 20, 9), z) for z in (1, 2)]}
+    labels = read_labels(save_one(structure_set(series, parts), tmp_path / "rt.dcm"), scan).labels
+    assert [labels[6, 6, 1], labels[25, 20, 1], labels[25, 20, 2]] == [1, 2, 2]
+
+
 def test_regions_share_a_border_but_no_voxels_inside(tmp_path: Path) -> None:
     series, scan = scan_of(tmp_path)
     left = np.array([[4, 4], [10, 4], [10, 12], [4, 12]], float)

@@ -12,6 +12,8 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.io.dicom import pixels
+from saint_cli.io.dicom.headers import read_headers
 from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values
 
 
@@ -72,6 +74,38 @@ def test_every_transfer_syntax_gives_the_same_voxels(tmp_path: Path, kind: str) 
             data.file_meta.TransferSyntaxUID = syntax
     volume = read_volume(fabricate.save(series, tmp_path / "s"))
     np.testing.assert_array_equal(volume.voxels, hounsfield(plain))
+
+
+@pytest.mark.parametrize("kind", ["native", "RLE", "JPEG2000"])
+@pytest.mark.parametrize("wanted", [(0, 1), (5, 3, 4), (2,)])
+def test_of_a_file_of_many_frames_only_the_wanted_ones_are_decoded(
+    kind: str, wanted: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = fabricate.slices()
+    image = fabricate.multiframe(series)
+    if kind == "JPEG2000":
+        for data in series:
+            fabricate.compress_gdcm(data, tmp_path)
+        frames = [next(generate_frames(data.PixelData, number_of_frames=1)) for data in series]
+        image.file_meta.TransferSyntaxUID = series[0].file_meta.TransferSyntaxUID
+        image.PixelData = encapsulate(frames)
+        image["PixelData"].is_undefined_length = True
+    elif kind == "RLE":
+        image.compress(uid.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    headers = read_headers(fabricate.save([image], tmp_path / "s") / "0000.dcm")
+    decoded = []
+    monkeypatch.setattr(
+        pixels,
+        "extract_stored_values",
+        lambda words, form: decoded.append(len(words)) or extract_stored_values(words, form),
+    )
+    with pixels.PixelReader() as reader:
+        every = reader.read_frames(headers[0])
+        some = dict(reader.read_slices([headers[index] for index in wanted]))
+    assert decoded == [6, len(wanted)]
+    for place, index in enumerate(wanted):
+        np.testing.assert_array_equal(some[place], every[index])
+        np.testing.assert_array_equal(every[index], fabricate.pixels(fabricate.slices()[index]))
 
 
 def test_bits_outside_the_stored_range_are_cleared_and_the_sign_extended() -> None:
@@ -193,6 +227,21 @@ def test_padding_is_read_as_the_pixels_are(tmp_path: Path, value: int, words: li
     volume = read_volume(fabricate.save(series, tmp_path / "s"))
     assert volume.voxels.min() == -2000
     assert volume.header.padding == ((-2000, -2000),)
+    write_volume(volume, tmp_path / "out")
+    assert read_volume(tmp_path / "out").header.padding == volume.header.padding
+
+
+@pytest.mark.parametrize("limit", [None, 0x8010])
+def test_padding_of_left_justified_pixels_is_written_as_the_values_are(limit: int | None, tmp_path: Path) -> None:
+    series = with_words([*LEFT, 0x8000], (12, 15, 0), "native", tmp_path)
+    for data in series:
+        data.add_new("PixelPaddingValue", "US", 0x8000)
+        if limit is not None:
+            data.add_new("PixelPaddingRangeLimit", "US", limit)
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    assert volume.header.padding == ((2048, 2048 if limit is None else 2049),)
+    write_volume(volume, tmp_path / "out")
+    assert read_volume(tmp_path / "out").header.padding == volume.header.padding
 
 
 UNSUPPORTED = {

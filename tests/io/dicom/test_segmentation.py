@@ -325,6 +325,16 @@ def test_a_segmentation_is_described_and_no_scan(tmp_path: Path) -> None:
         read_volume(path)
 
 
+def test_one_plane_without_a_distance_is_refused_with_that_reason_and_lies_on_a_scan(tmp_path: Path) -> None:
+    series, scan = scan_of(tmp_path)
+    frames = frames_of(masks(), series)
+    first = [frame for frame in frames if frame[1] == frames[0][1]]
+    path = save_one(segmentation(series, first), tmp_path / "seg.dcm")
+    with pytest.raises(GeometryError, match=r"all labels lie on one plane, \S+ mm .*SpacingBetweenSlices"):
+        read_labels(path)
+    assert read_labels(path, scan, is_drawn_on_like=True).shape == scan.shape
+
+
 def test_labels_that_name_the_slices_of_a_scan_lie_thick_on_what_was_interpolated_of_it(tmp_path: Path) -> None:
     series, scan = scan_of(tmp_path)
     data = segmentation(series, frames_of(masks(), series))

@@ -189,11 +189,32 @@ def test_the_same_labels_have_the_same_uids_and_others_have_others(tmp_path: Pat
     assert uids[0] == uids[1] != uids[2]
 
 
-def test_text_that_the_character_set_lacks_becomes_ascii(tmp_path: Path) -> None:
-    scan = scan_of(tmp_path)
-    labels = replace(labels_on(scan), segments=(Segment(1, "r\xe9gion \u809d"),))
+TEXTS: dict[str, tuple[list[str], str, str]] = {
+    "none": ([], "r\xe9gion \u809d", "r?gion ?"),
+    "Latin-1": (["ISO_IR 100"], "H\xfcftkopf links", "H\xfcftkopf links"),
+    "Latin-1 without Japanese": (["ISO_IR 100"], "\u809d links", "? links"),
+    "UTF-8": (["ISO_IR 192"], "r\xe9gion \u809d", "r\xe9gion \u809d"),
+    "Latin-1 after ASCII": (["ISO 2022 IR 6", "ISO 2022 IR 100"], "H\xfcftkopf", "H?ftkopf"),
+    "Japanese by escapes": (["", "ISO 2022 IR 87"], "\u809d left", "\u809d left"),
+    "Japanese and Latin-1": (["ISO 2022 IR 100", "ISO 2022 IR 87"], "\xfc \u809d", "\xfc \u809d"),
+    "Japanese without Latin-1": (["", "ISO 2022 IR 87"], "r\xe9gion \u809d", "r?gion ?"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_written_in_the_character_set_of_the_series_and_what_it_lacks_as_ascii(
+    name: str, tmp_path: Path
+) -> None:
+    character_set, text, wanted = TEXTS[name]
+    slices = fabricate.slices()
+    for one in slices if character_set else ():
+        one.SpecificCharacterSet = character_set
+    scan = read_volume(fabricate.save(slices, tmp_path / "scan"))
+    labels = replace(labels_on(scan), segments=(Segment(1, text, algorithm_name=text),))
     write_labels(labels, tmp_path / "seg.dcm", result=scan)
-    assert pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence[0].SegmentLabel == "r?gion ?"
+    item = pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence[0]
+    assert (item.SegmentLabel, item.SegmentAlgorithmName) == (wanted, wanted)
+    assert read_labels(tmp_path / "seg.dcm", scan).segments[0].name == wanted
 
 
 def test_patient_text_in_any_character_set_stays_as_it_is(tmp_path: Path) -> None:

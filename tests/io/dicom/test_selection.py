@@ -77,3 +77,19 @@ def test_distinct_images_at_one_position_are_no_copies(tmp_path: Path) -> None:
     with pytest.raises(GeometryError, match="at 40 mm along the normal, and their images differ") as caught:
         read_volume(fabricate.save([*made, other], tmp_path / "s"))
     assert "copies" not in str(caught.value)
+
+
+def test_a_place_within_a_series_is_not_ignored(tmp_path: Path) -> None:
+    made = [*series(own_uid=False), *series(own_uid=False)]
+    for k, data in enumerate(made):
+        data.EchoTime = str(10 * (1 + k // 6))
+    folder, name = fabricate.save(made, tmp_path / "s"), made[0].SeriesInstanceUID
+    second = read_volume(folder, series=f"{name}#2")
+    assert read_volume(folder, series=f"{name}#2", volume=2).header.dicom_source == second.header.dicom_source
+    assert read_volume(folder, series=name, volume=2).header.dicom_source == second.header.dicom_source
+    with pytest.raises(UsageError, match=r"#1` names another stack than `volume=2`"):
+        read_volume(folder, series=f"{name}#1", volume=2)
+    for place in ("junk", "", "1.5"):
+        for volume in (None, 1):
+            with pytest.raises(UsageError, match="behind # comes the number of a stack"):
+                read_volume(folder, series=f"{name}#{place}", volume=volume)

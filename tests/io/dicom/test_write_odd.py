@@ -232,6 +232,13 @@ def test_a_slice_thickness_that_the_source_does_not_know_is_not_invented(
         assert "thickness" not in data.DerivationDescription
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_several_slice_thicknesses_stay_as_they_are(keep: bool, tmp_path: Path) -> None:
+    source = fabricate.save(each(SliceThickness=["5", "6"]), tmp_path / "source")
+    write_volume(interpolated(read_volume(source), FACTOR), tmp_path / "out", keep_slice_thickness=keep)
+    assert {tuple(map(str, data.SliceThickness)) for data in saved_series(tmp_path / "out")} == {("5", "6")}
+
+
 def test_localizer_frames_are_skipped_and_counted(tmp_path: Path) -> None:
     image = fabricate.multiframe(fabricate.slices())
     for index, frame in enumerate(image.PerFrameFunctionalGroupsSequence):
@@ -309,7 +316,7 @@ def test_a_value_that_cannot_be_encoded_is_one_line(tmp_path: Path, monkeypatch:
 
     volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "source"))
     monkeypatch.setattr("saint_cli.io.dicom.derived_image.dcmwrite", stumble)
-    with pytest.raises(OutputError, match=r"IM00001.dcm cannot be encoded") as error:
+    with pytest.raises(OutputError, match=r"/out: slice IM00001.dcm cannot be encoded") as error:
         write_volume(volume, tmp_path / "out")
     assert "SECRET" not in one_line(error)
     assert list(tmp_path.iterdir()) == [tmp_path / "source"]

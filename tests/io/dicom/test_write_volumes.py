@@ -92,6 +92,20 @@ def test_volumes_that_are_written_as_one_series_come_back_as_they_were(name: str
     ]
 
 
+def test_echo_times_of_an_enhanced_image_are_decimal_strings_of_at_most_16_characters(tmp_path: Path) -> None:
+    echoes = [float(np.float32(time)) for time in (4.92, 9.84)]  # 4.920000076293945
+    image = fabricate.multiframe([*fabricate.slices(modality="MR"), *fabricate.slices(modality="MR")])
+    for index, group in enumerate(image.PerFrameFunctionalGroupsSequence):
+        echo = Dataset()
+        echo.EffectiveEchoTime = echoes[index // 6]
+        group.MREchoSequence = [echo]
+    write_all(fabricate.save([image], tmp_path / "in"), tmp_path / "out")
+    written = [pydicom.dcmread(file).get_item("EchoTime").value.strip() for file in (tmp_path / "out").iterdir()]
+    assert {len(value) for value in written} == {16}
+    assert {round(float(value), 4) for value in written} == {4.92, 9.84}
+    assert len(describe(tmp_path / "out").stacks) == 2
+
+
 def test_one_series_counts_its_instances_volume_after_volume_and_gives_each_a_uid_of_its_own(tmp_path: Path) -> None:
     source = fabricate.save(nested(), tmp_path / "in", shuffle=1)
     written = write_all(source, tmp_path / "out")

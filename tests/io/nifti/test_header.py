@@ -79,11 +79,14 @@ def test_the_format_is_found_by_content_not_by_name(tmp_path: Path, name: str, p
     np.testing.assert_array_equal(read_volume(tmp_path / name).voxels, VOXELS)
 
 
-def test_header_extensions_are_skipped(tmp_path: Path) -> None:
+def test_header_extensions_are_skipped_with_a_warning(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(VOXELS, RAS)
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"SECRET" * 50))
     nibabel.save(image, tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz").voxels, VOXELS)
+    assert "the header has extensions; they are not copied" in warnings(tmp_path / "a.nii.gz")
+    nibabel.save(nibabel.Nifti2Image(VOXELS, RAS), tmp_path / "without.nii")
+    assert "extensions" not in warnings(tmp_path / "without.nii")
 
 
 def test_the_sform_wins_over_the_qform_and_a_difference_is_reported(tmp_path: Path) -> None:

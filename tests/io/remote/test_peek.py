@@ -1,5 +1,6 @@
 """What lies at a URL is described as if it lay here, from as few bytes as its headers take."""
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io import Description, describe, describe_remote, write_volume
@@ -65,6 +68,64 @@ def test_headers_longer_than_a_head_are_read_to_their_end(tmp_path: Path, size: 
         data.private_block(0x11, "LONG", create=True).add_new(1, "OB", bytes(size))
     fabricate.save(series, tmp_path / "series")
     here, there = described(tmp_path / "series")
+    assert there.stacks == here.stacks
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "mha"])
+@pytest.mark.parametrize("lines", [1000, 10_000])
+def test_text_headers_longer_than_a_head_are_read_to_their_end(tmp_path: Path, ending: str, lines: int) -> None:
+    write_volume(fabricate.volume(LARGE), tmp_path / f"short.{ending}")
+    mark, more = (b"space", b"# %d ") if ending == "nrrd" else (b"ElementDataFile", b"Comment%d = ")
+    first, _, rest = (tmp_path / f"short.{ending}").read_bytes().partition(mark)
+    long = b"\n".join((more + b"x" * 70) % i for i in range(lines))
+    (tmp_path / f"long.{ending}").write_bytes(first + long + b"\n" + mark + rest)
+    here, there = described(tmp_path / f"long.{ending}")
+    assert there.stacks == here.stacks
+
+
+def masked_passes() -> list[Dataset]:
+    """Two passes over the same positions, whose images are the same (black) for as long as a head is."""
+    series = fabricate.slices(shape=(256, 256), modality="MR") + fabricate.slices(shape=(256, 256), modality="MR")
+    random = np.random.default_rng(5)
+    for index, data in enumerate(series):
+        pixels = random.integers(1, 3000, (256, 256)).astype("u2")
+        pixels[:160] = 0
+        fabricate.set_pixels(data, pixels)
+        data.InstanceNumber = index + 1
+        data.SOPInstanceUID = uid.generate_uid(entropy_srcs=[str(index)])
+    return series
+
+
+def test_images_at_one_position_are_compared_by_all_of_their_pixels(tmp_path: Path) -> None:
+    fabricate.save(masked_passes(), tmp_path / "series")
+    here, there = described(tmp_path / "series")
+    assert len(here.stacks) == 2
+    assert there.stacks == here.stacks
+    assert [[file.name for file in several] for several in there.files] == [
+        [file.name for file in several] for several in here.files
+    ]
+
+
+def test_files_of_one_identifier_are_compared_by_all_of_their_bytes(tmp_path: Path) -> None:
+    series = masked_passes()
+    for data, first in zip(series[6:], series[:6], strict=True):
+        data.SOPInstanceUID, data.InstanceNumber = first.SOPInstanceUID, first.InstanceNumber
+    fabricate.save(series, tmp_path / "series")
+    here, there = described(tmp_path / "series")
+    assert here.stacks[0].problem
+    assert there.stacks == here.stacks
+
+
+def test_compressed_slices_that_came_twice_are_found_there_too(tmp_path: Path) -> None:
+    series = fabricate.slices(5, shape=(256, 256))
+    for data in series:
+        fabricate.set_pixels(data, np.random.default_rng(2).integers(0, 60_000, (256, 256)).astype("u2"))
+        fabricate.compress_gdcm(data, tmp_path)
+    again = copy.deepcopy(series[2])
+    again.SOPInstanceUID, again.InstanceNumber = uid.generate_uid(entropy_srcs=["again"]), 6
+    fabricate.save([*series, again], tmp_path / "series")
+    here, there = described(tmp_path / "series")
+    assert here.stacks[0].problem is None
     assert there.stacks == here.stacks
 
 
