@@ -104,6 +104,7 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
     grids: tuple[SliceGrid, PlaneGrid | None] | None = None
     largest: Volume | None = None
     sample: Volume | None = None
+    most = (0, 0)
     for index, volume in enumerate(series.read()):
         on_progress(stages.READING, index, series.count)
         grids = grids or _make_grids(job, volume)
@@ -111,8 +112,9 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
         constant |= {index} if is_constant else set()
         _check_volume(job, volume, series.name(index), is_constant=is_constant)
         storages.append(io.find_storage(volume))
-        if largest is None or _memory_rank(volume) > _memory_rank(largest):
-            value = 0 if padding.is_finite(volume.voxels) else np.nan
+        rank = volume.voxels.nbytes, padding.count_copies(volume)  # by the memory that it takes
+        if largest is None or rank > most:
+            most, value = rank, 0 if padding.is_finite(volume.voxels) else np.nan
             largest = replace(volume, voxels=np.broadcast_to(volume.voxels.dtype.type(value), volume.shape))
         if sample is None or (not is_constant and (index <= series.count // 2 or shown in constant)):
             sample, shown = volume, index
@@ -135,10 +137,6 @@ def _make_grids(job: LocalJob, volume: Volume) -> tuple[SliceGrid, PlaneGrid | N
     plane = job.settings.grid.make_plane_grid(volume, grid)
     resampling.check_resampling(PlannedJob(job, volume, grid, plane))
     return grid, plane
-
-
-def _memory_rank(volume: Volume) -> tuple[int, int]:
-    return volume.voxels.nbytes, padding.count_copies(volume)
 
 
 def _check_volume(job: LocalJob, volume: Volume, name: str, *, is_constant: bool) -> None:

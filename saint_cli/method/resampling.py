@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from saint_cli.geometry import LineWeights, PlaneGrid, SliceGrid, box_weights
-from saint_cli.method.assembly import allocate_slices
+from saint_cli.method.assembly import allocate_slices, find_codings
 from saint_cli.method.intensity import round_to_dtype
-from saint_cli.options.grid import DICOM_SLICE_AXIS
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.volume.stored_values import Coding, choose_coding
 
@@ -147,9 +146,11 @@ def _to_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _find_codings(header: Header, grid: SliceGrid | None, index: int) -> Sequence[Coding]:
     """What slice ``index`` of a result can store, by the acquired slices that it was made of on ``grid``."""
-    codings = header.codings
-    if len(codings) < 2 or grid is None or grid.axis != DICOM_SLICE_AXIS:
-        return codings if len(codings) == 1 else ()
+    if grid is None:
+        return header.codings if len(header.codings) == 1 else ()
+    codings = find_codings(header, grid)
+    if len(codings) < 2:
+        return codings
     if grid.averages:
         slab = grid.find_slab(index)
         return codings[slab.start : slab.stop]
