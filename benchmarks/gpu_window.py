@@ -27,8 +27,9 @@ WORK = "run"
 
 SECONDS = {
     "rates": 10.0,
-    "base": 420.0,
+    "base": 350.0,
     "base-rfn": 25.0,
+    "base-joint": 70.0,
     "fast": 40.0,
     "inference": 20.0,
     "fast-rfn": 10.0,
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
     """All phases that have time."""
     import torch
     import window_phases
+    from window_files import load_data
 
     torch.backends.cudnn.benchmark = True  # patches are all of one shape
     work = options.cache / WORK
@@ -87,9 +89,10 @@ def run(options: argparse.Namespace) -> None:
     recipe = window_phases.Recipe(
         init={"base": options.base_init, "fast": options.fast_init},
         shapes=[tuple(map(int, word.split("x"))) for word in split_words(options.shapes)],
-        **{name: getattr(options, name) for name in ("batch", "slices", "blocks", "learning_rate", "device", "seed")},
+        **{name: getattr(options, name) for name in ("batch", "slices", "blocks", "joint_batch")},
+        **{name: getattr(options, name) for name in ("learning_rate", "device", "seed")},
     )
-    window = window_phases.Window(window_phases.load_data(options.cache), recipe, work, options.out)
+    window = window_phases.Window(load_data(options.cache), recipe, work, options.out)
     seconds = {name: getattr(options, name.replace("-", "_")) for name in SECONDS}
     window_phases.run_phases(window, seconds, options.total)
 
@@ -133,6 +136,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=256, help="AMI patches a step")
     parser.add_argument("--slices", type=int, default=64, help="axial slices a step of the rfn stage")
     parser.add_argument("--blocks", type=int, default=240, help="that the rfn stage learns from")
+    parser.add_argument("--joint-batch", type=int, default=8, help="blocks a step of the joint stage")
     parser.add_argument("--lr", type=float, default=8e-4, dest="learning_rate")
     parser.add_argument("--seed", type=int, default=0, help="another one draws other batches")
     parser.add_argument("--shapes", default="512x512x30,512x512x100", help="of the scans to time")

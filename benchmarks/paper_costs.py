@@ -28,36 +28,42 @@ COUNTED = (96, 96, 9)
 TINY = (24, 24, 4)
 """What is run first, for libraries that are loaded on first use."""
 
+REGIME = Regime.TIME
+"""Of the networks that are measured; those trained for equal steps differ in their weights alone."""
 
-def measure_costs(scoring: Scoring, systems: list[System], regimes: list[Regime], volume: str) -> Iterator[str]:
+
+def measure_costs(scoring: Scoring, systems: list[System], volume: str) -> Iterator[str]:
     """Measure what is missing, one system after the other; yields a line for each cost."""
     for system in systems:
-        for regime in regimes if system.networks else regimes[:1]:
-            if not list_missing_costs(scoring, system, regime, volume):
-                continue
-            words = [system.name, regime, scoring.runs, volume, scoring.volumes[volume], *scoring.slices.values()]
-            subprocess.run([sys.executable, __file__, *map(str, words)], check=True)
-            for cost in read_lines(Cost, find_lines(scoring.runs, "costs", system, regime))[-len(FACTORS) :]:
-                yield f"{regime} {system.name} x{cost.factor}: {cost.seconds:.1f} s, {cost.memory_mb:.0f} MB"
+        if not list_missing_costs(scoring, system, volume):
+            continue
+        words = [system.name, scoring.runs, volume, scoring.volumes[volume], *scoring.slices.values()]
+        subprocess.run([sys.executable, __file__, *map(str, words)], check=True)
+        for cost in read_lines(Cost, find_costs(scoring.runs, system))[-len(FACTORS) :]:
+            yield f"{system.name} x{cost.factor}: {cost.seconds:.1f} s, {cost.memory_mb:.0f} MB"
 
 
-def list_missing_costs(scoring: Scoring, system: System, regime: Regime, volume: str) -> list[int]:
+def find_costs(runs: Path, system: System) -> Path:
+    """Where the costs of a system are kept."""
+    return find_lines(runs, "costs", system, REGIME)
+
+
+def list_missing_costs(scoring: Scoring, system: System, volume: str) -> list[int]:
     """Factors without a cost of the weights as they are now, on that volume."""
-    costs = read_lines(Cost, find_lines(scoring.runs, "costs", system, regime))
+    costs = read_lines(Cost, find_costs(scoring.runs, system))
     found = {(c.weights_sha256, c.volume, c.factor, c.slices) for c in costs}
     missing = []
     for factor in FACTORS:
-        runner = make_runner(scoring.runs, system, regime, factor)
+        runner = make_runner(scoring.runs, system, REGIME, factor)
         if runner and (runner.weights_sha256, volume, factor, scoring.slices[factor]) not in found:
             missing.append(factor)
     return missing
 
 
-def measure(scoring: Scoring, system: System, regime: Regime, case: tuple[str, int]) -> Cost:
-    """In this program, on one thread; case: volume and factor."""
+def measure(scoring: Scoring, system: System, volume: str, factor: int) -> Cost:
+    """In this program, on one thread."""
     device_selection.set_threads(1)
-    volume, factor = case
-    runner = make_runner(scoring.runs, system, regime, factor)
+    runner = make_runner(scoring.runs, system, REGIME, factor)
     assert runner is not None
     degraded = scoring.read_degraded(volume, factor)
     runner.restore(make_tissue(TINY, factor))
@@ -96,15 +102,14 @@ def make_tissue(shape: tuple[int, int, int], factor: int) -> DegradedScan:
 def main() -> None:
     """One system at all its factors, each added to its file."""
     parser = argparse.ArgumentParser()
-    for name, kind in (("system", str), ("regime", Regime), ("runs", Path), ("volume", str), ("file", Path)):
+    for name, kind in (("system", str), ("runs", Path), ("volume", str), ("file", Path)):
         parser.add_argument(name, type=kind)
     parser.add_argument("slices", type=int, nargs=len(FACTORS))
     words = parser.parse_args()
     scoring = Scoring(words.runs, {words.volume: words.file}, dict(zip(FACTORS, words.slices, strict=True)))
     system = next(one for one in SYSTEMS if one.name == words.system)
-    for factor in list_missing_costs(scoring, system, words.regime, words.volume):
-        cost = measure(scoring, system, words.regime, (words.volume, factor))
-        append_line(cost, find_lines(words.runs, "costs", system, words.regime))
+    for factor in list_missing_costs(scoring, system, words.volume):
+        append_line(measure(scoring, system, words.volume, factor), find_costs(words.runs, system))
 
 
 if __name__ == "__main__":

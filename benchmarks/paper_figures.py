@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from paper_runners import make_runner
 from paper_scoring import Scoring
-from paper_systems import SYSTEMS, Regime
+from paper_systems import Regime, find_system
 from PIL import Image, ImageDraw
 
 from saint_cli.evaluation.metrics import PAPER, list_scored_slices
@@ -28,6 +28,9 @@ FIGURES = {
 
 BONE_FIGURE, BONE_SYSTEMS = "comparison-bone.jpg", ("bicubic-misaligned", "cubic", "mdcsrn", "rdn-3d", "saint")
 """Fig. 1; the truth is drawn last."""
+
+BONES_A_ROW, BONE_ZOOM = 2, 2
+"""Pictures beside each other, and how many times as large they are drawn."""
 
 BONE_HU = 250.0
 SPINE_MM = 50.0
@@ -52,8 +55,7 @@ def write_figures(scoring: Scoring, regime: Regime, volume: str, folder: Path) -
     """
     degraded, written, made = scoring.read_degraded(volume, FACTOR), list[Path](), dict[str, np.ndarray]()
     for name in {*BONE_SYSTEMS, *(name for names in FIGURES.values() for name in names)}:
-        system = next(one for one in SYSTEMS if one.name == name)
-        if (runner := make_runner(scoring.runs, system, regime, FACTOR)) is not None:
+        if (runner := make_runner(scoring.runs, find_system(name), regime, FACTOR)) is not None:
             made[name] = runner.restore(degraded)
     box = find_spine(degraded)
     for figure, names in FIGURES.items():
@@ -66,8 +68,7 @@ def write_figures(scoring: Scoring, regime: Regime, volume: str, folder: Path) -
 
 
 def _pick(made: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    labels = {system.name: system.label for system in SYSTEMS}
-    return {labels[name]: made[name] for name in names if name in made}
+    return {find_system(name).label: made[name] for name in names if name in made}
 
 
 def find_spine(degraded: DegradedScan) -> tuple[slice, slice]:
@@ -124,13 +125,16 @@ def draw_bones(restored: Restored, path: Path) -> bool:
         if shown is None:
             return False
         pictures[label] = shown[1]
-    strips = [_draw_label(label, picture) for label, picture in pictures.items()]
-    _write_jpeg(Image.fromarray(np.concatenate(strips, 1)), path)
+    labelled = [_draw_label(label, picture) for label, picture in pictures.items()]
+    labelled += [np.full_like(labelled[0], 255)] * (-len(labelled) % BONES_A_ROW)
+    rows = [np.concatenate(labelled[i : i + BONES_A_ROW], 1) for i in range(0, len(labelled), BONES_A_ROW)]
+    _write_jpeg(Image.fromarray(np.concatenate(rows)), path)
     return True
 
 
 def _draw_label(label: str, picture: np.ndarray) -> np.ndarray:
-    """A picture with its label above and a gap to its right, uint8 [rows, columns]."""
+    """A picture, enlarged, with its label above and a gap to its right, uint8 [rows, columns]."""
+    picture = np.kron(picture, np.ones((BONE_ZOOM, BONE_ZOOM), np.uint8))
     canvas = Image.new("L", (picture.shape[1] + GAP, picture.shape[0] + LINE), 255)
     canvas.paste(Image.fromarray(picture), (0, LINE))
     ImageDraw.Draw(canvas).text((4, 4), label.strip("`"), fill=0)

@@ -10,8 +10,13 @@ from saint_cli.errors import UsageError
 
 MOST_WEIGHTS_BYTES = 10_000_000
 
-KEPT = (*(f"{regime}/*/{name}" for regime in Regime for name in (MODEL, RECORD)), "c*s/*/*.jsonl", "*.json", "*.md")
-"""Patterns of what is copied; cells and costs are lines."""
+KEPT = (
+    *(f"{regime}/*/{name}" for regime in Regime for name in (MODEL, RECORD)),
+    *(f"{kind}/*/*.jsonl" for kind in ("cells", "costs", "seams")),
+    "*.json",
+    "*.md",
+)
+"""Patterns of what is copied."""
 
 
 def keep_runs(runs: Path, target: Path) -> int:

@@ -3,6 +3,7 @@
     RUNS/time/NETWORK/record.json, model.safetensors    trained for the same time; RUNS/steps/... for the same steps
     RUNS/cells/REGIME/SYSTEM.jsonl                      PSNR and SSIM, a line for each volume and factor
     RUNS/costs/REGIME/SYSTEM.jsonl                      seconds, memory and multiply-adds, a line for each factor
+    RUNS/seams/REGIME/SYSTEM.jsonl                      what patches cost a 3-D network, a line for each kind of them
 
 A line is added when it is known, so that nothing is lost when a run is killed. It names what it was made of (weights,
 voxels, slices); it counts where all that is the same, and is computed again elsewhere.
@@ -83,8 +84,26 @@ class Cost:
     multiply_adds: float
 
 
-Line = Cell | Cost
-AnyLine = TypeVar("AnyLine", Cell, Cost)
+@dataclass(frozen=True)
+class SeamLoss:
+    """What patches cost a 3-D network on one volume: pooled PSNR in dB, whole and on patches, near seams and of all.
+
+    slices: in the middle of the volume; near_whole_db, near_db: nan where the volume is too small for seams.
+    """
+
+    system: str
+    patches: str
+    weights_sha256: str
+    volume: str
+    slices: int
+    near_whole_db: float
+    near_db: float
+    all_whole_db: float
+    all_db: float
+
+
+Line = Cell | Cost | SeamLoss
+AnyLine = TypeVar("AnyLine", Cell, Cost, SeamLoss)
 
 
 def hash_data(source: Path) -> list[str]:

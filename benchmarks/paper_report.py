@@ -42,9 +42,10 @@ class Results:
             for cell in read_lines(Cell, find_lines(runs, "cells", system, regime)):
                 if _is_current(cell, system, records):
                     cells.setdefault((system.name, cell.factor), {})[cell.volume] = cell
-            for cost in read_lines(Cost, find_lines(runs, "costs", system, regime)) if regime is Regime.TIME else ():
-                if _is_current(cost, system, records):
-                    costs[system.name, cost.factor] = cost
+            if regime is Regime.TIME:  # costs are measured once, of the networks of this one
+                for cost in read_lines(Cost, find_lines(runs, "costs", system, regime)):
+                    if _is_current(cost, system, records):
+                        costs[system.name, cost.factor] = cost
         return cls(regime, {key: list(group.values()) for key, group in cells.items()}, costs, records)
 
     @property

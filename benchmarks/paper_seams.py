@@ -1,22 +1,21 @@
 """What stitching costs: 3-D networks on patches against the same networks on the whole volume, near seams and anywhere.
 
+Measured once for the same weights, volume and slices.
+
 Pooled PSNR over the synthesised voxels, protocol ``paper``: HU + 1024 clipped to 0...4000, data range 4000.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
-from paper_records import MODEL
-from paper_runners import DEVICE, find_run
-from paper_scoring import Scoring
-from paper_systems import SYSTEMS, Regime
+from paper_records import SeamLoss, append_line, read_lines
+from paper_runners import DEVICE, find_weights
+from paper_scoring import Scoring, find_lines
+from paper_systems import Regime, System, find_system
 from tables import format_table
 
 from saint_cli.evaluation.metrics import PAPER, list_scored_slices, psnr
 from saint_cli.evaluation.scores import DegradedScan
 from saint_cli.method.baseline_networks import cut_blocks, restore_by_baseline
-from saint_cli.models.baseline_weights import load_baseline
+from saint_cli.models.baseline_weights import BaselineModel, load_baseline
 from saint_cli.nets.baselines import Patching
 from saint_cli.nets.baselines.architectures import BLOCKS, CUBES
 from saint_cli.runtime.device_selection import select_compute
@@ -35,45 +34,44 @@ NEAR_VOXELS = 3
 """In-plane voxels on either side of a seam that count as near it."""
 
 
-@dataclass(frozen=True)
-class SeamLoss:
-    """PSNR in dB of a network on one volume, whole and on patches, of voxels near seams and of all."""
-
-    system: str
-    patching: str
-    near_whole_db: float
-    near_db: float
-    all_whole_db: float
-    all_db: float
-
-
 def measure_seams(scoring: Scoring, regime: Regime, volume: str) -> list[SeamLoss]:
-    """Every trained 3-D network with every patching."""
-    degraded, losses = scoring.read_degraded(volume, FACTOR), list[SeamLoss]()
-    for name in SYSTEM_NAMES:
-        system = next(one for one in SYSTEMS if one.name == name)
-        assert system.networks is not None
-        weights = find_run(scoring.runs, regime, system.networks[FACTOR]) / MODEL
-        if weights.is_file():
-            losses += measure_network(degraded, weights, system.label)
+    """Every trained 3-D network with every kind of patches; what is known of the same weights is taken over."""
+    return [loss for name in SYSTEM_NAMES for loss in measure_system(scoring, find_system(name), regime, volume)]
+
+
+def measure_system(scoring: Scoring, system: System, regime: Regime, volume: str) -> list[SeamLoss]:
+    """One system, none where it is not trained."""
+    weights, slices = find_weights(scoring.runs, system, regime, FACTOR), scoring.slices[FACTOR]
+    if weights is None:
+        return []
+    model, kept = load_baseline(weights), find_lines(scoring.runs, "seams", system, regime)
+    key = (model.sha256, volume, slices)
+    found = [loss for loss in read_lines(SeamLoss, kept) if (loss.weights_sha256, loss.volume, loss.slices) == key]
+    if {loss.patches for loss in found} >= set(PATCHINGS):
+        return found
+    degraded = scoring.read_degraded(volume, FACTOR)
+    losses = [
+        SeamLoss(system.name, patches, *key, *figures) for patches, figures in compare_patches(degraded, model).items()
+    ]
+    for loss in losses:
+        append_line(loss, kept)
     return losses
 
 
-def measure_network(degraded: DegradedScan, weights: Path, label: str) -> list[SeamLoss]:
-    """One network on a degraded scan."""
-    model, compute = load_baseline(str(weights)), select_compute(DEVICE)
+def compare_patches(degraded: DegradedScan, model: BaselineModel) -> dict[str, list[float]]:
+    """By kind of patches, PSNR in dB: near seams, whole and on patches, then of all voxels, whole and on patches."""
+    compute = select_compute(DEVICE)
 
     def run(patching: Patching) -> np.ndarray:
         return restore_by_baseline(degraded.sparse, model, degraded.grid, compute, patching=patching)
 
-    whole, losses = run(WHOLE), []
+    whole, compared = run(WHOLE), dict[str, list[float]]()
     for name, patching in PATCHINGS.items():
         stitched, near = run(patching), find_near_seams(degraded.acquired.shape, patching)
-        figures = [
+        compared[name] = [
             _psnr(degraded, result, where) for where in (near, np.ones_like(near)) for result in (whole, stitched)
         ]
-        losses.append(SeamLoss(label, name, *figures))
-    return losses
+    return compared
 
 
 def find_near_seams(shape: tuple[int, ...], patching: Patching) -> np.ndarray:
@@ -99,7 +97,7 @@ def format_seams(losses: list[SeamLoss]) -> str:
     """What patches cost, Markdown; empty where a volume is too small for seams."""
     header = ["", "patches", "near seams: whole dB", "patches dB", "loss", "all voxels: whole dB", "patches dB", "loss"]
     rows = [
-        [loss.system, loss.patching, *_format_loss(*near), *_format_loss(*everywhere)]
+        [find_system(loss.system).label, loss.patches, *_format_loss(*near), *_format_loss(*everywhere)]
         for loss in losses
         for near, everywhere in [((loss.near_whole_db, loss.near_db), (loss.all_whole_db, loss.all_db))]
     ]

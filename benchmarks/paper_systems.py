@@ -128,6 +128,11 @@ SYSTEMS = (
 """In the order of the rows; the shipped ones were trained longer on other data, and stand apart."""
 
 
+def find_system(name: str) -> System:
+    """The row of that name."""
+    return next(system for system in SYSTEMS if system.name == name)
+
+
 def list_systems(table: int, networks: set[str] | None = None) -> list[System]:
     """The rows of a table, or those of them that need no other networks than these."""
     return [

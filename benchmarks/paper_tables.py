@@ -151,16 +151,16 @@ def run(options: argparse.Namespace) -> None:
     require_unseen(options.out, volumes)
     for line in work(scoring, plan, volume, options.processes):
         print(line, flush=True)
-    if options.keep is not None:
-        print(f"{options.keep}: {keep_runs(options.out, options.keep) / 1e6:.1f} MB of weights")
     if not plan.is_part:
         write_page(scoring, volume, options.page)
+    if options.keep is not None:
+        print(f"{options.keep}: {keep_runs(options.out, options.keep) / 1e6:.1f} MB of weights")
 
 
 def work(scoring: Scoring, plan: Plan, volume: str, processes: int) -> Iterator[str]:
     """Scores, then costs, which nothing else may disturb and which steps do not change; yields a line for each."""
     yield from score_all(scoring, plan.systems, list(Regime), processes)
-    yield from measure_costs(scoring, plan.systems, [Regime.TIME], volume)
+    yield from measure_costs(scoring, plan.systems, volume)
 
 
 def main() -> None:

@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 import training
-from volume_packing import load_cached
+from window_files import put_in_place, read_progress
 
-from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import pipeline
-from saint_cli.method.intensity import IntensityMap
+from saint_cli.models.shipped import find_weights
 from saint_cli.models.weights import load_model
 from saint_cli.options.method import MethodOptions
 from saint_cli.progress import silent
 from saint_cli.runtime.device_selection import select_compute
-from saint_cli.training.dense_volume import DenseVolume, TrainingData, place_volumes
+from saint_cli.training.dense_volume import TrainingData, place_volumes
 from saint_cli.training.loop import CHECKPOINT, Schedule
 from saint_cli.training.run import MODEL, train_on
 from saint_cli.training.settings import TrainingSettings, read_fewest
@@ -48,8 +47,20 @@ SPEED_FACTOR, SPEED_SPACING_MM = 4, (0.7, 0.7, 5.0)
 SPEED_REPEATS = 2
 """The first run chooses kernels and fills the allocator."""
 
-STAGES = {"base": ("base", "ami"), "base-rfn": ("base", "rfn"), "fast": ("fast", "ami"), "fast-rfn": ("fast", "rfn")}
+STAGES = {
+    "base": ("base", "ami"),
+    "base-rfn": ("base", "rfn"),
+    "base-joint": ("base", "joint"),
+    "fast": ("fast", "ami"),
+    "fast-rfn": ("fast", "rfn"),
+}
 """Size and stage of each phase that trains."""
+
+JOINT_START = "joint-start.safetensors"
+"""In a run folder: what the earlier stages made, from which the joint stage starts."""
+
+JOINT_RATE = 3e-4
+"""Learning rate of the joint stage: both networks know much already."""
 
 ROOT, GPU_TESTS = Path(__file__).parents[1], "tests/gpu"
 
@@ -59,13 +70,15 @@ class Recipe:
     """How the window trains.
 
     init: weights to start from, by size; batch: AMI patches a step; slices: axial slices a step of the RFN stage;
-    blocks: that it learns from; shapes: of the scans whose interpolation is timed; seed: of what is drawn.
+    blocks: that it learns from; joint_batch: blocks a step of the joint stage; shapes: of the scans whose interpolation
+    is timed; seed: of what is drawn.
     """
 
     init: dict[str, str]
     batch: int
     slices: int
     blocks: int
+    joint_batch: int
     learning_rate: float
     device: str
     shapes: list[tuple[int, int, int]]
@@ -115,6 +128,15 @@ class Window:
         if source.is_file():
             put_in_place(self.out / f"saint-{size}.safetensors", lambda partial: shutil.copyfile(source, partial))
 
+    def keep_joint_start(self, size: str) -> str:
+        """A copy of the window's weights when the joint stage begins, which a later call begins with too."""
+        start = self.work / size / JOINT_START
+        if not start.is_file():
+            start.parent.mkdir(parents=True, exist_ok=True)
+            source = find_weights(self.find_weights(size))
+            put_in_place(start, lambda partial: shutil.copyfile(source, partial))
+        return str(start)
+
     def read_used_s(self, name: str) -> float:
         """Seconds that a training phase which was cut off had taken at its last checkpoint."""
         return read_progress(self.work.joinpath(*STAGES.get(name, ())))[1]
@@ -123,39 +145,6 @@ class Window:
         """The window's own weights of a size, or those that it starts from."""
         trained = self.work / size / MODEL
         return str(trained) if trained.is_file() else self.recipe.init[size]
-
-
-def load_data(cache: Path) -> TrainingData:
-    """The volumes of a cache folder, memory-mapped.
-
-    Raises:
-        UsageError: none to train on, or none to validate on.
-    """
-    volumes: dict[str, list[DenseVolume]] = {"train": [], "val": []}
-    for facts, voxels in load_cached(cache):
-        source = str(cache / facts.voxels_file)
-        volume = DenseVolume.from_array(facts.name, voxels, facts.spacing_mm, IntensityMap(*facts.window), source)
-        volumes[facts.split].append(volume)
-    for split, some in volumes.items():
-        if not some:
-            raise UsageError(f"{cache} holds no volume of split '{split}'; stage the parts that do")
-    return TrainingData(**volumes)
-
-
-def put_in_place(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name, then rename it."""
-    partial = path.with_suffix(".partial")
-    write(partial)
-    partial.replace(path)
-
-
-def read_progress(folder: Path) -> tuple[int, float]:
-    """Steps and seconds at the last checkpoint of a stage; 0 before the first one."""
-    file = folder / CHECKPOINT
-    if not file.is_file():
-        return 0, 0.0
-    saved = torch.load(file, mmap=True, weights_only=True)
-    return int(saved["step"]), float(saved["seconds"])
 
 
 def train(window: Window, seconds: float, size: str, stage: str) -> dict[str, Any]:
@@ -177,7 +166,7 @@ def train(window: Window, seconds: float, size: str, stage: str) -> dict[str, An
     finally:
         window.keep_weights(size)
     steps, used_s = read_progress(folder / stage)
-    samples = steps * (recipe.batch if stage == "ami" else recipe.slices)
+    samples = steps * {"ami": recipe.batch, "rfn": recipe.slices, "joint": recipe.joint_batch}[stage]
     return {"steps": steps, "seconds": used_s, "samples": samples, "seed": recipe.seed, "validation": validation}
 
 
@@ -187,18 +176,18 @@ def make_settings(window: Window, size: str, stage: str, seconds: float) -> Trai
     schedule = Schedule(
         steps=None,
         minutes=seconds / 60,
-        learning_rate=recipe.learning_rate,
+        learning_rate=JOINT_RATE if stage == "joint" else recipe.learning_rate,
         save_every=SAVE_EVERY_S,
         validate_every=VALIDATE_EVERY,
         bf16=recipe.bf16,
     )
-    init = recipe.init[size]
+    init = window.keep_joint_start(size) if stage == "joint" else recipe.init[size]
     settings = TrainingSettings(
         stage,
         size,
         schedule,
         seed=recipe.seed,
-        batch=recipe.batch,
+        batch=recipe.joint_batch if stage == "joint" else recipe.batch,
         slices=recipe.slices,
         blocks=recipe.blocks,
         fewest=read_fewest(init),

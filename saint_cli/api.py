@@ -179,7 +179,7 @@ def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **op
         UsageError: parameters that do not fit, something that is no image, too little memory.
         LabelMapError: a label map.
         GeometryError: no through-plane axis, too few slices, an impossible spacing.
-        UnreadableError: a path that cannot be read.
+        UnreadableError: a path that cannot be read, or an image of which no voxel is a finite number.
         WeightsError: no such model.
     """
     keywords: dict[str, Any] = {"factor": factor, **options}

@@ -24,7 +24,7 @@ def convert_labels(
     """The labels of a thick scan on the grid of the upsampled one, or the other way round.
 
     Acquired slices keep their labels voxel by voxel; between them every label is interpolated by its shape. On a
-    coarser grid each voxel gets the label that fills most of its slice.
+    coarser grid each voxel gets the label that fills most of its slice. ``header.warnings`` counts labels beyond it.
 
     labels: a path (NIfTI, NRRD, MHA, DICOM SEG or RTSTRUCT), or a LabelMap.
     like: a path or a Volume: the scan whose grid the result gets.

@@ -35,8 +35,9 @@ for words in json.loads(sys.argv[1]):
     print("DONE", flush=True)
 """
 
-SECONDS = {"rates": 0.1, "base": 1, "base-rfn": 1, "fast": 1, "fast-rfn": 1, "inference": 30, "tests": 0}
-OTHERS = {"device": "cpu", "batch": 2, "slices": 4, "blocks": 3, "shapes": "20x18x5"}
+TRAININGS = ("base", "base-rfn", "base-joint", "fast", "fast-rfn")
+SECONDS = {"rates": 0.1, **dict.fromkeys(TRAININGS, 1), "inference": 30, "tests": 0}
+OTHERS = {"device": "cpu", "batch": 2, "slices": 4, "blocks": 3, "joint-batch": 1, "shapes": "20x18x5"}
 QUICK = [word for name, value in (SECONDS | OTHERS).items() for word in (f"--{name}", value)]
 
 
@@ -108,8 +109,8 @@ def test_a_window_from_volumes_to_weights(
     staged, first, again = run_window(["stage", *parts.iterdir(), "--cache", cache], run, run)
     assert "2 volumes" in staged
     figures = json.loads((out / "figures.json").read_text())
-    assert set(figures) == {"rates", "base", "base-rfn", "fast", "fast-rfn", "inference"}
-    for phase in ("base", "base-rfn", "fast", "fast-rfn"):
+    assert set(figures) == {"rates", "inference", *TRAININGS}
+    for phase in TRAININGS:
         assert figures[phase]["steps"] > 0
         assert "0" in figures[phase]["validation"]
         assert len(figures[phase]["validation"]) > 1
@@ -120,11 +121,11 @@ def test_a_window_from_volumes_to_weights(
     assert len({load_model(str(start)).sha256, *(model.sha256 for model in trained.values())}) == 3
     assert "base:" in first
     assert "base:" not in again, "a finished phase is not repeated"
-    assert {figures[phase]["seed"] for phase in ("base", "base-rfn", "fast", "fast-rfn")} == {0}
+    assert {figures[phase]["seed"] for phase in TRAININGS} == {0}
 
     (cache / "run" / "figures.json").write_text(json.dumps({"inference": {"incomplete": True}}))
     (out / "saint-base.safetensors").unlink()
-    run_window([*run, "--rates", 0, "--fast", 0, "--base-rfn", 0, "--fast-rfn", 0])
+    run_window([*run, "--rates", 0, "--fast", 0, "--base-rfn", 0, "--base-joint", 0, "--fast-rfn", 0])
     repeated = json.loads((out / "figures.json").read_text())
     assert repeated["base"] == figures["base"] | {"validation": {}}, "no step is left, its figures are"
     assert (out / "saint-base.safetensors").is_file()
@@ -139,7 +140,7 @@ def test_shipped_weights_fit_the_stages_that_start_from_them(
     monkeypatch.delitem(sys.modules, "training", raising=False)  # the benchmark has the name of a folder of tests
     phases = importlib.import_module("window_phases")
     monkeypatch.delitem(sys.modules, "training", raising=False)  # where it was imported just now
-    recipe = phases.Recipe({"base": "base", "fast": "fast"}, 2, 4, 3, 1e-3, "cpu", [])
+    recipe = phases.Recipe({"base": "base", "fast": "fast"}, 2, 4, 3, 1, 1e-3, "cpu", [])
     window, shipped = phases.Window(phases.TrainingData([], []), recipe, tmp_path, tmp_path), load_model(size)
     settings = phases.make_settings(window, size, "ami", 60.0)
     assert settings.init == size

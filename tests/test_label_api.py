@@ -42,6 +42,15 @@ def test_a_label_map_in_memory_keeps_its_names_and_is_not_modified() -> None:
     np.testing.assert_array_equal(labels.labels, label_array())
 
 
+def test_labels_outside_of_the_scan_are_left_out_with_a_warning() -> None:
+    scan = fine_scan()
+    half = Volume(scan.voxels[:12], scan.affine_lps, scan.header)
+    cut = np.count_nonzero(label_array()[12:])
+    assert saint_cli.convert_labels(label_map(), scan).header.warnings == ()
+    (warning,) = saint_cli.convert_labels(label_map(), half).header.warnings
+    assert warning == f"{cut} labelled voxels lie outside of the scan and are left out"
+
+
 def test_what_is_no_scan_or_no_labels_is_refused_by_its_type(tmp_path: Path) -> None:
     with pytest.raises(saint_cli.UsageError, match="ndarray: not a scan; pass a path or a Volume as `like`"):
         saint_cli.convert_labels(label_map(), np.zeros(SHAPE))  # type: ignore[arg-type]

@@ -1,8 +1,11 @@
 """Which scans lie in files and folders, on this machine and at URLs, from their headers alone."""
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +17,18 @@ from saint_cli.batch.remote_cache import RemoteCache
 from saint_cli.batch.remote_scans import RemoteUnit
 from saint_cli.batch.search import Findings, Scan, SearchRules, Unit
 from saint_cli.errors import GeometryError, LabelMapError, SaintError, UnreadableError, UsageError
-from saint_cli.io import LABEL_MAP, Description, StackInfo
+from saint_cli.io import LABEL_MAP, Description, ReadOptions, StackInfo
 from saint_cli.io.error_conversion import convert_exceptions
+from saint_cli.io.formats import Format
+from saint_cli.io.read import refuse_dicom_options
 from saint_cli.io.skipped_files import ARCHIVE, format_reason
 from saint_cli.jobs.location import format_location
 from saint_cli.options.job import JobSettings
 from saint_cli.options.values import ALL_VOLUMES
-from saint_cli.volume import Header, Volume
+from saint_cli.volume import DicomSource, Header, Volume
+
+OF_DICOM_ALONE = ("split_runs", "irregular", "merge")
+"""Options that other files found in a folder do without; a row of a table that names such a file must not have them."""
 
 
 def find_scans(roots: Sequence[Root], rules: SearchRules, on_progress: Callable[[int], None]) -> Findings:
@@ -42,7 +50,7 @@ def find_scans(roots: Sequence[Root], rules: SearchRules, on_progress: Callable[
                     has_chosen |= _add_unit(unit, settings, rules, findings)
                     on_progress(len(findings.scans))
                 if not has_chosen and (choice := _name_choice(settings)):
-                    raise UsageError(f"{name}: {choice}: there is no such one; saint info lists what there is")
+                    raise UsageError(f"{name}: no {choice}; saint info lists what there is")
         except SaintError as error:  # of the whole root; what is wrong with a unit is a failure of that unit
             findings.scans.append(_make_failed(unit_of_root, settings, error))
     return findings
@@ -99,15 +107,19 @@ def _add_unit(unit: Unit, settings: JobSettings, rules: SearchRules, findings: F
         if reason not in ("not DICOM", ARCHIVE):  # which ``split`` has counted
             findings.ignored[format_reason(reason, count, description.named)] += count
     chosen = [index for index, stack in enumerate(description.stacks) if _is_chosen(stack, settings)]
+    if unmerged := _find_unmerged([description.stacks[index] for index in chosen], unit, settings):
+        findings.scans.append(_make_failed(unit, settings, UsageError(f"{location}: {unmerged}")))
+        return True
     for index in chosen:
         if index == _find_members(description, index, settings)[0]:
-            _add_stack(_make_scan(unit, description, index, settings), description.stacks[index], rules, findings)
+            scan = replace(_make_scan(unit, description, index, settings), place=unit.root.place)
+            _add_stack(scan, description.stacks[index], rules, findings)
     return bool(chosen)
 
 
 def _make_failed(unit: Unit, settings: JobSettings, error: SaintError) -> Scan:
     files = (unit.location,) if isinstance(unit.location, Path) else ()
-    return Scan(unit.name, unit.tag, unit.location, settings, files, error=error)
+    return Scan(unit.name, unit.tag, unit.location, settings, files, error=error, place=unit.root.place)
 
 
 def _is_chosen(stack: StackInfo, settings: JobSettings) -> bool:
@@ -119,6 +131,26 @@ def _is_chosen(stack: StackInfo, settings: JobSettings) -> bool:
         return False
     names = (str(stack.number), stack.label, series)
     return settings.series is None or settings.series in names or series.endswith(f".{settings.series}")
+
+
+def _find_unmerged(stacks: Sequence[StackInfo], unit: Unit, settings: JobSettings) -> str:
+    """Why a row's ``merge`` cannot be done, where slices of one series form several stacks all the same; "" if it can.
+
+    Single slices, volumes at one place and parts of uneven stacks are stacks of their own with ``merge`` too.
+    """
+    if not settings.merge or "merge" not in unit.root.own_options or settings.split_runs:
+        return ""
+    shapes = defaultdict[str, list[str]](list)
+    for stack in stacks:
+        if stack.format == Format.DICOM.value and stack.series_volumes < 2 and stack.shape and stack.shape[2] > 1:
+            shapes[stack.label.partition("#")[0]].append(" x ".join(map(str, stack.shape)))
+    several = next((found for found in shapes.values() if len(found) > 1), None)
+    if several is None:
+        return ""
+    return (
+        f"`merge=True`: slices of one series form {len(several)} stacks ({', '.join(several)}), not a single even one; "
+        "leave `merge` out of this row, or choose one of them in its column volume"
+    )
 
 
 def _find_members(description: Description, index: int, settings: JobSettings) -> list[int]:
@@ -146,7 +178,9 @@ def _make_scan(unit: Unit, description: Description, index: int, settings: JobSe
         description = replace(description, files=(together,) * len(description.files))
     files = description.files[index] if isinstance(unit.location, Path) else ()
     if stack.format != "DICOM":
-        settings = replace(settings, split_runs=False, irregular=False, merge=False)  # of DICOM alone
+        named = unit.root.own_options if unit.is_file and unit.tag == unit.root.base_name else ()
+        others: dict[str, Any] = {name: False for name in OF_DICOM_ALONE if name not in named}
+        settings = replace(settings, **others)
         volumes = stack.volumes if settings.volume == ALL_VOLUMES else 1
         settings = replace(settings, volume=None) if volumes == 1 and settings.volume == ALL_VOLUMES else settings
         return Scan(unit.name, unit.tag, unit.location, settings, files, stack.shape, stack.spacing_mm, volumes=volumes)
@@ -218,6 +252,9 @@ def _check(scan: Scan, stack: StackInfo) -> Scan:
     if stack.problem:
         error_class = GeometryError if stack.exit_code == GeometryError.exit_code else UnreadableError
         return replace(scan, error=error_class(f"{scan.source_name}: {stack.problem}"))
+    if stack.format != Format.DICOM.value:
+        how = {name: getattr(scan.settings, name) for name in OF_DICOM_ALONE}
+        refuse_dicom_options(scan.source_name, Format(stack.format), ReadOptions(**how))
     if _is_undecided(stack, scan.settings):
         shape = " x ".join(map(str, (*(stack.shape or ()), stack.volumes)))
         advice = f"take all of its {stack.volumes} volumes with --volume all, or one with column volume of a table"
@@ -229,7 +266,13 @@ def _check(scan: Scan, stack: StackInfo) -> Scan:
 
 
 def _make_empty_volume(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], stack: StackInfo) -> Volume:
-    """A volume of this geometry without voxels of its own."""
-    voxels = np.broadcast_to(np.int16(0), shape)
-    header = Header(source_format=stack.format, slice_positions=stack.slice_positions)
-    return Volume(voxels, np.diag([*spacing_mm, 1.0]), header)
+    """A volume of this geometry, and with slices as thick, without voxels of its own."""
+    voxels, affine = np.broadcast_to(np.int16(0), shape), np.diag([*spacing_mm, 1.0])
+    is_dicom = stack.format == Format.DICOM.value
+    if stack.slice_distance_mm and stack.tilt_degrees and (stack.through_plane or is_dicom):
+        axis = "xyz".index(stack.through_plane or "z")
+        beside = math.sqrt(max(0.0, spacing_mm[axis] ** 2 - stack.slice_distance_mm**2))
+        affine[axis, axis], affine[(axis + 1) % 3, axis] = stack.slice_distance_mm, beside
+    source = DicomSource((), slice_thickness_mm=stack.slice_thickness_mm) if is_dicom else None
+    header = Header(source_format=stack.format, slice_positions=stack.slice_positions, dicom_source=source)
+    return Volume(voxels, affine, header)

@@ -15,13 +15,17 @@ from saint_cli.jobs.location import SourceLocation
 
 TABLES = (".csv", ".jsonl")
 
+PATTERN_SIGNS = "*?["
+"""Of patterns, of paths and of URLs."""
+
 
 @dataclass(frozen=True)
 class Root:
     """A file or folder in which scans are looked for.
 
     options: those of the command line that differ for it, as text; name: of its result; prefix: folder of the output
-    tree under which its results go; error: why its URL cannot be listed; row: where it stands in a table.
+    tree under which its results go; error: why its URL cannot be listed; row: where it stands in a table. place: where
+    it lies below the folder that its pattern begins with, or as its row has it; "" of one that was named by itself.
     """
 
     location: SourceLocation
@@ -30,6 +34,7 @@ class Root:
     prefix: str = ""
     error: RemoteError | None = None
     row: str | None = field(default=None, compare=False)
+    place: str = field(default="", compare=False)
 
     @property
     def is_remote(self) -> bool:
@@ -47,6 +52,11 @@ class Root:
     def base_name(self) -> str:
         """The last part of its path or URL."""
         return resolve_path(self.location).name if isinstance(self.location, Path) else self.location.main
+
+    @property
+    def own_options(self) -> frozenset[str]:
+        """The names of its options, as Python has them."""
+        return frozenset(name.replace("-", "_").lower() for name in self.options)
 
     @property
     def path(self) -> Path:
@@ -85,7 +95,7 @@ def _expand(one: Path | str) -> Iterator[Root]:
     elif is_there(one):
         yield Root(one)
     elif glob.has_magic(str(one)):
-        yield from map(Root, _expand_pattern(str(one)))
+        yield from (Root(match, place=_cut_fixed(str(match), str(one))) for match in _expand_pattern(str(one)))
     else:
         raise UnreadableError(f"{one}: {explain_absence(one)}")
 
@@ -100,6 +110,13 @@ def _expand_pattern(pattern: str) -> list[Path]:
     return list(map(Path, matches))
 
 
+def _cut_fixed(match: str, pattern: str) -> str:
+    """The part of a match of a pattern that other matches may differ in: what follows the folders before a sign."""
+    parts = pattern.split("/")
+    fixed = next(index for index, part in enumerate(parts) if any(sign in part for sign in PATTERN_SIGNS))
+    return "/".join(match.split("/")[fixed:])
+
+
 def _expand_url(url: str) -> list[Root]:
     if not urls.is_pattern(url):
         return [Root(transfer.list_source(url))]
@@ -108,7 +125,7 @@ def _expand_url(url: str) -> list[Root]:
     matches = transfer.expand_pattern(url)
     if not matches:
         raise UsageError(f"{urls.public_url(url)}: nothing matches this pattern")
-    return [Root(transfer.list_source(match)) for match in matches]
+    return [Root(transfer.list_source(match), place=_cut_fixed(match, url)) for match in matches]
 
 
 def _read_table(table: Path) -> Iterator[Root]:
@@ -118,12 +135,13 @@ def _read_table(table: Path) -> Iterator[Root]:
         source, name = options.pop("source"), options.pop("name", None)
         options = resolve_cell(options, table.parent)
         if not urls.is_url(source):
-            yield Root(table.parent / source, options, name, row=row)
+            yield Root(table.parent / source, options, name, row=row, place=Path(source).as_posix())
             continue
+        place = urls.public_url(source)
         try:
-            yield Root(transfer.list_source(urls.check_url(source)), options, name, row=row)
+            yield Root(transfer.list_source(urls.check_url(source)), options, name, row=row, place=place)
         except RemoteError as error:
-            yield Root(transfer.make_unlisted_source(source), options, name, error=error, row=row)
+            yield Root(transfer.make_unlisted_source(source), options, name, error=error, row=row, place=place)
         except UsageError as error:
             problems.append(f"{row}: {error}")
     if problems:

@@ -45,17 +45,23 @@ def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
 
 
 def is_of_another_scan(record: JobRecord, planned: JobRecord) -> bool:
-    """Whether a record is of a scan that is still there beside the planned one.
+    """Whether a record is of a scan whose file or folder is still there, and which is not the planned one.
 
     A scan that was moved, or copied with its times of change, is the same; so is one that changed in its place.
     """
-    if record.fingerprint == planned.fingerprint or is_same_source(record, planned):
+    is_same = record.fingerprint == planned.fingerprint or is_same_place(record, planned)
+    if is_same and _is_same_part(record, planned):
         return False
     place = _locate_source(record)
     return place is None or is_there(place)
 
 
-def is_same_source(record: JobRecord, other: JobRecord) -> bool:
+def is_same_scan(record: JobRecord, other: JobRecord) -> bool:
+    """Whether two records are of one file, folder or URL, and of one series and volume there."""
+    return _is_same_part(record, other) and is_same_place(record, other)
+
+
+def is_same_place(record: JobRecord, other: JobRecord) -> bool:
     """Whether two records are of one file, folder or URL, by whatever path it was named."""
     place, other_place = _locate_source(record), _locate_source(other)
     if place is None or other_place is None:
@@ -63,9 +69,22 @@ def is_same_source(record: JobRecord, other: JobRecord) -> bool:
     return place == other_place or is_same_file(place, other_place)
 
 
+def _is_same_part(record: JobRecord, other: JobRecord) -> bool:
+    """Whether two records of one place are of one series and volume there; what a record leaves open may be any."""
+    pairs = zip(_find_part(record), _find_part(other), strict=True)
+    return all(one is None or another is None or one == another for one, another in pairs)
+
+
+def _find_part(record: JobRecord) -> tuple[str | None, str | None]:
+    """The series that a record names, and which volume of it: its number, or "all"; None where it names none."""
+    series, _, number = str(record.options.get("series") or "").partition("#")
+    volume = record.options.get("volume")
+    return series or None, number or (None if volume is None else str(volume))
+
+
 def _locate_source(record: JobRecord) -> Path | None:
-    """Where the source of a record lies, None at a URL; earlier versions recorded no more than what was typed."""
-    return None if urls.is_url(record.source) else Path(record.source_path or record.source).absolute()
+    """Where the source of a record lies, None at a URL."""
+    return None if urls.is_url(record.source) else Path(record.full_source).absolute()
 
 
 def fingerprint_inputs(source: SourceLocation, files: Sequence[Path]) -> str:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, get_type_hints
 
 from saint_cli.batch.json_values import has_type, parse_object, restore_tuples
-from saint_cli.errors import ClusterError
+from saint_cli.errors import ClusterError, TargetExistsError
 from saint_cli.io.text_files import can_be_path
 
 MAX_LINE_BYTES = 1 << 20
@@ -87,9 +87,14 @@ class JobRecord:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the job may have written its files: it has begun, and perhaps failed or lost its worker since."""
+        """Whether the job may have written its files: it has begun, and perhaps failed or lost its worker since.
+
+        Not where it failed because another file has the name of its result.
+        """
         if self.status in (JobStatus.BEGUN, JobStatus.DONE):
             return True
+        if self.error is not None and self.error.error_class == TargetExistsError.__name__:
+            return False
         has_lost_worker = self.error is not None and self.error.exit_code == ClusterError.exit_code
         return self.status is JobStatus.FAILED and (self.seconds is not None or has_lost_worker)
 
@@ -97,6 +102,11 @@ class JobRecord:
     def is_without_networks(self) -> bool:
         """Whether it is of a result that no networks made: means of slices, or slices resampled in their plane."""
         return self.status is JobStatus.DONE and self.weights_sha256 == ""
+
+    @property
+    def full_source(self) -> str:
+        """The absolute path of the source, or its URL; earlier versions recorded no more than what was typed."""
+        return self.source_path or self.source
 
     @property
     def reason(self) -> str:

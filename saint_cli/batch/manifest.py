@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from saint_cli.batch import receipts
-from saint_cli.batch.job_keys import is_same_source
+from saint_cli.batch.job_keys import is_same_scan
 from saint_cli.batch.job_records import MAX_LINE_BYTES, JobRecord, JobStatus
 from saint_cli.batch.state_files import DAMAGED_LINES, DAMAGED_RECEIPTS, LOCK, MANIFEST, RECEIPTS
 from saint_cli.errors import OutputError, RemoteError, UnreadableError
@@ -32,11 +32,12 @@ from saint_cli.io.skipped_files import format_first
 class ManifestState:
     """The last record of each target, and of each file that jobs of this folder have written or begun to write.
 
-    writers: by the path of a result or of labels below the output folder. damaged: what is wrong with records that
-    count for nothing, each with its line or file.
+    refused: the last failure of each target that left a result done. writers: by the path of a result or of labels
+    below the output folder. damaged: what is wrong with records that count for nothing, each with its line or file.
     """
 
     latest: dict[str, JobRecord] = field(default_factory=dict)
+    refused: dict[str, JobRecord] = field(default_factory=dict)
     writers: dict[str, JobRecord] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
@@ -49,17 +50,27 @@ class ManifestState:
         if record.has_begun:
             self.writers |= dict.fromkeys((record.target, record.labels_target or record.target), record)
         earlier = self.latest.get(record.target)
-        is_kept = earlier is not None and earlier.status is JobStatus.DONE and _leaves_done(record, earlier)
-        if record.status is not JobStatus.BEGUN and not is_kept:
+        if earlier is not None and earlier.status is JobStatus.DONE and _leaves_done(record, earlier):
+            self.refused[record.target] = record
+        elif record.status is not JobStatus.BEGUN:
             self.latest[record.target] = record
+
+    def says(self, record: JobRecord) -> bool:
+        """Whether the last record of a target, or its last failure, says the same, so that it need not be repeated."""
+        known = filter(None, (self.latest.get(record.target), self.refused.get(record.target)))
+        said = [(one.key, one.status, one.error) for one in known]
+        return (record.key, record.status, record.error) in said
 
 
 def _leaves_done(record: JobRecord, done: JobRecord) -> bool:
     """Whether a result stays done after a later record of its name."""
-    if record.status is not JobStatus.FAILED or record.error is None:
-        return False
-    is_out_of_reach = record.error.error_class == RemoteError.__name__
-    return is_out_of_reach or not (record.has_begun or is_same_source(record, done))
+    is_out_of_reach = record.error is not None and record.error.error_class == RemoteError.__name__
+    return record.status is JobStatus.FAILED and (is_out_of_reach or is_refused_beside(record, done))
+
+
+def is_refused_beside(record: JobRecord, done: JobRecord) -> bool:
+    """Whether a failure is of another scan of the same name, whose job never began: the result is what it was."""
+    return record.status is JobStatus.FAILED and not (record.has_begun or is_same_scan(record, done))
 
 
 def read_state(state_dir: Path) -> ManifestState:
@@ -90,6 +101,7 @@ def merge_states(states: Sequence[ManifestState]) -> ManifestState:
     merged = ManifestState()
     for state in states:
         merged.latest |= state.latest
+        merged.refused |= state.refused
         merged.writers |= state.writers
         merged.damaged += state.damaged
     return merged

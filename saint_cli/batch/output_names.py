@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -35,8 +35,8 @@ RESERVED = ("manifest.jsonl", "report", "index")
 def name_outputs(scans: Sequence[Scan], template: str, output_format: str) -> list[str]:
     """The path of each scan's result below the folder of results, all different.
 
-    Where two would be the same (or a DICOM folder would hold another result), each gets digits of its own; those of a
-    scan that is upsampled with several options depend on these too, and those of files of one name on their folders.
+    Where two would be the same (or a DICOM folder would hold another result), each gets digits of its own, which stay
+    when other scans come or go; those of a scan that is upsampled with several options depend on these too.
 
     Raises:
         UsageError: a template with unknown fields, or one that leads out of the folder; one scan twice with the same
@@ -92,24 +92,21 @@ def _fill_in(scan: Scan, template: str) -> str:
 
 
 def _distinguish(scans: Sequence[Scan]) -> list[str]:
-    """A text for each scan that no other has: its tag, with its options if several have that, and with where it lies.
+    """A text for each scan that no other has: its tag and place; where several share these, also its path or URL.
 
-    One scan named twice with the same options has one text.
+    Of a scan with several options, also these. One scan named twice with the same options has one text.
     """
-    tags = Counter(scan.tag for scan in scans)
-    texts = [scan.tag + (_describe_options(scan) if tags[scan.tag] > 1 else "") for scan in scans]
-    places = [_locate(scan).split("/") for scan in scans]
-    alike = defaultdict[str, list[list[str]]](list)
-    for text, place in zip(texts, places, strict=True):
-        alike[text].append(place)
-    shared = {text: _count_shared(group) for text, group in alike.items()}  # so that moving all changes nothing
-    return ["/".join((text, *place[shared[text] :])) for text, place in zip(texts, places, strict=True)]
-
-
-def _count_shared(places: Sequence[Sequence[str]]) -> int:
-    """How many parts at their beginning all paths share."""
-    columns = enumerate(zip(*places, strict=False))
-    return next((index for index, column in columns if len(set(column)) > 1), min(map(len, places)))
+    keys = [(scan.tag, _locate(scan)) for scan in scans]
+    places = dict[tuple[str, str], str]()  # one of a scan that was found in several ways
+    for key, scan in zip(keys, scans, strict=True):
+        places[key] = min(places.get(key, scan.place), scan.place)
+    sharing = Counter((tag, place) for (tag, _), place in places.items())
+    times, texts = Counter(keys), []
+    for key, scan in zip(keys, scans, strict=True):
+        tag, location = key
+        is_shared, options = sharing[tag, places[key]] > 1, _describe_options(scan) if times[key] > 1 else ""
+        texts.append("/".join(filter(None, (tag, places[key], location if is_shared else "", options))))
+    return texts
 
 
 def _describe_options(scan: Scan) -> str:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from saint_cli.batch import report_pages
-from saint_cli.batch.job_keys import fingerprint_inputs, hash_weights, is_of_another_scan, is_same_job, make_key
+from saint_cli.batch.job_keys import (
+    fingerprint_inputs,
+    hash_weights,
+    is_of_another_scan,
+    is_same_job,
+    is_same_place,
+    make_key,
+)
 from saint_cli.batch.job_records import JobFailure, JobRecord, JobStatus
 from saint_cli.batch.label_files import COLUMN, LABEL_MAP, fingerprint_labels
 from saint_cli.batch.manifest import ManifestState
@@ -81,12 +88,14 @@ def merge_plans(plans: Sequence[Plan]) -> Plan:
 class RerunPolicy:
     """How to treat earlier results: try every failure again, replace files of other scans or that no batch wrote.
 
-    pages: every job also makes its quality-control page.
+    pages: every job also makes its quality-control page. advice: what helps, besides ``overwrite``, where a result of
+    another scan has the name of this one's.
     """
 
     retry_failed: bool = False
     overwrite: bool = False
     pages: bool = True
+    advice: str = "name results apart with --name-template, choose another OUT_DIR"
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ def plan_jobs(
         error = scan.error or problems[_choose_model(scan)] or _check_targets(scan, planned, store, state, policy)
         error = error or claims.add(target) or claims.add_labels(planned)
         if error is not None:
-            plan.refused_records.append(make_failure(planned, error))
+            plan.refused_records.append(make_failure(_add_writers(planned, state), error))
         elif earlier is not None and _still_holds(earlier, planned, store, policy):
             plan.kept_records.append(earlier)
         else:
@@ -133,13 +142,6 @@ def plan_jobs(
 def make_failure(planned: JobRecord, error: SaintError, status: JobStatus = JobStatus.FAILED) -> JobRecord:
     """The record of a planned job that has no result."""
     return replace(planned, status=status, error=JobFailure(type(error).__name__, str(error), error.exit_code))
-
-
-def has_same_outcome(earlier: JobRecord | None, record: JobRecord) -> bool:
-    """Whether a record says what an earlier one said, so that it need not be written again."""
-    if earlier is None:
-        return False
-    return (earlier.key, earlier.status, earlier.error) == (record.key, record.status, record.error)
 
 
 def _still_holds(earlier: JobRecord, planned: JobRecord, store: OutputStore, policy: RerunPolicy) -> bool:
@@ -183,22 +185,23 @@ def _check_targets(
     if planned.labels_target is not None and store.url is not None:
         return UsageError(f"{scan.source_name}: labels are written to this machine only; name a folder as OUT_DIR")
     for one in filter(None, (target, planned.labels_target)):
-        if not policy.overwrite and store.has(one) and (error := _check_writer(one, planned, store, state)):
-            return error
+        if policy.overwrite or not store.has(one):
+            continue
+        path, writer = format_location(store.locate(one)), state.writers.get(one)
+        if writer is None:
+            return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
+        if is_of_another_scan(writer, planned):
+            source, is_other_part = writer.full_source, is_same_place(writer, planned)
+            owner = f"another series or volume of {source}" if is_other_part else f"{source}, another scan"
+            return UsageError(f"{path}: is the result of {owner}; {policy.advice}, or pass --overwrite")
     return None
 
 
-def _check_writer(target: str, planned: JobRecord, store: OutputStore, state: ManifestState) -> UsageError | None:
-    """Why a file that exists may not be replaced: it is no result of this batch, or that of another scan."""
-    path, writer = format_location(store.locate(target)), state.writers.get(target)
-    if writer is None:
-        return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
-    if not is_of_another_scan(writer, planned):
-        return None
-    return UsageError(
-        f"{path}: is the result of {writer.source_path or writer.source}, which is another scan; name results apart "
-        "with --name-template, choose another OUT_DIR, or pass --overwrite"
-    )
+def _add_writers(planned: JobRecord, state: ManifestState) -> JobRecord:
+    """The record with the sources of what its files hold, which its failure may name and no page may show."""
+    writers = (state.writers.get(target) for target in (planned.target, planned.labels_target) if target)
+    sources = sorted({writer.full_source for writer in writers if writer} - {planned.full_source})
+    return replace(planned, details=planned.details | {report_pages.OTHER_SOURCES: sources}) if sources else planned
 
 
 class _TargetOwners:
@@ -241,14 +244,16 @@ def _make_job(scan: Scan, planned: JobRecord, store: OutputStore, policy: RerunP
     if model != shipped.AUTO and model not in shipped.read_manifest():
         settings = replace(settings, model_config=replace(settings.model_config, model=str(Path(model).absolute())))
     folder = (store.state_dir / report_pages.FOLDER).absolute()
+    page, thumbnail = folder / report_pages.page_path(target), folder / report_pages.thumbnail_path(target)
+    has_files = any(map(store.has, filter(None, (target, labels_target)))) or any(map(is_there, (page, thumbnail)))
     return Job(
         source.absolute() if isinstance(source, Path) else source,
         location.absolute() if isinstance(location, Path) else location,
         settings,
-        overwrite=True,
+        overwrite=policy.overwrite or has_files,  # what comes later is of another run
         labels_target=None if labels_target is None else (store.state_dir / labels_target).absolute(),
-        page=folder / report_pages.page_path(target) if policy.pages else None,
-        thumbnail=folder / report_pages.thumbnail_path(target) if policy.pages else None,
+        page=page if policy.pages else None,
+        thumbnail=thumbnail if policy.pages else None,
     )
 
 

@@ -15,6 +15,9 @@ from saint_cli.report.index_page import IndexRow, write_index
 FOLDER = "report"
 INDEX = "index.html"
 
+OTHER_SOURCES = "other_sources"
+"""What a record calls the sources of other scans that its failure may name."""
+
 
 def page_path(target: str) -> str:
     """Path of a scan's page below the report folder."""
@@ -51,8 +54,9 @@ def _make_row(state_dir: Path, record: JobRecord) -> IndexRow:
     is_done = record.status is JobStatus.DONE
     has_pages = is_done and record.page is not None  # else what lies there shows an earlier result
     page, thumbnail = page_path(record.target), thumbnail_path(record.target)
-    labels = record.details.get(LABEL_MAP)
-    sources = (record.source, labels) if isinstance(labels, str) else (record.source,)
+    labels, others = record.details.get(LABEL_MAP), record.details.get(OTHER_SOURCES)
+    more = (labels, *(others if isinstance(others, list) else ()))
+    sources = [record.source, *(one for one in more if isinstance(one, str))]
     reason = "" if record.error is None else _hide_paths(record.error.message, sources, state_dir)
     return IndexRow(
         name=record.name,

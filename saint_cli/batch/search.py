@@ -24,7 +24,8 @@ class Scan:
     """A stack to upsample, or one (``error``) that should be but cannot.
 
     path: where it lies, below what the user named, without ending; its result is named after it. tag: distinguishes it
-    from all others, if two have one path. files: what the result depends on, where that lies on this machine.
+    from all others, if two have one path. place: of its ``Root``. files: what the result depends on, where that lies on
+    this machine.
     shape, spacing_mm: of the stack (x, y, z), None where unknown. slice_ratio: output slices over acquired slices.
     volumes: how many such stacks are one job.
     """
@@ -39,6 +40,7 @@ class Scan:
     slice_ratio: float = 1.0
     volumes: int = 1
     error: SaintError | None = None
+    place: str = ""
 
     @property
     def source_name(self) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 
 from saint_cli.batch import report_pages
 from saint_cli.batch.job_records import JobRecord, JobStatus
+from saint_cli.batch.manifest import is_refused_beside
 from saint_cli.batch.plan import Plan, merge_plans
 from saint_cli.io.folder_walk import is_there
+from saint_cli.models import shipped
 
 EXIT_SOME_FAILED = 8
 """Exit code of a batch in which a job failed, now or in an earlier run without success since."""
@@ -58,10 +60,13 @@ class Summary:
 
     @property
     def mixture(self) -> str | None:
-        """A sentence where results are of several models, as ``auto`` makes them on different machines, or None."""
+        """A sentence where results are of several models, as ``auto`` makes them on different machines, or None.
+
+        Models that one name stands for, such as ``fast`` and its weights for MR, count as one.
+        """
         made = [record for record in self.with_status(JobStatus.DONE) if not record.is_without_networks]
         models = Counter(Path(record.model).name for record in made)
-        if len(models) < 2:
+        if len({shipped.remove_prefix(model) for model in models}) < 2:
             return None
         counts = ", ".join(f"{count} by {model}" for model, count in sorted(models.items()))
         return f"results of several models: {counts}; -m MODEL makes all others anew with one"
@@ -104,8 +109,9 @@ def summarize(plan: Plan, ran: Sequence[JobRecord], *, earlier: Iterable[JobReco
     summary = Summary(plan, tuple(ran), 0.0)
     if not summary.records or not (with_index or report_pages.has_index(plan.state_dir)):
         return summary
-    own = {record.target for record in summary.records}
-    others = (one for one in earlier if one.status is JobStatus.DONE and one.target not in own)
+    own = {record.target: record for record in summary.records}
+    done = (one for one in earlier if one.status is JobStatus.DONE)
+    others = (one for one in done if one.target not in own or is_refused_beside(own[one.target], one))
     listed = [*summary.records, *(one for one in others if plan.url or is_there(plan.state_dir / one.target))]
     listed.sort(key=lambda record: record.target)
     return replace(summary, index=report_pages.write_page_index(plan.state_dir, listed, plan.skipped))

@@ -45,8 +45,10 @@ def run_task(task: Task, slot: WorkerSlot) -> JobRecord:
     if not is_state_dir(state_dir):
         return make_failure(planned, OutputError(f"{state_dir}: this worker does not see it; use a shared file system"))
     earlier = receipts.read_receipt(state_dir, task.target)
-    if earlier is not None and is_same_job(earlier, planned) and earlier.status is not JobStatus.BEGUN:
-        return earlier
+    if earlier is not None and is_same_job(earlier, planned):
+        if earlier.status is not JobStatus.BEGUN:
+            return earlier
+        task = replace(task, job=replace(task.job, overwrite=True))  # what a worker that was lost had written
     try:
         receipts.write_receipt(state_dir, planned)
     except OSError as error:

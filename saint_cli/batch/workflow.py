@@ -21,7 +21,7 @@ from saint_cli.batch.manifest import (
     open_manifest,
     read_state,
 )
-from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, Task, has_same_outcome, merge_plans, plan_jobs
+from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, Task, merge_plans, plan_jobs
 from saint_cli.batch.search import Findings, SearchRules
 from saint_cli.batch.state_files import MANIFEST
 from saint_cli.batch.summary import Summary, merge_summaries, summarize
@@ -235,7 +235,7 @@ def _open_part(part: BatchPart, manifests: ExitStack) -> _OpenPart:
     state = read_state(request.state_dir)
     plan = make_plan(request, findings, state)
     for record in plan.refused_records:
-        if not has_same_outcome(state.latest.get(record.target), record):
+        if not state.says(record):
             ended = datetime.now(UTC).isoformat(timespec="seconds")
             writer.append(replace(record, details=record.details | {"ended": ended}))
     return _OpenPart(part, plan, state, writer)

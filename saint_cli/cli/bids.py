@@ -117,7 +117,9 @@ def _make_request(bids_dir: str, output_dir: str, typed: Mapping[str, Any]) -> "
     return BatchRequest(
         inputs=(parsing.parse_local_path(bids_dir),),
         rules=SearchRules(lambda row: settings, parsing.parse_local_path(output_dir)),
-        rerun_policy=RerunPolicy(options.retry_failed, options.overwrite, options.pages),
+        rerun_policy=RerunPolicy(
+            options.retry_failed, options.overwrite, options.pages, advice="choose another OUTPUT_DIR"
+        ),
         model_config=settings.model_config,
         workers=options.workers,
         scheduler=options.scheduler,

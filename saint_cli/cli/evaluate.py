@@ -100,13 +100,12 @@ def evaluate(
     if options.json_file is not None:
         from saint_cli.report import render
 
-        render.write_text(console.format_json(document), options.json_file)
+        render.write_text(console.format_json(document), options.json_file, overwrite=options.overwrite)
     if options.figure is not None:
         from saint_cli.report import difference_maps
 
-        difference_maps.write_difference_maps(
-            evaluate_view.make_comparison(results[0], evaluation_options), options.figure
-        )
+        comparison = evaluate_view.make_comparison(results[0], evaluation_options)
+        difference_maps.write_difference_maps(comparison, options.figure, overwrite=options.overwrite)
     if as_json:
         console.print_json(document)
     else:

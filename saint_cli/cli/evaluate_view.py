@@ -39,7 +39,7 @@ def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptio
         groups += [[s for s in mean if s.factor == f] for f in dict.fromkeys(s.factor for s in mean)]
     for group in groups:
         first = group[0]
-        title = f"{first.volume} x{first.factor:g}, {first.scored} of {first.slices} slices scored"
+        title = f"{first.volume} x{first.factor:g}, {_describe_slices(first, options)}"
         if first.bias_percent is not None and first.data_range is not None:
             title += f", not CT: data range {first.data_range:.4g}, its 0.1 to 99.9 percentile"
         header = HEADER if first.bias_percent is None else MR_HEADER
@@ -52,6 +52,15 @@ def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptio
         for label, bins in _pool_reliability(results).items():
             _show_reliability(label, bins)
         measure_tables.show_calibration([one for result in results for one in result.calibration])
+
+
+def _describe_slices(score: "Score", options: "EvaluationOptions") -> str:
+    """How many slices the figures are of."""
+    scored = f"{score.scored} of {score.slices} slices scored"
+    if not score.blank:
+        return scored
+    of = " of SSIM, bias and noise" if options.protocol.pooled else ""
+    return f"{scored}, {format_count(score.blank, 'blank one')} left out{of}"
 
 
 def describe_machine(models: "Sequence[str]", devices: "Sequence[object]", threads: "ThreadChoice") -> str:

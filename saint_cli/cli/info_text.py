@@ -3,6 +3,7 @@
 import math
 
 from saint_cli.errors.plain_text import EN_DASH
+from saint_cli.evaluation.check_region import FEWEST_SLICES
 from saint_cli.geometry import MAX_FACTOR, NEAR_ISOTROPIC_RATIO
 from saint_cli.io import StackInfo
 from saint_cli.options.grid import MAX_THICKNESS, MIN_THICKNESS
@@ -30,7 +31,9 @@ def list_facts(stack: StackInfo, command: str = "`saint upsample`") -> list[str]
     facts = list(filter(None, (_format_slices(stack), *_list_patient(stack))))
     if stack.secondary:
         facts.append(f"{stack.secondary[:1].upper()}{stack.secondary[1:]}, which `saint batch` leaves out")
-    return facts if stack.problem else [*facts, *_describe_result(stack, command), *_suggest_slabs(stack)]
+    if stack.problem:
+        return facts
+    return [*facts, *_describe_result(stack, command), *_describe_limits(stack), *_suggest_slabs(stack)]
 
 
 def format_voxels(stack: StackInfo) -> str:
@@ -117,6 +120,21 @@ def _describe_result(stack: StackInfo, command: str) -> list[str]:
     return [f"{command} would produce {format_shape(stack.isotropic_shape)} at {spacing}", *_describe_end(stack)]
 
 
+def _describe_limits(stack: StackInfo) -> list[str]:
+    """What of the slices limits a result: that they share tissue, or are few."""
+    limits, distance = list[str](), stack.slice_distance_mm
+    if stack.gap_mm is not None and distance and stack.gap_mm <= -GAP_ROUNDING * distance:
+        limits.append("Slices overlap: neighbours share tissue, and slices between them are as blurred as they are")
+    axis = stack.through_plane or ("z" if stack.format == "DICOM" else None)
+    count = stack.shape["xyz".index(axis)] if stack.shape and axis else FEWEST_SLICES
+    if count < FEWEST_SLICES:
+        limits.append(
+            f"Only {count} slices: the networks see little of what lies around, and the page has no self-check "
+            f"(at least {FEWEST_SLICES})"
+        )
+    return limits
+
+
 def _suggest_slabs(stack: StackInfo) -> list[str]:
     """That there is ``--slab``, of slices that are thick and that it takes."""
     distance = stack.slice_distance_mm
@@ -149,4 +167,5 @@ def _describe_needed_options(stack: StackInfo) -> str:
             f"needs `--factor {MAX_FACTOR}` or less, or `--spacing {spacing_mm:.4g}` or more: isotropic voxels would "
             f"take a factor of {stack.anisotropy:.3g}"
         )
-    return "needs `--factor` or `--spacing`"
+    why = ": isotropic voxels would give no more slices" if stack.through_plane and stack.anisotropy else ""
+    return f"needs `--factor` or `--spacing`{why}"

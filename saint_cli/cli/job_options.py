@@ -1,5 +1,6 @@
 """From what was typed to jobs: for one scan, and for every row of a table."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def merge_row(typed: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any
     for column, text in row.items():
         option = COLUMNS.get(column.replace("-", "_").lower())
         if option is None:
-            raise UsageError(f"'{column}' is not a column of a table of scans; use source, name, {', '.join(COLUMNS)}")
+            raise UsageError(f"'{column}' is not a column of a table of scans; {_advise_column(column)}")
         try:
             cells[option.name] = BOOLEANS[text.lower()] if option.type is bool else option.type(text)
         except (KeyError, ValueError):
@@ -72,3 +73,10 @@ def merge_row(typed: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any
         del cells["isotropic"]
     replaced = GRID_COLUMNS if GRID_COLUMNS & cells.keys() else ()
     return {name: value for name, value in typed.items() if name not in replaced} | cells
+
+
+def _advise_column(name: str) -> str:
+    """Which column a name may stand for, or where all of them are listed."""
+    known = ["source", "name", *COLUMNS]
+    near = difflib.get_close_matches(name.replace("-", "_").lower(), known, n=1)
+    return f"did you mean {near[0]}?" if near else "saint batch --help lists them"

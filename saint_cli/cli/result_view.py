@@ -15,8 +15,9 @@ MAX_ROWS = 20
 """Labels that a table shows; of more, those whose volume changes most."""
 
 END_NOTE = (
-    "a fine grid ends in the middle of the first and of the last thick slice: the volume of labels there differs by up "
-    "to half a slice each"
+    "a fine grid begins in the middle of the first thick slice and ends in the middle of the last, or less than a thin "
+    "slice before it: the volume of labels there differs by up to half a slice each, at the end by a thin one more at "
+    "most"
 )
 
 

@@ -51,7 +51,7 @@ def train(
     out: Out,
     typed: Typed,
 ) -> None:
-    """Train AMI or RFN on dense volumes, made sparse by decimation (Eq. 1 of SAINT, CVPR 2020)."""
+    """Train AMI, RFN or both on dense volumes, made sparse by decimation (Eq. 1 of SAINT, CVPR 2020)."""
     from saint_cli.cli import console, progress_display
     from saint_cli.runtime import cores
 

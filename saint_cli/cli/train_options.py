@@ -47,7 +47,9 @@ def _parse_whole_factors(text: str) -> tuple[int, ...]:
 class TrainOptions:
     """What a run is made with, by the names of ``TrainingSettings`` and ``Schedule``; None: their own default."""
 
-    stage: str = word_option("--stage", "ami first, then rfn.", TRAINING, ("ami", "rfn")).as_field()
+    stage: str = word_option(
+        "--stage", "ami first, then rfn; joint: both together, from --init.", TRAINING, ("ami", "rfn", "joint")
+    ).as_field()
     arch: str = word_option(
         "--arch",
         "saint; published: AMI and RFN as in the paper; or a network that the paper compares them with: mdsr, rdn, "
@@ -113,7 +115,9 @@ class TrainOptions:
     augment: bool = Option(
         "--augment/--no-augment", "Vary zoom, slice profile, kernel, contrast and noise.", TRAINING, default=True
     ).as_field()
-    batch: int | None = count_option("--batch", "Patches per step; 6, of 3-D networks 2.", TRAINING).as_field()
+    batch: int | None = count_option(
+        "--batch", "Patches per step; 6, of 3-D networks and in the joint stage 2.", TRAINING
+    ).as_field()
     slabs: bool = Option(
         "--slab", "Learn to make thin slices of slabs, which scanners' thick slices are.", TRAINING
     ).as_field()
@@ -154,7 +158,9 @@ def complete_options(options: TrainOptions) -> TrainOptions:
     """
     from saint_cli.training import settings
 
-    options = replace(options, batch=options.batch or settings.choose_batch(options.arch))
+    options = replace(options, batch=options.batch or settings.choose_batch(options.arch, options.stage))
+    if options.stage == "joint":
+        _require_joint(options)
     if options.slabs and options.stage == "rfn":
         raise UsageError(
             "--slab trains the ami stage alone; the RFN beside it is that of --init, which fuses thin slices of slabs "
@@ -181,6 +187,7 @@ def complete_options(options: TrainOptions) -> TrainOptions:
 def _refuse_ignored(options: TrainOptions) -> None:
     """Refuse options on which nothing of the run would depend."""
     if options.arch in BASELINES:
+        _refuse(options, "--no-rfn-context", is_given=not options.context)
         _refuse(options, "--rfn-dims", is_given=options.dims != TrainOptions.dims)
         _refuse(options, "--rfn-fewest", is_given=options.fewest is not None)
         _refuse(options, "--blocks", is_given=options.blocks != TrainOptions.blocks)
@@ -189,6 +196,29 @@ def _refuse_ignored(options: TrainOptions) -> None:
         raise UsageError("--teacher is imitated by the ami stage alone; leave it out with --stage rfn")
     elif options.stage == "ami" and options.blocks != TrainOptions.blocks:
         raise UsageError("--blocks are what the rfn stage learns from; leave them out with --stage ami")
+
+
+def _require_joint(options: TrainOptions) -> None:
+    """Refuse what the joint stage has not.
+
+    Raises:
+        UsageError: no weights to start from, or an option on which nothing would depend.
+    """
+    if options.arch != TrainOptions.arch:
+        raise UsageError(f"--stage joint trains the networks of saint, not --arch {options.arch}")
+    if options.init is None:
+        raise UsageError("--stage joint goes on from networks that were trained before; name them with --init")
+    without = {
+        "--size, which is that of --init": options.size != TrainOptions.size,
+        "--width": options.width != TrainOptions.width,
+        "--teacher": options.teacher is not None,
+        "--blocks": options.blocks != TrainOptions.blocks,
+        "--no-rfn-context": not options.context,
+        "--rfn-dims": options.dims != TrainOptions.dims,
+        "--slab": options.slabs,
+    }
+    if given := [flag for flag, is_given in without.items() if is_given]:
+        raise UsageError(f"--stage joint has no {given[0]}; leave it out")
 
 
 def _refuse(options: TrainOptions, flag: str, more: str = "", *, is_given: bool) -> None:

@@ -10,7 +10,8 @@ class SaintError(Exception):
     """A failure with a one-line message: what is wrong, where, the values, what to do next.
 
     The message names parameters in backticks; while a command runs they become its options.
-    nothing_to_do: the input is as fine as wanted already, or a single slice: one of many scans is left out then.
+    nothing_to_do: the input is as fine as wanted already, a single slice, or not fit for isotropic voxels that nobody
+    asked for: one of many scans is left out then.
     """
 
     exit_code = 1
@@ -44,6 +45,10 @@ class SourceChangedError(UnreadableError):
     """A source that changed while it was read; once it is complete a later run may succeed."""
 
 
+PASSING_ERRORS = (RemoteError, DecoderUnavailableError, SourceChangedError)
+"""Failures of reading that may be over when the same files are read again."""
+
+
 class WeightsError(UnreadableError):
     """Weights that are missing, damaged, or not weights of a SAINT model."""
 
@@ -68,6 +73,10 @@ class OutputError(SaintError):
         """The reason and the file that the system names."""
         where = f": {error.filename}" if error.filename else ""
         return cls(f"{error.strerror or type(error).__name__}{where}")
+
+
+class TargetExistsError(OutputError):
+    """A result that was not written because something has its name that may not be replaced."""
 
 
 class LabelMapError(UsageError):

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from saint_cli.geometry import SliceGrid, in_plane
 
+FEWEST_SLICES = 5
+"""Acquired slices; with fewer there is nothing left to predict from."""
+
 WORK_SHARE = 0.1
 """Part of the job's work that the check may take, without cut edges and the start of each pass."""
 

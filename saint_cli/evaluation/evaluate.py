@@ -171,7 +171,7 @@ class _NetworksByModality(dict[str, Mapping[str, AnyModel]]):
 def _require_measures(volume: Volume, options: EvaluationOptions, file: Path) -> None:
     """Refuse measures that are about HU on a volume that is not CT."""
     if options.measures and not intensity.is_ct(volume):
-        raise UsageError(f"{file}: not CT; leave out `measure={','.join(options.measures)}`, which is about HU")
+        raise UsageError(f"{file}: not CT; leave out --measure {','.join(options.measures)}, which is about HU")
 
 
 class _Scoring:

@@ -44,7 +44,7 @@ def read_dense_volume(file: Path, inputs: EvaluationInputs) -> DenseScan:
     """A file's central slices, with their modality in the header.
 
     Raises:
-        UsageError: it holds values that are not finite.
+        UsageError: it holds values that are not finite, or a single value.
         GeometryError: too few slices for one of the factors, or a spacing that no scan has.
     """
     volume = read_volume(file)
@@ -61,13 +61,27 @@ def read_dense_volume(file: Path, inputs: EvaluationInputs) -> DenseScan:
     volume = padding.hide_padding(volume, axis)  # for interpolators, and because no protocol compares it
     for factor in inputs.factors:
         require_slices(volume.shape[axis], factor, file.name)
-    if unknown := np.count_nonzero(~np.isfinite(volume.voxels)):
-        are = "voxel is" if unknown == 1 else "voxels are"
-        raise UsageError(f"{file}: {unknown} {are} NaN or infinite; nothing can be compared with them")
+    _require_comparable(volume.voxels, file, inputs.slices)
     most = hounsfield.MAX_HU
     if volume.voxels.dtype.kind == "f" and np.abs(volume.voxels).max() > most:
         volume = replace(volume, voxels=np.clip(volume.voxels, -most, most).astype(np.float32))
     return DenseScan(volume, axis, data_range)
+
+
+def _require_comparable(voxels: np.ndarray, file: Path, slices: int | None) -> None:
+    """Refuse voxels, of so many central slices or (None) of all, with which no figure would mean anything.
+
+    Raises:
+        UsageError: some are not finite, or all have one value.
+    """
+    if unknown := np.count_nonzero(~np.isfinite(voxels)):
+        are = "voxel is" if unknown == 1 else "voxels are"
+        raise UsageError(f"{file}: {unknown} {are} NaN or infinite; nothing can be compared with them")
+    if voxels.min() == voxels.max():
+        of_slices = "" if slices is None else f" of the {slices} central slices"
+        raise UsageError(
+            f"{file}: every voxel{of_slices} has the same value, {voxels.flat[0]:g}; nothing can be compared"
+        )
 
 
 def check_slice_thickness(volume: Volume, axis: int, factors: Sequence[Factor], name: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """PSNR, SSIM and protocols whose numbers can be compared: every score says which slices, crop and data range."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -90,22 +91,50 @@ def psnr_by_protocol(
     ``factor``. The mean over slices weights each slice equally, but leaves out those that ``is_blank`` in the truth,
     whatever the result is there, unless all are: a single one that came back exactly would make it infinite.
     """
-    true, restored = (
-        np.moveaxis(v, axis, 0) for v in (truth, result)
-    )  # views: take() would copy the whole of a volume
     errors, varied = list[float](), list[float]()
-    for j in list_scored_slices(len(true), factor, protocol):
-        plane = protocol.view(true[j])
-        errors.append(_mean_squared_error(plane, protocol.view(restored[j])))
+    for plane, restored in _view_scored(truth, result, axis, factor, protocol):
+        errors.append(_mean_squared_error(plane, restored))
         if not is_blank(plane):
             varied.append(errors[-1])
     counted = [float(np.mean(errors))] if protocol.pooled else varied or errors
     return float(np.mean([_to_decibels(error, protocol.data_range) for error in counted]))
 
 
+def ssim_by_protocol(
+    truth: np.ndarray, result: np.ndarray, axis: int, factor: Factor, protocol: Protocol = PAPER
+) -> float:
+    """Mean SSIM of the slices of a volume that a protocol compares; arguments as of ``psnr_by_protocol``.
+
+    Slices that ``is_blank`` in the truth are left out unless all are: two of one value have an SSIM of 1. nan where
+    planes are too small.
+    """
+    scores, varied = list[float](), list[float]()
+    for plane, restored in _view_scored(truth, result, axis, factor, protocol):
+        scores.append(ssim(plane, restored, protocol.data_range))
+        if not is_blank(plane):
+            varied.append(scores[-1])
+    return float(np.mean(varied or scores))
+
+
+def _view_scored(
+    truth: np.ndarray, result: np.ndarray, axis: int, factor: Factor, protocol: Protocol
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What a protocol compares of each slice of the truth and of the result."""
+    true, restored = (
+        np.moveaxis(v, axis, 0) for v in (truth, result)
+    )  # views: take() would copy the whole of a volume
+    for j in list_scored_slices(len(true), factor, protocol):
+        yield protocol.view(true[j]), protocol.view(restored[j])
+
+
 def is_blank(truth: np.ndarray) -> bool:
     """Whether all voxels of a true slice have one value, as beyond the body: there is nothing to restore."""
     return bool(truth.min() == truth.max())
+
+
+def leave_out_blank(truth: np.ndarray, slices: Sequence[int], protocol: Protocol) -> list[int]:
+    """Those of some slices of [X, Y, slices] that are not ``is_blank`` as a protocol views them; all if all are."""
+    return [j for j in slices if not is_blank(protocol.view(truth[..., j]))] or list(slices)
 
 
 def list_scored_slices(count: int, factor: Factor, protocol: Protocol) -> list[int]:

@@ -106,7 +106,7 @@ class DegradedScan:
         """
         if self.slab is None:
             return None
-        return slab_consistency.measure_deviation(result, self.acquired, self.slab_grid, self.sparse.header)
+        return slab_consistency.measure_deviation(result, self.acquired, self.slab_grid, self.sparse.header).largest
 
     @property
     def acquired(self) -> np.ndarray:
@@ -145,8 +145,9 @@ def crop_in_plane(volume: Volume, axis: int, crop: int | None) -> Volume:
 class Score:
     """The figures of one method on one volume at one factor; None where a figure is not defined.
 
-    slices: restored slices, scored: those that the protocol compares; model: None for interpolators;
-    psnr_db (inf where nothing differs), by the protocol; ssim: mean over the scored slices;
+    slices: restored slices, scored: those that the protocol compares; blank: of these, true slices of one value, which
+    means over slices leave out (``metrics.leave_out_blank``); model: None for interpolators;
+    psnr_db (inf where nothing differs) and ssim: by the protocol;
     bias_hu: mean of restored minus true HU over synthesised slices; bias_percent: of a volume that is not CT instead,
     in percent of data_range, the span of scanner values or HU that psnr_db is relative to;
     noise_ratio: median noise of synthesised slices over that of the acquired ones;
@@ -168,6 +169,7 @@ class Score:
     data_range: float | None = None
     bias_percent: float | None = None
     inconsistency: float | None = None
+    blank: int = 0
 
     @property
     def label(self) -> str:
@@ -183,11 +185,14 @@ class Scorer:
         count = degraded.grid.count
         self.scored = metrics.list_scored_slices(count, degraded.factor, protocol)
         self.synthesised = metrics.list_scored_slices(count, degraded.factor, metrics.PAPER)
+        self.varied = metrics.leave_out_blank(degraded.truth, self.synthesised, self.protocol)
+        self.blank = len(self.scored) - len(metrics.leave_out_blank(degraded.truth, self.scored, self.protocol))
         body_above = noise.BODY_THRESHOLD_HU
         if degraded.data_range is not None:
             body_above = self.protocol.low_hu + BODY_SHARE * self.protocol.data_range
         self._masks = {j: noise.find_smooth_body(self._hu(degraded.truth, j), body_above) for j in range(count)}
         acquired = [j for j in range(count) if j % degraded.factor == 0]
+        acquired = metrics.leave_out_blank(degraded.truth, acquired, self.protocol)
         window = degraded.grid.locate()[0]
         self._acquired_noise = [
             noise.estimate_deviation(self._hu(degraded.acquired, int(window[j])), self._masks[j]) for j in acquired
@@ -197,9 +202,9 @@ class Scorer:
         """The figures of a restoration [X, Y, slices] of the degraded scan."""
         degraded, span = self.degraded, self.protocol.data_range
         psnr = metrics.psnr_by_protocol(degraded.truth, result, 2, degraded.factor, self.protocol)
-        ssim = [metrics.ssim(self._view(degraded.truth, j), self._view(result, j), span) for j in self.scored]
-        bias = [np.mean(self._view(result, j) - self._view(degraded.truth, j), dtype=float) for j in self.synthesised]
-        noisy = [noise.estimate_deviation(self._hu(result, j), self._masks[j]) for j in self.synthesised]
+        ssim = metrics.ssim_by_protocol(degraded.truth, result, 2, degraded.factor, self.protocol)
+        bias = [np.mean(self._view(result, j) - self._view(degraded.truth, j), dtype=float) for j in self.varied]
+        noisy = [noise.estimate_deviation(self._hu(result, j), self._masks[j]) for j in self.varied]
         is_ct, mean_bias = self.protocol.is_ct, float(np.mean(bias))
         return Score(
             volume=degraded.volume,
@@ -209,13 +214,14 @@ class Scorer:
             model=model,
             method=method,
             psnr_db=round(psnr, 3),
-            ssim=_round_or_none(float(np.mean(ssim)), 4),
+            ssim=_round_or_none(ssim, 4),
             bias_hu=round(mean_bias, 3) if is_ct else None,
             noise_ratio=_round_or_none(noise.compute_ratio(noisy, self._acquired_noise), 3),
             seconds=None if seconds is None else round(seconds, 3),
             data_range=span,
             bias_percent=None if is_ct else round(100 * mean_bias / span, 4),
             inconsistency=_round_or_none(degraded.measure_consistency(result), 3),
+            blank=self.blank,
         )
 
     def collect_errors(self, result: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -260,6 +266,7 @@ def _average_group(group: list[Score]) -> Score:
         volume=f"mean of {len(group)} volumes",
         slices=sum(s.slices for s in group),
         scored=sum(s.scored for s in group),
+        blank=sum(s.blank for s in group),
         psnr_db=float(np.mean([s.psnr_db for s in group])),
         ssim=_mean_or_none(s.ssim for s in group),
         bias_hu=_mean_or_none(s.bias_hu for s in group),

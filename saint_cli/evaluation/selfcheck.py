@@ -11,7 +11,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.evaluation import baselines, degrade
-from saint_cli.evaluation.check_region import Region, plan_region
+from saint_cli.evaluation.check_region import FEWEST_SLICES, Region, plan_region
 from saint_cli.evaluation.left_out import LeftOutErrors, measure_change, measure_left_out
 from saint_cli.evaluation.metrics import PAPER, Protocol, psnr_by_protocol
 from saint_cli.evaluation.scan_measures import MethodMeasures, measure_methods
@@ -23,9 +23,6 @@ from saint_cli.progress import ProgressCallback, silent
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Header, Volume
 from saint_cli.volume.float_limits import limit_values
-
-FEWEST_SLICES = 5
-"""Acquired slices; with fewer there is nothing left to predict from."""
 
 FACTOR = 2
 

@@ -54,7 +54,7 @@ def estimate_self_check(
     model: SaintModel, shape: tuple[int, ...], grid: SliceGrid, compute: Compute, options: MethodOptions
 ) -> ProgressStage:
     """The self-check of a restored volume, which predicts slices of a box in it."""
-    if shape[grid.axis] < selfcheck.FEWEST_SLICES:
+    if shape[grid.axis] < check_region.FEWEST_SLICES:
         return ProgressStage(selfcheck.STAGE, 0.0)
     middle = tuple(size // 2 for size in shape)
     box = [cut.stop - cut.start for cut in check_region.plan_region(grid, shape, middle).predicted_box]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from saint_cli.errors import OutputError
+from saint_cli.errors import OutputError, TargetExistsError
 from saint_cli.io import partial_names as names
 from saint_cli.io.error_conversion import explain_os_error
 from saint_cli.io.partial_names import Renames
@@ -39,11 +39,11 @@ class _Output:
 
         Raises:
             OSError: the content of the target cannot be listed.
-            OutputError: a folder that is to be filled is not empty, or a file is there that must not be replaced.
+            TargetExistsError: a folder that is to be filled is not empty, or a file is there that must not be replaced.
         """
         if self.old is None and not self.overwrite and os.path.lexists(self.target):
-            raise OutputError(
-                f"{self.target}: came while the result was computed; choose another name or pass `overwrite=True`"
+            raise TargetExistsError(
+                f"{self.target}: appeared while the result was computed; choose another name or pass `overwrite=True`"
             )
         if not self.is_fixed:
             aside = [] if self.old is None or not os.path.lexists(self.target) else [(self.target, self.old)]
@@ -51,7 +51,7 @@ class _Output:
         assert self.old is not None
         content = list_content(self.target)
         if content and not self.overwrite:
-            raise OutputError(f"{self.target}: is no longer empty; choose another folder")
+            raise TargetExistsError(f"{self.target}: is no longer empty; choose another folder")
         if content:
             self.old.mkdir()
         aside = [(file, self.old / file.name) for file in content]
@@ -150,8 +150,8 @@ def open_atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]
     """A new folder beside ``path`` that takes its name once its files are written, and is removed on failure.
 
     What was at ``path`` (an empty folder, or with ``overwrite`` any) is gone only when the new one stands. A folder
-    that cannot be replaced (:func:`is_fixed`) gets the files instead: they are written in a hidden folder inside it
-    and renamed when the last one is complete.
+    that cannot be replaced (:func:`is_irreplaceable`) gets the files instead: they are written in a hidden folder
+    inside it and renamed when the last one is complete.
 
     Raises:
         OutputError: it cannot be written, or ``path`` holds something in the meantime.

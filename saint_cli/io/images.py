@@ -7,7 +7,7 @@ SimpleITK, as in a volume, and RAS in nibabel.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageEr
 from saint_cli.io import fill_values
 from saint_cli.io.read import read_volume
 from saint_cli.io.scaling import drop_foreign_codings, narrow_floats
-from saint_cli.io.voxel_checks import check_values
+from saint_cli.io.voxel_checks import check_values, require_finite
 from saint_cli.volume import Header, Storage, Volume
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def to_volume(
     Raises:
         UsageError: no image, voxels that are not plain numbers, or parameters that do not fit.
         GeometryError: not one 3-D volume of at least two voxels along every axis, or no sound affine.
-        UnreadableError: voxels that nibabel cannot read from their file, or a path that cannot be read.
+        UnreadableError: voxels that cannot be read, by nibabel or from a path, or of which none is a finite number.
     """
     kind = _image_kind(image)
     modality = parse_modality(modality)
@@ -76,15 +76,7 @@ def to_volume(
         raise UsageError(f"`irregular=True` reads DICOM slices from a path; {_type_name(image)} is evenly spaced")
     if kind == "path":
         return read_volume(image, modality=modality, irregular=irregular, max_memory=max_memory)
-    if kind == "numpy":
-        volume = _from_array(image, voxel_spacing_mm)
-    elif kind == "nibabel":
-        volume = _from_nibabel(image)
-    elif kind == "SimpleITK":
-        volume = _from_simpleitk(image)
-    else:
-        volume = replace(image, voxels=_check_voxels(image.voxels, "Volume"))
-        _check_positions(volume)
+    volume = _from_array(image, voxel_spacing_mm) if kind == "numpy" else CONVERTERS[kind](image)
     geometry.check_affine(volume.affine_lps)
     if modality is not None:
         volume = replace(volume, header=replace(volume.header, modality=modality))
@@ -153,6 +145,7 @@ def _check_voxels(voxels: np.ndarray, name: str) -> np.ndarray:
 
     Raises:
         UsageError: voxels that are not plain numbers. GeometryError: not 3-D, or an axis of less than two voxels.
+        UnreadableError: none is a finite number.
     """
     hints = {
         "b": "a mask is not a scan; saint interpolates intensities",
@@ -170,18 +163,21 @@ def _check_voxels(voxels: np.ndarray, name: str) -> np.ndarray:
     if min(voxels.shape) < 2:
         raise GeometryError(f"{name}: {shape} voxels; at least 2 are needed along every axis")
     if voxels.dtype.kind == "f":
+        require_finite(voxels, name)
         return narrow_floats(voxels)
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
 
 
-def _check_positions(volume: Volume) -> None:
-    """Refuse a Volume of which slices were taken, while its header says where all of them lay."""
+def _from_volume(image: Volume) -> Volume:
+    """A Volume with voxels that saint computes with; refused where its header gives the places of other slices."""
+    volume = replace(image, voxels=_check_voxels(image.voxels, "Volume"))
     positions = volume.header.slice_positions
     if positions and len(positions) != volume.shape[2]:
         raise GeometryError(
             f"Volume: {volume.shape[2]} slices, but `header.slice_positions` gives the places of {len(positions)}; "
             "keep those of the slices that are left"
         )
+    return volume
 
 
 def parse_modality(word: Any) -> str | None:
@@ -270,6 +266,14 @@ def _from_simpleitk(image: "SimpleITK.Image") -> Volume:
     has_modality = image.HasMetaDataKey(SIMPLEITK_MODALITY_KEY)
     modality = image.GetMetaData(SIMPLEITK_MODALITY_KEY).strip() if has_modality else None
     return Volume(voxels, affine, Header(modality or None, "SimpleITK", Storage(voxels.dtype)))
+
+
+CONVERTERS: dict[str, Callable[[Any], Volume]] = {
+    "Volume": _from_volume,
+    "nibabel": _from_nibabel,
+    "SimpleITK": _from_simpleitk,
+}
+"""By ``_image_kind``."""
 
 
 def _to_simpleitk(image: "SimpleITK.Image", result: Volume) -> "SimpleITK.Image":

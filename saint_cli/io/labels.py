@@ -131,14 +131,19 @@ def _as_labels(path: Path, voxels: np.ndarray) -> np.ndarray:
     Raises:
         UsageError: negative, fractional or missing values.
     """
-    low, high = float(voxels.min()), float(voxels.max())
-    is_whole = voxels.dtype.kind in "iu" or all(np.array_equal(plane, np.rint(plane)) for plane in voxels.T)
-    if not (low >= 0 and is_whole and high < 2**53):  # False of NaN too
+    is_integer = voxels.dtype.kind in "iu"
+    low, high = (float(pick.reduce(voxels, axis=None)) for pick in (np.fmin, np.fmax))  # besides NaN
+    is_whole = is_integer or all(np.array_equal(plane, np.rint(plane), equal_nan=True) for plane in voxels.T)
+    if not (low >= 0 and is_whole and high < 2**53):
         raise UsageError(
             f"{path}: voxels from {low:g} to {high:g}{'' if is_whole else ', not all whole,'} are not labels, which "
             "are whole numbers from 0 on; it is an image"
         )
-    return voxels if voxels.dtype.kind in "iu" else voxels.astype(np.min_scalar_type(int(high)))
+    missing = 0 if is_integer else int(np.isnan(voxels).sum())
+    if missing:
+        are = "voxel is" if missing == 1 else "voxels are"
+        raise UsageError(f"{path}: {missing} {are} NaN, and labels are whole numbers; make it 0, the background")
+    return voxels if is_integer else voxels.astype(np.min_scalar_type(int(high)))
 
 
 def write_labels(
@@ -155,8 +160,8 @@ def write_labels(
     or what was interpolated of one; ``write_volume`` writes that with the same ``keep_slice_thickness``.
 
     Raises:
-        UsageError: a SEG without a DICOM ``result`` on the same grid, or highdicom is not installed; a format that does
-            not hold the labels.
+        UsageError: a SEG without a DICOM ``result`` on the same grid, or of one that was turned or moved since it was
+            read, or highdicom is not installed; a format that does not hold the labels.
         SourceChangedError: the DICOM files of ``result`` are gone or changed.
         OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
@@ -172,7 +177,7 @@ def write_labels(
     from saint_cli.io.dicom.validation import ignore_invalid_values
 
     with ignore_invalid_values():
-        write_segmentation(label_map, result, path, keep_slice_thickness=keep_slice_thickness)
+        write_segmentation(label_map, result, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
 
 
 def check_segmentation_target(path: Path, result: Volume | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from saint_cli.errors import OutputError, UsageError
+from saint_cli.errors import OutputError, TargetExistsError, UsageError
 from saint_cli.io import partial_names
 from saint_cli.io.atomic import is_irreplaceable, list_content
 from saint_cli.io.error_conversion import convert_os_errors
@@ -143,7 +143,7 @@ def _check_file(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is a {SPECIAL_FILE}; name a file to write")
     if os.path.lexists(path) and not overwrite:  # a link that leads nowhere exists
-        raise OutputError(f"{path}: exists already; choose another name or pass `overwrite=True`")
+        raise TargetExistsError(f"{path}: exists already; choose another name or pass `overwrite=True`")
     _check_folder(path)
 
 
@@ -187,7 +187,9 @@ def _check_replaceable(path: Path, *, overwrite: bool) -> None:
     if not entries:
         return
     if not overwrite:
-        raise OutputError(f"{path}: exists already and is not empty; choose another name or pass `overwrite=True`")
+        raise TargetExistsError(
+            f"{path}: exists already and is not empty; choose another name or pass `overwrite=True`"
+        )
     if not all(_is_own_series(entry) for entry in entries):
         raise OutputError(
             f"{path}: holds files that saint did not write; `overwrite=True` replaces only a series of its own"

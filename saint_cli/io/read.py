@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.errors import UsageError
 from saint_cli.io import size_limits, voxel_stream
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.file_stamps import require_unchanged
@@ -15,7 +15,7 @@ from saint_cli.io.formats import Format, require_format
 from saint_cli.io.read_options import ReadOptions
 from saint_cli.io.scaling import unscale
 from saint_cli.io.volume_header import VolumeHeader
-from saint_cli.io.voxel_checks import check_values
+from saint_cli.io.voxel_checks import check_values, require_finite
 from saint_cli.runtime import memory
 from saint_cli.volume import Header, Volume
 from saint_cli.volume.stored_values import Coding
@@ -57,8 +57,7 @@ def check_volume(path: Path, volume: Volume, modality: str | None) -> Volume:
         UnreadableError: all NaN.
     """
     header = volume.header if modality is None else replace(volume.header, modality=modality)
-    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).any():
-        raise UnreadableError(f"{path}: no voxel is a finite number; export the scan again")
+    require_finite(volume.voxels, path)
     return check_values(replace(volume, header=header))
 
 
@@ -87,7 +86,7 @@ def _read(path: Path, options: ReadOptions) -> Volume:
     return _read_voxels(path, header, options.max_memory)
 
 
-def refuse_dicom_options(path: Path, file_format: Format, options: ReadOptions) -> None:
+def refuse_dicom_options(path: Path | str, file_format: Format, options: ReadOptions) -> None:
     """Refuse options that choose among what only DICOM has.
 
     Raises:

@@ -14,9 +14,6 @@ and half a step is the limit."""
 MAX_FLOAT32, MIN_FLOAT32_STEP = 3e38, 2.0**-148
 """Beyond the first a float32 overflows; slopes below the second are no multiples of its smallest number."""
 
-SAMPLES_PER_AXIS = 64
-"""Voxels along each axis that show whether a slice has values of a coding."""
-
 
 def unscale(stored: np.ndarray, storage: Storage) -> tuple[np.ndarray, Storage]:
     """Scanner values of ``stored`` (native byte order), and how to store such values again.
@@ -86,32 +83,28 @@ def choose_storage(volume: Volume) -> Storage:
     """How to store the voxels of a volume in a format that has scaling (NIfTI).
 
     Integers are stored as they are; floats the way the source stored integers where that gives them back, else as they
-    are. Acquired slices that ``noise=smooth`` made quieter are rounded to what the source can store.
+    are.
     """
-    values, source, derivation = volume.voxels, volume.header.storage, volume.header.derivation
+    values, source = volume.voxels, volume.header.storage
     if values.dtype.kind != "f" or source is None or source.dtype.kind not in "iu":
         return Storage(values.dtype)
     coding = Coding.of_dtype(source.dtype, source.slope, source.intercept)
-    is_smooth = derivation is not None and "noise=smooth" in derivation.options
-    planes = np.moveaxis(values, 2, 0)
-    is_held = is_smooth or all(np.array_equal(coding.nearest(plane), plane) for plane in planes)
+    is_held = all(np.array_equal(coding.nearest(plane), plane) for plane in np.moveaxis(values, 2, 0))
     return source if is_held else Storage(values.dtype)
 
 
 def drop_foreign_codings(volume: Volume) -> Volume:
     """The volume without ``codings`` and ``storage`` where its voxels are not what these can stand for.
 
-    So it is with a Volume that was cropped, or whose voxels were changed, though its header was kept. Of every slice a
-    sample is looked at.
+    So it is with a Volume that was cropped, or whose voxels were changed, though its header was kept. Voxels that are
+    not finite stand for nothing that can be stored.
     """
-    codings, shape = volume.header.codings, volume.shape
+    codings, slices = volume.header.codings, volume.shape[2]
     if not codings:
         return volume
-    every = tuple(max(1, n // SAMPLES_PER_AXIS) for n in shape[:2])
-    sample = volume.voxels[:: every[0], :: every[1]]
-    of_slices = codings * shape[2] if len(codings) == 1 else codings
-    if len(of_slices) == shape[2]:
-        planes = zip(of_slices, np.moveaxis(sample, 2, 0), strict=True)
+    of_slices = codings * slices if len(codings) == 1 else codings
+    if len(of_slices) == slices:
+        planes = zip(of_slices, np.moveaxis(volume.voxels, 2, 0), strict=True)
         if all(np.array_equal(coding.nearest(plane), plane) for coding, plane in planes):
             return volume
     return replace(volume, header=replace(volume.header, codings=(), storage=None))

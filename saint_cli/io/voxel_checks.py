@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli.errors import GeometryError
+from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io import fill_values
 from saint_cli.io.label_maps import count_labels, format_warning
@@ -32,13 +32,24 @@ def check_values(volume: Volume) -> Volume:
     return volume.with_warning(*find_value_warnings(volume))
 
 
+def require_finite(voxels: np.ndarray, name: object) -> None:
+    """Refuse voxels of which none holds a measurement; ``name``: what holds them.
+
+    Raises:
+        UnreadableError: every voxel is NaN or infinite.
+    """
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).any():
+        raise UnreadableError(f"{name}: no voxel is a finite number; export the scan again")
+
+
 def find_value_warnings(volume: Volume) -> tuple[str, ...]:
     """Sentences about odd values: not finite, too large for float64, or by their looks labels, HU + 1024."""
     voxels, warnings = volume.voxels, []
     if voxels.dtype.kind == "f":
         bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
         if bad:
-            warnings.append(f"{bad} of {voxels.size} voxels {'is' if bad == 1 else 'are'} NaN or infinite")
+            are = "is" if bad == 1 else "are"
+            warnings.append(f"{bad} of {voxels.size} voxels {are} NaN or infinite: {fill_values.HIDDEN}")
     elif voxels.dtype.itemsize == 8 and max(-int(voxels.min()), int(voxels.max())) > MAX_EXACT_FLOAT64:
         warnings.append(f"{voxels.dtype} values beyond 2^53 lose their last digits in synthesised slices")
     labels = count_labels(voxels)

@@ -129,16 +129,17 @@ def check_result(
     """
     result = volume.placeholder_on(grid, plane)
     storage = storage or _choose_storage(volume, path.name.lower())
-    need = result.voxels.size * storage.dtype.itemsize * count
+    values = result.voxels.size * count
     if is_folder_target(path):
         from saint_cli.io.dicom import write as dicom
         from saint_cli.io.dicom.validation import ignore_invalid_values
 
         with ignore_invalid_values():
-            dicom.check_dicom_target(volume, path, grid)
+            source = dicom.check_dicom_target(volume, path, grid)
             dicom.check_encodable(volume, path, grid, plane)
-        need += HEADER_BYTES * grid.count * count
+            need = values * dicom.count_pixel_bytes(source) + HEADER_BYTES * grid.count * count
     else:
+        need = values * storage.dtype.itemsize
         encode_header(result, path, storage)
         if path.name.lower().endswith((".gz", ".nrrd")):
             need = int(need * MIN_PACKED_SHARE)
@@ -146,9 +147,12 @@ def check_result(
 
 
 def _check_space(path: Path, need: int) -> None:
-    free = shutil.disk_usage(find_parent(path)).free
-    if free < need:
-        sizes = f"about {_format_size(need)} are needed, {_format_size(free)} are free"
+    folder = find_parent(path)
+    usage = shutil.disk_usage(folder)
+    if usage.free == 0 and usage.total == 0:  # as /proc, and other file systems without files of their own
+        raise OutputError(f"{path}: no file can be written in {folder}; choose another folder")
+    if usage.free < need:
+        sizes = f"about {_format_size(need)} are needed, {_format_size(usage.free)} are free"
         raise OutputError(f"{path}: {sizes}; choose another folder") from OSError(errno.ENOSPC, sizes)
 
 

@@ -15,15 +15,14 @@ from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.jobs.job import JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
 from saint_cli.method import intensity, padding
+from saint_cli.method.resampling_warnings import CONSTANT_WARNING
 from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import JobProgress, ProgressStage
-from saint_cli.volume import Derivation, Storage, Volume
+from saint_cli.volume import Derivation, SlabDeviation, Storage, Volume
 
 if TYPE_CHECKING:
     from saint_cli.models.weights import SaintModel
     from saint_cli.runtime.device_selection import Compute
-
-CONSTANT_WARNING = "every voxel has the same value, so there is nothing to interpolate"
 
 
 @dataclass(frozen=True)
@@ -112,9 +111,10 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
         constant |= {index} if is_constant else set()
         _check_volume(job, volume, series.name(index), is_constant=is_constant)
         storages.append(io.find_storage(volume))
-        rank = volume.voxels.nbytes, padding.count_copies(volume)  # by the memory that it takes
+        is_finite = padding.is_finite(volume.voxels)
+        rank = volume.voxels.nbytes, padding.count_copies(volume.header, is_finite=is_finite)  # the memory it takes
         if largest is None or rank > most:
-            most, value = rank, 0 if padding.is_finite(volume.voxels) else np.nan
+            most, value = rank, 0 if is_finite else np.nan
             largest = replace(volume, voxels=np.broadcast_to(volume.voxels.dtype.type(value), volume.shape))
         if sample is None or (not is_constant and (index <= series.count // 2 or shown in constant)):
             sample, shown = volume, index
@@ -178,6 +178,7 @@ def _run_volumes(
     Files appear when all are complete, the result last.
     """
     job, warnings, derivation = loaded.job, list[tuple[str, ...]](), None
+    deviations = list[SlabDeviation]()
     keeps = job.settings.keep_slice_thickness
     with (
         io.commit_together(),
@@ -199,9 +200,11 @@ def _run_volumes(
             progress(stages.WRITING, 1, 1)
             warnings.append(restored.header.warnings)
             derivation = restored.header.derivation
+            if derivation is not None and derivation.slab_deviation is not None:
+                deviations.append(derivation.slab_deviation)
             del restored
         io.check_complete(loaded.volume)
-    return warnings, derivation
+    return warnings, derivation and replace(derivation, slab_deviation=SlabDeviation.merge(deviations))
 
 
 def _repeat_constant(loaded: LoadedJob) -> Volume:
@@ -209,7 +212,9 @@ def _repeat_constant(loaded: LoadedJob) -> Volume:
     volume, grid, model = loaded.volume, loaded.grid, loaded.model
     voxels = np.full(grid.output_shape(volume.shape), volume.voxels.flat[0], volume.voxels.dtype, order="F")
     options = loaded.job.settings.method_options.non_default
-    header = replace(volume.header, derivation=Derivation(grid, model.name, model.sha256, options))
+    deviation = None if grid.slab is None else SlabDeviation(0.0, 0.0, is_rounding=True)
+    derivation = Derivation(grid, model.name, model.sha256, options, slab_deviation=deviation)
+    header = replace(volume.header, derivation=derivation)
     return Volume(voxels, grid.refine(volume.affine_lps), header).with_warning(CONSTANT_WARNING)
 
 

@@ -11,7 +11,7 @@ from saint_cli.method.intensity import find_modality
 from saint_cli.models import shipped
 from saint_cli.options.job import JobSettings
 from saint_cli.options.method import NoiseHandling
-from saint_cli.volume import Volume
+from saint_cli.volume import SlabDeviation, Volume
 from saint_cli.volume.label_map import LabelMap
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ class JobResult:
     """The result of a job: shapes and spacings (mm) before and after, time, peak resident memory, files.
 
     resampling: ``irregular``, ``average``, ``slab=MM``, ``untilt``, ``in-plane=MM``, as far as they apply.
+    slab_deviation: of thin slices of slabs, as ``Derivation`` has it; of a 4-D scan that of all volumes.
     volumes: of a 4-D scan how many, each of these shapes; volume_labels: what distinguishes each ("EchoTime 30").
     labels: the file of the labels; label_volumes: of each label before and after; labels_reach_end: there are some in
     the first or last acquired slice, half of which lies outside of the result.
@@ -175,6 +176,7 @@ class JobResult:
     label_volumes: tuple["LabelVolume", ...] = ()
     labels_reach_end: bool = False
     modality: str | None = None
+    slab_deviation: SlabDeviation | None = None
 
     @property
     def summary(self) -> str:
@@ -190,8 +192,10 @@ class JobResult:
         acquired = self.shape_before["xyz".index(self.axis)]
         each = " of each volume" if self.volumes > 1 else ""
         kept = f"{self.acquired_kept} of {acquired} acquired slices{each} kept{NOISE_TEXTS[self.noise]}"
-        unit = " in HU" if self.modality in (None, shipped.CT_MODALITY) else ""
-        beside = {"labels": self.labels, f"expected error{unit}": self.uncertainty}
+        is_ct = self.modality in (None, shipped.CT_MODALITY)
+        if self.slab_deviation is not None:
+            kept += f", means over slabs within {self.slab_deviation.largest:.3g}{' HU' if is_ct else ''} of them"
+        beside = {"labels": self.labels, f"expected error{' in HU' if is_ct else ''}": self.uncertainty}
         beside |= {"page": self.page, "preview": self.preview}
         files = "".join(f", {what}: {file}" for what, file in beside.items() if file is not None)
         networks = f"model {self.model} on {self.device}" if self.weights_sha256 else self.model

@@ -83,7 +83,7 @@ def run_label_job(job: LabelJob, on_progress: ProgressCallback) -> LabelJobResul
     began = time.perf_counter()
     _check_files(job)
     like, before = _read(job, on_progress)
-    from saint_cli.labels import GridRelation, convert_labels, count_outside, label_volumes, orient_labels, plan_labels
+    from saint_cli.labels import GridRelation, convert_labels, label_volumes, orient_labels, plan_labels
 
     try:
         plan = plan_labels(before, like.affine_lps, like.shape)
@@ -93,7 +93,6 @@ def run_label_job(job: LabelJob, on_progress: ProgressCallback) -> LabelJobResul
     io.check_segmentation(orient_labels(before, plan.affine_lps), job.target, like, is_derived=False)
     is_guided = job.guide and plan.relation is GridRelation.REFINE
     after = convert_labels(before, plan, like if is_guided else None, on_progress)
-    after = label_steps.with_cut_warning(after, count_outside(before, plan))
     on_progress("writing", 0, 1)
     io.write_labels(after, job.target, result=like, overwrite=job.overwrite)
     on_progress("writing", 1, 1)

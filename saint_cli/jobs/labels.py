@@ -65,7 +65,7 @@ def load_labels(planned: PlannedJob) -> LabelMap | None:
     job, volume = planned.job, planned.volume
     if job.labels is None or job.labels_target is None:
         return None
-    from saint_cli.labels import GridRelation, count_outside, place_labels, plan_labels
+    from saint_cli.labels import GridRelation, convert_labels, plan_labels
 
     io.check_segmentation_target(job.labels_target, volume)
     label_map = io.read_labels(job.labels, volume, job.label_options, is_drawn_on_like=True)
@@ -79,15 +79,14 @@ def load_labels(planned: PlannedJob) -> LabelMap | None:
             f"{job.labels}: these labels ({describe_grid(label_map)}) are {word} than {job.source} "
             f"({describe_grid(volume)}); upsample the scan alone, then bring the labels to the result with saint labels"
         )
-    placed = place_labels(label_map, volume.affine_lps, volume.shape)
-    checked = with_cut_warning(placed, count_outside(label_map, plan))
+    placed = convert_labels(label_map, plan)
     if lack_frames(placed, job.labels_target):
         warning = f"no voxel is labelled, and a DICOM SEG cannot be empty: {job.labels_target.name} is not written"
-        return replace(checked, header=replace(checked.header, warnings=(*checked.header.warnings, warning)))
+        return replace(placed, header=replace(placed.header, warnings=(*placed.header.warnings, warning)))
     result = volume.placeholder_on(planned.grid, planned.plane)
     check_result(placed, result.affine_lps, result.shape, job.labels_target)
     io.check_segmentation(placed, job.labels_target, result, is_derived=True)
-    return checked
+    return placed
 
 
 def lack_frames(label_map: LabelMap, path: Path) -> bool:
@@ -141,15 +140,6 @@ def check_result(label_map: LabelMap, affine_lps: np.ndarray, shape: tuple[int, 
     zeros = np.broadcast_to(label_map.labels.dtype.type(0), shape)
     same = SliceGrid(axis=2, acquired=shape[2], step=1.0, count=shape[2])
     io.check_result(Volume(zeros, affine_lps, label_map.header), same, path)
-
-
-def with_cut_warning(label_map: LabelMap, outside: int) -> LabelMap:
-    """Labels of a scan, with a warning if some labelled voxels that were read lie outside of it."""
-    if not outside:
-        return label_map
-    warning = f"{outside:,} labelled voxels lie outside of the scan and are left out"
-    header = replace(label_map.header, warnings=(*label_map.header.warnings, warning))
-    return replace(label_map, header=header)
 
 
 def reach_end(label_map: LabelMap, axis: int) -> bool:

@@ -36,7 +36,7 @@ def write_pictures(
     """Write the page, the preview and the thumbnail that are wanted."""
     from saint_cli.report import quality_control
 
-    files = quality_control.ReportFiles(job.page, job.preview, job.thumbnail)
+    files = quality_control.ReportFiles(job.page, job.preview, job.thumbnail, job.overwrite)
     quality_control.write_report(files, facts, restoration, restored, check, on_progress)
 
 

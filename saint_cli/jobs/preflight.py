@@ -33,7 +33,11 @@ def check_job(job: LocalJob) -> None:
     inputs = {} if model == shipped.AUTO or model in shipped.read_manifest() else {Path(model): "the weights file"}
     if job.labels is not None:
         inputs[job.labels] = "the label map"
-    io.check_outputs(job.source, job.target, _list_extras(job), overwrite=job.overwrite, inputs=inputs)
+    try:
+        io.check_outputs(job.source, job.target, _list_extras(job), overwrite=job.overwrite, inputs=inputs)
+    except OutputError:
+        io.require_format(job.source)  # that it is missing comes first
+        raise
     io.require_format(job.source)
     if job.labels is not None and job.labels_target is not None:
         labels.check_label_files(job.labels, job.labels_target, is_dicom=io.is_folder_target(job.target))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from saint_cli.errors import OutputError, UsageError
+from saint_cli.errors import TargetExistsError, UsageError
 from saint_cli.io import atomic
 from saint_cli.io.remote import peek, transfer, urls
 from saint_cli.jobs.job import Job, LocalJob
@@ -26,7 +26,7 @@ def stage_files(job: Job) -> Iterator[LocalJob]:
     if not isinstance(job.target, Path):
         transfer.check_target(job.target.url, overwrite=job.overwrite)
     elif os.path.lexists(job.target) and not job.target.is_dir() and not job.overwrite:
-        raise OutputError(f"{job.target} exists; choose another name or pass --overwrite")
+        raise TargetExistsError(f"{job.target} exists; choose another name or pass --overwrite")
     with TemporaryFolder() as folder, atomic.commit_together():
         source, target = job.source, job.target
         if not isinstance(target, Path):

@@ -86,6 +86,7 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
         seconds=seconds,
         peak_memory_mb=None,
         warnings=restored.header.warnings,
+        slab_deviation=None if derivation is None else derivation.slab_deviation,
         resampling=tuple(_format_word(word, planned) for word in words if word.partition("=")[0] in RESAMPLING_WORDS),
     )
 
@@ -121,9 +122,11 @@ def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None =
         acquired_kept=result.acquired_kept,
         shape_after=written.shape,
         spacing_after_mm=written.spacing_mm,
+        resamples_planes=loaded.plane is not None,
         options=page_options(loaded.resolved_settings),
         warnings=result.warnings,
         labels=refined,
+        slab_deviation=result.slab_deviation,
     )
 
 

@@ -2,7 +2,7 @@
 
 from saint_cli.labels.coarsen import coarsen_labels
 from saint_cli.labels.convert import convert_labels
-from saint_cli.labels.grids import GridRelation, LabelPlan, count_outside, orient_labels, place_labels, plan_labels
+from saint_cli.labels.grids import GridRelation, LabelPlan, orient_labels, place_labels, plan_labels
 from saint_cli.labels.measure import LabelVolume, label_volumes
 from saint_cli.labels.planes import resample_label_planes
 from saint_cli.labels.refine import refine_labels
@@ -13,7 +13,6 @@ __all__ = [
     "LabelVolume",
     "coarsen_labels",
     "convert_labels",
-    "count_outside",
     "label_volumes",
     "orient_labels",
     "place_labels",

@@ -6,7 +6,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.labels.coarsen import coarsen_labels
-from saint_cli.labels.grids import GridRelation, LabelPlan, orient_labels, place_labels
+from saint_cli.labels.grids import GridRelation, LabelPlan, orient_labels, place_labels, with_cut_warning
 from saint_cli.labels.refine import refine_labels
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.volume import Volume
@@ -18,8 +18,13 @@ def convert_labels(
 ) -> LabelMap:
     """The labels on the grid of a plan, which ``plan_labels`` made for them.
 
-    image: the upsampled scan on that grid, used by ``REFINE`` alone; None to use shapes alone.
+    The header warns if some labelled voxels lie outside of that grid. image: the upsampled scan on it, used by
+    ``REFINE`` alone; None to use shapes alone.
     """
+    return with_cut_warning(_convert(labels, plan, image, on_progress), labels, plan)
+
+
+def _convert(labels: LabelMap, plan: LabelPlan, image: Volume | None, on_progress: ProgressCallback) -> LabelMap:
     if plan.relation is GridRelation.SAME:
         return place_labels(labels, plan.affine_lps, plan.shape)
     if plan.relation is GridRelation.COARSEN:

@@ -180,6 +180,15 @@ def count_outside(labels: LabelMap, plan: LabelPlan) -> int:
     return int(np.count_nonzero(oriented.labels) - np.count_nonzero(oriented.labels[tuple(inside)]))
 
 
+def with_cut_warning(result: LabelMap, labels: LabelMap, plan: LabelPlan) -> LabelMap:
+    """The result of a plan for labels, with a warning in its header if some labelled voxels lie outside of its grid."""
+    outside = count_outside(labels, plan)
+    if not outside:
+        return result
+    warning = f"{outside:,} labelled voxels lie outside of the scan and are left out"
+    return replace(result, header=replace(result.header, warnings=(*result.header.warnings, warning)))
+
+
 def _describe_mismatch(labels: LabelMap, affine_lps: np.ndarray, shape: Shape) -> str:
     """Both grids, and what to do."""
     grids = [

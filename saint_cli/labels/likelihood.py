@@ -102,8 +102,12 @@ def estimate_noise(smoothed: np.ndarray) -> float:
 
     Where most pixels are constant, as around an organ that was cut out, the others tell it.
     """
-    inner = 4 * smoothed[1:-1, 1:-1] - smoothed[:-2, 1:-1] - smoothed[2:, 1:-1]
-    inner = inner - smoothed[1:-1, :-2] - smoothed[1:-1, 2:]
+    middle = smoothed[1:-1, 1:-1]
+    inner, is_flat = 4 * middle, np.ones(middle.shape, bool)
+    for neighbour in (smoothed[:-2, 1:-1], smoothed[2:, 1:-1], smoothed[1:-1, :-2], smoothed[1:-1, 2:]):
+        inner = inner - neighbour
+        is_flat &= neighbour == middle
+    inner[is_flat] = 0  # and not what rounding leaves
     return median_above_zero(np.abs(inner)) / float(0.6745 * np.sqrt(20)) if inner.size else 0.0
 
 

@@ -50,9 +50,7 @@ def refine_labels(
         elif between:
             numbers, pair = np.unique(np.stack([source[..., k], source[..., k + 1]]), return_inverse=True)
             first, second = pair.reshape(2, *source.shape[:2]).astype(np.int32)
-            images = (scan.acquired(k), scan.acquired(k + 1)) if scan else None
-            acquired = AcquiredPair((first, second), images, scan.width) if scan and images else None
-            gap = Gap(first, second, spacing, distance, acquired)
+            gap = Gap(first, second, spacing, distance, scan.make_pair(k, (first, second)) if scan else None)
             for j in between:
                 target[..., j] = numbers[gap.interpolate(float(offset[j]), scan.voxels[..., j] if scan else None)]
         on_progress(STAGE, k + 1, grid.acquired)
@@ -67,6 +65,10 @@ class _Scan:
         chosen = np.unique(np.linspace(0, grid.acquired - 1, NOISE_SLICES).astype(int))
         noise = median_above_zero(np.array([estimate_noise(self.acquired(k)) for k in chosen]))
         self.width = max(NOISE_WIDTHS * noise, 1e-3 * float(np.ptp(self.acquired(int(chosen[len(chosen) // 2])))), 1e-6)
+
+    def make_pair(self, number: int, labels: tuple[np.ndarray, np.ndarray]) -> AcquiredPair:
+        """Acquired slice ``number`` and the next one, with their labels [X, Y] int32."""
+        return AcquiredPair(labels, (self.acquired(number), self.acquired(number + 1)), self.width)
 
     def acquired(self, number: int) -> np.ndarray:
         """Smoothed acquired slice [X, Y] float32; between the output slices around it where none lies at it."""

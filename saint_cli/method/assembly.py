@@ -11,7 +11,7 @@ from saint_cli.geometry import SliceGrid
 from saint_cli.method import intensity
 from saint_cli.method.bounds import Bounds
 from saint_cli.method.network_input import NetworkInput
-from saint_cli.method.padding import fill_nonfinite
+from saint_cli.method.padding import NEARER_ABOVE, fill_nonfinite
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.options.grid import DICOM_SLICE_AXIS
 from saint_cli.volume import Header
@@ -23,8 +23,16 @@ def allocate_slices(plane: Sequence[int], count: int, dtype: Any) -> np.ndarray:
     return np.moveaxis(np.zeros((count, *plane), dtype), 0, 2)
 
 
-def assemble(sparse: np.ndarray, plan: SlicePlan, network_input: NetworkInput, residual: Tensor) -> np.ndarray:
+def assemble(
+    sparse: np.ndarray,
+    plan: SlicePlan,
+    network_input: NetworkInput,
+    residual: Tensor,
+    acquired: np.ndarray | None = None,
+) -> np.ndarray:
     """[X, Y, acquired] scanner values and a residual (S, x, y) inside the body's box to [X, Y, output slices].
+
+    acquired: the values before padding was hidden, as ``sparse``; None where they are the same.
 
     The linear part is taken from the unclipped scanner values, so that metal is interpolated linearly. Between a voxel
     that is not finite and one that is, only the latter counts. No synthesised voxel lies outside its ``Bounds``.
@@ -38,7 +46,7 @@ def assemble(sparse: np.ndarray, plan: SlicePlan, network_input: NetworkInput, r
         dense[..., j] = sparse[..., source]
     wide: type[np.floating] = np.float64 if sparse.dtype.itemsize > 2 else np.float32
     filled = fill_nonfinite(sparse)
-    bounds = Bounds(filled[box])
+    bounds = Bounds(filled[box], (sparse if acquired is None else acquired)[box])
     for s, j in enumerate(plan.synthesised):
         t, k_below, k_above = wide(plan.offset[s]), int(plan.window[s]), int(plan.above[s])
         below, above = filled[..., k_below], filled[..., k_above]
@@ -111,5 +119,5 @@ def _restore_nonfinite(line: np.ndarray, below: np.ndarray, above: np.ndarray, t
     """
     is_known = np.isfinite(below)
     line = np.where(is_known ^ np.isfinite(above), np.where(is_known, below, above), line)
-    nearer = below if t < 0.5 else above
+    nearer = below if t < NEARER_ABOVE else above
     return np.where(np.isfinite(nearer), line, nearer)

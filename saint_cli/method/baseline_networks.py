@@ -56,9 +56,10 @@ def restore_by_baseline(
     patching = patching or model.architecture.patching
     network = model.to(compute.device).network
     residual = estimate_residual(network_input, network, grid, compute, patching, on_progress)
-    dense = assemble(np.moveaxis(measured.voxels, grid.axis, 2), plan, network_input, residual)
+    acquired, filled = (np.moveaxis(one.voxels, grid.axis, 2) for one in (volume, measured))
+    dense = assemble(filled, plan, network_input, residual, acquired)
     for put_back in (padding.repeat_beside_padding, padding.restore_padding):
-        put_back(dense, np.moveaxis(volume.voxels, grid.axis, 2), plan, volume.header)
+        put_back(dense, acquired, plan, volume.header)
     round_to_codings(dense, plan, find_codings(volume.header, grid))
     return dense
 

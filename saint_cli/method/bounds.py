@@ -12,11 +12,12 @@ slices 10 mm apart the limits remove an overshoot of 100 HU."""
 class Bounds:
     """Lowest and highest value around each voxel of acquired slices, computed when needed, in order.
 
-    sparse: [X, Y, acquired] finite scanner values.
+    sparse: [X, Y, acquired] finite scanner values. acquired: the same before holes were filled; None where there are
+    none. What was filled does not count, unless nothing was measured around a voxel.
     """
 
-    def __init__(self, sparse: np.ndarray) -> None:
-        self._sparse = sparse
+    def __init__(self, sparse: np.ndarray, acquired: np.ndarray | None = None) -> None:
+        self._sparse, self._acquired = sparse, sparse if acquired is None else acquired
         self._extremes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def between(self, below: int, above: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +28,21 @@ class Bounds:
 
     def _find_extremes(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         plane = self._sparse[..., k]
-        return filter_extremes(plane, np.minimum), filter_extremes(plane, np.maximum)
+        is_filled = plane != self._acquired[..., k]  # NaN is not even itself
+        if not is_filled.any():
+            return filter_extremes(plane, np.minimum), filter_extremes(plane, np.maximum)
+        least, most = find_type_limits(plane.dtype)
+        low = filter_extremes(np.where(is_filled, most, plane), np.minimum)
+        high = filter_extremes(np.where(is_filled, least, plane), np.maximum)
+        is_unknown = low > high
+        return np.where(is_unknown, plane, low), np.where(is_unknown, plane, high)
+
+
+def find_type_limits(dtype: np.dtype) -> tuple[np.generic, np.generic]:
+    """The least and the greatest value of a type; of floats the infinities."""
+    if dtype.kind in "iu":
+        return dtype.type(np.iinfo(dtype).min), dtype.type(np.iinfo(dtype).max)
+    return dtype.type(-np.inf), dtype.type(np.inf)
 
 
 def filter_extremes(plane: np.ndarray, pick: np.ufunc) -> np.ndarray:

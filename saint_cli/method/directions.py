@@ -53,16 +53,12 @@ def interpolate_directions(
     copies, mirrored = network_input.copy_to_devices(ami, compute), (False, True) if options.tta else (False,)
     for view, name, result in zip(views, PROGRESS_STAGES, (sagittal, coronal) * 2, strict=False):
         spacing_mm = view.in_plane_mm, network_input.spacing_mm[2]
-        interpolators = [
-            _Interpolator(
-                v,
-                net,
-                view,
-                compute,
-                [_generate_filters(net, plan, spacing_mm, network_input.thickness_mm, depth, m) for m in mirrored],
-            )
-            for v, net in copies
+        filters = [
+            [_generate_filters(net, plan, spacing_mm, network_input.thickness_mm, depth, m) for m in mirrored]
+            for _, net in copies
         ]
+        copies_and_filters = zip(copies, filters, strict=True)
+        interpolators = [_Interpolator(v, net, view, compute, made) for (v, net), made in copies_and_filters]
         parts = list(planes.cut_parts(view, needed, tiling))
         done, total = 0, sum(part.pixels for part in parts)
         on_progress(name, done, total)

@@ -41,7 +41,7 @@ def with_memory_budget(
     if grid.slab is not None:  # after the networks
         needed = slab_assembly.estimate_bytes(grid, (*plane, grid.acquired), read.dtype)
         work = max(work, memory.PROCESS_BYTES + needed)
-    copies = padding.count_copies(volume)
+    copies = padding.count_copies(volume.header, is_finite=padding.is_finite(volume.voxels))
     work += copies * read.nbytes
     work += read.size if copies and grid.slab is not None else 0  # the mask of holes
     work += FILLED_BYTES * read.size if grid.positions is not None else 0

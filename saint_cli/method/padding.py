@@ -12,6 +12,9 @@ from saint_cli.method import intensity
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.volume import Header, Volume, hounsfield
 
+NEARER_ABOVE = 0.5
+"""Offset from which on a synthesised slice takes what is not finite from the slice above."""
+
 AIR_PERCENTILE = 0.5
 """Percentile of the measured values that stands for air: a few outliers below do not fill the whole border."""
 
@@ -79,6 +82,34 @@ def is_between_padding(sparse: np.ndarray, plan: SlicePlan, s: int, header: Head
     return np.asarray(below & above)
 
 
+def mark_holes(error: np.ndarray, sparse: np.ndarray, plan: SlicePlan, header: Header) -> None:
+    """Give the expected error 0 where the result is padding, and NaN where it is not finite, in place.
+
+    ``error`` [X, Y, output slices]; ``sparse`` [X, Y, acquired] are the values before :func:`hide_padding`.
+    """
+    if is_finite(sparse) and not header.padding:
+        return
+    for j, source in zip(plan.copied, plan.source, strict=True):
+        error[..., j][~np.isfinite(sparse[..., source])] = np.nan
+    for s, j in enumerate(plan.synthesised):
+        error[..., j][is_between_padding(sparse, plan, s, header)] = 0
+        error[..., j][_is_nonfinite(sparse, plan, s, header)] = np.nan
+
+
+def _is_nonfinite(sparse: np.ndarray, plan: SlicePlan, s: int, header: Header) -> np.ndarray:
+    """[X, Y] where synthesised slice ``s`` takes what is not finite in its nearer neighbour, or beside padding there.
+
+    A slice at the place of an acquired one takes its own.
+    """
+    nearer, other = plan.window[s], plan.above[s]
+    if plan.offset[s] >= NEARER_ABOVE:
+        nearer, other = other, nearer
+    found: np.ndarray = ~np.isfinite(sparse[..., nearer])
+    if header.padding and plan.offset[s] > 0:
+        found |= header.is_padding(sparse[..., nearer]) & ~np.isfinite(sparse[..., other])
+    return found
+
+
 def fill_nonfinite(slices: np.ndarray) -> np.ndarray:
     """The slices [X, Y, slices] if all values are finite, else a copy with the others filled from the nearest slices.
 
@@ -102,9 +133,12 @@ def is_finite(voxels: np.ndarray) -> bool:
     return voxels.dtype.kind in "iu" or all(bool(np.isfinite(part).all()) for part in voxels.T)
 
 
-def count_copies(volume: Volume) -> int:
-    """How many copies of a volume are in memory at once in which its padding, and what is not finite, are filled."""
-    return bool(volume.header.padding) + (not is_finite(volume.voxels))
+def count_copies(header: Header, *, is_finite: bool) -> int:
+    """How many copies of a volume are in memory at once in which its padding, and what is not finite, are filled.
+
+    is_finite: whether its voxels are, by the function of that name.
+    """
+    return bool(header.padding) + (not is_finite)
 
 
 def find_holes(slices: np.ndarray, header: Header) -> np.ndarray | None:

@@ -99,9 +99,10 @@ class Restoration:
     def _compute_stage(self, stage: ResultStage) -> tuple[np.ndarray, bool]:
         """``stage``, and whether noise was changed where the options ask for that."""
         acquired, measured = (np.moveaxis(v.voxels, self.grid.axis, 2) for v in (self.source, self.measured))
+        residual, is_changed = self.estimates.residual(stage), True
         if self.grid.slab is not None:
-            return self._compute_slabs(acquired, measured, self.estimates.residual(stage)), True
-        dense, is_changed = assemble(measured, self.plan, self.network_input, self.estimates.residual(stage)), True
+            return self._compute_slabs(acquired, measured, residual), is_changed
+        dense = assemble(measured, self.plan, self.network_input, residual, acquired)
         padding.repeat_beside_padding(dense, acquired, self.plan, self.source.header)
         if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.MATCH:
             is_changed = noise_matching.match_noise(dense, measured, self.plan, self._thickness)
@@ -115,12 +116,13 @@ class Restoration:
     def result(self, stage: ResultStage = ResultStage.FUSED) -> Volume:
         """The volume after a stage on its refined grid; by default the final one."""
         dense, is_changed = self._compute_stage(stage)
-        said = "" if is_changed else noise.UNCHANGED_WARNING
+        said, deviation = "" if is_changed else noise.UNCHANGED_WARNING, None
         if self.grid.slab is not None:
             acquired, least = np.moveaxis(self.source.voxels, self.grid.axis, 2), self.network_input.intensity_map.scale
-            said = slab_consistency.describe_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
+            deviation = slab_consistency.measure_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
+            said = slab_consistency.describe_deviation(deviation)
         made_by = self.grid, self.model.name, self.model.sha256, self.options.non_default
-        derivation = Derivation(*made_by, means_differ=self.grid.slab is not None and bool(said))
+        derivation = Derivation(*made_by, slab_deviation=deviation)
         volume = self._to_volume(dense, replace(self.source.header, derivation=derivation, slice_positions=()))
         return volume.with_warning(said) if said else volume
 
@@ -195,16 +197,15 @@ class Restoration:
     def error(self) -> Volume:
         """The expected absolute error of every voxel of the result, float32; 0 at acquired slices and in padding.
 
-        In scanner values, HU for CT; only where ``has_known_error``.
+        In scanner values, HU for CT; NaN where the result is not finite. Only where ``has_known_error``.
         """
         assert self.calibration is not None
         header, acquired = self.source.header, np.moveaxis(self.source.voxels, self.grid.axis, 2)
         error = allocate_slices(acquired.shape[:2], self.plan.count, np.float32)
         for s, difference in enumerate(self._differences(WHOLE_PLANE)):
             if self.plan.offset[s] > 0:  # with regenerate, acquired slices are among the synthesised ones
-                expected = self.calibration.expected_error(difference)
-                is_padding = padding.is_between_padding(acquired, self.plan, s, header)
-                error[..., self.plan.synthesised[s]] = np.where(is_padding, 0, expected)
+                error[..., self.plan.synthesised[s]] = self.calibration.expected_error(difference)
+        padding.mark_holes(error, acquired, self.plan, header)
         return self._to_volume(error, Header(source_format=header.source_format, space_code=header.space_code))
 
     def _to_volume(self, dense: np.ndarray, header: Header) -> Volume:

@@ -1,13 +1,24 @@
-"""What a result does not hold of the acquired slices: those that are averaged, not met, or resampled in their plane."""
+"""What a result does not hold of the acquired slices: those that are averaged, not met, or resampled in their plane.
+
+Also that a scan holds nothing to interpolate.
+"""
 
 from dataclasses import replace
 
+import numpy as np
+
 from saint_cli import geometry
-from saint_cli.geometry import PlaneGrid, ProfileShape, SliceGrid
+from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.volume import Volume
 
 TILTED_WORDS = "slices are tilted and kept as acquired"
 """Of the warning of ``io.voxel_checks.format_tilt``."""
+
+HIDDEN_WORDS = "kept there, hidden from the networks"
+"""Of the warnings of ``io.fill_values`` and ``io.voxel_checks`` about voxels without a measurement."""
+
+
+CONSTANT_WARNING = "every voxel has the same value, so there is nothing to interpolate"
 
 
 def add_resampling_warnings(
@@ -15,25 +26,34 @@ def add_resampling_warnings(
 ) -> Volume:
     """A scan with warnings of slices that its result on ``grid`` and then ``plane`` does not hold as they were.
 
+    First comes that of a scan of a single value.
     is_assumed: whether neither header nor user gave the thickness of slabs.
-    A warning of its tilt is left out where the result has none, and does not say that slices are kept where none is. A
-    result made of the volume keeps the warnings.
+    A warning of its tilt is left out where the result has none, and does not say that slices are kept where none is;
+    one of voxels without a measurement does not say that they are kept where means leave them out. A result made of the
+    volume keeps the warnings.
     """
     said = volume.header.warnings
     if plane is not None and plane.untilts:
         said = tuple(text for text in said if TILTED_WORDS not in text)
     elif not grid.kept.any():
         said = tuple(text.replace(TILTED_WORDS, "slices are tilted") for text in said)
+    if grid.averages:
+        said = tuple(text.replace(HIDDEN_WORDS, "left out of the means") for text in said)
     volume = replace(volume, header=replace(volume.header, warnings=said))
     warnings = [
+        CONSTANT_WARNING if _is_constant(volume.voxels) else "",
         _describe_same(grid, plane),
         _describe_missed(volume, grid),
         _describe_averages(grid),
-        _describe_slabs(volume, grid, plane, is_assumed=is_assumed),
-        _describe_profile(grid),
+        _describe_assumed_slabs(volume, grid) if is_assumed else "",
         _describe_planes(volume, grid, plane),
     ]
     return volume.with_warning(*(text for text in warnings if text))
+
+
+def _is_constant(voxels: np.ndarray) -> bool:
+    """Whether voxels [x, y, z] have one value; of most volumes a single slice is looked at."""
+    return all(bool((plane == voxels[0, 0, 0]).all()) for plane in voxels.T)
 
 
 def _describe_same(grid: SliceGrid, plane: PlaneGrid | None) -> str:
@@ -68,23 +88,9 @@ def _describe_averages(grid: SliceGrid) -> str:
     return f"each slice is the mean of {grid.step:.4g} acquired ones, of which none is kept{beyond}"
 
 
-def _describe_slabs(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None, *, is_assumed: bool) -> str:
-    """What slices were taken for. How far means over slabs are off, if they are, is known of the result alone."""
-    if grid.slab is None:
-        return ""
+def _describe_assumed_slabs(volume: Volume, grid: SliceGrid) -> str:
     thick = grid.slab_thickness_mm(volume.affine_lps)
-    why = ", as thick as their distance" if is_assumed else ""
-    before = "" if plane is None else " before slices were resampled in their plane"
-    return (
-        f"acquired slices were taken for slabs {thick:.4g} mm thick{why}; none is kept, and the means of the result "
-        f"over them were fitted to the acquired values{before}"
-    )
-
-
-def _describe_profile(grid: SliceGrid) -> str:
-    if grid.slab is None or grid.slab.shape is not ProfileShape.GAUSSIAN:
-        return ""
-    return "the slices' profile was taken for Gaussian, as wide at half maximum as they are thick"
+    return f"slices of unknown thickness were taken for slabs {thick:.4g} mm thick, as thick as their distance"
 
 
 def _describe_planes(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None) -> str:

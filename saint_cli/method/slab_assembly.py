@@ -35,7 +35,7 @@ def assemble_slabs(
 
     The mean of the result over each slab is its acquired value, but for the rounding of integers.
     holes: as ``padding.find_holes`` has it. Between a hole and another voxel the values start from the latter alone,
-    without a residual.
+    without a residual; the mean over a slab does not count where the slab is a hole.
 
     Raises:
         NonFiniteError: a residual is NaN or infinite, or values are too large.
@@ -141,13 +141,28 @@ class _Columns:
     ) -> None:
         self._plan, self._acquired = SlicePlan.from_grid(grid), slab_ends.index_repeated(grid)
         self._input, self._residual = network_input, residual
-        self._projection, self._stored, self._holes = SlabProjection(grid.slab_weights), stored, holes
+        self._weights, self._stored, self._holes = grid.slab_weights, stored, holes
+        self._shares_slices = bool((np.count_nonzero(self._weights, axis=0) > 1).any())
+        self._projection = SlabProjection(self._weights)
 
     def compute(self, acquired: np.ndarray, rows: slice) -> np.ndarray:
         """Some rows of the volume, [x, Y, acquired] floats, to thin slices (count, x, Y)."""
         slabs = np.ascontiguousarray(np.moveaxis(acquired, 2, 0))
         line = self._interpolate(slabs, rows)
-        self._projection.apply_within(line.reshape(len(line), -1), slabs.reshape(len(slabs), -1), self._stored)
+        thin, means = line.reshape(len(line), -1), slabs.reshape(len(slabs), -1)
+        if self._holes is None or not self._shares_slices:  # what a hole was filled with stays in its own thin slices
+            self._projection.apply_within(thin, means, self._stored)
+            return line
+        packed = np.packbits(~self._holes[rows].reshape(-1, len(slabs)), axis=1)  # for memory
+        patterns, pattern_of = np.unique(packed, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            is_known = np.unpackbits(pattern, count=len(slabs)).astype(bool)
+            if is_known.any():
+                columns = np.flatnonzero(pattern_of.ravel() == number)
+                part = thin[:, columns]
+                projection = self._projection if is_known.all() else SlabProjection(self._weights[is_known])
+                projection.apply_within(part, means[np.ix_(is_known, columns)], self._stored)
+                thin[:, columns] = part
         return line
 
     def _interpolate(self, slabs: np.ndarray, rows: slice) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saint_cli.geometry import SliceGrid
-from saint_cli.volume import Header
+from saint_cli.volume import Header, SlabDeviation
 
 ROUNDS, PARTS = 400, 8
 """Steps at most where values that cannot be stored are in the way, and parts in which such columns are worked on."""
@@ -152,33 +152,36 @@ def _factorise(weights: np.ndarray) -> tuple[np.ndarray, bool]:
     return linalg.cholesky_banded(gram, lower=True), damping > 0
 
 
-def describe_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header, least: float) -> str:
-    """How far the means of thin slices are from the slabs, where that is more than rounding; else "".
-
-    least: the step between two values of floats, scanner values.
-    """
-    found = measure_deviation(thin, sparse, grid, header)
-    steps = [abs(coding.slope) for coding in header.codings] or [float(sparse.dtype.kind in "iu")]
-    if found <= LARGEST_DEVIATION * (max(steps) or least):
+def describe_deviation(deviation: SlabDeviation) -> str:
+    """A warning where the means of thin slices are farther from the slabs than by rounding; else ""."""
+    if deviation.is_rounding:
         return ""
     return (
-        f"the means of the result over slabs are up to {found:.3g} from the acquired values: slices that "
+        f"the means of the result over slabs are up to {deviation.largest:.3g} from the acquired values: slices that "
         "contradict each other, or values that cannot be stored, do not allow more"
     )
 
 
-def measure_deviation(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header) -> float:
-    """How far the means of thin slices [X, Y, count] over the slabs are from [X, Y, acquired] at most.
+def measure_deviation(
+    thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header, least: float = 0.0
+) -> SlabDeviation:
+    """How far the means of thin slices [X, Y, count] over the slabs are from [X, Y, acquired].
 
-    Columns with padding, or with what is not finite, do not count.
+    Columns with padding, or with what is not finite, do not count. least: the step between two values of floats,
+    scanner values.
     """
     counts = np.ones(sparse.shape[:2], bool)
     for k in range(grid.acquired):
         counts &= ~header.is_padding(sparse[..., k])
-    largest = 0.0
+    largest, norms, count = 0.0, list[float](), 0
     for k, row in enumerate(grid.slab_weights):
         off = -sparse[..., k].astype(np.float64)
         for j in np.flatnonzero(row):
             off += row[j] * thin[..., j].astype(np.float64)
-        largest = max(largest, float(np.abs(off[counts & np.isfinite(off)]).max(initial=0.0)))
-    return largest
+        off = off[counts & np.isfinite(off)]
+        most = float(np.abs(off).max(initial=0.0))
+        norms.append(most * float(np.linalg.norm(off / (most or 1.0))))  # so that no square overflows
+        largest, count = max(largest, most), count + off.size
+    steps = [abs(coding.slope) for coding in header.codings] or [float(sparse.dtype.kind in "iu")]
+    is_rounding = largest <= LARGEST_DEVIATION * (max(steps) or least)
+    return SlabDeviation(largest, math.hypot(*norms) / math.sqrt(max(1, count)), is_rounding)

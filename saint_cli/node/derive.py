@@ -2,7 +2,6 @@
 
 import errno
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -19,10 +18,7 @@ from saint_cli.progress import ProgressCallback
 
 PERMANENT = (errors.UsageError, errors.UnreadableError, errors.GeometryError, errors.NonFiniteError)
 
-TRANSIENT = (
-    *(errors.RemoteError, errors.DecoderUnavailableError, errors.SourceChangedError, errors.WeightsError),
-    errors.OutputError,
-)
+TRANSIENT = (*errors.PASSING_ERRORS, errors.WeightsError, errors.OutputError)
 """Failures that another try may mend, though they are of one of the permanent kinds."""
 
 READING_OPTIONS = ("split_runs", "irregular", "merge")
@@ -63,14 +59,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A stack of a series, and the rule that it is upsampled by, alone or as the first volume of the whole series.
+    """A stack of a series, and the rule that reads and upsamples it, alone or as the first volume of the whole series.
 
-    reading: the options that the stack was described with, as it is to be read.
+    files: those with its slices.
     """
 
     stack: StackInfo
     rule: Rule
-    reading: Mapping[str, Any]
+    files: frozenset[Path]
     is_whole_series: bool = False
 
 
@@ -85,7 +81,7 @@ def derive_series(source: Path, target: Path, rules: Rules, on_progress: Progres
         if isinstance(plans, str):
             return Outcome(Ending.SKIPPED, plans)
         target.mkdir(mode=0o700)
-        summaries = [_run(source, target, plan, on_progress) for plan in plans]
+        summaries = [_run(source, target / f"{n}", plan, on_progress) for n, plan in enumerate(plans, 1)]
     except Exception as error:
         shutil.rmtree(target, ignore_errors=True)
         return _explain(error, source, target)
@@ -109,10 +105,12 @@ def _plan(source: Path, rules: Rules) -> list[_Plan] | str:
     if description.named:
         damaged = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in description.named.items())
         raise errors.UnreadableError(f"{source}: holds files that cannot be used: {damaged}")
-    plans, reasons = _match(description, rules, {})
-    readings = (_list_reading_options(plan.rule) for plan in plans)
-    if reading := next((one for one in readings if any(one.values())), None):
-        plans, reasons = _match(io.describe(source, only_dicom=True, **reading), rules, reading)
+    plans, reasons = list[_Plan](), list[str]()
+    for reading, own_rules in _group_by_reading(rules):
+        read = io.describe(source, only_dicom=True, **reading) if any(reading.values()) else description
+        own_plans, own_reasons = _match(read, own_rules)
+        plans, reasons = plans + own_plans, reasons + own_reasons
+    plans = _leave_to_first_rule(plans, rules)
     for plan in plans:
         if plan.stack.problem is not None:
             raise errors.GeometryError(f"{source}: {plan.stack.problem}")
@@ -124,18 +122,41 @@ def _list_reading_options(rule: Rule) -> dict[str, Any]:
     return {name: getattr(rule.settings, name) for name in READING_OPTIONS}
 
 
-def _match(description: Description, rules: Rules, reading: Mapping[str, Any]) -> tuple[list[_Plan], list[str]]:
+def _group_by_reading(rules: Rules) -> list[tuple[dict[str, Any], Rules]]:
+    """The rules that read slices alike, and the options by which they do; rules that skip are of every group."""
+    readings = [_list_reading_options(rule) for rule in rules.rules if not rule.skip] or [{}]
+    distinct = [reading for index, reading in enumerate(readings) if reading not in readings[:index]]
+
+    def has_reading(rule: Rule, reading: dict[str, Any]) -> bool:
+        return rule.skip or _list_reading_options(rule) == reading
+
+    return [(one, Rules(tuple(rule for rule in rules.rules if has_reading(rule, one)))) for one in distinct]
+
+
+def _match(description: Description, rules: Rules) -> tuple[list[_Plan], list[str]]:
     """The stacks that rules match, and why others match none; the volumes of a 4-D series go together."""
     plans, reasons = [], []
-    for stack in description.stacks:
+    for stack, files in zip(description.stacks, description.files, strict=True):
         rule = rules.match(stack)
         if isinstance(rule, Rule):
-            plans.append(_Plan(stack, rule, reading))
+            plans.append(_Plan(stack, rule, frozenset(files)))
         else:
             reasons.append(rule)
     if len(plans) > 1 and all(plan.stack.series_volumes == len(description.stacks) == len(plans) for plan in plans):
-        return [replace(plans[0], is_whole_series=True)], reasons
+        together = frozenset[Path]().union(*(plan.files for plan in plans))
+        return [replace(plans[0], files=together, is_whole_series=True)], reasons
     return plans, reasons
+
+
+def _leave_to_first_rule(plans: list[_Plan], rules: Rules) -> list[_Plan]:
+    """The plans without those of slices that an earlier rule, which reads them otherwise, matches too."""
+    kept = list[_Plan]()
+    for plan in sorted(plans, key=lambda plan: rules.rules.index(plan.rule)):
+        reading = _list_reading_options(plan.rule)
+        others = (other for other in kept if _list_reading_options(other.rule) != reading)
+        if all(plan.files.isdisjoint(other.files) for other in others):
+            kept.append(plan)
+    return [plan for plan in plans if plan in kept]
 
 
 def _is_damaged(source: Path) -> bool:
@@ -153,9 +174,8 @@ def _is_damaged(source: Path) -> bool:
 
 def _run(source: Path, target: Path, plan: _Plan, on_progress: ProgressCallback) -> str:
     """Upsample one stack, or all volumes of a series; shapes before and after."""
-    number, choice = plan.stack.number, dict[str, Any](plan.reading)
-    choice |= {"volume": ALL_VOLUMES} if plan.is_whole_series else {"series": str(number)}
-    result = run_job(Job(source, target / f"{number}", replace(plan.rule.settings, **choice)), on_progress)
+    choice: dict[str, Any] = {"volume": ALL_VOLUMES} if plan.is_whole_series else {"series": str(plan.stack.number)}
+    result = run_job(Job(source, target, replace(plan.rule.settings, **choice)), on_progress)
     slices = [shape["xyz".index(result.axis)] for shape in (result.shape_before, result.shape_after)]
     return f"{slices[0]} -> {slices[1]} slices, model {result.model}, {result.seconds:.1f} s"
 

@@ -1,6 +1,8 @@
 """Which grid to make: ``--factor``, ``--spacing``, ``--isotropic``, ``--axis``, ``--in-plane``, ``--untilt``, ..."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,16 +118,20 @@ class GridRequest:
         if axis is None:
             axis = geometry.through_plane_axis(volume.spacing_mm, allow_isotropic=not self.isotropic)
         grid = self._make_thin_grid(volume, axis)
-        if not self.slab:
-            return grid
+        return self._make_slab_grid(volume, grid) if self.slab else grid
+
+    def _make_slab_grid(self, volume: "Volume", grid: "SliceGrid") -> "SliceGrid":
+        """Thin slices of slabs, as near together as those of ``grid``."""
+        from saint_cli import geometry
+
         if grid.positions is not None:
             raise UsageError("`slab` needs evenly spaced slices; leave it out, or take a part of them by `split_runs`")
         if not grid.needs_networks:
             raise UsageError(
                 "`slab` makes thinner slices; leave it out, or give a finer `spacing_mm`", nothing_to_do=True
             )
-        distance_mm = geometry.slice_distance_mm(volume.affine_lps, axis)
-        if volume.header.source_format == "DICOM" and axis != DICOM_SLICE_AXIS:
+        distance_mm = geometry.slice_distance_mm(volume.affine_lps, grid.axis)
+        if volume.header.source_format == "DICOM" and grid.axis != DICOM_SLICE_AXIS:
             raise UsageError("`slab` is about slices, and across `axis` there are pixels; leave one of them out")
         thickness_mm = self._find_thickness(volume) or distance_mm
         thickness = thickness_mm / distance_mm
@@ -163,9 +169,19 @@ class GridRequest:
         if self.factor is not None and not positions:
             return geometry.grid_by_factor(acquired, axis, self.factor, extrapolate=self.extrapolate)
         target = self._find_target(volume, axis)
-        if positions:
+        if not positions:
+            return self._make_even_grid(volume, axis, target)
+        with self._excuse_default():
             return geometry.grid_of_uneven(positions, axis, volume.affine_lps, target)
-        return self._make_even_grid(volume, axis, target)
+
+    @contextmanager
+    def _excuse_default(self) -> Iterator[None]:
+        """Mark what is wrong with a grid as ``nothing_to_do`` where no option says how fine it must be."""
+        try:
+            yield
+        except UsageError as error:
+            error.nothing_to_do |= self.isotropic and self.in_plane_mm is None and not self.slab
+            raise
 
     def _find_target(self, volume: "Volume", axis: int) -> float:
         """The wanted distance between slices as a step of the volume's affine, mm."""
@@ -187,7 +203,8 @@ class GridRequest:
         fine = min(geometry.in_plane(volume.spacing_mm, axis))
         limit = geometry.ACQUIRED_TOLERANCE
         if target < spacing * (1 - limit):
-            return geometry.grid_by_spacing(acquired, axis, spacing, target, extrapolate=self.extrapolate)
+            with self._excuse_default():
+                return geometry.grid_by_spacing(acquired, axis, spacing, target, extrapolate=self.extrapolate)
         if self.isotropic and not self.changes_planes:
             raise UsageError(_already_fine(spacing, fine), nothing_to_do=True)
         if self.extrapolate:

@@ -92,9 +92,12 @@ def parse_volume(typed: str | int) -> VolumeChoice:
     if typed == ALL_VOLUMES:
         return ALL_VOLUMES
     try:
-        return at_least("--volume", 1)(int(typed))
+        number = int(typed)
     except ValueError:
         raise UsageError(f"`volume={typed}` is neither a whole number from 1 on nor `all`") from None
+    if number < 1:
+        raise UsageError(f"`volume={number}`: at least 1 is needed")
+    return number
 
 
 def check_directions(number: int) -> int:

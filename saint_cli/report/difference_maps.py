@@ -64,17 +64,21 @@ class Plane:
     index: int
 
 
-def write_difference_maps(comparison: Comparison, path: Path) -> None:
+def write_difference_maps(comparison: Comparison, path: Path, *, overwrite: bool = True) -> None:
     """Write a PNG: per plane a row of pictures and a row of |difference| below, with one colour bar.
+
+    overwrite: whether it may replace what is at ``path`` by then.
 
     Raises:
         OutputError: the file cannot be written.
     """
     with literal_text():
-        _draw(comparison, path)
+        png = _draw(comparison)
+    render.write_bytes(png, path, overwrite=overwrite)
 
 
-def _draw(comparison: Comparison, path: Path) -> None:
+def _draw(comparison: Comparison) -> bytes:
+    """The picture as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -98,7 +102,7 @@ def _draw(comparison: Comparison, path: Path) -> None:
     figure.text(0.5, 1 - 0.5 * TITLE / height, make_printable(comparison.title), ha="center", va="center", fontsize=10)
     file = BytesIO()
     figure.savefig(file, dpi=130, format="png")
-    render.write_bytes(file.getvalue(), path)
+    return file.getvalue()
 
 
 def _choose_planes(comparison: Comparison) -> list[Plane]:

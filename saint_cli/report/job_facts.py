@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from saint_cli.volume import SlabDeviation
 from saint_cli.volume.label_map import LabelMap
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class JobFacts:
     """One job without patient text: of files only the names.
 
     shape_after, spacing_after_mm: of the file that is written, along x, y, z; pictures show its slices with the pixels
-    of the scan; options: the flags of the command line that were given, with their values as text, "" for those
-    without; seconds: to read and to restore.
+    of the scan. options: the flags of the command line that were given, with their values as text, "" for those
+    without; resamples_planes: whether slices got other pixels than those of the scan; seconds: to read and to restore.
     """
 
     source: str
@@ -39,10 +40,7 @@ class JobFacts:
     shape_after: tuple[int, int, int]
     spacing_after_mm: tuple[float, float, float]
     options: Mapping[str, str] = field(default_factory=dict)
+    resamples_planes: bool = False
     warnings: tuple[str, ...] = field(default=())
     labels: LabelPair | None = None
-
-    @property
-    def resamples_planes(self) -> bool:
-        """Whether slices were asked for with other pixels than those of the scan."""
-        return not {"--in-plane", "--untilt"}.isdisjoint(self.options)
+    slab_deviation: SlabDeviation | None = None

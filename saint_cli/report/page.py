@@ -146,13 +146,15 @@ class SelfCheckFigures:
     top: str
 
 
-def write_page(page: PageContent, path: Path) -> None:
+def write_page(page: PageContent, path: Path, *, overwrite: bool = True) -> None:
     """Write the page as one HTML file; it appears under its name only when complete.
+
+    overwrite: whether it may replace what is at ``path`` by then.
 
     Raises:
         OutputError: it cannot be written.
     """
-    render.write_text(render_page(page), path)
+    render.write_text(render_page(page), path, overwrite=overwrite)
 
 
 def render_page(page: PageContent) -> str:

@@ -41,10 +41,12 @@ class PreviewRows:
     bone: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def write_preview(titles: tuple[str, str], rows: PreviewRows, window: Window, path: Path) -> None:
+def write_preview(
+    titles: tuple[str, str], rows: PreviewRows, window: Window, path: Path, *, overwrite: bool = True
+) -> None:
     """Write a picture: a row for each plane, before on the left, after on the right.
 
-    titles: of the left and the right column.
+    titles: of the left and the right column. overwrite: whether it may replace what is at ``path`` by then.
 
     Raises:
         OutputError: it cannot be written.
@@ -52,7 +54,7 @@ def write_preview(titles: tuple[str, str], rows: PreviewRows, window: Window, pa
     strips = [_draw_words(*titles)]
     for words, left, right in _list_rows(rows, window):
         strips += [_draw_words(*words), _draw_row(left, right)]
-    _save(np.concatenate([*strips, np.full((GAP, WIDTH, 3), PAPER, np.uint8)]), path)
+    _save(np.concatenate([*strips, np.full((GAP, WIDTH, 3), PAPER, np.uint8)]), path, overwrite=overwrite)
 
 
 def _list_rows(rows: PreviewRows, window: Window) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray]]:
@@ -71,13 +73,13 @@ def _list_rows(rows: PreviewRows, window: Window) -> Iterator[tuple[tuple[str, s
         yield ("before: bone surface from the front", "after"), before, after
 
 
-def write_thumbnail(picture: np.ndarray, window: Window, path: Path) -> None:
+def write_thumbnail(picture: np.ndarray, window: Window, path: Path, *, overwrite: bool = True) -> None:
     """Write scanner values [rows, columns], at most ``THUMBNAIL_PIXELS`` along the longer side.
 
     Raises:
         OutputError: it cannot be written.
     """
-    _save(np.asarray(_fit(window.to_grey(picture), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)), path)
+    _save(np.asarray(_fit(window.to_grey(picture), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)), path, overwrite=overwrite)
 
 
 def _draw_words(*words: str) -> np.ndarray:
@@ -125,9 +127,9 @@ def _fit(picture: np.ndarray, width: int, height: int) -> "Image":
     return Image.fromarray(picture).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
 
 
-def _save(picture: np.ndarray, path: Path) -> None:
+def _save(picture: np.ndarray, path: Path, *, overwrite: bool) -> None:
     from PIL import Image
 
     file = BytesIO()
     Image.fromarray(picture).save(file, FORMATS[path.suffix.lower()], quality=85)
-    render.write_bytes(file.getvalue(), path)
+    render.write_bytes(file.getvalue(), path, overwrite=overwrite)

@@ -32,11 +32,12 @@ MOST_ELONGATED_THUMBNAIL = 3.0
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where to write the page, the preview and the thumbnail; None for none."""
+    """Where to write the page, the preview and the thumbnail, None for none; overwrite: whether they replace files."""
 
     page: Path | None = None
     preview: Path | None = None
     thumbnail: Path | None = None
+    overwrite: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,16 @@ def write_report(
     on_progress("pictures", 1, 1)
     if files.page is not None:
         assert check is not None
-        page.write_page(make_page_content(facts, pictures, restoration, result, check), files.page)
+        content = make_page_content(facts, pictures, restoration, result, check)
+        page.write_page(content, files.page, overwrite=files.overwrite)
     if files.preview is not None:
         titles = texts.describe_columns(facts, restoration, result)
         surface = None if isinstance(pictures.bone, str) else pictures.bone
         rows = preview.PreviewRows(pictures.cuts, pictures.between, surface)
-        preview.write_preview(titles, rows, pictures.window, files.preview)
+        preview.write_preview(titles, rows, pictures.window, files.preview, overwrite=files.overwrite)
     if files.thumbnail is not None:
-        preview.write_thumbnail(_choose_thumbnail(pictures), pictures.window, files.thumbnail)
+        thumbnail = _choose_thumbnail(pictures)
+        preview.write_thumbnail(thumbnail, pictures.window, files.thumbnail, overwrite=files.overwrite)
 
 
 def _choose_thumbnail(pictures: Pictures) -> np.ndarray:

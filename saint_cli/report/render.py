@@ -55,23 +55,25 @@ def _hash(content: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
-def write_text(content: str, path: Path) -> None:
-    """Write UTF-8; the file appears under its name only when complete. What UTF-8 cannot hold becomes ``?``.
+def write_text(content: str, path: Path, *, overwrite: bool = True) -> None:
+    """Write UTF-8, as :func:`write_bytes` does. What UTF-8 cannot hold becomes ``?``.
 
     Raises:
         OutputError: it cannot be written.
     """
-    write_bytes(content.encode("utf-8", "replace"), path)
+    write_bytes(content.encode("utf-8", "replace"), path, overwrite=overwrite)
 
 
-def write_bytes(content: bytes, path: Path) -> None:
+def write_bytes(content: bytes, path: Path, *, overwrite: bool = True) -> None:
     """Write a file that appears under its name only when complete; folders above it are made.
+
+    overwrite: whether it may replace what is at ``path`` by then.
 
     Raises:
         OutputError: it cannot be written.
     """
     try:
-        with open_atomic_file(path) as file:
+        with open_atomic_file(path, overwrite=overwrite) as file:
             file.write(content)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -1,14 +1,14 @@
 """All texts of the quality-control page that depend on the scan; templates/ has those that do not."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from saint_cli import geometry
 from saint_cli.evaluation.selfcheck import SelfCheck
 from saint_cli.evaluation.tissue_measures import TissueFigures
-from saint_cli.geometry import SliceGrid
+from saint_cli.geometry import ProfileShape, SliceGrid
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
 from saint_cli.report.anatomy import UprightVolume
@@ -26,6 +26,9 @@ OBLIQUE_DEGREES = 10.0
 
 LEAST_TILT_DEGREES = 0.5
 """Smaller tilts get no note, and angles that differ by less are the same."""
+
+END_TOLERANCE = 0.02
+"""Of a slice of the result: nearer to the last acquired slice than so it ends at that, as far as headers can tell."""
 
 DIRECTIONS = ("left to right", "front to back", "foot to head")
 
@@ -91,7 +94,21 @@ def describe_geometry(facts: JobFacts, restoration: Restoration, pair: ScanPair)
         compare("Extent between voxel centres, mm", extents, ".4g"),
         ("Interpolated along", axis, axis),
         ("Acquired slices", str(grid.acquired), f"{facts.acquired_kept} kept bit for bit"),
+        *_describe_slabs(facts, restoration),
     )
+
+
+def _describe_slabs(facts: JobFacts, restoration: Restoration) -> Iterator[tuple[str, str, str]]:
+    """What slices were taken for, and how far means over them are off; nothing where they are no slabs."""
+    grid, unit = restoration.grid, _unit(restoration)
+    if grid.slab is not None:
+        profile = ", Gaussian profile" if grid.slab.shape is ProfileShape.GAUSSIAN else ""
+        thick = f"{grid.slab_thickness_mm(restoration.source.affine_lps):.4g}{profile}"
+        yield "Slices taken for slabs as thick as, mm", thick, ""
+    if facts.slab_deviation is not None:
+        largest, rms = (_add_unit(f"{v:.3g}", unit) for v in (facts.slab_deviation.largest, facts.slab_deviation.rms))
+        when = ", before slices were resampled in their plane" if facts.resamples_planes else ""
+        yield "Means over slabs", "acquired slices", f"at most {largest} from these, root mean square {rms}{when}"
 
 
 def _count_steps(volume: Volume) -> tuple[float, float, float]:
@@ -107,11 +124,22 @@ def describe_labels(facts: JobFacts, grid: SliceGrid) -> str:
     if facts.resamples_planes:
         sentences.append("Outlines are those before slices were resampled in their plane; volumes are those after it.")
     if grid.origin == 0 and not grid.extrapolated.any():
-        sentences.append(
-            "The result ends in the middle of the last acquired slice, and so begins: labels that reach the first or "
-            "last slice lose up to half a slice there."
-        )
+        sentences.append(_describe_ends(grid, facts.spacing_after_mm[grid.axis]))
     return " ".join(sentences)
+
+
+def _describe_ends(grid: SliceGrid, spacing_mm: float) -> str:
+    """Where a result begins and ends that lies between the first and the last acquired slice; spacing_mm: its own."""
+    end = grid.positions[-1] if grid.positions else grid.acquired - 1
+    missing = (end - grid.places[-1]) / grid.step  # in slices of the result
+    lost = "labels that reach the first or last slice lose up to half a slice there"
+    if missing < END_TOLERANCE:
+        return f"The result ends in the middle of the last acquired slice, and so begins: {lost}."
+    before = f"{missing * spacing_mm:.2g} mm"
+    return (
+        f"The result begins in the middle of the first acquired slice and ends {before} before the middle of the last: "
+        f"{lost}, at the end up to {before} more."
+    )
 
 
 def describe_provenance(facts: JobFacts) -> tuple[tuple[str, str], ...]:

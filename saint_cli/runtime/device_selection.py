@@ -86,7 +86,8 @@ def select_compute(device: str = "auto", precision: str = "auto", batch_size: in
 
     device: ``cuda`` is all CUDA GPUs, ``gpu`` these or else an Apple GPU, ``auto`` these or else the CPU; ``gpu:1`` is
         ``cuda:1``.
-    precision: with ``fp32`` on CUDA, TF32 is turned off for the whole process, in which float32 has 10 bits of 23.
+    precision: with ``fp32`` on CUDA, TF32, which keeps 10 of the 23 bits of float32's fraction, is turned off for the
+        whole process.
 
     Raises:
         UsageError: unknown options, a device that this machine lacks, fp16 on the CPU, a batch of less than one slice.

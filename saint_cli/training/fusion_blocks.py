@@ -128,10 +128,7 @@ def make_block(
     variation: of slice profile, contrast and noise, which AMI then remembers less.
     """
     factor = source.draw_factor(rng)
-    for _ in range(MOST_TRIES):
-        dense, spacing, difficulty = _draw_dense_block(source, factor, side, rng, variation)
-        if dense.mean() > AIR_UNITS:
-            break
+    dense, spacing, difficulty = draw_dense_block(source, factor, side, rng, variation)
     sparse = np.ascontiguousarray(dense[..., ::factor])
     grid = grid_by_factor(sparse.shape[2], 2, factor)
     spacing_mm = (spacing[0], spacing[1], spacing[2] * factor)
@@ -148,10 +145,23 @@ def make_block(
     return FusionBlock(sagittal, coronal, truth, acquired.astype(np.float32), offsets, spacing_mm[2], difficulty)
 
 
-def _draw_dense_block(
+def draw_dense_block(
     source: PatchSource, factor: int, side: int, rng: np.random.Generator, variation: Variation
 ) -> tuple[np.ndarray, tuple[float, float, float], float]:
-    """(side, side, (W - 1) * factor + 1) dense network values, their spacing in mm, and the block's difficulty."""
+    """(side, side, (W - 1) * factor + 1) dense network values, their spacing in mm, and the block's difficulty.
+
+    Blocks of air are drawn again.
+    """
+    for _ in range(MOST_TRIES):
+        dense, spacing, difficulty = _draw_any_block(source, factor, side, rng, variation)
+        if dense.mean() > AIR_UNITS:
+            break
+    return dense, spacing, difficulty
+
+
+def _draw_any_block(
+    source: PatchSource, factor: int, side: int, rng: np.random.Generator, variation: Variation
+) -> tuple[np.ndarray, tuple[float, float, float], float]:
     volume, step = source.draw(rng, factor)
     lengths = (side, side, source.dense_length(factor * step))
     x, y, z = (

@@ -31,19 +31,19 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, matrices: Iterable[nn.Parameter], rest: Iterable[nn.Parameter], learning_rate: float) -> None:
         groups = [{"params": list(matrices), "orthogonal": True}, {"params": list(rest), "orthogonal": False}]
-        super().__init__([g for g in groups if g["params"]], {"lr": learning_rate, "steps": 0})
+        super().__init__([g for g in groups if g["params"]], {"lr": learning_rate, "steps": 0, "times": 1.0})
 
     @classmethod
     def for_model(cls, model: nn.Module, learning_rate: float) -> "Muon":
         """The convolutions between a network's features are matrices; its first and last layers, biases, the filter
         generation network and whatever else it has are not.
         """
-        matrices: list[nn.Parameter] = []
-        rest: list[nn.Parameter] = []
-        for name, parameter in model.named_parameters():
-            hidden = name.startswith("features.") and parameter.ndim >= 4 and parameter.shape[1] >= FEWEST_INPUTS
-            (matrices if hidden else rest).append(parameter)
-        return cls(matrices, rest, learning_rate)
+        return cls(*_divide(model), learning_rate)
+
+    def add_model(self, model: nn.Module, times: float) -> None:
+        """Also train another network, at ``times`` the learning rate."""
+        for parameters, is_orthogonal in zip(_divide(model), (True, False), strict=True):
+            self.add_param_group({"params": parameters, "orthogonal": is_orthogonal, "times": times})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a saved state; earlier versions counted the steps of each parameter."""
@@ -51,6 +51,7 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             counts = [int(self.state[p].pop("steps")) for p in group["params"] if "steps" in self.state[p]]
             group.setdefault("steps", max(counts, default=0))
+            group.setdefault("times", 1.0)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -59,12 +60,13 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             pairs = [(p, p.grad) for p in group["params"] if p.grad is not None]
             group["steps"] += 1
+            rate = group["lr"] * group["times"]
             if pairs:
                 parameters, gradients = ([pair[i] for pair in pairs] for i in range(2))
                 if group["orthogonal"]:
-                    self._orthogonal(parameters, gradients, group["lr"])
+                    self._orthogonal(parameters, gradients, rate)
                 else:
-                    self._adam(parameters, gradients, group["lr"], group["steps"])
+                    self._adam(parameters, gradients, rate, group["steps"])
 
     def _orthogonal(self, parameters: list[Tensor], gradients: list[Tensor], rate: float) -> None:
         for p in parameters:
@@ -96,6 +98,16 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_add_(sizes, EPSILON)
         torch._foreach_div_(steps, sizes)
         torch._foreach_add_(parameters, steps, alpha=-rate)
+
+
+def _divide(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The matrices of a network, and the rest of its parameters."""
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        hidden = name.startswith("features.") and parameter.ndim >= 4 and parameter.shape[1] >= FEWEST_INPUTS
+        (matrices if hidden else rest).append(parameter)
+    return matrices, rest
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

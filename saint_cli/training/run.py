@@ -19,7 +19,7 @@ from saint_cli.nets import AMI, RFN
 from saint_cli.nets.baselines import ARCHITECTURES
 from saint_cli.progress import ProgressCallback
 from saint_cli.runtime.version import __version__
-from saint_cli.training import loop, objectives, parallel, stages
+from saint_cli.training import joint, loop, objectives, parallel, stages
 from saint_cli.training.dense_volume import TrainingData, place_volumes
 from saint_cli.training.fusion_blocks import make_blocks
 from saint_cli.training.fusion_sampler import FusionSampler
@@ -152,8 +152,8 @@ class _Run:
         stages.require_scorable(data.val, slabs=self.settings.slabs)
         description = self.describe(data)
         torch.manual_seed(self.settings.seed)
-        prepare = {"ami": self.prepare_ami, "rfn": self.prepare_rfn}.get(self.settings.stage, self.prepare_baseline)
-        stage = prepare(data)
+        known = {"ami": self.prepare_ami, "rfn": self.prepare_rfn, "joint": self.prepare_joint}
+        stage = known.get(self.settings.stage, self.prepare_baseline)(data)
         self.write_description(description)
         yield from self.optimise(stage)
 
@@ -256,6 +256,13 @@ class _Run:
         objective = loop.Objective(loss, lambda model: stages.validate_rfn(model, val_blocks, settings.modality))
         return TrainingStage(state, objective, lambda: _save_model(start.ami, state.average, self.model_file))
 
+    def prepare_joint(self, data: TrainingData) -> TrainingStage:
+        """AMI and RFN together, both from ``init``."""
+        state = self.make_state(joint.load_networks(self.settings))
+        objective = joint.make_joint_objective(self.settings, self.place_volumes(data), self.process_group.rank)
+        ami, rfn = (state.average.get_submodule(name) for name in ("ami", "rfn"))
+        return TrainingStage(state, objective, lambda: _save_model(ami, rfn, self.model_file))
+
     def make_state(self, model: nn.Module) -> loop.TrainingState:
         """The network with its average and optimiser; as in the checkpoint where the run is resumed."""
         loop.place_network(model, self.process_group.device, bf16=self.settings.schedule.bf16)
@@ -263,6 +270,8 @@ class _Run:
         # beta_1: the paper writes momentum 0.5, its released code 0.9
         if self.settings.optimiser == "adam":
             optimiser: torch.optim.Optimizer = torch.optim.Adam(model.parameters(), rate, betas=(0.9, 0.999))
+        elif isinstance(model, joint.JointNetworks):
+            optimiser = model.make_optimiser(rate)
         else:
             optimiser = Muon.for_model(model, rate)
         state = loop.TrainingState(model, copy.deepcopy(model).eval(), optimiser)

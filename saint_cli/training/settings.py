@@ -40,9 +40,10 @@ ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube", "modality", "sla
 class TrainingSettings:
     """All that a run depends on besides its data; kept as ``settings.json`` in the run folder.
 
-    stage: ``ami`` or ``rfn``. size: of ``AMI_SIZES``. patch: in-plane voxels and acquired slices of AMI patches.
-    slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns from, and
-    their in-plane voxels and acquired slices. context: RFN gets the acquired neighbours too. dims: 3 for the 3-D RFN.
+    stage: ``ami``, ``rfn`` or ``joint``. size: of ``AMI_SIZES``. patch: in-plane voxels and acquired slices of AMI's
+    patches. slices, rfn_patch: axial slices per RFN batch and their side. blocks, block: how many blocks RFN learns
+    from, and their in-plane voxels and acquired slices. context: RFN gets the acquired neighbours too. dims: 3 for the
+    3-D RFN.
     fewest: RFN is trained and used where at least so many slices are synthesised per gap.
     optimiser: ``muon`` or ``adam``, the paper's. modality: what the weights are for, ``ct`` or ``mr``; augment: vary
     patches and blocks as it varies (``augment``, ``mr_augment``). init: weights to start from; teacher: weights to
@@ -113,9 +114,9 @@ def choose_factors(arch: str, factors: tuple[int, ...] | None) -> tuple[int, ...
     return factors
 
 
-def choose_batch(arch: str) -> int:
-    """Patches of a step where no number is given; those of 3-D networks hold more voxels."""
-    has_blocks = arch in ARCHITECTURES and ARCHITECTURES[arch].dims == 3
+def choose_batch(arch: str, stage: str) -> int:
+    """Patches of a step where no number is given; blocks of 3-D networks and of the joint stage hold more voxels."""
+    has_blocks = stage == "joint" or (arch in ARCHITECTURES and ARCHITECTURES[arch].dims == 3)
     return BATCH_OF_BLOCKS if has_blocks else TrainingSettings.batch
 
 

@@ -1,5 +1,7 @@
 """One scan in memory: voxels, where they lie in the patient, and what the file says about them."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,11 +72,31 @@ class DicomSource:
 
 
 @dataclass(frozen=True)
+class SlabDeviation:
+    """How far means of thin slices over the slabs are from the acquired slices, scanner values (HU for CT).
+
+    largest, rms: greatest and root mean square of all voxels; is_rounding: whether storing values explains it.
+    """
+
+    largest: float
+    rms: float
+    is_rounding: bool
+
+    @classmethod
+    def merge(cls, several: Sequence["SlabDeviation"]) -> "SlabDeviation | None":
+        """That of several volumes of one size together; None of none."""
+        if not several:
+            return None
+        rms = math.hypot(*(one.rms for one in several)) / math.sqrt(len(several))
+        return cls(max(one.largest for one in several), rms, all(one.is_rounding for one in several))
+
+
+@dataclass(frozen=True)
 class Derivation:
     """How a volume was computed from the one that was read: grid of its slices, networks, options of the method.
 
     plane: the pixels of slices that were resampled in their plane afterwards; None where they were not.
-    means_differ: whether means over slabs are farther from the acquired values than by rounding.
+    slab_deviation: of thin slices of slabs, before they were resampled in their plane.
     """
 
     grid: geometry.SliceGrid
@@ -82,7 +104,12 @@ class Derivation:
     weights_sha256: str
     options: tuple[str, ...] = ()
     plane: geometry.PlaneGrid | None = None
-    means_differ: bool = False
+    slab_deviation: SlabDeviation | None = None
+
+    @property
+    def means_differ(self) -> bool:
+        """Whether means over slabs are farther from the acquired slices than by rounding."""
+        return self.slab_deviation is not None and not self.slab_deviation.is_rounding
 
     @property
     def option_names(self) -> tuple[str, ...]:

@@ -61,6 +61,12 @@ class LabelMap:
         if self.affine_lps.shape != (4, 4) or self.affine_lps.dtype != np.float64:
             raise ValueError("affine_lps must be a 4x4 float64 matrix")
 
+    def __repr__(self) -> str:
+        """One line: shape, dtype, spacing, how many segments are described, and format; neither voxels nor names."""
+        shape, spacing = " x ".join(map(str, self.shape)), geometry.format_spacing(self.spacing_mm)
+        segments = "1 segment" if len(self.segments) == 1 else f"{len(self.segments)} segments"
+        return f"LabelMap({shape} {self.labels.dtype}, {spacing} mm, {segments}, {self.header.source_format})"
+
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between the centres of neighbouring voxels along each axis, mm."""

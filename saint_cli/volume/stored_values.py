@@ -38,7 +38,7 @@ class Coding:
         return np.asarray(np.clip(stored, float(self.low), high))
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
-        """The scanner values nearest to ``values`` that can be stored, in their dtype."""
+        """The scanner values nearest to ``values`` that can be stored, in their dtype; NaN stays NaN."""
         if self.is_whole and values.dtype.kind in "iu":
             limits = np.iinfo(values.dtype)
             low, high = (
@@ -46,7 +46,9 @@ class Coding:
             )
             return np.asarray(np.clip(values, low, high))
         near = self.encode(values) * self.slope + self.intercept
-        return np.asarray(np.rint(near) if values.dtype.kind in "iu" else near).astype(values.dtype)
+        if values.dtype.kind in "iu":
+            return np.asarray(np.rint(near)).astype(values.dtype)
+        return np.where(np.isnan(values), values, near.astype(values.dtype))
 
     def holds(self, values: np.ndarray) -> bool:
         """Whether all the values fit without clipping."""

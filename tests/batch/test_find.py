@@ -51,6 +51,15 @@ def test_all_formats_of_a_tree_are_found_under_its_own_names(tmp_path: Path) -> 
     assert {scan.slice_ratio for scan in found.scans} == {11 / 6}
 
 
+def test_a_scan_says_where_its_pattern_found_it(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "in" / "p1" / "study")
+    write_volume(fabricate.volume(), tmp_path / "in" / "p2" / "study" / "ct.nii")
+    (tmp_path / "in" / "p3" / "study").mkdir(parents=True)
+    (tmp_path / "in" / "p3" / "study" / "broken.nii").write_text("not an image")
+    found = found_in(tmp_path / "in" / "*" / "study")
+    assert sorted(scan.place for scan in found.scans) == ["p1/study", "p2/study", "p3/study"]
+
+
 def test_a_folder_of_several_series_gives_a_scan_each_that_reads_that_series_alone(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     fabricate.save(fabricate.slices(6), folder)
@@ -134,6 +143,45 @@ def test_options_that_do_not_fit_a_scan_are_a_failure(
         assert (expected or "") in str(error)
 
 
+@pytest.mark.parametrize(
+    ("step", "thickness", "message"),
+    [
+        ((0.0, 0.0, 5.0), 5.0, None),
+        ((0.0, 0.0, 5.0), 20.0, "slabs 20 mm thick and 5 mm apart"),
+        ((0.0, 3.0, 4.0), 9.0, "slabs 9 mm thick and 4 mm apart"),
+    ],
+    ids=["fits", "too thick", "tilted"],
+)
+def test_slabs_that_a_header_makes_impossible_are_a_failure_before_the_run(
+    tmp_path: Path, step: tuple[float, ...], thickness: float, message: str | None
+) -> None:
+    made = fabricate.slices(step=step)
+    for data in made:
+        data.SliceThickness = thickness
+    folder, settings = fabricate.save(made, tmp_path / "scan"), make_settings({"factor": 2, "slab": "header"})
+    (scan,) = found_in(tmp_path, settings=settings).scans
+    if message is None:
+        assert scan.error is None
+        return
+    assert message in str(scan.error)
+    with pytest.raises(UsageError, match=message):
+        settings.grid.make_grid(io.read_volume(folder))
+
+
+@pytest.mark.parametrize(
+    ("options", "is_skipped"),
+    [({}, True), ({"axis": "z"}, True), ({"spacing": 0.25}, False), ({"in_plane": 0.2}, False), ({"slab": "5"}, False)],
+)
+def test_scans_too_coarse_for_the_default_grid_are_left_out_unless_a_distance_was_asked_for(
+    tmp_path: Path, options: Mapping[str, Any], is_skipped: bool
+) -> None:
+    write_volume(fabricate.volume((8, 8, 12), affine_lps=np.diag([0.25, 0.25, 5.0, 1.0])), tmp_path / "wrist.nii")
+    found = found_in(tmp_path, settings=make_settings(options))
+    reasons = [*(reason for _, reason in found.skipped), *(str(scan.error) for scan in found.scans)]
+    assert (len(found.skipped), len(found.scans)) == (is_skipped, not is_skipped)
+    assert "is a factor of" in reasons[0]
+
+
 def test_broken_scans_are_failures_by_name(tmp_path: Path) -> None:
     gap = fabricate.slices(8)
     del gap[3]
@@ -181,9 +229,9 @@ def test_a_row_of_a_table_chooses_series_and_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "count", "message"),
     [
-        ("7,", 0, "study: series 7: there is no such one"),
-        (",3", 0, "study: volume 3: there is no such one"),
-        ("2,2", 0, "study: series 2, volume 2: there is no such one"),
+        ("7,", 0, "study: no series 7;"),
+        (",3", 0, "study: no volume 3;"),
+        ("2,2", 0, "study: no series 2, volume 2;"),
         ("2,1", 1, ""),
         (",1", 2, ""),
         ("2,all", 1, ""),
@@ -199,6 +247,35 @@ def test_a_row_that_names_no_series_or_volume_that_is_there_is_a_failure(
     found = find_scans(expand_inputs([tmp_path / "t.csv"]), rules, lambda count: None)
     assert len(paths(found)) == count
     assert [message in str(scan.error) for scan in found.scans if scan.error is not None] == [True] * bool(message)
+
+
+@pytest.mark.parametrize("option", ["irregular", "split_runs", "merge"])
+def test_a_row_with_an_option_of_dicom_for_another_file_is_a_failure(tmp_path: Path, option: str) -> None:
+    for name in ("a.nii.gz", "folder/b.nii.gz"):
+        write_volume(fabricate.volume(), tmp_path / name)
+    column = option.replace("_", "-").upper()
+    (tmp_path / "t.csv").write_text(f"source,{column}\na.nii.gz,true\na.nii.gz,false\na.nii.gz,\nfolder,true\n")
+    rules = SearchRules(lambda cells: make_settings(merge_row({"factor": 2}, cells)), tmp_path / "out")
+    refused, *others = find_scans(expand_inputs([tmp_path / "t.csv"]), rules, lambda count: None).scans
+    assert isinstance(refused.error, UsageError)
+    assert f"a.nii.gz: `{option}=True` is for DICOM" in str(refused.error)
+    assert [(one.path, one.error) for one in others] == [("a", None), ("a", None), ("b", None)]
+
+
+def test_a_row_whose_series_cannot_be_merged_is_a_failure(tmp_path: Path) -> None:
+    oblique = fabricate.slices(4, orientation=fabricate.OBLIQUE)
+    for index, data in enumerate(oblique):
+        data.SOPInstanceUID += f".9{index}"
+    fabricate.save(fabricate.slices(6), tmp_path / "study")
+    fabricate.save(oblique, tmp_path / "study")
+    (tmp_path / "t.csv").write_text("source,merge,volume\nstudy,true,\nstudy,false,\nstudy,true,2\n")
+    typed = {"factor": 2, "merge": True}
+    rules = SearchRules(lambda cells: make_settings(merge_row(typed, cells)), tmp_path / "out")
+    found = find_scans(expand_inputs([tmp_path / "t.csv"]), rules, lambda count: None)
+    refused, *others = found.scans
+    assert "`merge=True`: slices of one series form 2 stacks (16 x 12 x " in str(refused.error)
+    assert [one.error for one in others] == [None] * 3
+    assert len(find_scans(expand_inputs([tmp_path / "study"]), rules, lambda count: None).scans) == 2
 
 
 def test_a_zip_of_a_series_is_a_scan_that_depends_on_the_zip(tmp_path: Path) -> None:
@@ -343,6 +420,17 @@ def test_what_a_row_of_a_table_cannot_have_is_reported_with_the_first_rows_and_t
     assert str(caught.value).startswith("50 rows cannot be used: ")
     assert 't.csv, row 3: factor "two" is not a whole number' in str(caught.value)
     assert str(caught.value).endswith("and 47 more")
+
+
+@pytest.mark.parametrize(
+    ("column", "advice"),
+    [("nmae", "did you mean name?"), ("Slice-Thicknes", "did you mean slice_thickness?"), ("patient", "--help lists")],
+)
+def test_a_column_that_is_none_is_refused_with_the_one_that_may_be_meant(column: str, advice: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        merge_row({}, {column: "x"})
+    assert f"'{column}' is not a column of a table of scans; " in str(caught.value)
+    assert advice in str(caught.value)
 
 
 @pytest.mark.parametrize("cell", ["false", "no"])

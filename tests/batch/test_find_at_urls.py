@@ -8,6 +8,7 @@ from typing import Any
 
 import fabricate
 import pytest
+from pydicom import uid
 
 from saint_cli.batch import remote_cache
 from saint_cli.batch.manifest import ManifestState
@@ -120,6 +121,23 @@ def test_a_rerun_reads_nothing_but_listings(tree: Path, tmp_path: Path, monkeypa
     changed = [task.record.key for task in planned(discover_scans(state_dir, tree.as_uri()), state_dir).tasks]
     assert read == ["study/p1/x.mha"]
     assert len(set(changed) - set(keys[0])) == 1
+
+
+def test_a_network_that_fails_once_is_no_fault_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series = [data for _ in range(2) for data in fabricate.slices(shape=(256, 256))]  # longer than what is read first
+    for index, data in enumerate(series):
+        data.SOPInstanceUID = uid.generate_uid(entropy_srcs=[str(index)])
+    url, fetch = f"file://{fabricate.save(series, tmp_path / 'twice')}", transfer.fetch
+
+    def fail(source: RemoteSource, folder: Path) -> None:
+        raise RemoteError(f"{source.public_url}: connection reset")
+
+    monkeypatch.setattr(transfer, "fetch", fail)
+    findings = discover_scans(tmp_path / "state", url)
+    findings.remote_cache.save()
+    assert [type(scan.error) for scan in findings.scans] == [RemoteError]
+    monkeypatch.setattr(transfer, "fetch", fetch)
+    assert [scan.error for scan in discover_scans(tmp_path / "state", url).scans] == [None]
 
 
 def test_single_files_patterns_and_several_folders_are_named_as_paths_are(tree: Path, tmp_path: Path) -> None:

@@ -279,3 +279,7 @@ def test_a_receipt_of_the_longest_name_is_set_aside_too(tmp_path: Path) -> None:
         assert len(opened.damaged) == 1
     with manifest.open_manifest(tmp_path) as again:
         assert again.damaged == []
+
+
+def test_a_folder_without_a_manifest_has_an_empty_state(tmp_path: Path) -> None:
+    assert manifest.read_state(tmp_path / "nowhere") == manifest.ManifestState()

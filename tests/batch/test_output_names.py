@@ -2,14 +2,16 @@ import os
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from saint_cli.batch.inputs import expand_inputs
 from saint_cli.batch.output_names import name_outputs, strip_output_ending
 from saint_cli.batch.search import Scan
 from saint_cli.errors import UsageError
 from saint_cli.options.grid import GridRequest
-from saint_cli.options.job import JobSettings
+from saint_cli.options.job import JobSettings, make_settings
 from saint_cli.options.labels import LabelSettings
 
 
@@ -100,23 +102,69 @@ def test_one_scan_with_several_options_gets_a_name_for_each_that_does_not_depend
     assert name_outputs(variants[::-1], "{path}", "mha") == names[::-1]
 
 
-def files(*sources: str) -> list[Scan]:
-    """Files that were named one by one, or by a pattern: of each the name alone counts."""
-    return [Scan(Path(source).stem, Path(source).name, Path(source), JobSettings()) for source in sources]
+def files(*sources: str, **options: Any) -> list[Scan]:
+    """Files that were named one by one."""
+    return [Scan(Path(source).stem, Path(source).name, Path(source), make_settings(options)) for source in sources]
 
 
-def test_files_of_one_name_in_different_folders_get_names_that_do_not_depend_on_where_all_of_them_lie() -> None:
-    names = name_outputs(files("trial/p1/ct.nii", "trial/p2/ct.nii", "trial/p3/mr.nii"), "{path}", "mha")
-    assert names[2] == "mr.mha"
-    assert len(set(names)) == 3
-    moved = files("/data/trial/p2/ct.nii", "/data/trial/p4/ct.nii", "/data/trial/p1/ct.nii")
-    again = name_outputs(moved, "{path}", "mha")
-    assert [again[2], again[0]] == names[:2]
+def name_found(*inputs: Path, **options: Any) -> dict[str, str]:
+    """The names of results by the last three parts of the paths of the files that inputs stand for."""
+    roots = [(root.location, root.place) for root in expand_inputs(inputs) if isinstance(root.location, Path)]
+    scans = [Scan(path.stem, path.name, path, make_settings(options), place=place) for path, place in roots]
+    names = name_outputs(scans, "{path}", "mha")
+    return {"/".join(path.parts[-3:]): name for (path, _), name in zip(roots, names, strict=True)}
 
 
-def test_one_file_twice_among_others_of_its_name_is_refused() -> None:
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_names_of_files_of_a_pattern_stay_when_others_come_options_change_or_all_move(tmp_path: Path) -> None:
+    trial = tmp_path / "trial"
+    touch(trial, "p1/s1/ct.nii", "p1/s2/ct.nii", "p1/s1/mr.nii")
+    names = name_found(trial / "**" / "*.nii")
+    assert names["p1/s1/mr.nii"] == "mr.mha"
+    assert len(set(names.values())) == 3
+    touch(trial, "p2/s1/ct.nii", "p2/s1/ct.nii.gz")
+    after = name_found(trial / "**" / "*.nii*", factor=3)
+    assert {path: after[path] for path in names} == names
+    assert len(set(after.values())) == 5
+    trial.rename(tmp_path / "moved")
+    assert name_found(tmp_path / "moved" / "**" / "*.nii*") == after
+
+
+def test_names_of_files_that_are_named_one_by_one_stay_when_others_come_or_options_change() -> None:
+    names = name_outputs(files("trial/p1/s1/ct.nii", "trial/p1/s2/ct.nii"), "{path}", "mha")
+    assert len(set(names)) == 2
+    more = files("trial/p1/s1/ct.nii", "trial/p1/s2/ct.nii", "trial/p2/s1/ct.nii", factor=3)
+    assert name_outputs(more, "{path}", "mha")[:2] == names
+
+
+def test_names_of_files_of_a_table_stay_when_rows_come_or_all_move(tmp_path: Path) -> None:
+    table, rows = tmp_path / "trial" / "scans.csv", "source\np1/s1/ct.nii\np1/s2/ct.nii\n"
+    table.parent.mkdir()
+    table.write_text(rows)
+    names = name_found(table)
+    assert len(set(names.values())) == 2
+    table.parent.rename(tmp_path / "moved")
+    (tmp_path / "moved" / "scans.csv").write_text(f"{rows}p2/s1/ct.nii\n")
+    after = name_found(tmp_path / "moved" / "scans.csv")
+    assert {path: after[path] for path in names} == names
+
+
+def test_files_that_lie_alike_below_two_patterns_get_names_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path, "a/p1/ct.nii", "b/p1/ct.nii")
+    assert len(set(name_found(tmp_path / "a" / "*" / "ct.nii", tmp_path / "b" / "*" / "ct.nii").values())) == 2
+
+
+def test_one_file_twice_among_others_of_its_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"p1/ct\.nii: named 2 times with the same options"):
         name_outputs(files("p1/ct.nii", "p2/ct.nii", "p1/ct.nii"), "{path}", "mha")
+    touch(tmp_path, "p1/ct.nii", "p2/ct.nii")
+    with pytest.raises(UsageError, match=r"p1/ct\.nii: named 2 times with the same options"):
+        name_found(tmp_path / "*" / "ct.nii", tmp_path / "p1" / "ct.nii")
 
 
 def test_one_scan_twice_with_the_same_options_is_refused() -> None:

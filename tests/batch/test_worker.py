@@ -9,7 +9,7 @@ import fabricate
 import pytest
 from make_jobs import make_record
 
-from saint_cli.batch import manifest, worker
+from saint_cli.batch import manifest, receipts, worker
 from saint_cli.batch.cluster import WorkerSlot
 from saint_cli.batch.job_keys import fingerprint_inputs
 from saint_cli.batch.job_records import JobRecord, JobStatus
@@ -114,3 +114,20 @@ def test_a_worker_uses_its_own_gpu_unless_the_user_names_one(
     with manifest.open_manifest(task.state_dir):
         worker.run_task(replace(task, job=replace(task.job, settings=settings)), WorkerSlot(1, gpu=1))
     assert devices == [used]
+
+
+def test_what_a_lost_worker_wrote_of_a_job_may_be_replaced_by_the_next(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = list[bool]()
+
+    def fail(job: Job, *given: object) -> None:
+        allowed.append(job.overwrite)
+        raise GeometryError("uneven")
+
+    monkeypatch.setattr(worker, "run_job", fail)
+    with manifest.open_manifest(task.state_dir):
+        worker.run_task(task, WorkerSlot(1))
+        receipts.write_receipt(task.state_dir, task.record)
+        worker.run_task(task, WorkerSlot(1))
+    assert allowed == [False, True]

@@ -63,11 +63,14 @@ def test_results_of_several_models_are_reported(tmp_path: Path) -> None:
 
     assert summary("fast", "fast").mixture is None
     assert summary().mixture is None
+    assert summary("fast", "mr-fast", "fast").mixture is None
+    assert summary("medium", "slab-medium").mixture is None
     averaged = make_record(status=JobStatus.DONE, model="no networks", weights_sha256="")
     assert Summary(Plan(tmp_path), (averaged, *summary("fast").ran), 0.0).mixture is None
     mixed = summary("fast", "base", "fast")
     assert mixed.models == {"fast": 2, "base": 1}
     assert mixed.mixture == "results of several models: 1 by base, 2 by fast; -m MODEL makes all others anew with one"
+    assert summary("base", "mr-fast").mixture is not None
 
 
 def test_the_list_of_all_scans_keeps_results_of_earlier_runs_that_are_there(tmp_path: Path) -> None:

@@ -43,14 +43,14 @@ def test_costs_are_measured_once_and_again_for_other_weights(
     monkeypatch.setattr(subprocess, "run", run_here)
     monkeypatch.setattr(paper.costs, "COUNTED", (20, 18, 4))
     write_network(scoring.runs, "time", "meta-sr")
-    systems, regimes = [find_system(paper, name) for name in ("linear", "meta-sr")], list(paper.systems.Regime)
-    assert len(list(paper.costs.measure_costs(scoring, systems, regimes, "v.nii"))) == 6
-    assert list(paper.costs.measure_costs(scoring, systems, regimes, "v.nii")) == []
+    write_network(scoring.runs, "steps", "meta-sr", seed=2)  # costs as much
+    systems = [find_system(paper, name) for name in ("linear", "meta-sr")]
+    assert len(list(paper.costs.measure_costs(scoring, systems, "v.nii"))) == 6
+    assert list(paper.costs.measure_costs(scoring, systems, "v.nii")) == []
     write_network(scoring.runs, "time", "meta-sr", seed=1)
-    assert len(list(paper.costs.measure_costs(scoring, systems, regimes, "v.nii"))) == 3
-    lines = paper.scoring.find_lines(scoring.runs, "costs", systems[1], regimes[0])
-    costs = paper.records.read_lines(paper.records.Cost, lines)
-    runner = paper.runners.make_runner(scoring.runs, systems[1], regimes[0], 4)
+    assert len(list(paper.costs.measure_costs(scoring, systems, "v.nii"))) == 3
+    costs = paper.records.read_lines(paper.records.Cost, paper.costs.find_costs(scoring.runs, systems[1]))
+    runner = paper.runners.make_runner(scoring.runs, systems[1], paper.costs.REGIME, 4)
     assert {cost.parameters for cost in costs} == {runner.parameters}
     assert costs[0].multiply_adds == costs[3].multiply_adds > 0
 
@@ -130,6 +130,25 @@ def test_patches_that_hold_the_whole_volume_cost_nothing_and_small_ones_do(
     assert np.isnan(large.near_db)  # it has no seam
     assert small.near_db != small.near_whole_db
     assert paper.seams.format_seams([large, small]).count("3D RDN") == 2
+
+
+def test_seams_are_measured_once_and_again_for_other_weights(
+    paper: SimpleNamespace, scoring: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = list[str]()
+
+    def compare(_degraded: object, model: object) -> dict[str, list[float]]:
+        compared.append(model.sha256)
+        return {"small": [1.0, 2.0, 3.0, float(len(compared))]}
+
+    monkeypatch.setattr(paper.seams, "PATCHINGS", {"small": Patching(12, 64, 0)})
+    monkeypatch.setattr(paper.seams, "compare_patches", compare)
+    found = []
+    for seed in (0, 0, 1):
+        write_network(scoring.runs, "time", "rdn-3d-x4", seed=seed)
+        found += paper.seams.measure_seams(scoring, paper.systems.Regime.TIME, "v.nii")
+    assert [loss.all_db for loss in found] == [1, 1, 2]
+    assert len(compared) == len(set(compared)) == 2
 
 
 def test_meta_sr_generates_height_times_width_as_many_filter_weights_as_ami(paper: SimpleNamespace) -> None:

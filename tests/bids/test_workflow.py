@@ -1,6 +1,7 @@
 """``saint bids`` from the command line: a derivative data set that the validator accepts, and many runs of one."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,16 @@ def test_progress_and_plan_name_images_of_the_data_set(
     for source in IMAGES:
         assert f"] {source} " in trial[2].stderr
         assert source in planned.stdout
+
+
+def test_a_refusal_beside_the_result_of_another_copy_of_the_data_set_advises_what_this_command_has(
+    trial: tuple[Path, Path, Result], tmp_path: Path, model_config: ModelConfig
+) -> None:
+    root = Path(shutil.copytree(trial[0], tmp_path / "raw", symlinks=True))
+    os.utime(root / IMAGES[2], (1, 1))
+    planned = run(root, root / "derivatives" / "saint", model_config, "--dry-run", "--json", "--suffix", "T2w")
+    (message,) = [one["message"] for one in json.loads(planned.stdout)["failed"]]
+    assert f"is the result of {trial[0] / IMAGES[2]}, another scan; choose another OUTPUT_DIR, or pass" in message
 
 
 def test_a_file_that_is_not_downloaded_fails_alone_and_is_named(trial: tuple[Path, Path, Result]) -> None:

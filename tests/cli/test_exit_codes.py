@@ -14,6 +14,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
 UPSAMPLE = ("upsample", "a.nii", "-o", "b.nii")
 
 MISUSES = {
@@ -147,7 +148,7 @@ FAILURES = [
     ((*UPSAMPLE, "--json"), "UnreadableError", 3),
     ((*UPSAMPLE, "--json", "--axis", "w"), "UsageError", 2),
     ((*UPSAMPLE, "--json", "--factor", "2.5"), "UsageError", 2),
-    (("upsample", "a.nii", "-o", "/dev/null/b.nii", "--json"), "OutputError", 5),
+    (("upsample", str(EXAMPLE), "-o", "/dev/null/b.nii", "--json"), "OutputError", 5),
     (("evaluate", "a.nii", "--json"), "UnreadableError", 3),
     (("evaluate", "a.nii", "--json", "--protocol", "mine"), "UsageError", 2),
     (("info", "--json"), "UsageError", 2),

@@ -13,6 +13,8 @@ from saint_cli.cli.app import app
 from saint_cli.node.rules import read_rules
 from saint_cli.options import completion
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
+
 COMMANDS = ("upsample", "batch", "bids", "serve", "labels", "info", "evaluate", "models", "train", "slicer")
 
 
@@ -137,3 +139,14 @@ def test_names_that_a_shell_would_evaluate_are_not_offered(tmp_path: Path) -> No
         f"{tmp_path}/a b.safetensors",
         f"{tmp_path}/a短い.safetensors",
     ]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["upsample", "--help"], ["info", str(EXAMPLE)]])
+def test_help_and_info_never_import_torch(words: list[str]) -> None:
+    probe = (
+        "import sys; from saint_cli.cli.app import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", probe, *words], check=True, capture_output=True)

@@ -132,10 +132,28 @@ def test_dicom_says_that_means_over_slabs_are_not_those_that_were_acquired(weigh
         assert "means of the result over slabs near them, not equal to them" in data.DerivationDescription
 
 
-def test_a_thickness_that_was_given_is_not_said_to_be_assumed(thick: Path, weights: Path, tmp_path: Path) -> None:
-    result = run("upsample", thick, "--slab", 4, "-f", 2, "-m", weights, "-o", tmp_path / "thin.nii.gz", "--json")
-    (said,) = (text for text in json.loads(result.stdout)["warnings"] if "taken for slabs" in text)
-    assert "taken for slabs 4 mm thick; none is kept" in said
+def test_only_a_thickness_that_is_assumed_is_warned_of(thick: Path, weights: Path, tmp_path: Path) -> None:
+    words = ("upsample", thick, "-f", 2, "-m", weights, "--json", "--overwrite", "-o", tmp_path / "thin.nii.gz")
+    assumed, given = (json.loads(run(*words, f"--slab={slab}").stdout)["warnings"] for slab in ("header", "4"))
+    assert [text for text in assumed if text not in given] == [
+        "slices of unknown thickness were taken for slabs 4 mm thick, as thick as their distance"
+    ]
+    assert not [text for text in given if "slab" in text]
+
+
+def test_the_summary_and_the_json_say_how_far_means_over_the_slabs_are_off(
+    thick: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "thin.nii.gz"
+    words = ("upsample", thick, "-f", 3, "-m", weights, "--overwrite", "-o", out)
+    found = json.loads(run(*words, "--slab", "--json").stdout)["slab_deviation"]
+    off = nib.load(out).get_fdata().reshape(40, 36, 5, 3).mean(3) - nib.load(thick).get_fdata()
+    assert found["largest"] == pytest.approx(np.abs(off).max())
+    assert found["rms"] == pytest.approx(np.sqrt(np.mean(off**2)))
+    assert found["is_rounding"] is True
+    shown = " ".join(run(*words, "--slab", "4").output.split())
+    assert f"(slab=4), 0 of 5 acquired slices kept, means over slabs within {found['largest']:.3g} HU of them" in shown
+    assert json.loads(run(*words, "-m", "fast", "--json").stdout)["slab_deviation"] is None
 
 
 def test_pixels_of_dicom_are_no_slabs(weights: Path, tmp_path: Path) -> None:
@@ -179,8 +197,13 @@ def test_values_at_the_end_of_the_range_that_break_the_means_are_measured_and_sa
     nib.save(nib.Nifti1Image(voxels, np.diag([1, 1, 5, 1.0])), path)
     result = run("upsample", path, "--slab", 9, "-f", 4, "-m", weights, "-o", out, "--json")
     assert result.exit_code == 0, result.output
-    (said,) = (text for text in json.loads(result.stdout)["warnings"] if "over slabs are up to" in text)
+    document = json.loads(result.stdout)
+    (said,) = (text for text in document["warnings"] if "over slabs are up to" in text)
     assert float(said.split("up to ")[1].split()[0]) > 0.5
+    found = document["slab_deviation"]
+    assert f"up to {found['largest']:.3g} from" in said
+    assert found["largest"] > found["rms"] > 0
+    assert found["is_rounding"] is False
 
 
 @pytest.mark.parametrize(

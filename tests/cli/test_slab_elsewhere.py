@@ -50,7 +50,12 @@ def test_rows_of_a_table_choose_slabs_and_how_thick_they_are(tmp_path: Path, sla
     assert result.exit_code == 0, result.output
     assert nib.load(out / "word.nii.gz").shape[2] == 12
     assert nib.load(out / "number.nii.gz").shape[2] == 12  # 3 + 6 / 5 distances, in steps of a third
-    assert "number: acquired slices were taken for slabs 6 mm thick" in words(result)
+    assert "word: slices of unknown thickness were taken for slabs 5 mm thick" in words(result)
+    lines = (out / "manifest.jsonl").read_text().splitlines()
+    done = {record["name"]: record for record in map(json.loads, lines) if record["status"] == "done"}
+    assert done["number"]["resampling"] == ["slab=6"]
+    assert done["number"]["warnings"] == done["word"]["warnings"][:0]
+    assert done["number"]["slab_deviation"]["largest"] <= 0.51
 
 
 def test_a_batch_without_weights_for_slabs_is_refused_before_jobs_start(tmp_path: Path) -> None:
@@ -69,7 +74,7 @@ def test_slices_of_a_bids_image_are_as_thick_as_its_sidecar_says(tmp_path: Path,
     assert result.exit_code == 0, result.output
     name = "sub-01_res-x2Slab_desc-saint_T2w"
     sidecar = json.loads((tmp_path / "out" / "sub-01" / "anat" / f"{name}.json").read_text())
-    assert "taken for slabs 4 mm thick" in " ".join(sidecar["Saint"]["Warnings"])
+    assert sidecar["Saint"]["Options"]["slab"] == 4
     assert sidecar["Saint"]["AcquiredSlicesKept"] == 0
 
 

@@ -92,9 +92,8 @@ def test_python_takes_the_words_of_the_command_line(weights: Path) -> None:
     given = {"slab": True, "model": weights, "voxel_spacing_mm": (1, 1, 5), "modality": "CT"}
     with pytest.warns(UserWarning, match="taken for slabs"):
         box = saint_cli.upsample(image, 3, **given)
-    with pytest.warns(UserWarning) as caught:  # noqa: PT030  (several)
+    with pytest.warns(UserWarning, match="taken for slabs"):
         gaussian = saint_cli.upsample(image, 3, slab_profile="gaussian", **given)
-    assert any("profile was taken for Gaussian" in str(warning.message) for warning in caught)
     assert np.abs(box - gaussian).max() > 1
     with pytest.raises(UsageError, match="must be one of box, gaussian"):
         saint_cli.upsample(image, 3, slab_profile="round", **given)

@@ -3,8 +3,6 @@
 import gzip
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import fabricate
@@ -211,17 +209,6 @@ def test_an_unknown_ending_is_refused_before_the_input_is_read(tmp_path: Path) -
     result = run("upsample", tmp_path / "none.nii", "-o", tmp_path / "out.jpg")
     assert result.exit_code in (2, 5)
     assert ".nii.gz" in result.output
-
-
-@pytest.mark.parametrize("words", [["--help"], ["upsample", "--help"], ["info", str(EXAMPLE)]])
-def test_help_and_info_never_import_torch(words: list[str]) -> None:
-    probe = (
-        "import sys; from saint_cli.cli.app import app\n"
-        "try: app(sys.argv[1:])\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", probe, *words], check=True, capture_output=True)
 
 
 def test_a_dicom_folder_becomes_a_dicom_folder(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from evaluation.scans import smooth
 
 from saint_cli import write_volume
-from saint_cli.errors import GeometryError
+from saint_cli.errors import GeometryError, UsageError
 from saint_cli.evaluation.inputs import EvaluationInputs, keep_central_slices, name_files, read_dense_volume
 from saint_cli.volume import Volume
 
@@ -46,6 +46,20 @@ def test_values_beyond_any_hu_are_clipped_before_they_are_compared(tmp_path: Pat
     found, _, _ = read_dense_volume(tmp_path / "a.nrrd", EvaluationInputs([tmp_path / "a.nrrd"], [2], 2))
     assert found.voxels.dtype == np.float32
     assert found.voxels.max() <= 1e9
+
+
+@pytest.mark.parametrize("value", [0.0, -1000.0, 7e20])
+def test_voxels_of_one_value_are_refused(value: float, tmp_path: Path) -> None:
+    voxels = np.full((16, 16, 9), value, np.float32)
+    write_volume(Volume(voxels, np.eye(4)), tmp_path / "flat.nrrd")
+    with pytest.raises(UsageError, match=r"flat\.nrrd: every voxel has the same value, .*; nothing can be compared"):
+        read_dense_volume(tmp_path / "flat.nrrd", EvaluationInputs([tmp_path / "flat.nrrd"], [2], 2))
+    voxels[0, 0, 0] = value + 1e20
+    write_volume(Volume(voxels, np.eye(4)), tmp_path / "marked.nrrd")
+    read_dense_volume(tmp_path / "marked.nrrd", EvaluationInputs([tmp_path / "marked.nrrd"], [2], 2))
+    central = EvaluationInputs([tmp_path / "marked.nrrd"], [2], 2, slices=5)
+    with pytest.raises(UsageError, match=r"marked\.nrrd: every voxel of the 5 central slices has the same value"):
+        read_dense_volume(tmp_path / "marked.nrrd", central)
 
 
 def test_a_spacing_that_no_scan_has_is_refused_with_its_file(tmp_path: Path) -> None:

@@ -5,7 +5,17 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from saint_cli.evaluation.metrics import ALL, PAPER, crop_centre, list_scored_slices, psnr, psnr_by_protocol, ssim
+from saint_cli.evaluation.metrics import (
+    ALL,
+    PAPER,
+    Protocol,
+    crop_centre,
+    list_scored_slices,
+    psnr,
+    psnr_by_protocol,
+    ssim,
+    ssim_by_protocol,
+)
 
 
 def truth(shape: tuple[int, int, int] = (10, 9, 9)) -> np.ndarray:
@@ -117,6 +127,17 @@ def test_ssim_of_constant_planes_in_closed_form() -> None:
     low, high, stabiliser = 1000.0, 1500.0, (0.01 * 4000) ** 2
     wanted = (2 * low * high + stabiliser) / (low**2 + high**2 + stabiliser)
     assert ssim(np.full((9, 9), low), np.full((9, 9), high), 4000.0) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("protocol", [PAPER, ALL])
+def test_slices_of_one_value_do_not_flatter_the_mean_ssim_unless_all_are_so(protocol: Protocol) -> None:
+    truth = np.random.default_rng(0).normal(40, 200, (24, 20, 9))
+    result = truth + np.random.default_rng(1).normal(0, 100, truth.shape)
+    wanted = ssim_by_protocol(truth[..., :5], result[..., :5], 2, 4, protocol)
+    truth[..., 5:] = result[..., 5:] = -1000
+    assert wanted < 0.99
+    assert ssim_by_protocol(truth, result, 2, 4, protocol) == wanted
+    assert ssim_by_protocol(truth[..., 5:], result[..., 5:], 2, 4, protocol) == 1
 
 
 def test_ssim_of_a_plane_smaller_than_its_window_is_not_defined() -> None:

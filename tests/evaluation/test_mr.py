@@ -108,7 +108,7 @@ def test_measures_of_tissues_are_refused_before_anything_is_scored(
     ship_models(tmp_path, monkeypatch)
     write_volume(mr(), tmp_path / "mr.nii")
     options = EvaluationOptions(("cubic",), measures=("noise",))
-    with pytest.raises(UsageError, match=r"mr\.nii: not CT; leave out `measure=noise`"):
+    with pytest.raises(UsageError, match=r"mr\.nii: not CT; leave out --measure noise, which"):
         evaluate_all(EvaluationInputs([tmp_path / "mr.nii"], [3]), ["auto"], options, tiny.CPU)
 
 

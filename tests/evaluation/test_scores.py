@@ -7,7 +7,7 @@ import pytest
 from nets import tiny
 
 from saint_cli.errors import GeometryError
-from saint_cli.evaluation.metrics import ALL, PAPER, Factor, crop_centre, psnr_by_protocol
+from saint_cli.evaluation.metrics import ALL, PAPER, Factor, Protocol, crop_centre, psnr_by_protocol
 from saint_cli.evaluation.scores import (
     CONTEXT_VOXELS,
     DegradedScan,
@@ -86,6 +86,21 @@ def test_bias_is_the_signed_offset_of_synthesised_slices_alone(offset: int) -> N
     result = degraded.truth + np.where(np.arange(13) % 4, offset, 500)
     for protocol in (PAPER, ALL):
         assert Scorer(degraded, protocol).score("x", result, seconds=1).bias_hu == pytest.approx(offset, abs=1e-3)
+
+
+@pytest.mark.parametrize("protocol", [PAPER, ALL])
+def test_blank_slices_are_counted_and_left_out_of_every_mean(protocol: Protocol) -> None:
+    dense = noisy()
+    dense.voxels[..., 9:] = -1000
+    degraded = DegradedScan.from_dense(dense, 2, 4)
+    result = degraded.truth + np.where(np.arange(13) < 9, 5, 0)
+    found = Scorer(degraded, protocol).score("x", result, seconds=None)
+    assert found.bias_hu == pytest.approx(5)
+    assert found.blank == (3 if protocol is PAPER else 4)
+    assert average_scores([found, replace(found, volume="b", blank=1)])[0].blank == found.blank + 1
+    dense.voxels[:] = -1000
+    of_air = Scorer(DegradedScan.from_dense(dense, 2, 4), protocol).score("x", degraded.truth * 0 - 993, seconds=None)
+    assert (of_air.blank, of_air.bias_hu) == (0, 7)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 2.0])

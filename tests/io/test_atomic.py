@@ -229,7 +229,7 @@ def test_a_file_that_came_while_a_result_was_written_is_replaced_only_where_that
                 write_volume(volume, target, overwrite=overwrite)
             target.write_text("of another run")
 
-    with pytest.raises(OutputError, match=r"came while.*`overwrite=True`") as caught:
+    with pytest.raises(OutputError, match=r"appeared while.*`overwrite=True`") as caught:
         write(overwrite=False)
     assert "\n" not in str(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["out.nii"]

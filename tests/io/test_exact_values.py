@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nibabel
+import noisy_scans
 import numpy as np
 import pytest
 from nets import tiny
@@ -158,19 +159,35 @@ def test_floats_that_the_integers_of_the_source_do_not_hold_stay_floats(
         np.testing.assert_array_equal(again.voxels, changed.voxels)
 
 
+def upsampled_noise(slope: float, intercept: float, noise: NoiseHandling, folder: Path) -> tuple[Volume, Volume]:
+    """A CT with noise that is stored with this scaling, and its result, twice as fine."""
+    stored = np.rint((noisy_scans.acquired_slices() - intercept) / slope).astype(np.int16)
+    image = nibabel.Nifti1Image(stored, AFFINE)
+    image.header.set_slope_inter(slope, intercept)
+    image.to_filename(folder / "in.nii")
+    source = read_volume(folder / "in.nii", modality="CT")
+    grid = grid_by_factor(stored.shape[2], 2, 2)
+    return source, tiny.upsample(source, tiny.linear_model(), grid, tiny.CPU, MethodOptions(noise=noise))
+
+
 @pytest.mark.parametrize(("slope", "intercept"), [(0.5, 0.0), (0.1, -3.0), (-2.5, 1024.0)])
 @pytest.mark.parametrize("noise", list(NoiseHandling))
 def test_results_of_scaled_integers_are_stored_as_their_source_was(
     slope: float, intercept: float, noise: NoiseHandling, tmp_path: Path
 ) -> None:
-    image = nibabel.Nifti1Image(RNG.integers(-1000, 2000, (24, 20, 6)).astype(np.int16), AFFINE)
-    image.header.set_slope_inter(slope, intercept)
-    image.to_filename(tmp_path / "in.nii")
-    source, options = read_volume(tmp_path / "in.nii", modality="CT"), MethodOptions(noise=noise)
-    write_volume(tiny.upsample(source, tiny.model(), grid_by_factor(6, 2, 2), tiny.CPU, options), tmp_path / "out.nii")
+    source, result = upsampled_noise(slope, intercept, noise, tmp_path)
+    assert np.array_equal(result.voxels[..., ::2], source.voxels) == (noise is not NoiseHandling.SMOOTH)
+    write_volume(result, tmp_path / "out.nii")
     made = nibabel.load(tmp_path / "out.nii")
     assert made.get_data_dtype() == np.int16
     assert made.dataobj.slope == np.float32(slope)
+
+
+@pytest.mark.parametrize("noise", list(NoiseHandling))
+def test_a_result_that_was_changed_afterwards_is_not_rounded(noise: NoiseHandling, tmp_path: Path) -> None:
+    _, result = upsampled_noise(0.5, 0.0, noise, tmp_path)
+    changed = normalised(result)
+    np.testing.assert_array_equal(written(changed, tmp_path / "out.nii").voxels, changed.voxels)
 
 
 def test_an_infinite_slope_is_refused(tmp_path: Path) -> None:

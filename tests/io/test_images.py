@@ -55,6 +55,22 @@ def test_axes_of_an_array_are_x_y_z_in_the_order_of_its_spacings() -> None:
     assert volume.spacing_mm == pytest.approx(SPACING)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_images_without_a_finite_voxel_are_refused_as_files_are(value: float, tmp_path: Path) -> None:
+    empty = np.full((7, 6, 4), value, np.float32)
+    nib.save(nifti(empty), tmp_path / "empty.nii")
+    given: dict[str, Any] = {"voxel_spacing_mm": SPACING}
+    for image, options in (
+        (empty, given),
+        (nifti(empty), {}),
+        (itk(empty), {}),
+        (Volume(empty, np.eye(4)), {}),
+        (tmp_path / "empty.nii", {}),
+    ):
+        with pytest.raises(UnreadableError, match="no voxel is a finite number"):
+            images.to_volume(image, **options)
+
+
 @pytest.mark.parametrize("spacing", [[1, 2, 3], np.array([1.0, 2, 3]), (np.float32(1), np.int64(2), 3)])
 def test_spacings_may_be_any_three_numbers(spacing: Any) -> None:
     assert images.to_volume(voxels(), voxel_spacing_mm=spacing).spacing_mm == pytest.approx((1, 2, 3))
@@ -279,10 +295,17 @@ def damaged() -> Any:
 
 def scaled_by_slice(folder: Path) -> Volume:
     """A volume read from DICOM of which the first half of the slices is stored in finer steps."""
-    series = fabricate.slices(6, modality="MR")
+    series = fabricate.slices(6, modality="MR", shape=(12, 140))
     for index, data in enumerate(series):
         data.RescaleSlope, data.RescaleIntercept = "0.01" if index < 3 else "1.0", "0"
     return read_volume(fabricate.save(series, folder))
+
+
+def with_voxel(volume: Volume, value: float) -> np.ndarray:
+    """The voxels with another value in one, of 12 x 140, that is at no place of a coarse raster."""
+    voxels = volume.voxels.astype(np.float32)
+    voxels[71, 7, 4] = value
+    return voxels
 
 
 CHANGES: dict[str, Callable[[Volume], np.ndarray]] = {
@@ -290,6 +313,8 @@ CHANGES: dict[str, Callable[[Volume], np.ndarray]] = {
     "in the other order": lambda volume: volume.voxels[..., ::-1],
     "normalised": lambda volume: volume.voxels / volume.voxels.max(),
     "beyond": lambda volume: volume.voxels - 1000,
+    "one voxel in between": lambda volume: with_voxel(volume, 0.37),
+    "one voxel is NaN": lambda volume: with_voxel(volume, np.nan),
 }
 
 
@@ -307,6 +332,14 @@ def test_values_of_a_normalised_volume_are_not_rounded_to_the_integers_of_its_so
     volume = images.to_volume(replace(volume, voxels=(volume.voxels / 3000).astype(np.float32)))
     dense = tiny.upsample(volume, tiny.model(), geometry.grid_by_factor(6, 2, 2), tiny.CPU)
     assert (dense.voxels[..., 1] % 1 != 0).all()
+
+
+def test_a_hole_of_one_voxel_stays_a_hole_and_is_no_water(tmp_path: Path) -> None:
+    volume = read_volume(fabricate.save(fabricate.slices(shape=(12, 140)), tmp_path / "s"))
+    volume = images.to_volume(replace(volume, voxels=with_voxel(volume, np.nan)))
+    dense = tiny.upsample(volume, tiny.linear_model(), geometry.grid_by_factor(6, 2, 2), tiny.CPU).voxels
+    assert np.isnan(dense[71, 7, 8])
+    assert (dense[71, 7] != 0).all()
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], type[SaintError], str]] = {

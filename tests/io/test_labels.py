@@ -56,7 +56,8 @@ def test_chosen_labels_stay_and_others_become_background(tmp_path: Path) -> None
 IMAGES = {
     "negative": np.array([-1000.0, 40.0]),
     "fractions": np.array([0.0, 0.5]),
-    "not numbers": np.array([0.0, np.nan]),
+    "fractions beside NaN": np.array([0.0, 0.5, np.nan]),
+    "infinite": np.array([0.0, np.inf]),
     "many values": np.arange(5000.0),
 }
 
@@ -67,6 +68,15 @@ def test_images_are_refused(kind: str, tmp_path: Path) -> None:
     write_volume(Volume(values, np.eye(4), Header(storage=Storage(values.dtype))), tmp_path / "image.nii")
     with pytest.raises(UsageError, match="it is an image"):
         read_labels(tmp_path / "image.nii")
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 voxel is NaN"), (3, "3 voxels are NaN")])
+def test_labels_with_nan_are_refused_with_how_many(count: int, said: str, tmp_path: Path) -> None:
+    values = np.resize([0.0, 1, 2], (8, 8, 8)).astype(np.float32)
+    values[0, 0, :count] = np.nan
+    write_volume(Volume(values, np.eye(4), Header(storage=Storage(values.dtype))), tmp_path / "labels.nii")
+    with pytest.raises(UsageError, match=f"{said}, and labels are whole numbers; make it 0, the background"):
+        read_labels(tmp_path / "labels.nii")
 
 
 def test_a_dicom_scan_is_no_label_map(tmp_path: Path) -> None:

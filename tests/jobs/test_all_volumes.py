@@ -18,9 +18,7 @@ from saint_cli import io
 from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, UsageError
 from saint_cli.io import voxel_stream
 from saint_cli.jobs import GridRequest, JobResult, ModelConfig, networks, resampling, run_job
-from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
 from saint_cli.method import memory_needs, pipeline
-from saint_cli.options.values import parse_volume
 from saint_cli.progress import ProgressEstimate, silent
 from saint_cli.report.texts import TIMES
 from saint_cli.volume import Volume
@@ -285,47 +283,9 @@ def test_networks_are_loaded_once(tmp_path: Path, model_config: ModelConfig, mon
     assert loaded == [1]
 
 
-def test_progress_never_goes_back_and_ends_at_the_end() -> None:
-    seen: list[tuple[int, int]] = []
-    progress = VolumeProgress(
-        lambda stage, done, total: seen.append((done, total)), 3, {"a": 2.0, "b": 1.0}, {"check": 1.0}, 1
-    )
-    for index in range(3):
-        progress.begin(index)
-        for stage in ("a", *(["check"] if index == 1 else []), "b", "unknown"):
-            progress(stage, 1, 2)
-            progress(stage, 2, 2)
-    assert seen == sorted(seen)
-    assert seen[0] == (0, 3000)
-    assert progress.stage.seconds == 10.0
-    progress.begin(3)
-    assert seen[-1] == (3000, 3000)
-
-
 def test_the_whole_job_is_one_bar(tmp_path: Path, model_config: ModelConfig) -> None:
     estimate = ProgressEstimate()
     job = make_job(save(ct_volumes(), tmp_path / "in.nii"), tmp_path / "out.nii", GridRequest(factor=3), model_config)
     job = make_job(job.source, job.target, GridRequest(factor=3), model_config, volume="all")
     run_job(job, estimate)
     assert estimate.state().fraction == 1.0
-
-
-@pytest.mark.parametrize(
-    ("volumes", "merged"),
-    [
-        ([("a",), ("a",)], ("a",)),
-        ([("a",), (), ("a",), ("a",)], ("a (volumes 1, 3\N{EN DASH}4)",)),
-        ([(), ("b",)], ("b (volume 2)",)),
-        ([("3 of 9 NaN",), ("4 of 9 NaN",)], ("3 of 9 NaN (volume 1; similar in the others)",)),
-        ([("3 of 9 NaN",), ("4 of 9 NaN",), ()], ("3 of 9 NaN (volumes 1\N{EN DASH}2; similar in each)",)),
-    ],
-)
-def test_a_warning_of_several_volumes_is_one_sentence(volumes: list[tuple[str, ...]], merged: tuple[str, ...]) -> None:
-    assert merge_warnings(volumes) == merged
-
-
-@pytest.mark.parametrize("typed", ["0", "-1", "x", "1.5", "ALL"])
-def test_a_volume_is_a_number_from_1_on_or_all(typed: str) -> None:
-    with pytest.raises(UsageError, match=r"--volume|volume="):
-        parse_volume(typed)
-    assert (parse_volume("3"), parse_volume("all")) == (3, "all")

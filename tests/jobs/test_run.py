@@ -408,6 +408,14 @@ UNTOLD = {
 }
 
 
+def test_a_missing_input_is_reported_before_an_output_that_exists(tmp_path: Path, model_config: ModelConfig) -> None:
+    out = save(ct(), tmp_path / "out.nii")
+    with pytest.raises(UnreadableError, match=r"no\.nii: no such file"):
+        run_job(make_job(tmp_path / "no.nii", out, GridRequest(factor=2), model_config), silent)
+    with pytest.raises(OutputError, match=r"out\.nii: exists already"):
+        run_job(make_job(save(ct(), tmp_path / "in.nii"), out, GridRequest(factor=2), model_config), silent)
+
+
 @pytest.mark.parametrize("name", UNTOLD)
 def test_uncertainty_that_was_never_measured_is_refused_before_anything_is_computed(
     name: str, tmp_path: Path, calibrated: ModelConfig

@@ -73,7 +73,7 @@ def test_a_dicom_series_has_a_page_without_patient_text(tmp_path: Path, model_co
 
 
 def test_what_goes_wrong_with_the_page_leaves_no_result(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OutputError("disk full")
 
     monkeypatch.setattr("saint_cli.report.page.write_page", full)
@@ -131,6 +131,20 @@ def test_overwrite_replaces_an_old_page(job: Job) -> None:
         run_job(job, silent)
     run_job(change_job(job, overwrite=True), silent)
     assert "<!doctype html>" in job.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["page", "preview", "thumbnail"])
+def test_a_page_or_picture_that_appeared_meanwhile_is_not_replaced(name: str, job: Job) -> None:
+    path = getattr(job, name)
+
+    def write_another(stage: str, done: int, total: int) -> None:
+        if stage == "writing" and not done:
+            path.write_text("of another run")
+
+    with pytest.raises(OutputError, match=r"appeared while the result was computed"):
+        run_job(job, write_another)
+    assert path.read_text() == "of another run"
+    assert not job.target.exists()
 
 
 def test_the_page_lists_options_as_flags(job: Job) -> None:

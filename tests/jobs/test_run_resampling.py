@@ -7,6 +7,7 @@ from typing import Any
 import fabricate
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from make_jobs import make_job
 
@@ -125,6 +126,16 @@ def test_untilted_slices_are_as_far_apart_as_asked_along_their_normal(
     for k in whole:
         np.testing.assert_array_equal(result.voxels[:, k : k + 12, k], acquired.voxels[..., k // 4])
     assert done.acquired_kept == 4
+
+
+def test_a_list_of_series_tells_an_untilted_one_from_the_plain_one(tmp_path: Path, model_config: ModelConfig) -> None:
+    source = fabricate.save(fabricate.slices(4, step=(0.0, 3.0, 4.0)), tmp_path / "s")
+    found = []
+    for untilt in (False, True):
+        target = tmp_path / f"untilt {untilt}"
+        run(source, target, GridRequest(factor=2, untilt=untilt), model_config)
+        found.append(pydicom.dcmread(min(target.iterdir())).SeriesDescription)
+    assert found == ["SECRET DESCRIPTION SAINT x2", "SECRET DESCRIPTION SAINT x2 untilted"]
 
 
 def test_untilt_of_straight_slices_changes_nothing(tmp_path: Path, model_config: ModelConfig) -> None:

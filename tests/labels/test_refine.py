@@ -121,12 +121,13 @@ def test_the_image_moves_a_boundary_that_shapes_cannot_know() -> None:
     assert wrong[1] < 0.7 * wrong[0]
 
 
-def test_an_organ_that_was_cut_out_of_the_scan_guides_labels_as_the_whole_scan_does() -> None:
+@pytest.mark.parametrize("around", [0.0, -1024.0, -0.4372, 100.3])
+def test_an_organ_that_was_cut_out_of_the_scan_guides_labels_as_the_whole_scan_does(around: float) -> None:
     x, y, z = shapes.grid_mm((96, 80, 33))
     organ = (np.hypot(x / 18, y / 14) < 1) & (np.abs(z) < 6)  # a sixth of the pixels in a third of the slices
     dense = make_stair(organ.shape) * organ.astype(np.uint8)
     image = make_image(dense)
-    cut = replace(image, voxels=image.voxels * organ)
+    cut = replace(image, voxels=np.where(organ, image.voxels, np.float32(around)))
     wrong = [np.count_nonzero(refine(dense, one)[organ] != dense[organ]) for one in (None, image, cut)]
     assert wrong[1] < 0.6 * wrong[0]
     assert wrong[2] < 1.1 * wrong[1]

@@ -1,5 +1,7 @@
 """No synthesised voxel is darker or brighter than everything around it in both acquired neighbours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,3 +110,25 @@ def test_surroundings_are_held_for_two_slices_alone() -> None:
     for k in range(8):
         known.between(k, k + 1)
         assert len(known._extremes) == 2
+
+
+@pytest.mark.parametrize(("dtype", "hole"), [("int16", -3024), ("float32", np.nan)])
+def test_what_a_hole_was_filled_with_is_no_extreme(dtype: str, hole: float) -> None:
+    voxels = np.full((24, 20, 4), 40, dtype)
+    voxels[8:12, 8:12] = np.array([900, hole, 40, -700], dtype)  # the hole is filled from the slice below
+    voxels[20, 15, 1:3] = 60, 20
+    volume = Volume(voxels, np.diag([1.0, 1.0, 10.0, 1.0]), replace(tiny.volume().header, padding=((-3024, -3024),)))
+    grid = grid_by_factor(4, 2, 4)
+    between = tiny.upsample(volume, eager(), grid, CPU).voxels[..., 5:8]
+    beside = np.ones(between.shape[:2], bool)
+    beside[8:12, 8:12] = False
+    assert between[beside].min() >= 20
+    assert between[beside].max() <= 60
+
+
+def test_where_nothing_around_a_voxel_was_measured_its_filled_value_is_both_extremes() -> None:
+    filled = np.arange(20.0 * 20).reshape(20, 20, 1)
+    acquired = np.full_like(filled, np.nan)
+    low, high = bounds.Bounds(filled, acquired).between(0, 0)
+    np.testing.assert_array_equal(low, filled[..., 0])
+    np.testing.assert_array_equal(high, filled[..., 0])

@@ -86,15 +86,16 @@ def test_what_is_left_is_for_the_residuals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "thickness"),
+    ("shape", "dtype", "thickness", "has_hole"),
     [
-        ((100, 90, 24), "int16", 1.0),
-        ((60, 60, 24), "float64", 1.5),
-        ((8, 600, 30), "uint16", 2.0),  # of which a single row of voxels takes most
+        ((100, 90, 24), "int16", 1.0, False),
+        ((60, 60, 24), "float64", 1.5, False),
+        ((60, 60, 24), "int16", 1.5, True),
+        ((8, 600, 30), "uint16", 2.0, False),  # of which a single row of voxels takes most
     ],
 )
 def test_thin_slices_of_slabs_take_no_more_memory_than_is_counted_for_them(
-    shape: tuple[int, int, int], dtype: str, thickness: float, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int, int], dtype: str, thickness: float, has_hole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("scipy.linalg")  # whose import would be counted
     monkeypatch.setattr(slab_assembly, "PART_BYTES", 4_000_000)
@@ -103,8 +104,11 @@ def test_thin_slices_of_slabs_take_no_more_memory_than_is_counted_for_them(
     grid = grid_of_slabs(grid, SlabProfile(thickness))
     network_input = prepare_input(volume, grid, skip_air=False)
     residual = torch.randn(grid.count, *shape[:2]).half()
+    holes = np.zeros(shape, bool) if has_hole else None
+    if holes is not None:
+        holes[..., 5] = True
     tracemalloc.start()
-    thin = slab_assembly.assemble_slabs(voxels, grid, network_input, residual)
+    thin = slab_assembly.assemble_slabs(voxels, grid, network_input, residual, holes=holes)
     slab_consistency.measure_deviation(thin, voxels, grid, volume.header)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from saint_cli.geometry import PlaneGrid, grid_by_averaging, make_plane_grid, same_grid
+from saint_cli.io.voxel_checks import check_values
 from saint_cli.method.resampling import average_slices, resample_planes
+from saint_cli.method.resampling_warnings import CONSTANT_WARNING, add_resampling_warnings
 from saint_cli.volume import Header, Volume
 from saint_cli.volume.stored_values import Coding
 
 AFFINE = np.array([[0.5, 0, 0, -10], [0, 0.5, 0, 20], [0, 0, 1.0, 30], [0, 0, 0, 1.0]])
+
+MEANS_SAID = "1 of 1080 voxels is NaN or infinite: left out of the means"
 
 
 def noisy(shape: tuple[int, int, int] = (12, 10, 9), dtype: str = "int16", header: Header = Header("CT")) -> Volume:  # noqa: B008
@@ -66,6 +70,24 @@ def test_the_mean_of_a_slab_without_a_finite_value_is_not_finite_and_others_are(
     assert np.isnan(result[0, 0, 0])
     assert result[1, 1, 0] == volume.voxels[1, 1, 1]
     assert np.isfinite(result).sum() == result.size - 1
+
+
+def test_a_warning_of_voxels_that_are_not_finite_says_what_happens_to_them() -> None:
+    volume = noisy(dtype="float32")
+    volume.voxels[0, 0, 0] = np.nan
+    known = check_values(volume)
+    assert known.header.warnings == ("1 of 1080 voxels is NaN or infinite: kept there, hidden from the networks",)
+    for grid, said in ((same_grid(9, 2), known.header.warnings[0]), (grid_by_averaging(9, 2, 1.0, 3.0), MEANS_SAID)):
+        assert said in add_resampling_warnings(known, grid, None).header.warnings
+
+
+def test_a_volume_of_one_value_is_reported() -> None:
+    volume, grid = noisy(), grid_by_averaging(9, 2, 1.0, 3.0)
+    assert CONSTANT_WARNING not in add_resampling_warnings(volume, grid, None).header.warnings
+    volume.voxels[:] = 7
+    assert CONSTANT_WARNING in add_resampling_warnings(volume, grid, None).header.warnings
+    volume.voxels[3, 4, 8] = 8
+    assert CONSTANT_WARNING not in add_resampling_warnings(volume, grid, None).header.warnings
 
 
 def test_means_have_values_that_the_source_can_store() -> None:
@@ -153,8 +175,9 @@ def test_padding_is_not_mixed_with_tissue_by_resampling() -> None:
         assert set(np.unique(resample_planes(volume, plane_of(volume, pixel_mm=pixel_mm)).voxels)) == {-3024, 50}
 
 
-def test_voxels_that_are_not_finite_stay_alone() -> None:
-    volume = noisy(dtype="float32")
+@pytest.mark.parametrize("codings", [(), (Coding(0.5, -100.0, 0, 4095),)])
+def test_voxels_that_are_not_finite_stay_alone(codings: tuple[Coding, ...]) -> None:
+    volume = noisy(dtype="float32", header=Header("CT", codings=codings))
     volume.voxels[5, 5, 0] = np.nan
     result = resample_planes(volume, plane_of(volume, pixel_mm=0.25)).voxels
     assert np.isnan(result[..., 0]).sum() == 4

@@ -13,7 +13,7 @@ from saint_cli.method.pipeline import Restoration, ResultStage, restore
 from saint_cli.models.calibration import Calibration
 from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.runtime.device_selection import Compute
-from saint_cli.volume import DicomSource
+from saint_cli.volume import DicomSource, ValueRange
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 
@@ -100,6 +100,24 @@ def test_expected_error_is_zero_at_acquired_slices_and_calibrated_elsewhere() ->
     wanted = CALIBRATION.expected_error(restoration.difference())
     np.testing.assert_array_equal(found[..., restoration.plan.synthesised], wanted)
     assert wanted.min() >= 3
+
+
+@pytest.mark.parametrize("regenerate", [False, True])
+@pytest.mark.parametrize("padding", [(), ((-3000.0, -3000.0),)])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_no_error_is_expected_where_the_result_is_not_finite(
+    axis: int, padding: tuple[ValueRange, ...], regenerate: bool
+) -> None:
+    scan = tiny.volume((8, 7, 6), axis)
+    voxels = np.random.default_rng(0).normal(0, 300, scan.shape).astype(np.float32)
+    holes = np.random.default_rng(1).choice([np.nan, np.inf, -3000, 0], scan.shape, p=[0.2, 0.1, 0.2, 0.5])
+    scan = replace(scan, voxels=np.where(holes == 0, voxels, holes.astype(np.float32)))
+    scan = replace(scan, header=replace(scan.header, padding=padding))
+    model, grid = replace(tiny.model(), calibration=CALIBRATION), grid_by_factor(6, axis, 3)
+    restoration = restore(scan, model, grid, CPU, MethodOptions(regenerate=regenerate))
+    error, result = restoration.error().voxels, restoration.result().voxels
+    np.testing.assert_array_equal(np.isnan(error), ~np.isfinite(result))
+    assert (error[scan.header.is_padding(result)] == 0).all()
 
 
 @pytest.mark.parametrize("regenerate", [False, True])

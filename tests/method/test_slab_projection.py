@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from saint_cli.geometry import ProfileShape, SlabProfile, SliceGrid, grid_by_factor, grid_of_slabs
-from saint_cli.method.slab_consistency import LEAST_EIGENVALUE, SlabProjection, StoredRange, make_consistent
+from saint_cli.method.slab_consistency import (
+    LEAST_EIGENVALUE,
+    SlabProjection,
+    StoredRange,
+    make_consistent,
+    measure_deviation,
+)
+from saint_cli.volume import Header, SlabDeviation
 
 
 def make_grid(count: int, thickness: float, factor: int = 4, shape: ProfileShape = ProfileShape.BOX) -> SliceGrid:
@@ -88,3 +95,23 @@ def test_slabs_twice_as_thick_as_their_distance_do_not_blow_up_noise() -> None:
     smooth = np.sin(np.arange(40) / 5)[None].astype(np.float32)
     back = make_consistent(np.zeros((1, grid.count), np.float32), smooth, weights) @ weights.T
     np.testing.assert_allclose(back, smooth, atol=0.01)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e200])
+def test_how_far_means_are_off_is_measured_in_closed_form_without_padding(scale: float) -> None:
+    grid = make_grid(4, 1.0)
+    thin, slabs = np.zeros((5, 6, grid.count)), np.zeros((5, 6, 4))
+    slabs[:, :, 1] = 3 * scale
+    slabs[0, :, 2] = 9000 * scale
+    header = Header(padding=((9000 * scale, 9000 * scale),))
+    found = measure_deviation(thin, slabs, grid, header, scale)
+    assert (found.largest, found.is_rounding) == (3 * scale, False)
+    assert found.rms == pytest.approx(1.5 * scale)
+    assert measure_deviation(thin, slabs, grid, header, 6 * scale).is_rounding
+
+
+def test_volumes_together_deviate_by_the_most_and_by_the_root_of_the_mean_square() -> None:
+    one, other = SlabDeviation(0.5, 0.3, is_rounding=True), SlabDeviation(4.0, 0.4, is_rounding=False)
+    both = SlabDeviation.merge([one, other])
+    assert both == SlabDeviation(4.0, pytest.approx(0.125**0.5), is_rounding=False)
+    assert SlabDeviation.merge([]) is None

@@ -172,6 +172,25 @@ def test_beside_a_hole_no_slab_further_away_counts(kind: str, dtype: str, hole: 
     np.testing.assert_allclose(thin, np.repeat([-800, -800, hole, 40, 40], each), atol=1e-3)
 
 
+@pytest.mark.parametrize(("dtype", "hole"), [("int16", -2000), ("float32", np.nan)])
+@pytest.mark.parametrize("kind", ["overlap", "a spacing", "Gaussian"])
+def test_what_a_hole_was_filled_with_bends_no_thin_slice_that_it_shares(kind: str, dtype: str, hole: float) -> None:
+    """The mean over the hole's slab is unknown: with any other value beyond the hole the slices beside it are equal."""
+    found = []
+    for beyond in (-800, 900):
+        volume = tiny.volume((12, 10, 6), dtype=dtype)
+        volume.voxels[:] = 40
+        volume.voxels[3, 4] = beyond, beyond, hole, 40, 300, 40
+        volume = replace(volume, header=Header("CT", padding=((-2000, -2000),) if dtype == "int16" else ()))
+        grid = grids(volume, 2)[kind]
+        found.append(tiny.upsample(volume, linear_slab_model(), grid, CPU).voxels[3, 4])
+    is_after = grid.places > 2.5
+    np.testing.assert_array_equal(found[0][is_after], found[1][is_after])
+    after = [k for k, row in enumerate(grid.slab_weights) if not row[~is_after].any()]
+    means = found[0][is_after] @ grid.slab_weights[after][:, is_after].T
+    assert np.abs(means - np.array([40, 40, 40, 40, 300, 40])[after]).max() <= 0.5
+
+
 def test_weights_and_grid_must_fit() -> None:
     volume = tiny.volume()
     plain, slabs = grid_by_factor(5, 2, 3), grids(volume, 2)["touching"]

@@ -7,6 +7,7 @@ import pytest
 from saint_cli.errors import WeightsError
 from saint_cli.jobs import ModelConfig
 from saint_cli.models import shipped
+from saint_cli.models.weights import load_model
 from saint_cli.options.fields import get_options
 from saint_cli.options.job import JobSettings
 
@@ -41,3 +42,21 @@ def test_auto_is_the_default_and_is_no_file(tmp_path: Path, monkeypatch: pytest.
 def test_the_loaded_networks_are_those_of_the_device() -> None:
     model, compute = ModelConfig(device="cpu", threads=1).start()
     assert (model.name, compute.threads) == ("medium", 1)
+
+
+@pytest.mark.parametrize("name", ["base", "medium", "fast"])
+def test_shipped_weights_leave_the_average_alone_where_one_slice_is_synthesised(name: str) -> None:
+    assert int(load_model(name).rfn.fewest) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "a" * 300, "nul\0byte", "line\nbreak"], ids=["", "dot", "long", "nul", "break"]
+)
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(WeightsError, match="no model or weights file"):
+        load_model(name)
+
+
+def test_an_unknown_name_is_answered_with_the_shipped_ones() -> None:
+    with pytest.raises(WeightsError, match="no model or weights file 'basis'; shipped models: "):
+        load_model("basis")

@@ -79,11 +79,6 @@ def test_sizes_are_deduced_from_the_tensors(ami: tuple[int, ...], rfn: TrunkSize
     assert (loaded.rfn.features.size, int(loaded.rfn.fewest)) == (rfn, 3)
 
 
-@pytest.mark.parametrize("name", ["base", "medium", "fast"])
-def test_shipped_weights_leave_the_average_alone_where_one_slice_is_synthesised(name: str) -> None:
-    assert int(load_model(name).rfn.fewest) == 2
-
-
 def test_weights_that_do_not_say_where_rfn_is_used_use_it_everywhere(file: Path) -> None:
     state = {name: tensor for name, tensor in load_file(file).items() if name != "rfn.fewest"}
     assert int(build_networks(state)[1].fewest) == 1
@@ -241,19 +236,6 @@ def test_a_pickle_is_never_unpickled(tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
         load_model(str(path))
     assert not (tmp_path / "sprung").exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["", ".", "a" * 300, "nul\0byte", "line\nbreak"], ids=["", "dot", "long", "nul", "break"]
-)
-def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
-    with pytest.raises(WeightsError, match="no model or weights file"):
-        load_model(name)
-
-
-def test_an_unknown_name_is_answered_with_the_shipped_ones() -> None:
-    with pytest.raises(WeightsError, match="no model or weights file 'basis'; shipped models: "):
-        load_model("basis")
 
 
 def test_networks_are_filled_with_the_tensors() -> None:

@@ -125,6 +125,50 @@ def test_options_of_a_rule_say_which_slices_are_a_stack(
     assert outcome.summary == f'by rule "thick": {"; ".join(f"{n} -> {n} slices, model none, 0.0 s" for n in counts)}'
 
 
+def of_two_orientations() -> list[Dataset]:
+    """A series of an even axial stack and a coronal one, twice as coarse, that lacks a slice."""
+    axial, coronal = fabricate.slices(6), without(4, 9)
+    for index, data in enumerate(coronal):
+        data.SeriesInstanceUID, data.StudyInstanceUID = axial[0].SeriesInstanceUID, axial[0].StudyInstanceUID
+        data.FrameOfReferenceUID, data.SOPInstanceUID = axial[0].FrameOfReferenceUID, f"{data.SOPInstanceUID}.7"
+        data.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+        data.ImagePositionPatient = [0, 10.0 * (index if index < 4 else index + 1), 0]
+    return [*axial, *coronal]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "jobs"),
+    [
+        ({"factor": 3}, {"factor": 2, "irregular": True}, None),
+        ({"factor": 3, "irregular": True}, {"factor": 2}, [(True, 3), (False, 2)]),
+    ],
+    ids=["uneven is not allowed", "uneven is allowed"],
+)
+def test_a_rule_reads_slices_by_its_own_options_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: dict[str, object],
+    second: dict[str, object],
+    jobs: list[tuple[bool, int]] | None,
+) -> None:
+    done = dict[str, tuple[bool, int | None]]()
+
+    def note(job: Job, on_progress: ProgressCallback) -> SimpleNamespace:
+        done[str(job.target)] = (job.settings.irregular, job.settings.grid.factor)
+        return SimpleNamespace(axis="z", shape_before=(1, 1, 5), shape_after=(1, 1, 9), model="none", seconds=0.0)
+
+    monkeypatch.setattr(derive, "run_job", note)
+    coarse = Rule("coarse", "CT", least_spacing_mm=8.0, settings=make_settings(first))
+    rules = Rules((coarse, Rule("fine", "CT", settings=make_settings(second))))
+    outcome = derive_series(save(tmp_path, of_two_orientations()), tmp_path / "derived", rules, silent)
+    if jobs is None:
+        assert (outcome.ending, outcome.error_class) == (Ending.FAILED, "GeometryError")
+        assert "missing" in outcome.reason
+    else:
+        assert outcome.ending is Ending.DONE, outcome
+        assert sorted(done.values(), reverse=True) == jobs
+
+
 def report() -> list[Dataset]:
     """A structured report."""
     return fabricate.changed(fabricate.slices(1), lambda _, data: setattr(data, "SOPClassUID", uid.BasicTextSRStorage))

@@ -1,7 +1,9 @@
 """An option is declared once: command line, tables, pages and keys of batch jobs follow from its field."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +77,12 @@ def test_no_two_options_share_a_flag_or_a_name() -> None:
 
 def test_tables_cannot_say_where_to_compute_or_read_outside_of_a_folder() -> None:
     assert not COLUMNS.keys() & {"device", "batch_size", "threads", "max_memory", "outside_data", "no_skip_air"}
+
+
+def test_the_manual_of_batches_lists_every_column() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+    listed = manual.split("Further columns are")[1].split("```")[0]
+    assert [name for name in COLUMNS if not re.search(rf"\b{name}\b", listed)] == []
 
 
 @pytest.mark.parametrize("kind", JOB_OPTIONS, ids=lambda kind: kind.__name__)

@@ -98,6 +98,16 @@ def test_a_figure_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         write_difference_maps(comparison(), tmp_path / "file" / "maps.png")
 
 
+def test_a_figure_that_appeared_meanwhile_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "maps.png"
+    path.write_text("of another run")
+    with pytest.raises(OutputError, match="appeared while"):
+        write_difference_maps(comparison(), path, overwrite=False)
+    assert path.read_text() == "of another run"
+    write_difference_maps(comparison(), path, overwrite=True)
+    assert path.stat().st_size > 1000
+
+
 @pytest.mark.parametrize("name", ["a$b$c_{", "$\\frac$", "短い\N{BRAIN}\x1b[31m", "M\udcfcller", "%s {x} \\n"])
 def test_names_in_a_figure_are_no_mathematics(tmp_path: Path, name: str) -> None:
     shown = comparison()

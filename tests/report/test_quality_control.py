@@ -190,13 +190,29 @@ def test_the_note_on_labels_says_what_holds_for_the_result() -> None:
     for grid, options, words in (
         (plain, {}, {kept, ends}),
         (grid_by_factor(7, 2, 4, extrapolate=True), {"--extrapolate": ""}, {kept}),
-        (plain, {"--in-plane": "1"}, {kept, ends, resampled}),
-        (plain, {"--untilt": ""}, {kept, ends, resampled}),
         (slab, {"--slab": ""}, set()),
-        (slab, {"--slab": "", "--in-plane": "1"}, {resampled}),
     ):
         note = texts.describe_labels(replace(FACTS, options=options), grid)
         assert {one for one in (kept, ends, resampled) if one in note} == words
+        note = texts.describe_labels(replace(FACTS, options=options, resamples_planes=True), grid)
+        assert {one for one in (kept, ends, resampled) if one in note} == {*words, resampled}
+
+
+def test_options_that_changed_no_pixels_are_no_reason_to_speak_of_resampled_slices() -> None:
+    facts = replace(FACTS, options={"--untilt": "", "--in-plane": "0.7"})
+    assert "resampled" not in texts.describe_labels(facts, grid_by_factor(7, 2, 4))
+
+
+def test_the_note_on_labels_says_where_a_result_ends_whose_spacing_does_not_divide_the_old() -> None:
+    for spacing, words in (
+        (0.7, "ends 0.6 mm before the middle of the last"),
+        (0.75, "ends in the middle of the last"),
+    ):
+        facts = replace(FACTS, spacing_after_mm=(1.0, 1.0, spacing))
+        assert words in texts.describe_labels(facts, geometry.grid_by_spacing(7, 2, 5.0, spacing))
+    uneven = geometry.grid_of_uneven((0.0, 1.0, 3.0), 2, np.diag([1.0, 1.0, 5.0, 1.0]), 0.7)
+    facts = replace(FACTS, spacing_after_mm=(1.0, 1.0, 0.7))
+    assert ("ends 0.3 mm before" in texts.describe_labels(facts, uneven)) == (uneven.origin == 0)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(4.26, "4.3 s"), (75.0, "1 min 15 s"), (7260.0, "2 h 1 min")])

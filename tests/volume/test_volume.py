@@ -4,6 +4,7 @@ import pytest
 
 from saint_cli import geometry
 from saint_cli.volume import Storage, Volume
+from saint_cli.volume.label_map import LabelMap, Segment
 
 
 def test_spacing_and_shape_follow_from_affine_and_voxels() -> None:
@@ -37,6 +38,15 @@ def test_storage_without_scaling_is_identity() -> None:
 
 def test_a_volume_is_printed_as_one_line_without_paths_and_voxels() -> None:
     assert repr(fabricate.volume((4, 5, 6))) == "Volume(4 x 5 x 6 int16, 0.8 x 0.8 x 5 mm, CT, NIfTI)"
+
+
+def test_a_label_map_is_printed_as_one_line_without_names_and_voxels() -> None:
+    labels = np.zeros((4, 5, 6), np.uint8)
+    assert repr(LabelMap(labels, np.diag([0.8, 0.8, 5, 1]))) == (
+        "LabelMap(4 x 5 x 6 uint8, 0.8 x 0.8 x 5 mm, 0 segments, NIfTI)"
+    )
+    named = LabelMap(labels, np.diag([0.8, 0.8, 5, 1]), (Segment(1, "SECRET"),))
+    assert repr(named) == "LabelMap(4 x 5 x 6 uint8, 0.8 x 0.8 x 5 mm, 1 segment, NIfTI)"
 
 
 def test_a_placeholder_has_the_place_and_size_of_a_result_and_takes_no_memory() -> None:

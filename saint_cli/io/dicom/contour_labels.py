@@ -18,7 +18,7 @@ from saint_cli.io.dicom.segmentation import LabelChoice
 from saint_cli.io.dicom.structure_set import Region, read_structure_set
 from saint_cli.runtime import memory
 from saint_cli.volume import Header, Storage, Volume
-from saint_cli.volume.label_map import LabelMap
+from saint_cli.volume.label_map import LabelMap, Segment
 
 NOUN = "region"
 
@@ -52,10 +52,7 @@ def read_contours(
     structures = read_structure_set(files[0])
     described = tuple(region.segment for region in structures.regions)
     segments = choose_segments(path, described, choice.segments, NOUN)
-    numbers = {segment.number for segment in segments}
-    regions = [region for region in structures.regions if region.segment.number in numbers]
-    if not any(region.contours for region in regions):
-        raise UsageError(f"{path}: no closed contours, which alone enclose voxels")
+    regions = _choose_regions(path, structures.regions, segments)
     for region in regions:
         check_frame_of_reference(path, region.frame_of_reference_uid, identity)
     try:
@@ -68,7 +65,7 @@ def read_contours(
         planes = place_on_slices(np.array([one.place for one in contours]), grid, origin)
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from None
-    highest = max(numbers)
+    highest = max(segment.number for segment in segments)
     memory.check_voxels_fit(path, math.prod(planes.shape) * choose_label_type(highest).itemsize, choice.max_memory)
     painter = LabelPainter(planes.shape, highest)
     _paint(painter, contours, planes.slices)
@@ -76,6 +73,19 @@ def read_contours(
     storage, warnings = Storage(painter.labels.dtype), tuple(_list_warnings(regions))
     header = Header(source_format="DICOM RTSTRUCT", storage=storage, warnings=warnings, is_labels=True)
     return LabelMap(painter.labels, planes.affine_lps, segments, header)
+
+
+def _choose_regions(path: Path, regions: Iterable[Region], segments: Iterable[Segment]) -> list[Region]:
+    """The regions of some segments.
+
+    Raises:
+        UsageError: none of them has a closed contour.
+    """
+    numbers = {segment.number for segment in segments}
+    chosen = [region for region in regions if region.segment.number in numbers]
+    if not any(region.contours for region in chosen):
+        raise UsageError(f"{path}: no closed contours, which alone enclose voxels")
+    return chosen
 
 
 def _find_normal(regions: Iterable[Region], scan: Volume) -> np.ndarray:

@@ -96,14 +96,21 @@ def _set_identity(data: Dataset, output: DerivedSlice) -> None:
     data.FrameOfReferenceUID = find_frame_of_reference_uid(source)
     data.SeriesNumber = number if 0 < number <= MAX_IS else 1
     data.InstanceNumber = output.instance_number
-    suffix = f"SAINT {series.factor}" + (" slab" if series.derivation.grid.slab is not None else "")
-    data.SeriesDescription = _add_suffix(data.get("SeriesDescription"), suffix)
+    data.SeriesDescription = _add_suffix(data.get("SeriesDescription"), _make_suffix(series))
     created = _local_time(data, series)
     for name in ("InstanceCreation", "Series", "Content"):
         setattr(data, f"{name}Date", created.strftime("%Y%m%d"))
         setattr(data, f"{name}Time", created.strftime("%H%M%S"))
     if data.SOPClassUID == uid.PositronEmissionTomographyImageStorage:
         data.NumberOfSlices, data.ImageIndex = series.volume.shape[2], data.InstanceNumber
+
+
+def _make_suffix(series: DerivedSeries) -> str:
+    """What a series list shows of how a series was made, such as ``SAINT x4 slab``."""
+    derivation = series.derivation
+    slab = " slab" if derivation.grid.slab is not None else ""
+    untilted = " untilted" if derivation.plane is not None and derivation.plane.untilts else ""
+    return f"SAINT {series.factor}{slab}{untilted}"
 
 
 def _add_suffix(description: str | bytes | None, suffix: str) -> str | bytes:

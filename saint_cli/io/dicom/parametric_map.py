@@ -40,11 +40,12 @@ def write_map(
     error: float32 HU, of the shape of ``result``. keep_slice_thickness: as the series is written with.
 
     Raises:
+        UsageError: the result does not lie where its source's slices do.
         UnreadableError: the source's files are gone or changed.
         OutputError: the map cannot be encoded or written.
     """
     with PixelReader() as reader:
-        series = make_series(result, reader, keep_slice_thickness=keep_slice_thickness)
+        series = make_series(result, path, reader, keep_slice_thickness=keep_slice_thickness)
         referenced = refer_to_derived(series, reader)
     highdicom_objects.write_object(lambda: _make_map(error, series, referenced), path, overwrite=overwrite)
 

@@ -191,12 +191,7 @@ def _find_frames(
         UnreadableError, StreamError: saying what is wrong.
     """
     path, allocated = header.path, header.pixel_format.bits_allocated
-    reason = explain_unsupported(syntax)
-    if reason:
-        raise UnreadableError(f"{path}: {reason}")
-    if "PixelData" not in data:
-        raise UnreadableError(f"{path}: no pixel data")
-    stored = data.PixelData or b""
+    stored = _read_stored(path, data, syntax)
     count = parse_optional_int(data.get("NumberOfFrames")) or 1
     need, size = header.shape[0] * header.shape[1] * count * allocated // 8, len(stored)
     is_native = syntax in NATIVE
@@ -222,6 +217,21 @@ def _find_frames(
     for frame in frames:
         check_frame(frame, syntax, header.shape, allocated)
     return frames
+
+
+def _read_stored(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> bytes:
+    """The bytes of the pixels as they are stored.
+
+    Raises:
+        UnreadableError: there are none, or no decoder is for the transfer syntax.
+    """
+    reason = explain_unsupported(syntax)
+    if reason:
+        raise UnreadableError(f"{path}: {reason}")
+    if "PixelData" not in data:
+        raise UnreadableError(f"{path}: no pixel data")
+    stored: bytes = data.PixelData or b""
+    return stored
 
 
 def _require_frames(header: PixelLayout, count: int, wanted: Sequence[int] | None) -> None:

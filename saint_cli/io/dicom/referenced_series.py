@@ -1,6 +1,7 @@
 """The series that a Parametric Map or a Segmentation refers to, as highdicom wants it: one header for each slice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -12,6 +13,7 @@ from saint_cli.io.dicom.derived_header import EMPTY_IF_ABSENT, derive_header, fo
 from saint_cli.io.dicom.derived_series import DerivedSeries
 from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.pixels import PixelReader
+from saint_cli.io.dicom.place_check import check_place
 from saint_cli.io.dicom.template import load_template
 from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid
 from saint_cli.volume import Volume
@@ -103,15 +105,18 @@ def refer_to_derived(series: DerivedSeries, reader: PixelReader) -> ReferencedSe
     return ReferencedSeries(header, tuple(slices))
 
 
-def refer_to_acquired(volume: Volume) -> ReferencedSeries:
-    """The series that a volume was read from.
+def refer_to_acquired(volume: Volume, path: Path) -> ReferencedSeries:
+    """The series that a volume was read from; path: of what is written, for messages.
 
     Raises:
+        UsageError: the volume does not lie where the slices do.
         SourceChangedError: its files are gone or changed.
     """
     source = volume.header.dicom_source
     assert source is not None
     acquired = reread_headers(source.slices)
+    grid = replace(geometry.same_grid(len(acquired), 2), positions=volume.header.slice_positions or None)
+    check_place(volume, acquired, path, grid)
     header, first = derived_image.copy_dataset(load_template(source.slices[0])), acquired[0]
     header.StudyInstanceUID, header.SeriesInstanceUID = find_study_uid(first), first.series_uid
     header.FrameOfReferenceUID = find_frame_of_reference_uid(first)

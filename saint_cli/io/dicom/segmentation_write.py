@@ -15,7 +15,12 @@ from saint_cli.io.dicom import highdicom_objects
 from saint_cli.io.dicom.derived_header import MAX_IS, make_contribution
 from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.pixels import PixelReader
-from saint_cli.io.dicom.referenced_series import ReferencedSeries, refer_to_acquired, refer_to_derived
+from saint_cli.io.dicom.referenced_series import (
+    PATIENT_AND_STUDY,
+    ReferencedSeries,
+    refer_to_acquired,
+    refer_to_derived,
+)
 from saint_cli.io.dicom.segment_descriptions import encode_segment
 from saint_cli.io.dicom.uids import make_uid
 from saint_cli.io.dicom.values import list_values
@@ -32,6 +37,8 @@ NO_LABELS = "no voxel is labelled"
 
 TEXT_VRS = ("LO", "SH", "ST", "UT", "UC")
 
+UTF8, ESCAPE = "ISO_IR 192", b"\x1b"
+
 GRID_TOLERANCE = 0.02
 """Of a voxel: how far the grid of the labels may lie from that of the series."""
 
@@ -45,14 +52,18 @@ def check_installed(path: Path) -> None:
     highdicom_objects.check_installed(path, KIND, EXTRA)
 
 
-def write_segmentation(label_map: LabelMap, result: Volume, path: Path, *, keep_slice_thickness: bool) -> None:
+def write_segmentation(
+    label_map: LabelMap, result: Volume, path: Path, *, overwrite: bool = True, keep_slice_thickness: bool
+) -> None:
     """Write a label map as one Segmentation that refers to the series of ``result``, as ``io.write_labels`` says.
 
     Segments are numbered from 1 without gaps, as the standard wants it, in the order of the labels. A description
-    without voxels stays; a label without a description gets a neutral one.
+    without voxels stays; a label without a description gets a neutral one. overwrite: whether the file may replace
+    what is at ``path`` by then.
 
     Raises:
-        UsageError: another grid than that of the series, frames of a multi-frame image, no labels, or too many.
+        UsageError: another grid than that of the series, which no longer lies where its slices do, frames of a
+            multi-frame image, no labels, or too many.
         SourceChangedError: files of the series are gone or changed. OutputError: it cannot be encoded or written.
     """
     _check_grid(label_map, result, path)
@@ -62,12 +73,14 @@ def write_segmentation(label_map: LabelMap, result: Volume, path: Path, *, keep_
     derivation = result.header.derivation
     with PixelReader() as reader:
         if derivation is None:
-            series, made = refer_to_acquired(result), "SAINT labels"
+            series, made = refer_to_acquired(result, path), "SAINT labels"
         else:
-            derived = make_series(result, reader, keep_slice_thickness=keep_slice_thickness)
+            derived = make_series(result, path, reader, keep_slice_thickness=keep_slice_thickness)
             series, made = refer_to_derived(derived, reader), f"SAINT {derived.factor} labels"
     _check_single_frame(path, is_multiframe=series.is_multiframe)
-    highdicom_objects.write_object(lambda: _make_segmentation(series, segments, pixels, made), path)
+    highdicom_objects.write_object(
+        lambda: _make_segmentation(series, segments, pixels, made), path, overwrite=overwrite
+    )
 
 
 def check_labels(label_map: LabelMap, result: Volume, path: Path, *, is_derived: bool) -> None:
@@ -191,13 +204,30 @@ def _digest(segments: Sequence[Segment], pixels: np.ndarray) -> str:
 
 
 def _keep_encodable(data: Dataset) -> None:
-    """Make text of segments ASCII where the character set of the series, that of patient text, lacks characters."""
+    """Let the file hold the text of segments where the character set of the series, that of patient text, does not.
+
+    The set becomes UTF-8 where patient text is the same in it; else characters that it lacks become ``?``.
+    """
     terms = [str(term or "") for term in list_values(data.get("SpecificCharacterSet"))] or [""]
-    for item in data.SegmentSequence:
-        for element in item.iterall():
-            text = element.value
-            if element.VR in TEXT_VRS and isinstance(text, str) and not _is_encodable(text, terms):
-                element.value = text.encode("ascii", "replace").decode()
+    elements = [one for item in data.SegmentSequence for one in item.iterall() if one.VR in TEXT_VRS]
+    lacking = [one for one in elements if isinstance(one.value, str) and not _is_encodable(one.value, terms)]
+    if lacking and _is_plain(data, terms):
+        data.SpecificCharacterSet = UTF8
+        return
+    for element in lacking:
+        element.value = "".join(one if _is_encodable(one, terms) else "?" for one in element.value)
+
+
+def _is_plain(data: Dataset, terms: list[str]) -> bool:
+    """Whether the patient and study text of a file, which is bytes, is ASCII, and so the same in every character set.
+
+    Escape sequences switch to others, and in ``ISO_IR 13`` two characters of ASCII are others.
+    """
+    copied = Dataset()
+    copied.update({data[keyword].tag: data[keyword] for keyword in PATIENT_AND_STUDY if keyword in data})
+    texts = [str(one.value).encode() if isinstance(one.value, str) else one.value for one in copied.iterall()]
+    is_ascii = all(one.isascii() and ESCAPE not in one for one in texts if isinstance(one, bytes))
+    return is_ascii and not any(term.endswith("IR 13") for term in terms)
 
 
 def _is_encodable(text: str, terms: list[str]) -> bool:

@@ -27,6 +27,10 @@ STATIC_KEYS = (
 SAME_PLACE = 0.1
 """Largest distance between the corners of volumes of one scan that is put down to rounding, in pixels."""
 
+MAX_NAME, SHOWN_NAME = 128, 32
+"""Characters of what may name a series, and of a longer one that are shown: UIDs have up to 64 (PS3.5 6.2), numbers
+fewer."""
+
 MAX_SHOWN_STACKS, MAX_SHOWN_REASONS = 12, 3
 """Stacks and reasons listed in the message that asks for a choice; more would hide the question."""
 
@@ -48,8 +52,8 @@ def choose_stack(
     """
     named = list(stacks)
     if series is not None:
-        name = series.partition("#")[0]
-        named = _find_by_name(stacks, name)
+        _check_length(path, series)
+        named = _find_by_name(stacks, series.partition("#")[0])
         volume = _choose_place(path, series, volume)
         if not named:
             raise UsageError(f"{path}: `series={series}` names no stack; choose one of: {format_stacks(stacks)}")
@@ -68,6 +72,19 @@ def choose_stack(
     raise _explain_undecided(path, stacks, larger or stacks, f"{len(stacks)} stacks")
 
 
+def _check_length(path: Path, series: str) -> None:
+    """Refuse what is longer than any name of a series.
+
+    Raises:
+        UsageError: quoting its beginning.
+    """
+    if max(map(len, series.split("#", 1))) > MAX_NAME:
+        raise UsageError(
+            f"{path}: `series={series[:SHOWN_NAME]}...` has {len(series)} characters; no number or UID of a series has "
+            f"more than {MAX_NAME}"
+        )
+
+
 def _choose_place(path: Path, series: str, volume: int | None) -> int | None:
     """The number of the stack within its series: ``volume``, or ``k`` where ``series`` ends in ``#k``.
 
@@ -78,7 +95,9 @@ def _choose_place(path: Path, series: str, volume: int | None) -> int | None:
     if not hash_:
         return volume
     if not place.isdecimal():
-        raise UsageError(f"{path}: `series={series}`: behind # comes the number of a stack of the series, from 1")
+        raise UsageError(
+            f"{path}: `series={series}`: # must be followed by the number of a stack of the series, from 1"
+        )
     if volume not in (None, int(place)):
         raise UsageError(f"{path}: `series={series}` names another stack than `volume={volume}`; give one of them")
     return int(place)
@@ -98,6 +117,7 @@ def choose_volumes(
     """
     named = list(stacks)
     if series is not None:
+        _check_length(path, series)
         found = _find_by_name(stacks, series.partition("#")[0])
         named = [stack for stack in stacks if found and stack.series_uid == found[0].series_uid]
     larger = [stack for stack in named if _is_volume(stack)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli import geometry
-from saint_cli.errors import GeometryError, SaintError
+from saint_cli.errors import PASSING_ERRORS, GeometryError, SaintError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.layout import SliceList, are_parallel
@@ -84,10 +84,16 @@ def _describe_group(group: SliceGroup, copies: int) -> tuple[str, ...]:
 
 
 def _split_group(slices: SliceList, *, merge: bool) -> list[VolumeSplit]:
-    """The volumes of a group; all of it with the problem if files of it cannot be compared."""
+    """The volumes of a group; all of it with the problem if files of it cannot be compared.
+
+    Raises:
+        SaintError: one of ``PASSING_ERRORS``; as a problem it would be taken for one of the slices.
+    """
     try:
         with convert_exceptions(slices[0].path):
             return split_volumes(slices, merge=merge)
+    except PASSING_ERRORS:
+        raise
     except SaintError as error:
         return [VolumeSplit(slices, problem=error)]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from saint_cli.errors import GeometryError, SaintError, UnreadableError
+from saint_cli.errors import PASSING_ERRORS, GeometryError, SaintError, UnreadableError
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.acquisition_order import split_by_number, split_by_time, split_by_time_rank
 from saint_cli.io.dicom.layout import Layout, SliceList, overlap
@@ -37,7 +37,11 @@ class VolumeSplit:
 
 
 def split_volumes(group: SliceList, *, merge: bool = False) -> list[VolumeSplit]:
-    """The volumes in slices of one series, orientation and matrix; with ``merge`` none that share no position."""
+    """The volumes in slices of one series, orientation and matrix; with ``merge`` none that share no position.
+
+    Raises:
+        SaintError: one of ``PASSING_ERRORS``, which say nothing of the slices.
+    """
     layout = Layout(group)
     if len(layout.counts) < 2:
         return [VolumeSplit(group)]
@@ -48,6 +52,8 @@ def split_volumes(group: SliceList, *, merge: bool = False) -> list[VolumeSplit]
         return splits
     try:
         distinct = _drop_identical(layout)
+    except PASSING_ERRORS:
+        raise
     except UnreadableError as error:
         return [VolumeSplit(group, problem=error)]
     dropped = len(group) - len(distinct)

@@ -46,8 +46,7 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
     source = check_dicom_target(volume, folder)
     touched = check_unchanged(source.slices)
     with PixelReader() as reader:
-        series = make_series(volume, reader, keep_slice_thickness=keep_slice_thickness)
-    check_place(volume, series.acquired, folder, series.derivation.grid, series.derivation.plane)
+        series = make_series(volume, folder, reader, keep_slice_thickness=keep_slice_thickness)
     with PixelReader() as reader, open_atomic_folder(folder, overwrite=overwrite) as partial:
         _save_slices(series, derived_image.SourceFiles(reader, touched), partial, folder)
         check_unchanged(source.slices)
@@ -93,8 +92,7 @@ class _VolumesWriter:
         """Write the next volume; errors as of :func:`write_series`."""
         source = check_dicom_target(volume, self.folder)
         touched = check_unchanged(source.slices)
-        series = make_series(volume, self.reader, keep_slice_thickness=self.keep_slice_thickness)
-        check_place(volume, series.acquired, self.folder, series.derivation.grid, series.derivation.plane)
+        series = make_series(volume, self.folder, self.reader, keep_slice_thickness=self.keep_slice_thickness)
         self.series_uid = self.series_uid or make_uid(f"{series.own_uid} {list(self.marks)}")
         place = VolumePlace(self.written * volume.shape[2], self.series_uid, self.marks[self.written])
         _save_slices(
@@ -121,16 +119,18 @@ def _save_slices(series: DerivedSeries, files: derived_image.SourceFiles, partia
             _save(derived_image.build_slice(output, files, pixels), partial / output.file_name)
 
 
-def make_series(volume: Volume, reader: PixelReader, *, keep_slice_thickness: bool) -> DerivedSeries:
-    """The derived series of a volume that was read from DICOM.
+def make_series(volume: Volume, path: Path, reader: PixelReader, *, keep_slice_thickness: bool) -> DerivedSeries:
+    """The derived series of a volume that was read from DICOM; path: of what is written, for messages.
 
     Raises:
         UnreadableError: the source's files are gone or changed.
+        UsageError: the volume does not lie where its source's slices do.
     """
     source = volume.header.dicom_source
     assert source is not None
     acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices))
     derivation = volume.header.derivation or Derivation(same_grid(len(acquired), 2), "none", "")
+    check_place(volume, acquired, path, derivation.grid, derivation.plane)
     return DerivedSeries(volume, derivation, acquired, keep_slice_thickness, datetime.now(UTC).astimezone())
 
 
@@ -186,6 +186,11 @@ def _check_class(data: Dataset, folder: Path) -> None:
             f"{folder}: a {kind} PET series cannot be written back as DICOM, since one of its volumes is not such a "
             "series; name a file ending in .nii.gz"
         )
+
+
+def count_pixel_bytes(source: DicomSource) -> int:
+    """Of each pixel of a derived series, which keeps the type of its source's stored values."""
+    return int(load_template(source.slices[0]).BitsAllocated) // 8
 
 
 def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneGrid | None = None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from saint_cli.errors import OutputError, RemoteError, UsageError
+from saint_cli.errors import OutputError, RemoteError, TargetExistsError, UsageError
 from saint_cli.io import partial_names
 from saint_cli.io.formats import IMAGE_ENDINGS
 from saint_cli.io.output_checks import OUTPUT_ENDINGS as OUT_ENDINGS
@@ -249,7 +249,7 @@ def check_target(url: str, *, overwrite: bool) -> None:
         return
     with connect(url, "checked") as (system, path):
         if system.exists(path):
-            raise OutputError(f"{public_url(url)}: exists already; choose another name or pass `overwrite=True`")
+            raise TargetExistsError(f"{public_url(url)}: exists already; choose another name or pass `overwrite=True`")
 
 
 def list_names(url: str) -> frozenset[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import fabricate
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom import uid
@@ -153,6 +154,17 @@ def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "gone"))
     with pytest.raises(DecoderUnavailableError, match="No such file or directory"):
         read_volume(series)
+
+
+def test_a_process_that_cannot_be_started_is_no_problem_of_slices_that_came_twice(
+    series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pydicom.dcmread(series / "0000.dcm")
+    data.SOPInstanceUID += ".1"
+    data.save_as(series / "again.dcm")
+    monkeypatch.setattr(decoder_process, "build_worker_command", lambda _: ["/no/such/program"])
+    with pytest.raises(DecoderUnavailableError, match="cannot be started"):
+        describe(series)
 
 
 def test_a_packed_program_says_that_it_has_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:

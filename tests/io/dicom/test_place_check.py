@@ -1,5 +1,6 @@
 """A volume goes to DICOM only where it lies as its source's slices do: headers of these say where it lies."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ from fabricate import interpolated
 
 from saint_cli import geometry
 from saint_cli.errors import UsageError
-from saint_cli.io import check_result, read_volume, write_volume
+from saint_cli.io import check_result, read_volume, write_error_map, write_labels, write_volume
 from saint_cli.volume import Derivation, Volume
+from saint_cli.volume.label_map import LabelMap
 
 TILTED_STEP, COUNT = (2.4, -2.7, 4.2), 9
 """Of ``OBLIQUE`` slices: 5 mm along the normal and 1.5 mm along a column, more or less."""
@@ -36,6 +38,8 @@ def stretched(volume: Volume, axis: int) -> Volume:
     return replace(volume, affine_lps=geometry.refine_axis(volume.affine_lps, axis, 0.5))
 
 
+REFUSAL = r"no longer lies where its DICOM slices do \(.*\); name a file ending in \.nii\.gz"
+
 MOVES: dict[str, Callable[[Volume], Volume]] = {
     "x reversed": lambda volume: flipped(volume, 0),
     "y reversed": lambda volume: flipped(volume, 1),
@@ -52,7 +56,7 @@ MOVES: dict[str, Callable[[Volume], Volume]] = {
 def test_a_volume_that_was_turned_or_moved_is_refused(name: str, is_result: bool, tmp_path: Path) -> None:
     volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
     elsewhere = MOVES[name](interpolated(volume, 2) if is_result else volume)
-    with pytest.raises(UsageError, match=r"turned or moved since it was read.*\.nii\.gz") as caught:
+    with pytest.raises(UsageError, match=REFUSAL) as caught:
         write_volume(elsewhere, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -64,8 +68,56 @@ def test_a_volume_that_was_turned_or_moved_is_refused_before_anything_is_compute
     volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
     grid = geometry.grid_by_factor(6, 2, 2)
     check_result(volume, grid, tmp_path / "out")
-    with pytest.raises(UsageError, match="turned or moved since it was read"):
+    with pytest.raises(UsageError, match=REFUSAL):
         check_result(MOVES[name](volume), grid, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("is_result", [False, True])
+def test_no_segmentation_refers_to_slices_that_lie_elsewhere(name: str, is_result: bool, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="highdicom is not installed (extra seg)")
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    elsewhere = MOVES[name](interpolated(volume, 2) if is_result else volume)
+    labels = LabelMap(np.ones(elsewhere.shape, np.uint8), elsewhere.affine_lps)
+    with pytest.raises(UsageError, match=REFUSAL):
+        write_labels(labels, tmp_path / "seg.dcm", result=elsewhere)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_no_parametric_map_refers_to_slices_that_lie_elsewhere(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="highdicom is not installed (extra parametric-map)")
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    elsewhere = MOVES[name](interpolated(volume, 2))
+    error = Volume(np.ones(elsewhere.shape, np.float32), elsewhere.affine_lps)
+    with pytest.raises(UsageError, match=REFUSAL):
+        write_error_map(error, elsewhere, tmp_path / "error.dcm")
+    assert not (tmp_path / "error.dcm").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("x reversed", "first or last slice 7.5 mm away; rows reversed"),
+        ("z reversed", "first or last slice 25 mm away"),
+        ("moved by a third of a pixel", "first or last slice 0.2 mm away"),
+        ("other pixel spacing", "pixels 0.375 instead of 0.75 mm apart along columns"),
+    ],
+)
+def test_the_refusal_says_what_lies_elsewhere(name: str, found: str, tmp_path: Path) -> None:
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    with pytest.raises(UsageError, match=re.escape(f"({found})")):
+        write_volume(MOVES[name](volume), tmp_path / "out")
+
+
+def test_the_refusal_says_by_how_much_rows_and_columns_are_turned(tmp_path: Path) -> None:
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    turned = np.eye(4)
+    turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    affine = turned @ volume.affine_lps
+    affine[:3, 3] = volume.affine_lps[:3, 3]
+    with pytest.raises(UsageError, match=r"do \(rows turned by 36.9 degrees; columns turned by 36.9 degrees\)"):
+        write_volume(replace(volume, affine_lps=affine), tmp_path / "out")
 
 
 def by_factor(volume: Volume, factor: int = 2) -> geometry.SliceGrid:
@@ -78,6 +130,7 @@ GRIDS: dict[str, Callable[[Volume], geometry.SliceGrid]] = {
     "extrapolated": lambda volume: geometry.grid_by_factor(COUNT, 2, 3, extrapolate=True),
     "averaged": lambda volume: geometry.grid_by_averaging(COUNT, 2, volume.spacing_mm[2], volume.spacing_mm[2] * 2.5),
     "slabs": lambda volume: geometry.grid_of_slabs(by_factor(volume, 3), geometry.SlabProfile(1.3)),
+    "uneven": lambda volume: geometry.grid_of_uneven(volume.header.slice_positions, 2, volume.affine_lps, 2.5),
     "same": lambda volume: geometry.same_grid(COUNT, 2),
 }
 
@@ -87,8 +140,10 @@ PLANES = {"as acquired": None, "in-plane": (False, 1.0), "untilted": (True, None
 @pytest.mark.parametrize("grid_name", GRIDS)
 @pytest.mark.parametrize("plane_name", PLANES)
 def test_a_result_of_every_grid_comes_back_where_it_lies(grid_name: str, plane_name: str, tmp_path: Path) -> None:
-    series = fabricate.slices(COUNT, orientation=fabricate.OBLIQUE, step=TILTED_STEP)
-    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    series, is_uneven = fabricate.slices(COUNT, orientation=fabricate.OBLIQUE, step=TILTED_STEP), grid_name == "uneven"
+    if is_uneven:
+        del series[3]
+    volume = read_volume(fabricate.save(series, tmp_path / "s"), irregular=is_uneven)
     grid, options = GRIDS[grid_name](volume), PLANES[plane_name]
     plane = None
     if options is not None:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fabricate
 import numpy as np
@@ -15,7 +16,8 @@ from pydicom.dataset import Dataset
 
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.io import check_segmentation_target, read_labels, read_volume, write_labels, write_volume
-from saint_cli.io.dicom import highdicom_objects
+from saint_cli.io.dicom import highdicom_objects, segmentation_write
+from saint_cli.io.dicom.template import RawPersonName
 from saint_cli.labels import place_labels
 from saint_cli.volume import Volume
 from saint_cli.volume.label_map import LabelMap, Segment
@@ -191,30 +193,59 @@ def test_the_same_labels_have_the_same_uids_and_others_have_others(tmp_path: Pat
 
 TEXTS: dict[str, tuple[list[str], str, str]] = {
     "none": ([], "r\xe9gion \u809d", "r?gion ?"),
-    "Latin-1": (["ISO_IR 100"], "H\xfcftkopf links", "H\xfcftkopf links"),
+    "Latin-1": (["ISO_IR 100"], "H\xfcftkopf links", ""),
     "Latin-1 without Japanese": (["ISO_IR 100"], "\u809d links", "? links"),
-    "UTF-8": (["ISO_IR 192"], "r\xe9gion \u809d", "r\xe9gion \u809d"),
+    "UTF-8": (["ISO_IR 192"], "r\xe9gion \u809d", ""),
     "Latin-1 after ASCII": (["ISO 2022 IR 6", "ISO 2022 IR 100"], "H\xfcftkopf", "H?ftkopf"),
-    "Japanese by escapes": (["", "ISO 2022 IR 87"], "\u809d left", "\u809d left"),
-    "Japanese and Latin-1": (["ISO 2022 IR 100", "ISO 2022 IR 87"], "\xfc \u809d", "\xfc \u809d"),
-    "Japanese without Latin-1": (["", "ISO 2022 IR 87"], "r\xe9gion \u809d", "r?gion ?"),
+    "Japanese by escapes": (["", "ISO 2022 IR 87"], "\u809d left", ""),
+    "Japanese and Latin-1": (["ISO 2022 IR 100", "ISO 2022 IR 87"], "\xfc \u809d", ""),
+    "Japanese without Latin-1": (["", "ISO 2022 IR 87"], "r\xe9gion \u809d", "r?gion \u809d"),
+    "Latin-1 with an arrow": (["ISO_IR 100"], "L\xe4sion \u2192 Herz", "L\xe4sion ? Herz"),
 }
+"""Of a name: the character set of the series, the text, and that with ``?`` for what the set lacks; "" if nothing."""
 
 
+@pytest.mark.parametrize(
+    "patient", [b"DOE^JANE", b"M\xfcller", b"Yamada=\x1b$B;3ED\x1b(B"], ids=["ASCII", "8 bits", "escapes"]
+)
 @pytest.mark.parametrize("name", TEXTS)
-def test_text_is_written_in_the_character_set_of_the_series_and_what_it_lacks_as_ascii(
-    name: str, tmp_path: Path
+def test_text_that_the_series_lacks_is_written_as_utf_8_where_patient_text_allows_it(
+    name: str, patient: bytes, tmp_path: Path
 ) -> None:
-    character_set, text, wanted = TEXTS[name]
+    character_set, text, lacking = TEXTS[name]
     slices = fabricate.slices()
-    for one in slices if character_set else ():
-        one.SpecificCharacterSet = character_set
+    for one in slices:
+        one.PatientName = RawPersonName(patient)
+        if character_set:
+            one.SpecificCharacterSet = character_set
     scan = read_volume(fabricate.save(slices, tmp_path / "scan"))
     labels = replace(labels_on(scan), segments=(Segment(1, text, algorithm_name=text),))
     write_labels(labels, tmp_path / "seg.dcm", result=scan)
-    item = pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence[0]
-    assert (item.SegmentLabel, item.SegmentAlgorithmName) == (wanted, wanted)
+    data = pydicom.dcmread(tmp_path / "seg.dcm")
+    is_plain = patient == b"DOE^JANE"
+    wanted = text if is_plain or not lacking else lacking
+    assert (data.SegmentSequence[0].SegmentLabel, data.SegmentSequence[0].SegmentAlgorithmName) == (wanted, wanted)
     assert read_labels(tmp_path / "seg.dcm", scan).segments[0].name == wanted
+    assert (data.get("SpecificCharacterSet") == "ISO_IR 192") == (
+        character_set == ["ISO_IR 192"] or bool(lacking and is_plain)
+    )
+    assert patient in (tmp_path / "seg.dcm").read_bytes()
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan, path = scan_of(tmp_path), tmp_path / "seg.dcm"
+    make = segmentation_write._make_segmentation
+
+    def make_late(*arguments: Any) -> Dataset:
+        path.write_bytes(b"another")
+        return make(*arguments)
+
+    monkeypatch.setattr(segmentation_write, "_make_segmentation", make_late)
+    with pytest.raises(OutputError, match="appeared while the result was computed"):
+        write_labels(labels_on(scan), path, result=scan)
+    assert path.read_bytes() == b"another"
+    write_labels(labels_on(scan), path, result=scan, overwrite=True)
+    assert pydicom.dcmread(path).Modality == "SEG"
 
 
 def test_patient_text_in_any_character_set_stays_as_it_is(tmp_path: Path) -> None:

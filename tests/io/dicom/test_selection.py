@@ -8,7 +8,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.io import describe, read_volume
+from saint_cli.io import ReadOptions, describe, list_volumes, read_volume
 
 
 def series(count: int = 6, *, missing: bool = False, start: float = 30.0, own_uid: bool = True) -> list[Dataset]:
@@ -91,5 +91,16 @@ def test_a_place_within_a_series_is_not_ignored(tmp_path: Path) -> None:
         read_volume(folder, series=f"{name}#1", volume=2)
     for place in ("junk", "", "1.5"):
         for volume in (None, 1):
-            with pytest.raises(UsageError, match="behind # comes the number of a stack"):
+            with pytest.raises(UsageError, match="# must be followed by the number of a stack"):
                 read_volume(folder, series=f"{name}#{place}", volume=volume)
+
+
+@pytest.mark.parametrize("name", ["9" * 5000, "1#" + "9" * 5000, "\u0663" * 5000], ids=["number", "place", "Arabic"])
+@pytest.mark.parametrize("volume", [None, "all"])
+def test_a_number_of_thousands_of_digits_is_refused_in_one_short_line(
+    name: str, volume: str | None, tmp_path: Path
+) -> None:
+    folder = fabricate.save(series(), tmp_path / "s")
+    with pytest.raises(UsageError, match=r"has 500\d characters; no number or UID of a series has more") as caught:
+        read_volume(folder, series=name) if volume is None else list_volumes(folder, ReadOptions(series=name))
+    assert len(str(caught.value)) < 300 + len(str(folder))

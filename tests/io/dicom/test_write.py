@@ -1,5 +1,6 @@
 """Derived DICOM series: what is kept, what is new, what is gone, and when nothing is written."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from saint_cli import geometry
 from saint_cli.errors import OutputError, SaintError, UnreadableError, UsageError
 from saint_cli.io import check_result, describe, read_volume, write_volume
 from saint_cli.io.dicom import write
+from saint_cli.io.write import HEADER_BYTES
 from saint_cli.volume import Volume
 
 FACTOR = 4
@@ -393,6 +395,22 @@ def test_too_little_space_is_known_before_anything_is_computed(tmp_path: Path, m
     for name in ("out", "out.nii", "out.nii.gz"):
         with pytest.raises(OutputError, match="kB are needed, 1 kB are free; choose another folder"):
             check_result(volume, grid, tmp_path / name)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("", (), {"total": 0, "free": 0})())
+    with pytest.raises(OutputError, match=r"out\.nii: no file can be written in .*; choose another folder"):
+        check_result(volume, grid, tmp_path / "out.nii")
+
+
+@pytest.mark.parametrize("make", [fabricate.slices, fabricate.pet], ids=["integers", "a scale for each slice"])
+def test_the_space_for_a_series_is_that_of_its_stored_integers(
+    make: Callable[[], list[Dataset]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, grid = read_volume(fabricate.save(make(), tmp_path / "s")), geometry.grid_by_factor(6, 2, 4)
+    need = 21 * (12 * 16 * 2 + HEADER_BYTES)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("", (), {"free": need})())
+    check_result(volume, grid, tmp_path / "out")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("", (), {"free": need - 1})())
+    with pytest.raises(OutputError, match="are needed"):
+        check_result(volume, grid, tmp_path / "out")
 
 
 def test_memory_while_writing_does_not_grow_with_the_number_of_slices(tmp_path: Path) -> None:

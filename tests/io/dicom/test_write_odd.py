@@ -1,20 +1,18 @@
 """Odd sources and odd targets of derived DICOM series: nothing garbled, nothing lost, one line where it is refused."""
 
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import fabricate
 import numpy as np
-import pydicom
 import pytest
 from fabricate import interpolated, saved_series
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import OutputError, SaintError, UsageError
-from saint_cli.io import check_target_path, describe, read_volume, write_volume
+from saint_cli.io import check_target_path, read_volume, write_volume
 from saint_cli.io.dicom import derived_header, template
 
 FACTOR = 2
@@ -141,36 +139,6 @@ def test_every_name_that_is_dropped_is_a_dicom_keyword() -> None:
     assert all(tag_for_keyword(name) is not None for name in template.DROPPED_TAGS)
 
 
-def test_an_enhanced_file_is_parsed_a_fixed_number_of_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed: Counter[int] = Counter()
-    read = pydicom.dcmread
-
-    for count in (4, 12):
-        source = fabricate.save([fabricate.multiframe(fabricate.slices(count))], tmp_path / f"s{count}")
-        dense = interpolated(read_volume(source), FACTOR)
-
-        def counted(*args: object, count: int = count, **options: object) -> Dataset:
-            parsed[count] += 1
-            return read(*args, **options)
-
-        monkeypatch.setattr(pydicom, "dcmread", counted)
-        write_volume(dense, tmp_path / f"out{count}")
-        monkeypatch.setattr(pydicom, "dcmread", read)
-    assert parsed[4] == parsed[12]
-
-
-def test_values_of_one_frame_do_not_reach_the_next(tmp_path: Path) -> None:
-    image = fabricate.multiframe(fabricate.slices())
-    image.AcquisitionNumber = 7
-    content = Dataset()
-    content.FrameAcquisitionNumber = 3
-    image.PerFrameFunctionalGroupsSequence[0].FrameContentSequence = [content]
-    data = template.read_full_header(fabricate.save([image], tmp_path / "s") / "0000.dcm")
-    data.AcquisitionNumber  # noqa: B018  (parsed, so that frames could share it)
-    numbers = [template.flatten_frame(data, frame).AcquisitionNumber for frame in (0, 1)]
-    assert numbers == [3, 7]
-
-
 def test_padding_of_synthesised_slices_is_the_value_that_the_file_names(tmp_path: Path) -> None:
     series = fabricate.slices(signed=True)
     for index, data in enumerate(series):
@@ -237,19 +205,6 @@ def test_several_slice_thicknesses_stay_as_they_are(keep: bool, tmp_path: Path) 
     source = fabricate.save(each(SliceThickness=["5", "6"]), tmp_path / "source")
     write_volume(interpolated(read_volume(source), FACTOR), tmp_path / "out", keep_slice_thickness=keep)
     assert {tuple(map(str, data.SliceThickness)) for data in saved_series(tmp_path / "out")} == {("5", "6")}
-
-
-def test_localizer_frames_are_skipped_and_counted(tmp_path: Path) -> None:
-    image = fabricate.multiframe(fabricate.slices())
-    for index, frame in enumerate(image.PerFrameFunctionalGroupsSequence):
-        kind = Dataset()
-        kind.FrameType = ["ORIGINAL", "PRIMARY", "AXIAL" if index else "LOCALIZER", "NONE"]
-        frame.CTImageFrameTypeSequence = [kind]
-    source = fabricate.save([image], tmp_path / "s")
-    assert read_volume(source).shape == (16, 12, 5)
-    assert describe(source).skipped == {"localizer frame": 1}
-    write_volume(interpolated(read_volume(source), FACTOR), tmp_path / "out")
-    assert read_volume(tmp_path / "out").shape == (16, 12, 9)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
