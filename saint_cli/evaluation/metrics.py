@@ -91,12 +91,9 @@ def psnr_by_protocol(
     ``factor``. The mean over slices weights each slice equally, but leaves out those that ``is_blank`` in the truth,
     whatever the result is there, unless all are: a single one that came back exactly would make it infinite.
     """
-    errors, varied = list[float](), list[float]()
-    for plane, restored in _view_scored(truth, result, axis, factor, protocol):
-        errors.append(_mean_squared_error(plane, restored))
-        if not is_blank(plane):
-            varied.append(errors[-1])
-    counted = [float(np.mean(errors))] if protocol.pooled else varied or errors
+    pairs = _view_scored(truth, result, axis, factor, protocol, varied_only=not protocol.pooled)
+    errors = [_mean_squared_error(plane, restored) for plane, restored in pairs]
+    counted = [float(np.mean(errors))] if protocol.pooled else errors
     return float(np.mean([_to_decibels(error, protocol.data_range) for error in counted]))
 
 
@@ -108,23 +105,20 @@ def ssim_by_protocol(
     Slices that ``is_blank`` in the truth are left out unless all are: two of one value have an SSIM of 1. nan where
     planes are too small.
     """
-    scores, varied = list[float](), list[float]()
-    for plane, restored in _view_scored(truth, result, axis, factor, protocol):
-        scores.append(ssim(plane, restored, protocol.data_range))
-        if not is_blank(plane):
-            varied.append(scores[-1])
-    return float(np.mean(varied or scores))
+    pairs = _view_scored(truth, result, axis, factor, protocol, varied_only=True)
+    return float(np.mean([ssim(plane, restored, protocol.data_range) for plane, restored in pairs]))
 
 
 def _view_scored(
-    truth: np.ndarray, result: np.ndarray, axis: int, factor: Factor, protocol: Protocol
+    truth: np.ndarray, result: np.ndarray, axis: int, factor: Factor, protocol: Protocol, *, varied_only: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What a protocol compares of each slice of the truth and of the result."""
+    """What a protocol compares of each slice of the truth and of the result; varied_only: see ``leave_out_blank``."""
     true, restored = (
-        np.moveaxis(v, axis, 0) for v in (truth, result)
+        np.moveaxis(v, axis, 2) for v in (truth, result)
     )  # views: take() would copy the whole of a volume
-    for j in list_scored_slices(len(true), factor, protocol):
-        yield protocol.view(true[j]), protocol.view(restored[j])
+    slices = list_scored_slices(true.shape[2], factor, protocol)
+    for j in leave_out_blank(true, slices, protocol) if varied_only else slices:
+        yield protocol.view(true[..., j]), protocol.view(restored[..., j])
 
 
 def is_blank(truth: np.ndarray) -> bool:

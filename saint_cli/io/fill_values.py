@@ -14,10 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from saint_cli.volume import ValueRange, Volume, hounsfield
-
-HIDDEN = "kept there, hidden from the networks"
-"""What a warning says of voxels without a measurement."""
+from saint_cli.volume import ValueRange, Volume, hounsfield, warning_words
 
 SAMPLES = 500_000
 """Voxels sampled; enough to know a share of 0.1 % to a twentieth of itself."""
@@ -88,7 +85,7 @@ class FillValue:
     def warning(self) -> str:
         """A sentence for the user."""
         share = f"{100 * self.share:.2g}" if self.share < 0.1 else f"{100 * self.share:.0f}"
-        return f"{self.value:g} in {share} % of the voxels is a fill value: {HIDDEN}"
+        return f"{self.value:g} in {share} % of the voxels is a fill value: {warning_words.HIDDEN}"
 
 
 def mark_fill_values(volume: Volume) -> Volume:

@@ -8,7 +8,7 @@ from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io import fill_values
 from saint_cli.io.label_maps import count_labels, format_warning
-from saint_cli.volume import Volume
+from saint_cli.volume import Volume, warning_words
 
 OFFSET_AIR, OFFSET_TISSUE, OFFSET_MIDDLE = 100, (850, 1150), (500, 1500)
 """Where HU + 1024 puts air, fat to muscle, and lung to spongy bone."""
@@ -49,7 +49,7 @@ def find_value_warnings(volume: Volume) -> tuple[str, ...]:
         bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
         if bad:
             are = "is" if bad == 1 else "are"
-            warnings.append(f"{bad} of {voxels.size} voxels {are} NaN or infinite: {fill_values.HIDDEN}")
+            warnings.append(f"{bad} of {voxels.size} voxels {are} NaN or infinite: {warning_words.HIDDEN}")
     elif voxels.dtype.itemsize == 8 and max(-int(voxels.min()), int(voxels.max())) > MAX_EXACT_FLOAT64:
         warnings.append(f"{voxels.dtype} values beyond 2^53 lose their last digits in synthesised slices")
     labels = count_labels(voxels)
@@ -78,7 +78,7 @@ def format_tilt(degrees: float, step_mm: float, distance_mm: float, *, is_ct: bo
     """A sentence about tilted slices: ``step_mm`` from slice to slice, ``distance_mm`` of it along their normal."""
     name, along = ("Gantry tilt", "the table") if is_ct else ("Gantry tilt or shear", "the step")
     return adapt_message(
-        f"{name} {degrees:.1f}°: slices are tilted and kept as acquired, {step_mm:.4g} mm along {along}, "
+        f"{name} {degrees:.1f}°: {warning_words.TILTED}, {step_mm:.4g} mm along {along}, "
         f"{distance_mm:.4g} mm along the normal; `untilt=True` resamples them to a rectangular grid"
     )
 

@@ -9,14 +9,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.geometry import PlaneGrid, SliceGrid
-from saint_cli.volume import Volume
-
-TILTED_WORDS = "slices are tilted and kept as acquired"
-"""Of the warning of ``io.voxel_checks.format_tilt``."""
-
-HIDDEN_WORDS = "kept there, hidden from the networks"
-"""Of the warnings of ``io.fill_values`` and ``io.voxel_checks`` about voxels without a measurement."""
-
+from saint_cli.volume import Volume, warning_words
 
 CONSTANT_WARNING = "every voxel has the same value, so there is nothing to interpolate"
 
@@ -34,11 +27,11 @@ def add_resampling_warnings(
     """
     said = volume.header.warnings
     if plane is not None and plane.untilts:
-        said = tuple(text for text in said if TILTED_WORDS not in text)
+        said = tuple(text for text in said if warning_words.TILTED not in text)
     elif not grid.kept.any():
-        said = tuple(text.replace(TILTED_WORDS, "slices are tilted") for text in said)
+        said = tuple(text.replace(warning_words.TILTED, "slices are tilted") for text in said)
     if grid.averages:
-        said = tuple(text.replace(HIDDEN_WORDS, "left out of the means") for text in said)
+        said = tuple(text.replace(warning_words.HIDDEN, "left out of the means") for text in said)
     volume = replace(volume, header=replace(volume.header, warnings=said))
     warnings = [
         CONSTANT_WARNING if _is_constant(volume.voxels) else "",

@@ -68,6 +68,17 @@ class DenseVolume:
         low, high, scale = self.values.low, self.values.high, self.values.scale
         return voxels.float().clamp_(low, high).sub_(low).div_(scale)
 
+    def cut_middle(self, side: int, depth: int, factor: int) -> Tensor:
+        """Network values [x, y, slices] in the middle, on the CPU: at most ``side`` and ``depth`` voxels.
+
+        As many slices as end with an acquired one where every ``factor``-th is.
+        """
+        x, y, most = (min(n, wanted) for n, wanted in zip(self.voxels.shape, (side, side, depth), strict=True))
+        lengths = (x, y, (most - 1) // factor * factor + 1)
+        starts = [(n - length) // 2 for n, length in zip(self.voxels.shape, lengths, strict=True)]
+        cut = tuple(slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
+        return self.to_network(self.voxels[cut].cpu())
+
     @property
     def coarse_stride(self) -> int:
         """Voxels between those of ``coarse``, along every axis."""

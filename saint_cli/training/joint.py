@@ -196,11 +196,7 @@ def _measure_gains(
     model: JointNetworks, volume: DenseVolume, factor: int, most: int, units: float
 ) -> tuple[float, float]:
     """PSNR of the fused slices less that of cubic interpolation, and less that of the mean, dB."""
-    depth = (min(most, volume.voxels.shape[2]) - 1) // factor * factor + 1
-    lengths = [min(side, VALIDATION_SIDE + 2 * MARGIN) for side in volume.voxels.shape[:2]] + [depth]
-    starts = [(n - length) // 2 for n, length in zip(volume.voxels.shape, lengths, strict=True)]
-    cut = tuple(slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
-    dense = volume.to_network(volume.voxels[cut].cpu())
+    dense = volume.cut_middle(VALIDATION_SIDE + 2 * MARGIN, most, factor)
     block = JointBlock.cut(dense, volume.spacing_mm, factor, np.arange(1, factor))
     grid = grid_by_factor(block.sparse.shape[2], 2, factor)
     cubic = JointBlock.cut(

@@ -106,11 +106,7 @@ def validate_baseline(model: nn.Module, volumes: list[DenseVolume], factors: tup
 
 def _measure_gain(model: Baseline, volume: DenseVolume, factor: int) -> float:
     """On the block in the middle, dB."""
-    x, y, most = (min(n, wanted) for n, wanted in zip(volume.voxels.shape, _BLOCK, strict=True))
-    lengths = (x, y, (most - 1) // factor * factor + 1)
-    starts = [(n - length) // 2 for n, length in zip(volume.voxels.shape, lengths, strict=True)]
-    cut = [slice(start, start + length) for start, length in zip(starts, lengths, strict=True)]
-    dense = volume.to_network(volume.voxels[tuple(cut)].cpu())  # (x, y, slices)
+    dense = volume.cut_middle(VALIDATION_SIDE, VALIDATION_DEPTH, factor)
     sparse, spacing = dense[..., ::factor].contiguous(), volume.spacing_mm
     grid = grid_by_factor(sparse.shape[2], 2, factor)
     plan = SlicePlan.from_grid(grid)
@@ -122,5 +118,4 @@ def _measure_gain(model: Baseline, volume: DenseVolume, factor: int) -> float:
     return psnr(truth, line + residual, units) - psnr(truth, cubic, units)
 
 
-_BLOCK = (VALIDATION_SIDE, VALIDATION_SIDE, VALIDATION_DEPTH)
 _INTERPOLATORS = (baselines.interpolate_linear, baselines.interpolate_cubic)
