@@ -187,7 +187,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "spacing as truth": ({"spacing_mm": True}, "`spacing_mm=True` must be a number"),
     "no spacing": ({"spacing_mm": 0}, "`spacing_mm=0.0` is not a positive distance"),
     "both": ({"factor": 2, "spacing_mm": 1.0}, "`factor` and `spacing_mm` both say"),
-    "axis as a word": ({"factor": 2, "axis": "z"}, "`axis='z'` must be a whole number"),
+    "axis as a word": ({"factor": 2, "axis": "z"}, "`axis='z'` must be 0, 1 or 2, for x, y or z"),
     "a fourth axis": ({"factor": 2, "axis": 3}, "`axis=3` must be 0, 1 or 2"),
     "memory as a word": ({"factor": 2, "max_memory": "4GB"}, "`max_memory='4GB'` must be a whole number"),
     "no threads": ({"factor": 2, "threads": 0}, "`threads=0`: at least 1"),

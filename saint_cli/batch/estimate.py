@@ -41,7 +41,7 @@ UNKNOWN_VOXELS = 512 * 512 * 200
 """Output voxels of a scan whose header does not say its size."""
 
 RECENT, FEW = 50, 3
-"""Jobs whose times count; while fewer of this run have ended, jobs that run and earlier runs count too."""
+"""Jobs whose times count; while fewer of this run have ended, jobs that run count too."""
 
 
 def measure_free_mb() -> float:
@@ -53,6 +53,8 @@ def measure_free_mb() -> float:
 class TimeEstimator:
     """Seconds that jobs will take: assumed at first, then scaled by what jobs took, of this run if it has some.
 
+    Earlier runs count until the first job of this run has ended or reported: the machine may be busier now.
+
     workers: how many there are; of a cluster that is known once it is connected. is_measured: whether any job was
     learnt from.
     """
@@ -60,30 +62,24 @@ class TimeEstimator:
     def __init__(self, spec: ClusterSpec, records: Iterable[JobRecord] = ()) -> None:
         self._spec = spec
         self.workers = spec.workers
-        self._earlier = [ratio for record in records if (ratio := self._compute_ratio(record)) is not None]
+        earlier = [ratio for record in records if (ratio := self._compute_ratio(record)) is not None]
         self._ratios: list[float] = []
-        self.is_measured = bool(self._earlier)
-        self._ratio = statistics.median(self._earlier[-RECENT:]) if self._earlier else 1.0
+        self.is_measured = bool(earlier)
+        self._ratio = statistics.median(earlier[-RECENT:]) if earlier else 1.0
 
     def learn(self, record: JobRecord) -> None:
         """Learn from how long a job of this run took."""
         ratio = self._compute_ratio(record)
         if ratio is not None:
             self._ratios.append(ratio)
-            self._ratio, self.is_measured = self._median(()), True
+            self._ratio, self.is_measured = statistics.median(self._ratios[-RECENT:]), True
 
     def learn_from_running(self, running: Iterable[tuple[Task, float]]) -> None:
         """Learn from how long running jobs expect to take in all, until enough have ended."""
         if len(self._ratios) < FEW:
-            ratios = [seconds / self.assumed_seconds(task) for task, seconds in running]
-            if ratios or self._ratios:
-                self._ratio, self.is_measured = self._median(ratios), True
-
-    def _median(self, ratios: Iterable[float]) -> float:
-        """Of this run's jobs; with those of earlier runs while there are few."""
-        own = [*self._ratios[-RECENT:], *ratios]
-        missing = max(0, FEW - len(own))
-        return float(statistics.median([*(self._earlier[-missing:] if missing else ()), *own]))
+            ratios = [*self._ratios, *(seconds / self.assumed_seconds(task) for task, seconds in running)]
+            if ratios:
+                self._ratio, self.is_measured = statistics.median(ratios), True
 
     def _compute_ratio(self, record: JobRecord) -> float | None:
         """How much longer than assumed a finished job took on this kind of device."""

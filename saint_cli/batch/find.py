@@ -11,7 +11,7 @@ import numpy as np
 
 from saint_cli.batch.input_tables import list_problems
 from saint_cli.batch.inputs import Root
-from saint_cli.batch.label_files import locate_labels
+from saint_cli.batch.label_files import check_labels, locate_labels
 from saint_cli.batch.local_scans import LocalUnit
 from saint_cli.batch.remote_cache import RemoteCache
 from saint_cli.batch.remote_scans import RemoteUnit
@@ -203,7 +203,9 @@ def _add_stack(scan: Scan, stack: StackInfo, rules: SearchRules, findings: Findi
     try:
         with convert_exceptions(scan.source_name):
             reason = _find_reason_to_skip(stack, scan.settings, rules)
-            scan = scan if reason else _check(_add_labels(scan), stack)
+            if not reason:
+                scan = _add_labels(scan)  # whatever is wrong with the scan, its record then says which these are
+                scan = _check(scan, stack)
     except SaintError as error:  # of a geometry that no grid fits, or of labels that are missing
         reason, scan = "", replace(scan, error=error)
     if reason:
@@ -213,11 +215,7 @@ def _add_stack(scan: Scan, stack: StackInfo, rules: SearchRules, findings: Findi
 
 
 def _add_labels(scan: Scan) -> Scan:
-    """The scan with the path of its label map, if it has one.
-
-    Raises:
-        UnreadableError: it is missing.
-    """
+    """The scan with the path of its label map, if it should have one."""
     chosen = scan.settings.label_settings
     if chosen.labels is None:
         return scan
@@ -249,6 +247,8 @@ def _is_undecided(stack: StackInfo, settings: JobSettings) -> bool:
 
 def _check(scan: Scan, stack: StackInfo) -> Scan:
     """The scan with its problem, or with how many times as many slices it will have."""
+    if scan.settings.label_settings.labels is not None:
+        check_labels(Path(scan.settings.label_settings.labels), scan.path)
     if stack.problem:
         error_class = GeometryError if stack.exit_code == GeometryError.exit_code else UnreadableError
         return replace(scan, error=error_class(f"{scan.source_name}: {stack.problem}"))

@@ -56,6 +56,19 @@ def is_of_another_scan(record: JobRecord, planned: JobRecord) -> bool:
     return place is None or is_there(place)
 
 
+def describe_other_scan(record: JobRecord, planned: JobRecord, advice: str) -> str:
+    """The scan that a record is of, where it is another one, and what to do; advice: what keeps both results."""
+    source = record.full_source
+    if not is_same_place(record, planned):
+        return f"{source}, another scan; {advice}, or pass --overwrite"
+    if _is_same_series(record, planned):
+        return f"another volume of {source}; {advice}, or pass --overwrite"
+    return (
+        f"another series of {source}; if that was exported anew, with new series UIDs, pass --overwrite to replace the "
+        f"outdated result; if it holds both series, {advice}"
+    )
+
+
 def is_same_scan(record: JobRecord, other: JobRecord) -> bool:
     """Whether two records are of one file, folder or URL, and of one series and volume there."""
     return _is_same_part(record, other) and is_same_place(record, other)
@@ -73,6 +86,12 @@ def _is_same_part(record: JobRecord, other: JobRecord) -> bool:
     """Whether two records of one place are of one series and volume there; what a record leaves open may be any."""
     pairs = zip(_find_part(record), _find_part(other), strict=True)
     return all(one is None or another is None or one == another for one, another in pairs)
+
+
+def _is_same_series(record: JobRecord, other: JobRecord) -> bool:
+    """The same of the series alone."""
+    one, another = _find_part(record)[0], _find_part(other)[0]
+    return one is None or another is None or one == another
 
 
 def _find_part(record: JobRecord) -> tuple[str | None, str | None]:

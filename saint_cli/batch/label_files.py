@@ -26,16 +26,23 @@ def resolve_cell(options: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def locate_labels(template: str, scan_path: str) -> Path:
-    """The label map of a scan by its path, as ``Scan.path`` has it.
+    """Where the label map of a scan should lie, by its path, as ``Scan.path`` has it.
 
     Raises:
-        UsageError: fields that do not exist. UnreadableError: no such file or folder.
+        UsageError: fields that do not exist.
     """
     path = PurePosixPath(scan_path)
-    place = Path(fill_in("--labels", template, {"path": scan_path, "folder": path.parent, "name": path.name}))
+    return Path(fill_in("--labels", template, {"path": scan_path, "folder": path.parent, "name": path.name})).absolute()
+
+
+def check_labels(place: Path, scan_path: str) -> None:
+    """Check that a label map is there.
+
+    Raises:
+        UnreadableError: no such file or folder.
+    """
     if not is_there(place):
         raise UnreadableError(f"{place}: {explain_absence(place)}; it should be the label map of {scan_path}")
-    return place.absolute()
 
 
 def fingerprint_labels(path: Path) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from saint_cli.batch import report_pages
 from saint_cli.batch.job_keys import (
+    describe_other_scan,
     fingerprint_inputs,
     hash_weights,
     is_of_another_scan,
     is_same_job,
-    is_same_place,
     make_key,
 )
 from saint_cli.batch.job_records import JobFailure, JobRecord, JobStatus
@@ -22,7 +22,7 @@ from saint_cli.batch.output_names import strip_output_ending
 from saint_cli.batch.search import Findings, Scan
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError, WorkerKilledError
 from saint_cli.io.folder_walk import is_there
-from saint_cli.io.path_identity import PathIdentity, fold_name, identify_entry
+from saint_cli.io.path_identity import fold_name, identify_entry
 from saint_cli.jobs import Job
 from saint_cli.jobs.labels import name_labels_target
 from saint_cli.jobs.location import RemoteTarget, TargetLocation, format_location
@@ -95,7 +95,7 @@ class RerunPolicy:
     retry_failed: bool = False
     overwrite: bool = False
     pages: bool = True
-    advice: str = "name results apart with --name-template, choose another OUT_DIR"
+    advice: str = "name results apart with --name-template or choose another OUT_DIR"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def plan_jobs(
         error = scan.error or problems[_choose_model(scan)] or _check_targets(scan, planned, store, state, policy)
         error = error or claims.add(target) or claims.add_labels(planned)
         if error is not None:
-            plan.refused_records.append(make_failure(_add_writers(planned, state), error))
+            others = _list_writers(planned, state) | claims.list_inputs(planned)
+            plan.refused_records.append(make_failure(_add_other_sources(planned, others), error))
         elif earlier is not None and _still_holds(earlier, planned, store, policy):
             plan.kept_records.append(earlier)
         else:
@@ -191,28 +192,32 @@ def _check_targets(
         if writer is None:
             return UsageError(f"{path}: exists, but no job of this batch wrote it; move it away or pass --overwrite")
         if is_of_another_scan(writer, planned):
-            source, is_other_part = writer.full_source, is_same_place(writer, planned)
-            owner = f"another series or volume of {source}" if is_other_part else f"{source}, another scan"
-            return UsageError(f"{path}: is the result of {owner}; {policy.advice}, or pass --overwrite")
+            return UsageError(f"{path}: is the result of {describe_other_scan(writer, planned, policy.advice)}")
     return None
 
 
-def _add_writers(planned: JobRecord, state: ManifestState) -> JobRecord:
-    """The record with the sources of what its files hold, which its failure may name and no page may show."""
+def _list_writers(planned: JobRecord, state: ManifestState) -> set[str]:
+    """The sources of what the files of a job hold."""
     writers = (state.writers.get(target) for target in (planned.target, planned.labels_target) if target)
-    sources = sorted({writer.full_source for writer in writers if writer} - {planned.full_source})
-    return replace(planned, details=planned.details | {report_pages.OTHER_SOURCES: sources}) if sources else planned
+    return {writer.full_source for writer in writers if writer}
+
+
+def _add_other_sources(planned: JobRecord, sources: set[str]) -> JobRecord:
+    """The record with sources of other scans, whose paths its failure may name and no page may show."""
+    others = sorted(sources - {planned.full_source})
+    return replace(planned, details=planned.details | {report_pages.OTHER_SOURCES: others}) if others else planned
 
 
 class _TargetOwners:
     """The files that results of a run go to, whatever links lead there: none may be another's, or one that is read."""
 
     def __init__(self, store: OutputStore, findings: Findings, targets: Sequence[str]) -> None:
-        self._store, self._owners, self._targets = store, dict[PathIdentity, str](), frozenset(map(fold_name, targets))
+        self._store, self._targets, files = store, frozenset(map(fold_name, targets)), set[Path]()
         self._has_links = store.url is None and store.state_dir.is_dir()  # none can lead anywhere from a new folder
         if self._has_links:
-            for file in {file for scan in findings.scans if len(scan.files) == 1 for file in scan.files}:
-                self._owners[identify_entry(file)] = f"the input {file}"
+            files = {file for scan in findings.scans if len(scan.files) == 1 for file in scan.files}
+        self._inputs = {identify_entry(file): file for file in files}
+        self._owners = {place: f"the input {file}" for place, file in self._inputs.items()}
 
     def add(self, target: str) -> SaintError | None:
         """Claim the file of a result; the error where it has an owner already."""
@@ -223,6 +228,12 @@ class _TargetOwners:
         if owner != f"the result {target}":
             return UsageError(f"{path}: leads to {owner}; remove the link, or choose another folder")
         return None
+
+    def list_inputs(self, planned: JobRecord) -> set[str]:
+        """The inputs that the files of a job lead to."""
+        targets = filter(None, (planned.target, planned.labels_target)) if self._inputs else ()
+        places = [identify_entry(self._store.state_dir / target) for target in targets]
+        return {str(self._inputs[place]) for place in places if place in self._inputs}
 
     def add_labels(self, planned: JobRecord) -> SaintError | None:
         """Claim the file of the labels; the error where it has an owner already."""

@@ -277,20 +277,20 @@ def _remove_partial_files(progress: "BatchProgress") -> None:
 
 
 def _describe_batch(spec: "ClusterSpec", tasks: Sequence[Task], estimator: "TimeEstimator") -> str:
-    """How many jobs with which model, on which workers, how long with it and with another, and what is not used."""
+    """How many jobs with which model (CT's: no scan is read), on which workers, for how long, what is not used."""
     jobs = format_count(len(tasks), "job")
     models = {task.record.model for task in tasks}
     if spec.scheduler is not None:
         return f"{jobs} with {_format_models(models)} for the cluster at {spec.scheduler}"
-    records = [task.record for task in tasks]  # of CT: scans are not read yet
-    models = {shipped.resolve_name(one.model, spec.device, slabs=SLAB in one.options) for one in records}
+    models = {shipped.resolve_name(t.record.model, spec.device, slabs=SLAB in t.record.options) for t in tasks}
     each = "a GPU each" if spec.gpus else f"{format_count(spec.threads, 'thread')} each"
     seconds = estimator.seconds_left(tasks)
     text = f"{jobs} with {_format_models(models)}, {format_count(spec.workers, 'worker')} with {each}"
-    text += f", about {format_duration(seconds)}"
+    text += f", about {(about := format_duration(seconds))}"
     if seconds > LONG_S and len(models) == 1 and (other := shipped.ALTERNATIVES.get(*models)) is not None:
-        other_s = estimator.seconds_left([replace(t, record=replace(t.record, model=other)) for t in tasks])
-        text += f"; {other} would take about {format_duration(other_s)} (--model {other})"
+        others = [replace(t, record=replace(t.record, model=other)) for t in tasks]
+        if (would := format_duration(estimator.seconds_left(others))) != about:
+            text += f"; {other} would take about {would} (--model {other})"
     return text if spec.note is None else f"{text}; {spec.note}"
 
 

@@ -34,7 +34,12 @@ class SaintCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Read the arguments, in which options may be spelled as other programs do, and ``--slab`` has no value."""
         adapted = parsing.adapt_arguments(args, self.params)
-        return super().parse_args(ctx, complete_bare_flags(adapted, getattr(self.callback, BARE_FLAGS, {})))
+        adapted = complete_bare_flags(adapted, getattr(self.callback, BARE_FLAGS, {}))
+        if not ctx.resilient_parsing:  # which completion of the shell sets
+            typed = self.make_parser(ctx).parse_args(args=list(adapted))[0]
+            if not typed.get("help"):
+                parsing.check_names(self.params, typed)
+        return super().parse_args(ctx, adapted)
 
     def get_params(self, ctx: Any) -> Any:
         """The parameters, as the help wants them."""

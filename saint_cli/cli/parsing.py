@@ -1,13 +1,16 @@
 """Values of options that only the command line has: from the text that was typed to what the program works with."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.options.values import check_word
+
+NAME_METAVARS = ("PATH", "FILE", "FOLDER", "SCAN", "MODEL")
+"""How the help shows the values of options that name files, folders and models."""
 
 
 def parse_path_or_url(text: str) -> Path | str:
@@ -72,6 +75,22 @@ def adapt_arguments(arguments: Sequence[str], params: Sequence[Any]) -> list[str
             values += 1
         adapted.append(argument)
     return adapted
+
+
+def check_names(params: Sequence[Any], typed: Mapping[str, Any]) -> None:
+    """Refuse an empty argument, path or model; as a ``Path``, an empty one stands for the current folder.
+
+    params: of the command; typed: the texts that were typed, by the names of parameters.
+
+    Raises:
+        UsageError: an empty one, as an unset variable of a shell in quotes is.
+    """
+    for param in params:
+        texts = typed.get(param.name)
+        is_name = param.param_type_name == "argument" or param.metavar in NAME_METAVARS
+        if is_name and "" in (texts if isinstance(texts, Sequence) and not isinstance(texts, str) else [texts]):
+            shown = param.metavar.rstrip(".…") if param.param_type_name == "argument" else max(param.opts, key=len)
+            raise UsageError(f"{shown} is empty; give it a value, or set the variable that was to hold one")
 
 
 def list_of(flag: str, *allowed: str) -> Callable[[str], tuple[str, ...]]:

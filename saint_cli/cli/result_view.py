@@ -61,4 +61,4 @@ def _format_ml(volume: float) -> str:
 
 
 def _change(one: "LabelVolume") -> str:
-    return f"{one.after_ml / one.before_ml - 1:+.1%}" if one.before_ml else ""
+    return f"{one.after_ml / one.before_ml - 1:+z.1%}" if one.before_ml else ""

@@ -40,9 +40,6 @@ PLACEMENT_FIELDS = (
 )
 """Fields of a NIfTI header for placement and origin; nibabel sets the others when it saves."""
 
-KNOWN_SPACE_CODES = range(1, 6)
-"""Form codes that NIfTI defines; others come from damage."""
-
 SIMPLEITK_MODALITY_KEY = "0008|0060"
 """Where SimpleITK keeps the Modality of a DICOM file."""
 
@@ -209,7 +206,7 @@ def _from_array(array: np.ndarray, spacing_mm: Any) -> Volume:
 
 
 def _from_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
-    from saint_cli.io.nifti.placement import MM_PER_UNIT, UNKNOWN_SPACE
+    from saint_cli.io.nifti.placement import MAX_SPACE_CODE, MM_PER_UNIT, UNKNOWN_SPACE, find_unit_warnings
 
     name, header = _type_name(image), cast(Any, image.header)
     if image.affine is None:
@@ -225,8 +222,10 @@ def _from_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
     units = int(header["xyzt_units"]) & 7 if _is_nifti(image) else 0
     affine[:3] *= MM_PER_UNIT.get(units, 1.0)
     codes = [int(header[f"{form}_code"]) for form in ("sform", "qform")] if _is_nifti(image) else [1]  # the scanner's
-    code = next((code for code in codes if code in KNOWN_SPACE_CODES), UNKNOWN_SPACE)
-    return Volume(voxels, affine, Header(source_format="nibabel", storage=Storage(voxels.dtype), space_code=code))
+    code = next((one for one in codes if 0 < one <= MAX_SPACE_CODE), UNKNOWN_SPACE)
+    warnings = find_unit_warnings(units, np.linalg.norm(affine[:3, :3], axis=0))
+    header = Header(source_format="nibabel", storage=Storage(voxels.dtype), space_code=code, warnings=warnings)
+    return Volume(voxels, affine, header)
 
 
 def _is_nifti(image: Any) -> bool:

@@ -39,7 +39,7 @@ def require_finite(voxels: np.ndarray, name: object) -> None:
         UnreadableError: every voxel is NaN or infinite.
     """
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).any():
-        raise UnreadableError(f"{name}: no voxel is a finite number; export the scan again")
+        raise UnreadableError(f"{name}: no voxel is a finite number (all are NaN or infinite); export the file again")
 
 
 def find_value_warnings(volume: Volume) -> tuple[str, ...]:

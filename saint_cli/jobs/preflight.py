@@ -82,7 +82,7 @@ def _check_calibrated_options(job: LocalJob) -> None:
     if flags := job.settings.method_options.uncalibrated_flags:
         raise UsageError(f"--uncertainty was calibrated without {flags[0]}; leave one of them out")
     if job.settings.grid.slab:
-        raise UsageError("--uncertainty was not calibrated for slabs; leave out --slab, or the error")
+        raise UsageError("--uncertainty was not calibrated for slabs; leave out --slab or --uncertainty")
     if job.settings.grid.extrapolate:
         raise UsageError("--uncertainty has no estimate beyond the last acquired slice; leave out --extrapolate")
 

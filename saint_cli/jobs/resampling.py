@@ -24,9 +24,9 @@ def check_resampling(planned: PlannedJob) -> None:
     noise.check_grid(grid, job.settings.method_options.noise)
     if job.uncertainty is not None:
         for is_so, words in (
-            (grid.positions is not None, "was not calibrated for uneven slices; leave out --irregular, or the error"),
+            (grid.positions is not None, "was not calibrated for uneven slices; leave out --irregular, or this option"),
             (not grid.needs_networks, "is the error of synthesised slices, and there are none; leave it out"),
-            (plane is not None, "is of slices as they were acquired; leave out --in-plane and --untilt, or the error"),
+            (plane is not None, "is of slices as they were acquired; leave out --in-plane and --untilt, or it"),
         ):
             if is_so:
                 raise UsageError(f"--uncertainty {words}")

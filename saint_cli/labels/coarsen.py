@@ -17,9 +17,9 @@ def coarsen_labels(fine: LabelMap, affine_lps: np.ndarray, shape: Shape) -> Labe
 
     affine_lps, shape: of the thick grid. Fine slices that lie in a slab in part count in part. Of labels that fill
     equally much, that of the slab's centre wins. Where a slab goes beyond the fine slices, the last of them stands for
-    the rest. Labels that ``refine_labels`` made come back exactly, unless a voxel's label is that of neither
-    neighbouring slice: the part may then fill less than half of the slab. With a whole factor the first and the last
-    slice come back exactly.
+    the rest. With a whole factor labels that ``refine_labels`` made come back exactly in the first and the last slice,
+    and elsewhere unless a voxel's label is that of neither neighbouring slice: the part may then fill less than half of
+    the slab. With another factor slices do not divide slabs evenly, so that voxels at boundaries may differ.
 
     Raises:
         GeometryError: see ``plan_labels``; or the grid is finer than that of the labels.

@@ -54,18 +54,21 @@ class PixelCounts:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds that a job will take with its model, and with another that is shipped; of slabs there is but one."""
+    """Seconds that a job will take with its model, and with another that is shipped; of slabs there is but one.
+
+    other: the name to ask for it by, without what the names for a modality begin with.
+    """
 
     seconds: float
     other: str | None
     other_seconds: float
 
     def sentence(self, model: str) -> str:
-        """Both in words."""
-        if self.other is None:
-            return f"about {format_duration(self.seconds)} with {model}"
-        would = f"{self.other} would take about {format_duration(self.other_seconds)} (`model={self.other}`)"
-        return adapt_message(f"about {format_duration(self.seconds)} with {model}; {would}")
+        """Both in words; the other's only where it differs."""
+        own, other = format_duration(self.seconds), format_duration(self.other_seconds)
+        if self.other is None or other == own:
+            return f"about {own} with {model}"
+        return adapt_message(f"about {own} with {model}; {self.other} would take about {other} (`model={self.other}`)")
 
 
 def forecast(
@@ -85,10 +88,12 @@ def forecast(
             return None
     if model.ami.slabs:
         return Forecast(seconds, None, 0.0)
-    name = shipped.remove_prefix(model.name)  # models of all modalities are as fast
-    other = load_model(shipped.ALTERNATIVES.get(name, shipped.CPU_MODEL))
+    name = shipped.ALTERNATIVES.get(shipped.remove_prefix(model.name), shipped.CPU_MODEL)
+    modality = intensity.find_modality(volume)
+    other = load_model(shipped.resolve_name(name, compute.device.type, modality))  # what `model=name` stands for
+    pixels = count_pixels(volume, other, grid, compute, options)  # RFN is used from another number of slices on
     measure_network_seconds(other, pixels, compute, depth, WARM_UP_PIXELS)
-    return Forecast(seconds, other.name, factor * measure_network_seconds(other, pixels, compute, depth))
+    return Forecast(seconds, name, factor * measure_network_seconds(other, pixels, compute, depth))
 
 
 def count_pixels(

@@ -100,7 +100,7 @@ def estimate_bytes(grid: SliceGrid, shape: tuple[int, ...], dtype: np.dtype) -> 
     """Memory of ``assemble_slabs`` of (X, Y, acquired) voxels of a dtype, besides its input and its result."""
     columns = max(len(range(*rows.indices(shape[0]))) for rows in _cut_rows(grid, shape, _choose_wide(dtype)))
     planes = 4 * np.dtype(np.float64).itemsize * shape[0] * shape[1]  # of ``slab_consistency.measure_deviation``
-    weights = 2 * np.dtype(np.float64).itemsize * grid.count * grid.acquired
+    weights = 3 * np.dtype(np.float64).itemsize * grid.count * grid.acquired
     return max(planes, columns * shape[1] * _bytes_per_column(grid, _choose_wide(dtype))) + weights
 
 
@@ -141,9 +141,9 @@ class _Columns:
     ) -> None:
         self._plan, self._acquired = SlicePlan.from_grid(grid), slab_ends.index_repeated(grid)
         self._input, self._residual = network_input, residual
-        self._weights, self._stored, self._holes = grid.slab_weights, stored, holes
-        self._shares_slices = bool((np.count_nonzero(self._weights, axis=0) > 1).any())
-        self._projection = SlabProjection(self._weights)
+        self._stored, self._holes, weights = stored, holes, grid.slab_weights
+        self._shares_slices = bool((np.count_nonzero(weights, axis=0) > 1).any())
+        self._projection = SlabProjection(weights)
 
     def compute(self, acquired: np.ndarray, rows: slice) -> np.ndarray:
         """Some rows of the volume, [x, Y, acquired] floats, to thin slices (count, x, Y)."""
@@ -160,8 +160,7 @@ class _Columns:
             if is_known.any():
                 columns = np.flatnonzero(pattern_of.ravel() == number)
                 part = thin[:, columns]
-                projection = self._projection if is_known.all() else SlabProjection(self._weights[is_known])
-                projection.apply_within(part, means[np.ix_(is_known, columns)], self._stored)
+                self._projection.select(is_known).apply_within(part, means[:, columns], self._stored)
                 thin[:, columns] = part
         return line
 

@@ -1,5 +1,6 @@
 """Thin slices whose means over every acquired slab are the acquired values, and how far means are from them."""
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ LEAST_EIGENVALUE, DAMPED_PASSES, DAMPED_ROUNDS = 0.005, 10, 10
 """Of A A^T, in parts of the largest. Slabs twice as thick as their distance say next to nothing of what alternates from
 one to the next, and noise there would be amplified without limit: below this it is damped, and the means are then not
 exact where slices contradict each other."""
+
+BLOCK_COLUMNS = 512
+"""Columns that are summed at a time, so that they stay in the processor's cache."""
 
 TOLERANCE = 0.05
 """Of the means of columns that are clipped to what can be stored, in parts of the smallest step between two values."""
@@ -47,41 +51,51 @@ class StoredRange:
 class SlabProjection:
     """``make_consistent`` for many columns of one stack, slices first: thin ones (count, m), slabs (n, m).
 
-    weights (n, count): rows sum to 1, and those of each slab that are not 0 lie beside each other. No slab overlaps but
-    the next few, so that A A^T is banded, and all work is proportional to the number of slices. Sums run over slices in
-    order: a column comes out the same, bit for bit, whatever the others are.
+    weights (n, count): rows sum to 1. No slab overlaps but the next few, so that A A^T is banded, and all work is
+    proportional to the number of slices. Sums run over slices in order: a column comes out the same, bit for bit,
+    whatever the others are.
     """
 
     def __init__(self, weights: np.ndarray) -> None:
-        within = [np.flatnonzero(row) for row in weights]
-        self._slabs = [(int(w[0]), row[w[0] : w[-1] + 1]) for w, row in zip(within, weights, strict=True)]
-        self._factor, is_damped = _factorise(weights)
+        self._means, self._changes = _SparseSums(weights), _SparseSums(weights.T)
+        self._gram, self._is_known = _multiply_bands(weights), np.ones(len(weights), bool)
+        self._factor, is_damped = _factorise(self._gram)
         self._passes = DAMPED_PASSES if is_damped else 1
+
+    def select(self, is_known: np.ndarray) -> "SlabProjection":
+        """The projection for which only some slabs count, (n,) bools of which one is True at least.
+
+        A A^T gets an equation of its own for each of the others. Its eigenvalues then lie between those of the whole,
+        so that less has to be damped, if anything.
+        """
+        if is_known.all():
+            return self
+        selected, gram = copy.copy(self), self._gram.copy()
+        for below, band in enumerate(gram):
+            band[: len(band) - below] *= is_known[: len(band) - below] & is_known[below:]
+        gram[0][~is_known] = gram[0][is_known][0]
+        selected._is_known = is_known
+        selected._factor, is_damped = _factorise(gram, may_damp=self._passes > 1)
+        selected._passes = DAMPED_PASSES if is_damped else 1
+        return selected
 
     def average(self, thin: np.ndarray) -> np.ndarray:
         """(n, m) of the dtype of ``thin``: its means over the slabs."""
-        means = np.zeros((len(self._slabs), thin.shape[1]), thin.dtype)
-        part = np.empty_like(means[0])
-        for mean, (first, row) in zip(means, self._slabs, strict=True):
-            for j, weight in enumerate(row.tolist(), first):
-                np.multiply(thin[j], weight, out=part)
-                mean += part
+        means = np.zeros((len(self._is_known), thin.shape[1]), thin.dtype)
+        self._means.add(thin, means)
         return means
 
     def apply(self, thin: np.ndarray, slabs: np.ndarray) -> None:
         """Make float ``thin`` consistent with ``slabs``, in place."""
         for _ in range(self._passes):
-            missing = self.average(thin)
-            np.subtract(slabs, missing, out=missing)
-            self._add(self._solve(missing), thin)
+            self._changes.add(self._solve(self._find_missing(thin, slabs)), thin)
 
-    def _add(self, multipliers: np.ndarray, thin: np.ndarray) -> None:
-        """Add A^T multipliers (n, m) to ``thin``."""
-        part = np.empty_like(thin[0])
-        for change, (first, row) in zip(multipliers, self._slabs, strict=True):
-            for j, weight in enumerate(row.tolist(), first):
-                np.multiply(change, weight, out=part)
-                thin[j] += part
+    def _find_missing(self, thin: np.ndarray, slabs: np.ndarray) -> np.ndarray:
+        """(n, m) what the means lack; 0 where a slab does not count."""
+        means = self.average(thin)
+        np.subtract(slabs, means, out=means)
+        means[~self._is_known] = 0
+        return means
 
     def apply_within(self, thin: np.ndarray, slabs: np.ndarray, stored: StoredRange) -> None:
         """As ``apply``, onto those of these volumes whose values can be stored.
@@ -110,7 +124,7 @@ class SlabProjection:
         left, before = np.arange(thin.shape[1]), thin
         for k in range(ROUNDS if self._passes == 1 else DAMPED_ROUNDS):
             after = thin.copy()
-            self._add(self._solve(slabs - self.average(np.clip(thin, *limits))), after)
+            self._changes.add(self._solve(self._find_missing(np.clip(thin, *limits), slabs)), after)
             thin, before = after + k / (k + 3) * (after - before), after
             found[:, left] = values = np.clip(thin, *limits)
             goes_on = self._measure_off(values, slabs) > tolerance
@@ -130,14 +144,30 @@ class SlabProjection:
 
     def _measure_off(self, thin: np.ndarray, slabs: np.ndarray) -> np.ndarray:
         """(m,) how far the means of each column are from the slabs at most."""
-        means = self.average(thin)
-        return np.asarray(np.abs(np.subtract(slabs, means, out=means), out=means).max(0))
+        missing = self._find_missing(thin, slabs)
+        return np.asarray(np.abs(missing, out=missing).max(0))
 
 
-def _factorise(weights: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Cholesky factor of A A^T in LAPACK's lower banded form (bands, n), and whether it had to be damped."""
-    from scipy import linalg
+class _SparseSums:
+    """Weighted sums of a few rows each, by weights (sums, rows), most of which are 0."""
 
+    def __init__(self, weights: np.ndarray) -> None:
+        most = np.count_nonzero(weights, axis=1).max()
+        rows = np.argsort(weights == 0, axis=1, kind="stable")[:, :most]  # those that count first, in their order
+        self._rows = np.ascontiguousarray(rows.T)
+        self._weights = np.take_along_axis(weights, rows, axis=1).T[..., None]
+
+    def add(self, rows: np.ndarray, sums: np.ndarray) -> None:
+        """Add the sums over ``rows`` (rows, m) to ``sums`` (sums, m), in place, of all sums one row at a time."""
+        weights = self._weights.astype(sums.dtype)
+        for start in range(0, sums.shape[1], BLOCK_COLUMNS):
+            block = slice(start, start + BLOCK_COLUMNS)
+            for row, weight in zip(self._rows, weights, strict=True):
+                sums[:, block] += rows[row, block] * weight
+
+
+def _multiply_bands(weights: np.ndarray) -> np.ndarray:
+    """A A^T in LAPACK's lower banded form (bands, n)."""
     bands = list[np.ndarray]()
     for below in range(len(weights)):
         overlap = np.zeros(len(weights))
@@ -145,11 +175,18 @@ def _factorise(weights: np.ndarray) -> tuple[np.ndarray, bool]:
         if not overlap.any():
             break
         bands.append(overlap)
-    gram = np.stack(bands)
+    return np.stack(bands)
+
+
+def _factorise(gram: np.ndarray, *, may_damp: bool = True) -> tuple[np.ndarray, bool]:
+    """Cholesky factor of A A^T (bands, n), and whether it had to be damped."""
+    from scipy import linalg
+
+    if not may_damp:
+        return linalg.cholesky_banded(gram, lower=True), False
     ends = [linalg.eigvals_banded(gram, lower=True, select="i", select_range=(k, k))[0] for k in (0, gram.shape[1] - 1)]
     damping = max(0.0, LEAST_EIGENVALUE * float(ends[1]) - float(ends[0]))
-    gram[0] += damping
-    return linalg.cholesky_banded(gram, lower=True), damping > 0
+    return linalg.cholesky_banded(np.vstack([gram[:1] + damping, gram[1:]]), lower=True), damping > 0
 
 
 def describe_deviation(deviation: SlabDeviation) -> str:

@@ -4,8 +4,8 @@ Departures from the paper:
 - Besides I_sag and I_cor the input may hold their context: the acquired slices below and above, the offset t and the
   distance of the two. The in-plane views do not show what lies above and below, and wider gaps need more correction.
 - The last convolution starts at zero, so that an untrained RFN returns the average (Eq. 10 with F = 0).
-- Where fewer than ``fewest`` slices lie between two acquired ones, the average stands: with the data of the shipped
-  weights, what RFN learns there did not carry over to other patients (``docs/training-log.md``).
+- Where fewer than ``fewest`` slices lie between two acquired ones, the average stands: what an RFN learnt there by
+  itself did not carry over to other patients (``docs/training-log.md``).
 - ``dims=3`` is the 3-D variant that the paper tried and dropped; it gets stacks of axial slices. Kept for comparisons.
 """
 

@@ -3,7 +3,7 @@
 import operator
 import os
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,11 @@ def check_number(name: str, value: Any) -> float | None:
 
 
 def check_axis(name: str, value: Any) -> int | None:
-    axis = check_whole_number(name, value)
-    if axis not in (None, 0, 1, 2):
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral) or value not in (0, 1, 2):
         raise UsageError(f"`{name}={value!r}` must be 0, 1 or 2, for x, y or z")
-    return axis
+    return int(value)
 
 
 def check_word(name: str, value: Any) -> str:

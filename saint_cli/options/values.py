@@ -113,4 +113,4 @@ def parse_memory(text: str, name: str = "`max_memory={}`") -> int:
         number = text.upper().removesuffix(unit)
         if number != text.upper() and _is_short(number) and number.strip().replace(".", "", 1).isdecimal():
             return round(float(number) * size)
-    raise UsageError(f"{name.format(text)} is not an amount of memory, such as 4GB or 800MB")
+    raise UsageError(f"{name.format(text)} is not an amount of memory in MB, GB or TB, such as 4GB or 800MB")

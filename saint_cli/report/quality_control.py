@@ -16,7 +16,7 @@ from saint_cli.report.error_maps import make_error_maps
 from saint_cli.report.job_facts import JobFacts, LabelPair
 from saint_cli.report.plane_cuts import Cut, ScanPair
 from saint_cli.report.slice_comparison import SliceComparison, compare_slice
-from saint_cli.report.windows import Window, choose_windows, find_default_window
+from saint_cli.report.windows import CT_WINDOWS, Window, choose_windows
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
 from saint_cli.volume.float_limits import limit_values
@@ -44,7 +44,7 @@ class ReportFiles:
 class Pictures:
     """The pictures of one restoration that page, preview and thumbnail share.
 
-    between: a synthesised slice, None where there is none; shown_window: which of the windows suits the anatomy;
+    between: a synthesised slice, None where there is none; shown_window: which of the windows suits the scan;
     bone: before and after as uint8 pictures, or why there are none; centre: the voxel x, y, z of the source in which
     the planes meet.
     """
@@ -59,7 +59,7 @@ class Pictures:
 
     @property
     def window(self) -> Window:
-        """The window that suits the anatomy."""
+        """The window that suits the scan."""
         return self.windows[self.shown_window]
 
 
@@ -113,8 +113,8 @@ def make_pictures(restoration: Restoration, result: Volume, labels: LabelPair | 
     source, result = (limit_values(volume) for volume in (restoration.source, result))
     shown = spread_slices(source, restoration.grid)
     before, after = (UprightVolume.from_voxels(v.voxels, v.affine_lps, v.header) for v in (shown, result))
-    windows = choose_windows(result, is_ct=is_ct)
-    body_above = TISSUE_HU if is_ct else (windows[0].low + windows[0].high) / 2
+    windows, shown_window = choose_windows(result, before, is_ct=is_ct)
+    body_above = TISSUE_HU if windows == CT_WINDOWS else (windows[0].low + windows[0].high) / 2
     middle, upright_labels = anatomy.find_body_centre(after, body_above), None
     if labels is not None:
         on_thick, on_fine = (UprightVolume.from_voxels(m.labels, m.affine_lps) for m in (labels.before, labels.after))
@@ -131,7 +131,7 @@ def make_pictures(restoration: Restoration, result: Volume, labels: LabelPair | 
             source, result, restoration.grid, after.find_source_index(through, middle[through]), body_above
         ),
         windows=windows,
-        shown_window=find_default_window(before, is_ct=is_ct),
+        shown_window=shown_window,
         bone=surface,
         centre=_find_source_voxel(restoration.grid, after, middle),
     )

@@ -202,7 +202,7 @@ def describe_comparison(between: SliceComparison, facts: JobFacts) -> SliceCompa
         where = "which were taken for slabs and are not in the result"
     note = (
         f"The {between.name} slice {between.axis} = {between.index} of the result lies between acquired slices {first} "
-        f"and {second}, {where}. Slide between linear interpolation, as workstations "
+        f"and {second} (all counted from 0), {where}. Slide between linear interpolation, as workstations "
         "do it, and saint; compare its grain with that of the acquired slice."
     )
     if facts.options.get("--noise") == "smooth":
@@ -266,7 +266,7 @@ def describe_measures(check: SelfCheck) -> tuple[tuple[str, ...], ...]:
 def _format_volume(figures: TissueFigures) -> str:
     """As in ``31.2 (+4.0 %)``; the truth has no difference."""
     error = figures.volume_error
-    share = "" if not error else f" ({error:+.1%})".replace("-", MINUS).replace("%", "\N{NO-BREAK SPACE}%")
+    share = "" if not error else f" ({error:+z.1%})".replace("-", MINUS).replace("%", "\N{NO-BREAK SPACE}%")
     return f"{figures.found_ml:.3g}{share}"
 
 

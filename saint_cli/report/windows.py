@@ -6,6 +6,7 @@ import numpy as np
 
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.volume import Volume
+from saint_cli.volume.hounsfield import CT_WINDOW_HU, ROBUST_PERCENTILES
 
 LARGE_NUMBER = 1e7
 """Numbers from here on are shown with an exponent."""
@@ -57,30 +58,55 @@ LEAST_LUNG_SHARE, LEAST_BONE_SHARE = 0.15, 0.3
 reach into the chest have up to 0.13 of lung, chests 0.17 and more; trunk, neck and legs have up to 0.11 of bone."""
 
 PERCENTILE_WINDOWS = (("Whole range", 0.5, 99.5), ("Darker tissue", 2.0, 80.0), ("Brighter tissue", 50.0, 99.9))
-"""Windows of modalities without a scale (MR, PET): percentiles of the finite voxels."""
+"""Windows of what the windows of radiology do not show (MR, PET, some CT): percentiles of the finite voxels."""
+
+LEAST_SHOWN_SHARE, LEAST_SPAN, AIR_SHARE = 0.3, 0.05, 0.1
+"""A window shows a CT if at least this share of the body is neither black nor white, and the values span at least this
+share of the window; the body is what lies above this share of the values' range. In six scans (chest, abdomen, neck,
+legs) 0.64 to 0.94 of the body is neither. Where their values were shifted by 500 to 2000 HU and the window showed
+next to nothing, at most 0.26 was; where it still showed the body, 0.4 and more."""
 
 
-def choose_windows(volume: Volume, *, is_ct: bool) -> tuple[Window, ...]:
-    """Three windows that suit the measured values of a volume."""
-    if is_ct:
-        return CT_WINDOWS
+def choose_windows(volume: Volume, before: UprightVolume, *, is_ct: bool) -> tuple[tuple[Window, ...], int]:
+    """Three windows that suit the measured values of a volume, and the index of the one that shows most.
+
+    before: the acquired slices, whose anatomy decides. CT has the windows of radiology, unless the one for its anatomy
+    would be black or white nearly everywhere. Those from its values are in HU too: the values may be HU and lie beyond
+    the windows, as those of air and of dense bone do.
+    """
     sample = volume.voxels[tuple(slice(None, None, max(1, n // 100)) for n in volume.shape)]
     sample = sample[np.isfinite(sample) & ~volume.header.is_padding(sample)]
-    if not sample.size:
-        sample = np.zeros(1)
+    if is_ct:
+        index = find_default_window(before)
+        if not sample.size or _is_shown(sample, CT_WINDOWS[index]):
+            return CT_WINDOWS, index
+    return _make_percentile_windows(sample if sample.size else np.zeros(1), "HU" if is_ct else ""), 0
+
+
+def _is_shown(sample: np.ndarray, window: Window) -> bool:
+    """Whether a window shows a body with these values, and not one grey or a silhouette."""
+    values = sample.astype(np.float64)
+    lowest = values.min()
+    if lowest < CT_WINDOW_HU[0] and values.max() > lowest:  # padding without a name, perhaps
+        values = values[values > lowest]
+    low, high = np.percentile(values, ROBUST_PERCENTILES)
+    body = values[values >= low + AIR_SHARE * (high - low)]
+    share = np.count_nonzero((body > window.low) & (body < window.high)) / body.size
+    return bool(high - low >= LEAST_SPAN * (window.high - window.low) and share >= LEAST_SHOWN_SHARE)
+
+
+def _make_percentile_windows(sample: np.ndarray, unit: str) -> tuple[Window, ...]:
     windows = []
     for name, *shares in PERCENTILE_WINDOWS:
         low, high = (float(v) for v in np.percentile(sample, shares))
         if high <= low:
             low, high = float(sample.min()), max(float(sample.max()), float(sample.min()) + 1.0)
-        windows.append(Window(f"{name} ({shares[0]:g} to {shares[1]:g} %)", low, high))
+        windows.append(Window(f"{name} ({shares[0]:g} to {shares[1]:g} %)", low, high, unit))
     return tuple(windows)
 
 
-def find_default_window(upright: UprightVolume, *, is_ct: bool) -> int:
-    """Which of the three windows suits the anatomy: for CT of the chest lung, of mostly bone bone, else soft tissue."""
-    if not is_ct:
-        return 0
+def find_default_window(upright: UprightVolume) -> int:
+    """Which window of CT suits the anatomy: of the chest lung, of mostly bone bone, else soft tissue."""
     means = _average_blocks(upright)
     tissue = means > TISSUE_HU
     lung = (means > LUNG_HU[0]) & (means < LUNG_HU[1]) & _find_enclosed(tissue)

@@ -1,6 +1,7 @@
 """What RFN learns from: I_sag and I_cor of random blocks of the training volumes, by the AMI that comes before it."""
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,11 +18,11 @@ from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.nets import AMI
 from saint_cli.progress import ProgressCallback
 from saint_cli.runtime.device_selection import Compute
-from saint_cli.training.augment import Augmentation, vary
+from saint_cli.training.augment import BRIGHTEST_UNITS, WATER_UNITS, Augmentation, vary
 from saint_cli.training.dense_volume import DenseVolume, TrainingData
 from saint_cli.training.mr_augment import MrVariation, find_bends
 from saint_cli.training.parallel import ProcessGroup
-from saint_cli.training.patch_places import Variation
+from saint_cli.training.patch_places import ROUNDING, Variation
 from saint_cli.training.patch_source import AIR_UNITS, FACTORS, LEAST_DIFFICULTY, MOST_TRIES, PatchSource
 from saint_cli.training.settings import TrainingSettings
 
@@ -125,7 +126,7 @@ def make_block(
 ) -> FusionBlock:
     """Run AMI in both directions over a random block of ``side`` x ``side`` voxels, whose margin is then cut off.
 
-    variation: of slice profile, contrast and noise, which AMI then remembers less.
+    variation: of zoom, slice profile, kernel, contrast and noise, which AMI then remembers less.
     """
     factor = source.draw_factor(rng)
     dense, spacing, difficulty = draw_dense_block(source, factor, side, rng, variation)
@@ -163,26 +164,54 @@ def _draw_any_block(
     source: PatchSource, factor: int, side: int, rng: np.random.Generator, variation: Variation
 ) -> tuple[np.ndarray, tuple[float, float, float], float]:
     volume, step = source.draw(rng, factor)
-    lengths = (side, side, source.dense_length(factor * step))
+    varied = Augmentation.none(1) if variation is Variation.NONE else Augmentation.draw(rng, 1)
+    zoom = min(float(varied.zoom[0]), (min(volume.voxels.shape[:2]) - 1) / (side - 1))
+    span = math.ceil(zoom * (side - 1) - ROUNDING) + 1
     x, y, z = (
         slice(c, c + n)
-        for n, most in zip(lengths, volume.voxels.shape, strict=True)
+        for n, most in zip((span, span, source.dense_length(factor * step)), volume.voxels.shape, strict=True)
         for c in [int(rng.integers(most - n + 1))]
     )
     profile = variation.draw_profile(rng, factor, step)
     dense = profile.average_slices(volume.to_network(volume.voxels[x, y, z].cpu()))[..., ::step]
+    dense = _zoom(dense, zoom, side)
     difficulty = float(source.measure_difficulty(volume, step * factor, profile))
     if variation is Variation.MR:
-        dense, change = _vary_as_mr(dense, volume, factor, rng)
+        dense, change = _vary_as_mr(_filter(dense, varied.kernel), volume, factor, rng)
         difficulty *= change
     elif variation is Variation.CT:
-        varied, random = Augmentation.draw(rng, 1), torch.Generator().manual_seed(int(rng.integers(2**63)))
+        random = torch.Generator().manual_seed(int(rng.integers(2**63)))
         contrast, noise = torch.from_numpy(varied.contrast), torch.from_numpy(varied.noise)
-        # one patch whose in-plane axis is y; neither zoom nor kernel
-        dense = vary(dense.transpose(0, 1)[None], torch.zeros(1), contrast, noise, random)[0].transpose(0, 1)
+        # one patch whose in-plane axis is y
+        dense = _filter(dense, varied.kernel).transpose(0, 1)[None]
+        dense = vary(dense, torch.zeros(1), contrast, noise, random)[0].transpose(0, 1)
         difficulty *= float(varied.contrast[0])
-    spacing = volume.spacing_mm
-    return dense.contiguous().numpy(), (spacing[0], spacing[1], spacing[2] * step), difficulty
+    in_x, in_y, through = volume.spacing_mm
+    return dense.contiguous().numpy(), (in_x * zoom, in_y * zoom, through * step), difficulty
+
+
+def _zoom(dense: Tensor, zoom: float, side: int) -> Tensor:
+    """(x, y, slices) at ``side`` places along x and y, ``zoom`` voxels apart, linearly interpolated."""
+    if zoom == 1:
+        return dense
+    places = zoom * torch.arange(side, dtype=torch.float64)
+    first = places.floor().long()
+    share = (places - first).float()
+    for axis in (0, 1):
+        second = (first + 1).clamp_(max=dense.shape[axis] - 1)
+        shape = [-1 if axis == a else 1 for a in range(3)]
+        dense = torch.lerp(dense.index_select(axis, first), dense.index_select(axis, second), share.view(shape))
+    return dense
+
+
+def _filter(dense: Tensor, kernel: np.ndarray) -> Tensor:
+    """(x, y, slices) with the in-plane kernel (1,) of ``Augmentation`` along x and y, clipped as ``vary`` clips."""
+    if not kernel.any():
+        return (WATER_UNITS + (dense - WATER_UNITS)).clamp_(0, BRIGHTEST_UNITS)  # to the bit what ``vary`` makes of it
+    share, one, zero = torch.from_numpy(kernel), torch.ones(1), torch.zeros(1)
+    for _ in range(2):
+        dense = vary(dense[None], share, one, zero, torch.Generator())[0].transpose(0, 1)
+    return dense
 
 
 def _vary_as_mr(dense: Tensor, volume: DenseVolume, factor: int, rng: np.random.Generator) -> tuple[Tensor, float]:

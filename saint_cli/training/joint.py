@@ -30,7 +30,7 @@ from saint_cli.training.stages import RANGE_UNITS, VALIDATION_FACTORS, relative_
 BLOCK = (36, 8)
 """In-plane voxels and acquired slices of a block, as far as AMI sees it."""
 
-MARGIN = 4
+MARGIN = 6
 """In-plane voxels at each edge of a block that are not fused, for AMI lacks a part of what surrounds them."""
 
 MOST_OFFSETS = 4
@@ -107,22 +107,20 @@ class JointNetworks(nn.Module):
 
     def _interpolate(self, block: JointBlock) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Acquired slices below and above, I_sag, I_cor: (W - 1, T, x, y) each, without the margin."""
-        inner = slice(MARGIN - 1, 1 - MARGIN)  # of the slices that have both neighbours
-        sagittal = self._interpolate_views(block, block.sparse, block.spacing_mm[1])[inner, ..., MARGIN:-MARGIN]
+        sagittal = self._interpolate_views(block, block.sparse, block.spacing_mm[1])
         coronal = self._interpolate_views(block, block.sparse.transpose(0, 1), block.spacing_mm[0])
-        coronal = coronal[inner, ..., MARGIN:-MARGIN]
         acquired = block.sparse.permute(2, 0, 1)[:, None, MARGIN:-MARGIN, MARGIN:-MARGIN]
         below, above = (part.expand(-1, len(block.offsets), -1, -1) for part in (acquired[:-1], acquired[1:]))
         line = torch.lerp(below, above, block.offsets[:, None, None])
         return below, above, line + sagittal.permute(2, 1, 0, 3), line + coronal.permute(2, 1, 3, 0)
 
     def _interpolate_views(self, block: JointBlock, sparse: Tensor, in_plane_mm: float) -> Tensor:
-        """Residuals of the planes across the first axis that have neighbours, (planes, T, W - 1, in-plane)."""
-        planes = sparse.unfold(0, 3, 1).permute(0, 3, 1, 2)
+        """Residuals of the planes across the first axis, (planes, T, W - 1, in-plane), without the margin."""
+        planes = sparse[MARGIN - 1 : 1 - MARGIN].unfold(0, 3, 1).permute(0, 3, 1, 2)
         through = torch.tensor(block.spacing_mm[2])
         fdm = distance_matrices(block.offsets.cpu(), torch.tensor(in_plane_mm), through, None).to(sparse.device)
         residual: Tensor = self.ami(planes.contiguous(), fdm[None])[..., :-1].float()
-        return residual.transpose(2, 3)
+        return residual.transpose(2, 3)[..., MARGIN:-MARGIN]
 
 
 def draw_block(source: PatchSource, rng: np.random.Generator, variation: Variation) -> JointBlock:
@@ -155,7 +153,9 @@ def load_networks(settings: TrainingSettings) -> JointNetworks:
 
 def make_joint_objective(settings: TrainingSettings, data: TrainingData, rank: int) -> Objective:
     """The error of fused slices of blocks of the training volumes, and how it is validated."""
-    loss = make_joint_loss(PatchSource(data.train, *BLOCK), settings.batch, (settings.seed, rank), settings.variation)
+    loss = make_joint_loss(
+        PatchSource(data.train, *BLOCK, sideways=True), settings.batch, (settings.seed, rank), settings.variation
+    )
     return Objective(loss, lambda model: validate_joint(model, data.val, settings.modality))
 
 

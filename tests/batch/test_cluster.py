@@ -107,7 +107,7 @@ def scheduler_and_file(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes]
     """A scheduler with one worker of two threads, as separate programs; and the scheduler file."""
     file = tmp_path / "scheduler.json"
     scheduler = dask("dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--scheduler-file", file)
-    space = ("--local-directory", tmp_path / "space", "--death-timeout", 20)
+    space = ("--local-directory", tmp_path / "space", "--death-timeout", 120)
     worker = dask("dask_worker", "--nthreads", 2, "--scheduler-file", file, *space)
     deadline = time.monotonic() + 60
     while not file.exists() and time.monotonic() < deadline:

@@ -45,13 +45,13 @@ def done(one: Task, estimator: TimeEstimator, times: float) -> JobRecord:
     return make_done(one, times * estimator.assumed_seconds(one))
 
 
-def test_this_run_counts_more_than_earlier_ones_as_soon_as_enough_jobs_have_ended() -> None:
+def test_the_first_job_of_this_run_corrects_what_earlier_runs_took_on_a_machine_that_was_less_busy() -> None:
     one = task(20)
-    estimator = TimeEstimator(ClusterSpec(1, 1), [done(one, TimeEstimator(ClusterSpec(1, 1)), 9.0)] * 60)
-    assert estimator.seconds(one) == pytest.approx(9 * estimator.assumed_seconds(one))
-    for _ in range(FEW):
-        estimator.learn(done(one, estimator, 2.0))
+    estimator = TimeEstimator(ClusterSpec(1, 1), [done(one, TimeEstimator(ClusterSpec(1, 1)), 2.0)] * 60)
     assert estimator.seconds(one) == pytest.approx(2 * estimator.assumed_seconds(one))
+    estimator.learn(done(one, estimator, 9.0))
+    estimator.learn_from_running([])
+    assert estimator.seconds(one) == pytest.approx(9 * estimator.assumed_seconds(one))
 
 
 def test_jobs_that_run_correct_the_others_before_any_has_ended() -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from saint_cli.batch.job_records import JobRecord, JobStatus
 from saint_cli.batch.label_files import fingerprint_labels, locate_labels, resolve_cell
 from saint_cli.cli.app import app
-from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.errors import UsageError
 from saint_cli.io import read_labels, read_volume
 
 OPTIONS = ("--factor", "2", "-m", "fast", "--workers", "1", "--threads", "1", "--no-pages")
@@ -111,8 +111,6 @@ def test_fields_stand_for_the_parts_of_a_scans_path(
     template: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / place).touch()
     assert locate_labels(template, "study/scan") == tmp_path / place
 
 
@@ -122,13 +120,18 @@ def test_other_fields_are_refused(template: str) -> None:
         locate_labels(template, "study/scan")
 
 
-def test_missing_labels_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableError, match=r"no\.nii: no such file or folder"):
-        locate_labels(f"{tmp_path}/no.nii", "scan")
+def test_missing_labels_are_named_and_the_page_of_the_batch_shows_no_folder_of_theirs(tree: Path) -> None:
+    missing = tree / "SECRET" / "b" / "two.nii"
+    save_labels(tree / "SECRET" / "a" / "one.nii")
+    result = run("batch", tree / "scans", tree / "out", "--labels", f"{tree}/SECRET/{{path}}.nii", *OPTIONS[:-1])
+    assert result.exit_code == 8
+    assert f"{missing}: no such file or folder; it should be the label map of b/two" in result.output.replace("\n", "")
+    page = (tree / "out" / "report" / "index.html").read_text()
+    assert "two.nii: no such file or folder" in page
+    assert "SECRET" not in page
 
 
 def test_braces_in_a_table_are_no_fields(tmp_path: Path) -> None:
-    (tmp_path / "a{b}.nii").touch()
     cells = resolve_cell({"labels": "a{b}.nii", "factor": "2"}, tmp_path)
     assert cells["factor"] == "2"
     assert locate_labels(cells["labels"], "scan") == tmp_path / "a{b}.nii"

@@ -1,6 +1,7 @@
 """Results of one output folder that are of other scans: they stay, and so does what is known of them."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,10 +61,26 @@ def test_the_result_of_another_series_of_a_folder_is_not_replaced_unless_asked(t
     refused = plan_of(tmp_path / "out", second, state)
     assert not refused.tasks
     (record,) = refused.refused_records
-    assert f"study.mha: is the result of another series or volume of {tmp_path / 'study'};" in record.reason
+    assert f"study.mha: is the result of another series of {tmp_path / 'study'}; if that was exported" in record.reason
     state.add(record)  # as a batch records it
     assert len(plan_of(tmp_path / "out", first, state).kept_records) == 1
     assert len(plan_of(tmp_path / "out", second, state, RerunPolicy(overwrite=True)).tasks) == 1
+
+
+def test_a_folder_exported_anew_with_new_uids_is_refused_with_what_happened_and_what_to_type(tmp_path: Path) -> None:
+    study, series = tmp_path / "study", fabricate.slices(6)
+    state = finish(plan_of(tmp_path / "out", fabricate.save(series, study), ManifestState()))
+    for number, one in enumerate(series):
+        one.SeriesInstanceUID, one.SOPInstanceUID = "1.2.3.4", f"1.2.3.4.{number}"
+        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+    shutil.rmtree(study)
+    fabricate.save(series, study)
+    (record,) = plan_of(tmp_path / "out", study, state).refused_records
+    happened = f"the result of another series of {study}; if that was exported anew, with new series UIDs, pass"
+    assert happened in record.reason
+    assert "pass --overwrite to replace the outdated result; if it holds both series, name results" in record.reason
+    assert "1.2.3.4" not in record.reason
+    assert len(plan_of(tmp_path / "out", study, state, RerunPolicy(overwrite=True)).tasks) == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [("1", "2"), ("all", "2"), ("2", "all")])
@@ -74,7 +91,7 @@ def test_the_result_of_another_volume_of_a_file_is_not_replaced_unless_asked(
     earlier, later = (table_of(tmp_path, "dynamic.nii", "volume", which) for which in (first, second))
     state = finish(plan_of(tmp_path / "out", earlier, ManifestState()))
     (record,) = plan_of(tmp_path / "out", later, state).refused_records
-    assert f"is the result of another series or volume of {tmp_path / 'dynamic.nii'};" in record.reason
+    assert f"is the result of another volume of {tmp_path / 'dynamic.nii'}; name results apart" in record.reason
     assert len(plan_of(tmp_path / "out", earlier, state).kept_records) == 1
     assert len(plan_of(tmp_path / "out", later, state, RerunPolicy(overwrite=True)).tasks) == 1
 

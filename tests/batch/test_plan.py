@@ -15,6 +15,7 @@ from saint_cli.batch.job_records import JobFailure, JobRecord, JobStatus
 from saint_cli.batch.manifest import ManifestState
 from saint_cli.batch.output_names import name_outputs
 from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, plan_jobs
+from saint_cli.batch.report_pages import write_page_index
 from saint_cli.batch.search import SearchRules
 from saint_cli.io import write_volume
 from saint_cli.jobs import GridRequest, ModelConfig
@@ -263,13 +264,19 @@ def test_two_results_never_lead_to_one_file_by_links_in_the_output_folder(scan: 
 
 
 def test_a_result_never_replaces_a_scan_that_a_link_in_the_output_folder_leads_to(scan: Path) -> None:
-    state_dir, other = scan.parents[1] / "out", scan.parent / "deep" / "ct.mha"
+    """The page of the batch says so without the folders of that scan, which may be of another patient."""
+    state_dir, other = scan.parents[1] / "out", scan.parent / "SECRET" / "ct.mha"
     write_volume(fabricate.volume(), other)
+    write_volume(fabricate.volume(), scan.parent / "p" / "ct.nii")
     state_dir.mkdir()
-    (state_dir / "deep").symlink_to(other.parent)
+    (state_dir / "p").symlink_to(other.parent)
     plan = planned(scan, ManifestState(), rerun_policy=RerunPolicy(overwrite=True))
-    assert [task.target for task in plan.tasks] == ["a.mha"]
-    assert f"leads to the input {other}" in plan.refused_records[0].reason
+    assert {task.target for task in plan.tasks} == {"a.mha", "SECRET/ct.mha"}
+    (refused,) = plan.refused_records
+    assert f"leads to the input {other}" in refused.reason
+    page = write_page_index(state_dir, [JobRecord.from_line(refused.to_line())]).read_text()
+    assert "leads to the input ct.mha; remove the link" in page
+    assert "SECRET" not in page
 
 
 def test_results_that_were_made_hard_links_of_each_other_are_results_still(scan: Path) -> None:

@@ -49,6 +49,15 @@ def test_a_long_batch_announces_the_time_of_another_model() -> None:
     )
 
 
+def test_the_time_of_another_model_is_left_out_where_it_is_the_same() -> None:
+    class EqualTimes(TimeEstimator):
+        def seconds_left(self, *rest: object) -> float:
+            return 400.0
+
+    spec = ClusterSpec(1, 1)
+    assert "would take" not in _describe_batch(spec, [task(500, "auto")], EqualTimes(spec))
+
+
 def test_cores_that_are_not_used_are_announced() -> None:
     spec = replace(ClusterSpec(1, 1), note="1 of 2 cores is busy; --workers 2 would use all")
     assert _describe_batch(spec, [task(1)], TimeEstimator(spec)).endswith(

@@ -32,6 +32,17 @@ MISUSES = {
     "missing argument": (("info",), ("missing argument 'PATH...'", "saint info --help")),
     "one of two arguments": (("batch", "scans"), ("needs IN... and OUT_DIR, in this order", "batch --help")),
     "labels without a map": (("batch", "scans", "out", "--segments", "1,3"), ("--segments needs label maps; name",)),
+    "empty input": (("upsample", "", "-o", "b.nii"), ("INPUT is empty; give it a value", "variable")),
+    "empty output": (("upsample", "a.nii", "-o", ""), ("--output is empty",)),
+    "one of several paths empty": (("info", "a.nii", ""), ("PATH is empty",)),
+    "empty folder of a batch": (("batch", "", "out"), ("IN is empty",)),
+    "empty path of a page": ((*UPSAMPLE, "--report", ""), ("--report is empty",)),
+    "empty validation volume": (("train", "d", "-o", "r", "--val", ""), ("--val is empty",)),
+    "empty weights to start from": (("train", "d", "-o", "r", "--val", "v", "--init", ""), ("--init is empty",)),
+    "empty teacher": (("train", "d", "-o", "r", "--val", "v", "--teacher", ""), ("--teacher is empty",)),
+    "empty model": ((*UPSAMPLE, "--model", ""), ("--model is empty",)),
+    "empty level of analysis": (("bids", "in", "out", ""), ("participant is empty; give it a value",)),
+    "empty scan of labels": (("labels", "a.nii", "--like", "", "-o", "b.nii"), ("--like is empty",)),
     "workers of a cluster": (
         ("batch", "scans", "out", "--workers", "2", "--scheduler", "tcp://h:1"),
         ("--workers are of this machine, and --scheduler names a cluster with its own; give one",),
@@ -52,6 +63,14 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(name: str) -> None:
     assert result.stderr.count("\n") == 1
     for words in expected:
         assert words in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("info", ""), ("upsample", "", "-o", ""), ("train", "d", "--init", "")])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_the_help_is_shown_beside_an_empty_value(arguments: tuple[str, ...], flag: str) -> None:
+    result = run(*arguments, flag)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"saint {arguments[0]} [OPTIONS]" in result.stdout
 
 
 OUTSIDE = ["[/x][on red]:smile:短い", "a\x1b[31m\r\n\x9b\u202e\udcff"]

@@ -70,7 +70,7 @@ def test_labels_go_there_and_back_on_the_command_line(scan: Path, tmp_path: Path
         (("--segments", "1"), "--segments needs a label map; name it with --labels"),
         (("--no-guide",), "--no-guide needs a label map; name it with --labels"),
         (("--labels", "s3://bucket/seg.nii.gz"), "a label map must be a file or folder on this machine; download it"),
-        (("--labels", ""), "--labels names no file"),
+        (("--labels", ""), "--labels is empty; give it a value"),
         (("--labels", "seg.nii.gz", "--segments", "1,x"), "--segments 1,x is not a list of labels from 1 on"),
         (("--labels", "seg.nii.gz", "--segments", "0"), "--segments 0 is not a list of labels from 1 on"),
     ],
@@ -105,6 +105,11 @@ def test_a_long_table_of_volumes_shows_the_labels_that_change_most(
     assert f"part {count}" in shown
     assert ("20 of 21" in shown) == (count > result_view.MAX_ROWS)
     assert "+10.0%" in shown or count == 3
+
+
+def test_a_change_that_rounds_to_nothing_has_no_minus(capsys: pytest.CaptureFixture[str]) -> None:
+    result_view.show_volumes([LabelVolume(1, "liver", 1000.0, 999.9)], with_end=False)
+    assert "+0.0%" in capsys.readouterr().out
 
 
 def test_a_name_with_control_characters_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

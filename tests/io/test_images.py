@@ -132,12 +132,16 @@ def test_another_format_of_nibabel_comes_back_as_nifti() -> None:
     np.testing.assert_allclose(made.affine, image.affine @ np.diag([1, 1, 1 / 3, 1]), atol=1e-5)
 
 
-def test_units_of_a_nifti_header_are_honoured() -> None:
+def test_units_of_a_nifti_header_are_honoured_and_reported_as_of_its_file(tmp_path: Path) -> None:
     image = nifti(voxels(), OBLIQUE_LPS)
     image.header.set_xyzt_units("micron")
     dense, made = there_and_back(image)
     assert dense.spacing_mm == pytest.approx((0.0008, 0.0008, 0.005 / 3))
     assert made.header.get_xyzt_units()[0] == "mm"
+    nib.save(image, tmp_path / "a.nii")
+    warnings = images.to_volume(image).header.warnings
+    assert warnings == read_volume(tmp_path / "a.nii").header.warnings
+    assert "micrometre" in warnings[0]
 
 
 def test_a_form_code_that_nobody_defined_is_not_handed_on() -> None:

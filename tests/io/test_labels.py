@@ -79,6 +79,13 @@ def test_labels_with_nan_are_refused_with_how_many(count: int, said: str, tmp_pa
         read_labels(tmp_path / "labels.nii")
 
 
+def test_a_label_map_of_nothing_but_nan_is_refused_in_words_that_fit_labels(tmp_path: Path) -> None:
+    values = np.full((4, 5, 6), np.nan, np.float32)
+    write_volume(Volume(values, np.eye(4), Header(storage=Storage(values.dtype))), tmp_path / "labels.nii")
+    with pytest.raises(UnreadableError, match=r"labels\.nii: no voxel is a finite number \(all.*export the file"):
+        read_labels(tmp_path / "labels.nii")
+
+
 def test_a_dicom_scan_is_no_label_map(tmp_path: Path) -> None:
     folder = fabricate.save(fabricate.slices(), tmp_path / "scan")
     with pytest.raises(UsageError, match=r"no labels, which DICOM holds in a Segmentation .*\(here: 6 CT Image\)"):

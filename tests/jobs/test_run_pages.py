@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 from make_jobs import change_job, make_job
+from PIL import Image
 
 from saint_cli import geometry
 from saint_cli.errors import OutputError, UsageError
@@ -57,6 +58,20 @@ def test_a_job_writes_page_preview_and_thumbnail_and_the_same_result(job: Job) -
     plain = change_job(job, target=job.target.with_name("plain.nii"), page=None, preview=None, thumbnail=None)
     run_job(plain, silent)
     assert plain.target.read_bytes() == job.target.read_bytes()
+
+
+@pytest.mark.parametrize("shift_hu", [-3000, 0, 4000])
+def test_a_thumbnail_shows_ct_whose_values_are_no_hu(shift_hu: int, tmp_path: Path, model_config: ModelConfig) -> None:
+    volume = fabricate.volume((30, 26, 7))
+    x, y, z = (np.linspace(-1, 1, n) for n in volume.shape)
+    ball = np.where(x[:, None, None] ** 2 + y[:, None] ** 2 + z**2 < 0.7, 60 + 80 * x[:, None, None], -1000.0)
+    nibabel.save(nibabel.Nifti1Image((ball + shift_hu).astype(np.int16), volume.affine_lps), tmp_path / "ct.nii")
+    job = make_job(tmp_path / "ct.nii", tmp_path / "out.nii", GridRequest(factor=2), model_config, modality="CT")
+    run_job(replace(job, thumbnail=tmp_path / "thumb.png"), silent)
+    with Image.open(tmp_path / "thumb.png") as image:
+        greys = np.asarray(image)
+    assert greys.min() < 60
+    assert 60 < np.median(greys[greys.shape[0] // 2 - 5 :][:10, greys.shape[1] // 3 : -greys.shape[1] // 3]) < 250
 
 
 def test_a_thumbnail_alone_costs_no_self_check(job: Job) -> None:

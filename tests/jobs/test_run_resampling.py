@@ -128,14 +128,20 @@ def test_untilted_slices_are_as_far_apart_as_asked_along_their_normal(
     assert done.acquired_kept == 4
 
 
-def test_a_list_of_series_tells_an_untilted_one_from_the_plain_one(tmp_path: Path, model_config: ModelConfig) -> None:
-    source = fabricate.save(fabricate.slices(4, step=(0.0, 3.0, 4.0)), tmp_path / "s")
-    found = []
-    for untilt in (False, True):
-        target = tmp_path / f"untilt {untilt}"
-        run(source, target, GridRequest(factor=2, untilt=untilt), model_config)
-        found.append(pydicom.dcmread(min(target.iterdir())).SeriesDescription)
-    assert found == ["SECRET DESCRIPTION SAINT x2", "SECRET DESCRIPTION SAINT x2 untilted"]
+def test_a_list_of_series_says_how_slices_were_resampled_in_their_plane(
+    tmp_path: Path, model_config: ModelConfig
+) -> None:
+    series = fabricate.slices(4, step=(0.0, 3.0, 4.0))
+    for one in series:
+        one.SeriesDescription = "D" * 64
+    source, found = fabricate.save(series, tmp_path / "s"), []
+    grids = [GridRequest(factor=2, untilt=untilt, in_plane_mm=mm) for untilt in (False, True) for mm in (None, 2 / 3)]
+    for number, grid in enumerate([*grids, GridRequest(in_plane_mm=1.0)]):
+        run(source, tmp_path / str(number), grid, model_config)
+        found.append(pydicom.dcmread(min((tmp_path / str(number)).iterdir())).SeriesDescription)
+    endings = ["x2", "x2 in-plane 0.6667 mm", "x2 untilted", "x2 untilted in-plane 0.6667 mm", "x5 in-plane 1 mm"]
+    assert [text.lstrip("D") for text in found] == [f" SAINT {ending}" for ending in endings]
+    assert all(len(text) == 64 for text in found)
 
 
 def test_untilt_of_straight_slices_changes_nothing(tmp_path: Path, model_config: ModelConfig) -> None:

@@ -18,6 +18,7 @@ from saint_cli.method.network_input import prepare_input
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.options.method import MethodOptions
 from saint_cli.report import quality_control
+from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.windows import Window, choose_windows
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Header, Volume
@@ -177,7 +178,10 @@ def test_fill_values_beyond_float32_stay_padding_in_pictures() -> None:
 
 def test_a_window_of_no_width_is_black() -> None:
     assert not Window("all", 1e30, 1e30).to_grey(np.full((2, 2), 1e30, np.float32)).any()
-    assert all(w.high >= w.low for w in choose_windows(Volume(np.full(SHAPE, 1e30, np.float32), AFFINE), is_ct=False))
+    volume = Volume(np.full(SHAPE, 1e30, np.float32), AFFINE)
+    upright = UprightVolume.from_voxels(volume.voxels, volume.affine_lps)
+    for is_ct in (False, True):
+        assert all(w.high >= w.low for w in choose_windows(volume, upright, is_ct=is_ct)[0])
 
 
 def test_64_bit_integers_come_back_as_nibabel_images() -> None:

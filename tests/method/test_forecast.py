@@ -103,6 +103,33 @@ def test_a_long_job_has_a_forecast_of_its_time_and_that_of_another_model(
     )
 
 
+@pytest.mark.parametrize(("name", "other"), [("mr-medium", "fast"), ("mr-fast", "medium")])
+def test_the_other_model_of_an_mr_scan_is_that_for_mr_and_its_own_pixels_are_counted(
+    name: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, forecast.PixelCounts]] = []
+
+    def seconds(model: weights.SaintModel, pixels: forecast.PixelCounts, *rest: object) -> float:
+        seen.append((model.name, pixels))
+        return 90.0
+
+    monkeypatch.setattr(forecast, "measure_network_seconds", seconds)
+    volume = replace(body(), header=replace(body().header, modality="MR"))
+    grid, model = GridRequest(factor=2).make_grid(volume), weights.load_model(name)
+    made = forecast.forecast(volume, model, grid, CPU, MethodOptions(), work=1e6)
+    assert made is not None
+    assert made.other == other
+    models = {one: weights.load_model(one) for one in (name, f"mr-{other}")}
+    wanted = {one: forecast.count_pixels(volume, model, grid, CPU, MethodOptions()) for one, model in models.items()}
+    assert wanted[name].rfn != wanted[f"mr-{other}"].rfn  # one of them has RFN at x2
+    assert set(seen) == set(wanted.items())
+
+
+def test_a_forecast_leaves_out_another_model_that_takes_as_long_in_words() -> None:
+    assert forecast.Forecast(370.0, "fast", 350.0).sentence("medium") == "about 6 min with medium"
+    assert "fast would take about 4 min" in forecast.Forecast(370.0, "fast", 240.0).sentence("medium")
+
+
 def test_the_speed_is_measured_by_running_the_networks(model_config: ModelConfig) -> None:
     model = weights.load_model(model_config.model)
     seconds = forecast.measure_network_seconds(model, forecast.PixelCounts(1000, 1000), CPU, 6, 100)

@@ -467,8 +467,8 @@ def test_skipping_air_costs_the_patient_little_wherever_it_lies(model: str, firs
     skipped, whole = (
         tiny.upsample(scan, networks, grid, CPU, MethodOptions(skip_air=skip)).voxels for skip in (True, False)
     )
-    assert np.abs(skipped - whole)[patient].max() <= 0.6
-    assert np.abs(skipped - whole).max() > 0.6
+    assert np.abs(skipped - whole)[patient].max() <= 0.8
+    assert np.abs(skipped - whole).max() > 0.8
 
 
 @pytest.mark.parametrize(

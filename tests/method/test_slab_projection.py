@@ -1,9 +1,15 @@
 """Projection onto the volumes whose means over slabs are given, against dense linear algebra."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
+from scipy import linalg
 
 from saint_cli.geometry import ProfileShape, SlabProfile, SliceGrid, grid_by_factor, grid_of_slabs
+from saint_cli.method import intensity
+from saint_cli.method.slab_assembly import assemble_slabs
 from saint_cli.method.slab_consistency import (
     LEAST_EIGENVALUE,
     SlabProjection,
@@ -12,6 +18,8 @@ from saint_cli.method.slab_consistency import (
     measure_deviation,
 )
 from saint_cli.volume import Header, SlabDeviation
+
+eigenvalues = linalg.eigvals_banded
 
 
 def make_grid(count: int, thickness: float, factor: int = 4, shape: ProfileShape = ProfileShape.BOX) -> SliceGrid:
@@ -64,6 +72,36 @@ def test_a_column_comes_out_the_same_whatever_the_others_are(thickness: float) -
         alone = thin[:, column : column + 1].copy()
         SlabProjection(grid.slab_weights).apply_within(alone, slabs[:, column : column + 1], stored)
         np.testing.assert_array_equal(alone[:, 0], together[:, column])
+
+
+@pytest.mark.parametrize("known", [[1, 0, 1, 1, 1, 1], [0, 1, 1, 0, 0, 1], [1, 0, 0, 0, 0, 0]])
+@pytest.mark.parametrize("thickness", [0.8, 1.5, 2.0, 2.2])
+def test_slabs_that_do_not_count_are_as_good_as_absent(thickness: float, known: list[int]) -> None:
+    grid, is_known = make_grid(6, thickness), np.array(known, bool)
+    thin, slabs = random_columns(grid, 9)
+    stored = StoredRange(np.full(grid.count, -300.0), np.full(grid.count, 400.0), 1.0)
+    expected, result = thin.copy(), thin.copy()
+    SlabProjection(grid.slab_weights[is_known]).apply_within(expected, slabs[is_known], stored)
+    slabs[~is_known] = 1e6
+    SlabProjection(grid.slab_weights).select(is_known).apply_within(result, slabs, stored)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+def test_columns_with_holes_cost_no_eigenvalues_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which take most of the time where every hole lies in another slab."""
+    counted, holes = [], np.zeros((12, 1, 12), bool)
+
+    def count(*given: object, **more: object) -> np.ndarray:
+        counted.append(more)
+        return eigenvalues(*given, **more)
+
+    monkeypatch.setattr(linalg, "eigvals_banded", count)
+    holes[np.arange(12), 0, np.arange(12)] = True
+    grid = make_grid(12, 1.5)
+    network_input = SimpleNamespace(intensity_map=intensity.CT, box=(slice(None), slice(None)))
+    sparse = np.where(holes, np.nan, np.random.default_rng(0).normal(0, 100, holes.shape)).astype(np.float32)
+    assemble_slabs(sparse, grid, network_input, torch.zeros(grid.count, 12, 1), holes=holes)
+    assert len(counted) == 2  # the least and the largest, once
 
 
 def test_a_projection_is_its_own_fixed_point_and_keeps_its_input() -> None:

@@ -125,6 +125,17 @@ def test_b_flips_all_pictures_between_before_and_after(opened: Any) -> None:
         assert {slider.get_attribute("value") for slider in sliders} == {wanted}
 
 
+def test_a_table_of_wide_figures_breaks_no_words_of_their_names_on_a_narrow_screen(opened: Any) -> None:
+    opened.set_window_size(420, 1000)
+    opened.execute_script("document.querySelectorAll('#check .figures td').forEach(cell => cell.append('1234.5 ml'))")
+    try:
+        names = opened.find_elements("css selector", "#check .figures tbody th")
+        assert names
+        assert min(name.rect["width"] for name in names) >= 9 * 16  # 9rem
+    finally:
+        opened.set_window_size(1200, 1000)
+
+
 @pytest.mark.parametrize("width", [1200, 420])
 def test_pictures_keep_their_proportions_and_fit_the_window(opened: Any, width: int) -> None:
     opened.set_window_size(width, 1000)

@@ -104,6 +104,7 @@ def test_the_note_on_the_acquired_picture_tells_where_the_result_is_smoothed(han
     assert between is not None
     options = {} if handling == "keep" else {"--noise": handling}
     note = texts.describe_comparison(replace(between, noise_hu=(5.0, 6.0, 12.0)), replace(FACTS, options=options)).note
+    assert "(all counted from 0)" in note
     assert ("as acquired; in the result it is smoothed" in note) == (handling == "smooth")
     assert ("Noise cannot be predicted" in note) == (handling == "keep")
 

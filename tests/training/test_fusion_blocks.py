@@ -1,12 +1,19 @@
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from nets import tiny
 
 from saint_cli.method import intensity
 from saint_cli.runtime.device_selection import Compute
+from saint_cli.training import fusion_blocks
+from saint_cli.training.augment import Augmentation
 from saint_cli.training.dense_volume import DenseVolume
-from saint_cli.training.fusion_blocks import MARGIN, FusionBlock, make_block
+from saint_cli.training.fusion_blocks import MARGIN, FusionBlock, draw_dense_block, make_block
+from saint_cli.training.patch_places import Variation
 from saint_cli.training.patch_source import FACTORS, PatchSource
+from saint_cli.training.slice_profile import PICKED
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 EXTENT = (26, 3)
@@ -72,3 +79,70 @@ def test_the_truth_of_a_block_is_what_lies_between_its_acquired_slices() -> None
         wanted = [z + k for k in range(2 * factor) if k % factor]
         cut = voxels[x : x + INNER, y : y + INNER, wanted].transpose(2, 0, 1)
         np.testing.assert_allclose(between, cut, atol=2e-3)
+
+
+def draw_varied(
+    volume: DenseVolume,
+    monkeypatch: pytest.MonkeyPatch,
+    zoom: float = 1.0,
+    kernel: float = 0.0,
+    variation: Variation = Variation.CT,
+) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """(12, 12, slices) the first block of a volume at x3, picked slices, with its spacing in mm."""
+    parts = (np.full(1, value, np.float32) for value in (zoom, kernel, 1.0, 0.0))
+    drawn = Augmentation(*parts)
+    monkeypatch.setattr(fusion_blocks.Augmentation, "draw", lambda *_: drawn)
+    monkeypatch.setattr(Variation, "draw_profile", lambda *_: PICKED)
+    source = PatchSource([volume], 12, 3)
+    return draw_dense_block(source, 3, 12, np.random.default_rng(0), variation)[:2]
+
+
+@pytest.mark.parametrize("zoom", [0.75, 1.0, 1.3, 1.5])
+def test_a_zoomed_block_spans_more_or_fewer_voxels_in_the_plane(zoom: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, z = np.ogrid[:30, :28, :20]
+    volume = DenseVolume.from_array("ramp", (16 * x + 8 * y + 5 * z).astype(np.int16), (0.5, 0.8, 1.0), intensity.CT)
+    block, spacing = draw_varied(volume, monkeypatch, zoom)
+    assert block.shape == (12, 12, 7)
+    np.testing.assert_allclose(spacing, (0.5 * zoom, 0.8 * zoom, 1.0))
+    for axis, slope in enumerate((16 * zoom, 8 * zoom, 5)):
+        np.testing.assert_allclose(np.diff(block, axis=axis), slope / intensity.CT.scale, atol=1e-5)
+
+
+def test_a_block_is_zoomed_no_further_than_its_volume_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    voxels = dense().voxels.numpy()[:15, :14]
+    volume = DenseVolume.from_array("narrow", voxels, (0.5, 0.8, 1.0), intensity.CT)
+    _, spacing = draw_varied(volume, monkeypatch, zoom=1.5)
+    np.testing.assert_allclose(spacing, (0.5 * 13 / 11, 0.8 * 13 / 11, 1.0))
+
+
+@pytest.mark.parametrize("kernel", [-0.1, 0.2])
+def test_the_kernel_of_a_block_acts_along_both_axes_of_the_plane(
+    kernel: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, filtered = (draw_varied(dense(), monkeypatch, kernel=share)[0] for share in (0.0, kernel))
+    for axis in (0, 1):
+        first, middle, last = (plain.take(range(a, a + plain.shape[axis] - 2), axis) for a in range(3))
+        plain = (1 - 2 * kernel) * middle + kernel * (first + last)
+    inside = (filtered[1:-1, 1:-1] > 0.05) & (filtered[1:-1, 1:-1] < 4)  # elsewhere the window may have cut
+    np.testing.assert_allclose(filtered[1:-1, 1:-1][inside], plain[inside], atol=1e-5)
+    assert inside.mean() > 0.8
+
+
+@pytest.mark.parametrize("variation", [Variation.CT, Variation.MR])
+def test_a_block_without_a_kernel_has_the_values_of_one_whose_kernel_changes_nothing(
+    variation: Variation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, filtered = (draw_varied(dense(), monkeypatch, 1.3, kernel, variation)[0] for kernel in (0.0, 1e-30))
+    np.testing.assert_array_equal(plain, filtered)
+
+
+def test_no_noise_is_drawn_to_filter_a_block_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws, draw = list[torch.Tensor](), torch.randn
+
+    def counted(*arguments: Any, **others: Any) -> torch.Tensor:
+        draws.append(draw(*arguments, **others))
+        return draws[-1]
+
+    monkeypatch.setattr(torch, "randn", counted)
+    draw_varied(dense(), monkeypatch)
+    assert len(draws) == 1  # for the noise that is added

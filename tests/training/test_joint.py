@@ -22,7 +22,7 @@ from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.slab_network import make_slab_network
 from saint_cli.training import joint
-from saint_cli.training.dense_volume import DenseVolume
+from saint_cli.training.dense_volume import DenseVolume, TrainingData
 from saint_cli.training.joint import MARGIN, JointBlock, JointNetworks
 from saint_cli.training.loop import Schedule, StepResult
 from saint_cli.training.patch_places import Variation
@@ -37,7 +37,7 @@ WHOLE = slice(None)
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint, "BLOCK", (12, 3))
+    monkeypatch.setattr(joint, "BLOCK", (16, 3))
 
 
 def networks(fewest: int = 1) -> JointNetworks:
@@ -125,6 +125,17 @@ def test_blocks_of_a_step_are_always_the_same_and_show_every_factor_and_both_end
         start, t = block.sparse[MARGIN:-MARGIN, MARGIN:-MARGIN, 0], block.offsets
         step = block.sparse[..., 1].mean() - block.sparse[..., 0].mean()
         np.testing.assert_allclose(block.truth[0], start + t[:, None, None] * step, atol=1e-4)
+
+
+def test_volumes_of_thin_slices_are_also_seen_along_their_in_plane_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, z = 1.0, 1.2, 1.4
+    voxels = np.random.default_rng(0).integers(-500, 900, (40, 40, 40)).astype(np.int16)
+    volume = DenseVolume.from_array("v", voxels, (x, y, z), intensity.CT)
+    drawn, draw_block = [], joint.draw_block
+    monkeypatch.setattr(joint, "draw_block", lambda *given: drawn.append(draw_block(*given)) or drawn[-1])
+    settings = TrainingSettings("joint", "base", Schedule(1), augment=False, batch=30)
+    joint.make_joint_objective(settings, TrainingData([volume], []), rank=0).loss(networks(), 0)
+    assert {block.spacing_mm[:2] for block in drawn} == {(x, y), (y, z), (x, z)}
 
 
 def test_rfn_learns_at_a_rate_of_its_own() -> None:

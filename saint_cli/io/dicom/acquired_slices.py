@@ -38,8 +38,8 @@ Reference = tuple[str, int]
 class DerivedSources:
     """What a derived series says of the scan that it was made of.
 
-    uids: of its instances. acquired: its slices that are in the series, or the middles of the slabs that the series was
-    made of; None where fewer than two are, or a part of the series is missing.
+    uids: of its instances. acquired: its slices that are in the series, and the last one where that lies beyond the
+    series; or the middles of the slabs that the series was made of. None where fewer than two are known.
     """
 
     uids: frozenset[str]
@@ -61,35 +61,46 @@ def read_sources(headers: Sequence[SliceHeader]) -> DerivedSources | None:
     if any(OF_SLABS in text for text, _ in described):
         return DerivedSources(uids, _find_slabs(headers, described))
     kept = [i for i, (text, references) in enumerate(described) if len(references) == 1 and BEYOND not in text]
-    return DerivedSources(uids, _make_acquired(kept, headers, [references for _, references in described]))
+    return DerivedSources(uids, _make_acquired(kept, headers, described))
 
 
 def _find_slabs(
     headers: Sequence[SliceHeader], described: Sequence[tuple[str, frozenset[Reference]]]
 ) -> AcquiredSlices | None:
     """The middles of the slabs that a series of thin slices was made of, whose middle is that of the series."""
-    stated = re.search(rf"{ACQUIRED_SPACING} ([\d.e+-]+) mm", described[0][0])
+    step = _find_stated_step(headers, described)
     count = len(frozenset().union(*(references for _, references in described)))
     is_whole = all(len(references) == 1 for _, references in (described[0], described[-1]))
-    first, last = headers[0].position, headers[-1].position
-    thin_mm = np.ptp(geometry.positions_along_normal(np.array([first, last]), headers[0].orientation))
-    if stated is None or count < 2 or not is_whole or thin_mm == 0:
+    if step is None or count < 2 or not is_whole:
         return None
-    step = (last - first) * float(stated[1]) / thin_mm
-    ranks = np.arange(count)
+    first, last, ranks = headers[0].position, headers[-1].position, np.arange(count)
     return AcquiredSlices((first + last) / 2 + (ranks[:, None] - (count - 1) / 2) * step, ranks)
 
 
+def _find_stated_step(
+    headers: Sequence[SliceHeader], described: Sequence[tuple[str, frozenset[Reference]]]
+) -> np.ndarray | None:
+    """(3,) LPS mm from one acquired slice to the next, by the distance that a series states; None if that changes."""
+    stated = re.search(rf"{ACQUIRED_SPACING} ([\d.e+-]+) mm", described[0][0])
+    ends = np.array([headers[0].position, headers[-1].position])
+    length = np.ptp(geometry.positions_along_normal(ends, headers[0].orientation))
+    return None if stated is None or length == 0 else np.asarray((ends[1] - ends[0]) * float(stated[1]) / length)
+
+
 def _make_acquired(
-    kept: Sequence[int], headers: Sequence[SliceHeader], references: Sequence[frozenset[Reference]]
+    kept: Sequence[int], headers: Sequence[SliceHeader], described: Sequence[tuple[str, frozenset[Reference]]]
 ) -> AcquiredSlices | None:
-    """The slices ``kept``, counted with those acquired ones between them that are not in the series."""
-    if len(kept) < 2:
-        return None
-    ranks = [0]
+    """The slices ``kept``, counted with those between them that are not in the series, and the last one beyond it."""
+    references = [names for _, names in described]
+    positions, ranks = [headers[i].position for i in kept], [0]
     for i, j in pairwise(kept):
         ranks.append(ranks[-1] + len(frozenset().union(*references[i : j + 1])) - 1)
-    return AcquiredSlices(np.array([headers[i].position for i in kept]), np.array(ranks))
+    beyond = len(frozenset().union(*references[kept[-1] :])) - 1 if kept else 0
+    step = _find_stated_step(headers, described)
+    if beyond and step is not None:
+        positions.append(positions[-1] + beyond * step)
+        ranks.append(ranks[-1] + beyond)
+    return AcquiredSlices(np.array(positions), np.array(ranks)) if len(positions) > 1 else None
 
 
 def _read(path: Path) -> tuple[str, frozenset[Reference]]:

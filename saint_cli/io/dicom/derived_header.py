@@ -48,8 +48,9 @@ ACQUISITION_TAGS = (
     *("ExposureTimeInms", "AcquisitionTime", "AcquisitionDateTime", "CTDIvol"),
     *("CTDIPhantomTypeCodeSequence", "EstimatedDoseSaving", "WaterEquivalentDiameter", "SAR"),
     *("WaterEquivalentDiameterCalculationMethodCodeSequence", "IrradiationEventUID", "TablePosition"),
+    *("DataCollectionCenterPatient", "ReconstructionTargetCenterPatient"),
 )
-"""Dose, current and time of one acquired slice, which a synthesised slice does not have."""
+"""Dose, current, time and places of one acquired slice, which a synthesised slice does not have."""
 
 EXPOSURE_TAGS = ("Exposure", "ExposureInuAs", "ExposureInmAs")
 """Gone from every slice: nobody was exposed for this series, and dcm2niix splits a series whose exposures differ."""
@@ -106,11 +107,13 @@ def _set_identity(data: Dataset, output: DerivedSlice) -> None:
 
 
 def _make_suffix(series: DerivedSeries) -> str:
-    """What a series list shows of how a series was made, such as ``SAINT x4 slab``."""
-    derivation = series.derivation
-    slab = " slab" if derivation.grid.slab is not None else ""
-    untilted = " untilted" if derivation.plane is not None and derivation.plane.untilts else ""
-    return f"SAINT {series.factor}{slab}{untilted}"
+    """What a series list shows of how a series was made, such as ``SAINT x4 slab`` or ``SAINT x4 in-plane 0.5 mm``."""
+    words, plane = ["SAINT", series.factor], series.derivation.plane
+    words += [] if series.derivation.grid.slab is None else ["slab"]
+    if plane is not None:
+        words += ["untilted"] if plane.untilts else []
+        words += [] if plane.pixel_mm is None else [f"in-plane {plane.pixel_mm:.4g} mm"]
+    return " ".join(words)
 
 
 def _add_suffix(description: str | bytes | None, suffix: str) -> str | bytes:

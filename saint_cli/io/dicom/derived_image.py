@@ -15,9 +15,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from pydicom.valuerep import format_number_as_ds
 
 from saint_cli.errors import OutputError, SaintError
-from saint_cli.io.dicom.derived_header import derive_header, format_decimals
+from saint_cli.io.dicom.derived_header import derive_header
 from saint_cli.io.dicom.derived_series import DerivedSlice
 from saint_cli.io.dicom.headers import PADDING_TAGS
 from saint_cli.io.dicom.pixels import PixelReader
@@ -30,6 +31,9 @@ from saint_cli.volume.stored_values import choose_coding
 
 IMPLEMENTATION_VERSION = f"SAINT_{__version__}"[:16]
 """ImplementationVersionName of every file written here; by it, ``--overwrite`` recognises its own files."""
+
+MAPPING_TAGS = ("RealWorldValueMappingSequence",)
+"""What turns stored values into others beside rescale (PS3.3 C.7.6.16.2.11)."""
 
 
 class SourceFiles:
@@ -100,7 +104,9 @@ def build_slice(output: DerivedSlice, files: SourceFiles, pixels: SlicePixels) -
     _set_pixels(data, pixels)
     padded = nearest if pixels.is_acquired else _choose_padding_slice(output, pixels.source)
     if padded is not nearest:
-        _copy_padding(data, files.template(padded))
+        _copy_elements(data, files.template(padded), PADDING_TAGS)
+    if pixels.source is not nearest:
+        _copy_elements(data, files.template(pixels.source), MAPPING_TAGS)
     if padded.pixel_format.shift and padded.padding is not None:
         _set_padding(data, padded.padding, is_signed=padded.pixel_format.is_signed)
     return data
@@ -123,9 +129,9 @@ def _set_pixels(data: Dataset, pixels: SlicePixels) -> None:
     data.PixelRepresentation, data.SamplesPerPixel = int(layout.is_signed), 1
     if data.SOPClassUID == uid.CTImageStorage or "RescaleSlope" in data or source.rescale != (1, 0):
         if float(data.get("RescaleSlope") or 1) != source.slope or "RescaleSlope" not in data:
-            data.RescaleSlope = format_decimals([source.slope])[0]
+            data.RescaleSlope = format_number_as_ds(source.slope)
         if float(data.get("RescaleIntercept") or 0) != source.intercept or "RescaleIntercept" not in data:
-            data.RescaleIntercept = format_decimals([source.intercept])[0]
+            data.RescaleIntercept = format_number_as_ds(source.intercept)
     words = pixels.stored.astype(layout.dtype.newbyteorder("<")).tobytes()
     data.PixelData = words + bytes(len(words) % 2)
     data["PixelData"].VR = "OW" if layout.bits_allocated > 8 else "OB"
@@ -143,9 +149,9 @@ def _choose_padding_slice(output: DerivedSlice, source: SliceHeader) -> SliceHea
     return source
 
 
-def _copy_padding(data: Dataset, other: Dataset) -> None:
-    """The padding values of the slice whose coding the stored values have: they are stored values themselves."""
-    for name in PADDING_TAGS:
+def _copy_elements(data: Dataset, other: Dataset, names: Sequence[str]) -> None:
+    """Elements that speak of stored values, as they are in the slice whose coding these have."""
+    for name in names:
         data.pop(name, None)
         if name in other:
             data.add(copy.copy(other[name]))

@@ -18,7 +18,7 @@ MAX_SHOWN = 5
 
 @dataclass(frozen=True)
 class AcquiredSlices:
-    """Acquired slices of which a finer scan was made.
+    """Acquired slices of which a finer scan was made: some of them, with the last.
 
     positions: (n, 3) float64, LPS mm of a point of each. ranks: (n,) ascending, the number of each among all.
     """
@@ -82,9 +82,12 @@ class Steps:
 
 
 def find_steps(places: np.ndarray, distance: float | None, scan: ScanGrid, origin: Origin) -> Steps:
-    """Even steps through places in slices of the scan, from its first slice to its last and as far as places go."""
+    """Even steps through places in slices of the scan, from its first slice to its last and as far as places go.
+
+    Where steps are acquired slices, the last of them counts too, which may lie beyond the scan that was made of them.
+    """
     step, start = _choose_step(places, distance, scan, origin)
-    step, last = _snap(step, np.ptp(places)), scan.shape[2] - 1
+    step, last = _snap(step, np.ptp(places)), float(scan.shape[2] - 1)
     unit = min(1.0, step)
     nearest = round(start / unit) * unit
     if abs(start - nearest) <= SLICE_TOLERANCE * unit and (step == round(step) or 1 / step == round(1 / step)):
@@ -95,6 +98,8 @@ def find_steps(places: np.ndarray, distance: float | None, scan: ScanGrid, origi
         off |= ~_on_slices(places, scan)
     if off.any():
         raise _misplaced_error(places[off], scan)
+    if origin.acquired is not None and step > 1:
+        last = max(last, float(scan.to_indices(origin.acquired.positions)[:, 2].max()))
     low = min(int(indices.min()), -math.floor(start / step + SLICE_TOLERANCE))
     high = max(int(indices.max()), math.floor((last - start) / step + SLICE_TOLERANCE))
     return Steps(start + low * step, step, high - low + 1, (indices - low).astype(int))

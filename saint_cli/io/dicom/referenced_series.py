@@ -1,5 +1,6 @@
 """The series that a Parametric Map or a Segmentation refers to, as highdicom wants it: one header for each slice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,12 +9,14 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from saint_cli import geometry
+from saint_cli.errors import UsageError
 from saint_cli.io.dicom import derived_image
 from saint_cli.io.dicom.derived_header import EMPTY_IF_ABSENT, derive_header, format_decimals
 from saint_cli.io.dicom.derived_series import DerivedSeries
 from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.place_check import check_place
+from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.template import load_template
 from saint_cli.io.dicom.uids import find_frame_of_reference_uid, find_study_uid
 from saint_cli.volume import Volume
@@ -45,14 +48,10 @@ class ReferencedSlice:
 
 @dataclass(frozen=True)
 class ReferencedSeries:
-    """A series: the header of its first slice, without pixels, and its slices in the order of the volume's z axis.
-
-    is_multiframe: whether the slices are frames of one instance.
-    """
+    """A series: the header of its first slice, without pixels, and its slices in the order of the volume's z axis."""
 
     header: Dataset
     slices: tuple[ReferencedSlice, ...]
-    is_multiframe: bool = False
 
     @property
     def uid(self) -> str:
@@ -109,12 +108,13 @@ def refer_to_acquired(volume: Volume, path: Path) -> ReferencedSeries:
     """The series that a volume was read from; path: of what is written, for messages.
 
     Raises:
-        UsageError: the volume does not lie where the slices do.
+        UsageError: the volume does not lie where the slices do, or as :func:`check_referable`.
         SourceChangedError: its files are gone or changed.
     """
     source = volume.header.dicom_source
     assert source is not None
     acquired = reread_headers(source.slices)
+    check_referable(acquired, path)
     grid = replace(geometry.same_grid(len(acquired), 2), positions=volume.header.slice_positions or None)
     check_place(volume, acquired, path, grid)
     header, first = derived_image.copy_dataset(load_template(source.slices[0])), acquired[0]
@@ -125,4 +125,19 @@ def refer_to_acquired(volume: Volume, path: Path) -> ReferencedSeries:
         if keyword not in header:
             setattr(header, keyword, None)
     slices = (ReferencedSlice(one.sop_class, one.sop_instance, one.instance_number, one.position) for one in acquired)
-    return ReferencedSeries(header, tuple(slices), is_multiframe=any(one.is_multiframe for one in acquired))
+    return ReferencedSeries(header, tuple(slices))
+
+
+def check_referable(acquired: Sequence[SliceHeader], path: Path) -> None:
+    """Refuse acquired slices to which the DICOM SEG at ``path`` could not refer as to one series.
+
+    Raises:
+        UsageError: frames of a multi-frame image, or slices of several series (``merge``).
+    """
+    reason = ""
+    if any(one.is_multiframe for one in acquired):
+        reason = "saint writes no DICOM SEG that refers to frames of a multi-frame image"
+    elif len({(one.study_uid, one.series_uid) for one in acquired}) > 1:
+        reason = "saint writes no DICOM SEG that refers to slices of several series or studies"
+    if reason:
+        raise UsageError(f"{path}: {reason}; name a file ending in .nii.gz")

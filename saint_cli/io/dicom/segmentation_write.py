@@ -18,6 +18,7 @@ from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.referenced_series import (
     PATIENT_AND_STUDY,
     ReferencedSeries,
+    check_referable,
     refer_to_acquired,
     refer_to_derived,
 )
@@ -63,7 +64,7 @@ def write_segmentation(
 
     Raises:
         UsageError: another grid than that of the series, which no longer lies where its slices do, frames of a
-            multi-frame image, no labels, or too many.
+            multi-frame image, slices of several series, no labels, or too many.
         SourceChangedError: files of the series are gone or changed. OutputError: it cannot be encoded or written.
     """
     _check_grid(label_map, result, path)
@@ -77,7 +78,6 @@ def write_segmentation(
         else:
             derived = make_series(result, path, reader, keep_slice_thickness=keep_slice_thickness)
             series, made = refer_to_derived(derived, reader), f"SAINT {derived.factor} labels"
-    _check_single_frame(path, is_multiframe=series.is_multiframe)
     highdicom_objects.write_object(
         lambda: _make_segmentation(series, segments, pixels, made), path, overwrite=overwrite
     )
@@ -90,25 +90,18 @@ def check_labels(label_map: LabelMap, result: Volume, path: Path, *, is_derived:
     is_derived: whether ``result`` becomes a series of its own, and is not the series on disk.
 
     Raises:
-        UsageError: frames of a multi-frame image, no labels, too many, or more than a DICOM element holds.
+        UsageError: frames of a multi-frame image or slices of several series, no labels, too many, or more than a
+            DICOM element holds.
         SourceChangedError: files of the series are gone or changed.
     """
     source = result.header.dicom_source
     if source is not None and not is_derived:
-        _check_single_frame(path, is_multiframe=reread_headers(source.slices[:1])[0].is_multiframe)
+        check_referable(reread_headers(source.slices), path)
     slices = _list_labels(label_map.labels)
     _choose_segments(label_map, set().union(*slices), path)
     pairs = sum(len(below & above) for below, above in pairwise(slices))
     ratio = label_map.spacing_mm[2] / result.spacing_mm[2]
     _check_size(int(pairs * ratio), result.shape, path)  # a label in two slices is in those between them
-
-
-def _check_single_frame(path: Path, *, is_multiframe: bool) -> None:
-    if is_multiframe:
-        raise UsageError(
-            f"{path}: saint writes no DICOM SEG that refers to frames of a multi-frame image; name a file ending in "
-            ".nii.gz"
-        )
 
 
 def _list_labels(labels: np.ndarray) -> list[set[int]]:

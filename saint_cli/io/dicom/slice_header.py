@@ -192,7 +192,7 @@ def _is_phase(elements: _Elements, image_type: tuple[str, ...]) -> bool:
 
 
 def _describe_missing_rescale(elements: _Elements) -> str:
-    """A note on a CT slice without RescaleIntercept, which is mandatory there (PS3.3 C.8.2.1); "" of others."""
-    data = elements.data
-    is_odd = str(data.get("Modality")) == "CT" and data.get("RescaleIntercept") in (None, "")
-    return "no RescaleIntercept: stored values are taken for HU" if is_odd and not elements.groups else ""
+    """A note on CT without RescaleIntercept, which is mandatory there (PS3.3 C.8.2.1, C.8.15.3.10); "" of others."""
+    is_ct = str(elements.data.get("Modality")) == "CT"
+    is_odd = is_ct and elements.get(VALUE_TRANSFORMATION, "RescaleIntercept") in (None, "")
+    return "no RescaleIntercept: stored values are taken for HU" if is_odd else ""

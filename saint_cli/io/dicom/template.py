@@ -39,6 +39,8 @@ DROPPED_TAGS = {
     *("PerformedStationNameCodeSequence", "PerformedStationClassCodeSequence", "PerformedSeriesSequence"),
     *("PerformedStationGeographicLocationCodeSequence", "PerformedProcedureStepDiscontinuationReasonCodeSequence"),
     *("OperatorsName", "OperatorIdentificationSequence", "CommentsOnThePerformedProcedureStep"),
+    # retired elements that place a slice: nobody moves them with it
+    *("ImagePosition", "ImageOrientation", "Location"),
     # free text about the source image
     *("ImageComments", "FrameComments", "DerivationDescription", "DerivationCodeSequence", "SourceImageSequence"),
     # true of the stored object only

@@ -140,7 +140,7 @@ def _dtype(fields: Fields) -> np.dtype:
             raise fields.damage_error("elementtype")
         word = quote_text(fields.text("elementtype"))
         raise UnreadableError(f"{fields.path}: voxel type {word} is not supported; write it as MET_SHORT or MET_FLOAT")
-    order = next((key for key in ("elementbyteordermsb", "binarydatabyteordermsb") if key in fields), "")
+    order = next((key for key in ("binarydatabyteordermsb", "elementbyteordermsb") if key in fields), "")
     return np.dtype(DTYPES[name]).newbyteorder(">" if order and _is_true(fields, order) else "<")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli.errors import UnreadableError
+from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.io.decompress import Packing, read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
@@ -123,7 +123,7 @@ def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, allow_several: bool)
     """The axes along which voxels lie, and how many volumes are listed along others.
 
     Raises:
-        UnreadableError: there are several values per voxel.
+        UnreadableError: there are several values per voxel. GeometryError: one of the first three axes is time.
     """
     kinds = fields.text("kinds", "").lower().split() or ["???"] * len(sizes)
     if len(kinds) != len(sizes):
@@ -141,7 +141,12 @@ def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, allow_several: bool)
         hint = f"{size} values per voxel, kind {quote_text(kind)}; split it into 3-D volumes first"
         raise UnreadableError(f"{fields.path}: {shape} image with {hint}")
     listed = math.prod(size for kind, size in zip(kinds, sizes, strict=True) if kind == "list")
-    return [axis for axis, kind in enumerate(kinds) if kind in DOMAIN_KINDS], listed
+    domain = [axis for axis, kind in enumerate(kinds) if kind in DOMAIN_KINDS]
+    if any(kinds[axis] == "time" for axis in domain[:3]):
+        shape = " x ".join(map(str, sizes))
+        hint = "time is no direction of a volume; save each time point as a volume of its own"
+        raise GeometryError(f"{fields.path}: {shape} image, kinds {', '.join(kinds)}: {hint}")
+    return domain, listed
 
 
 def _payload(

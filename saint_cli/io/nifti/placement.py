@@ -56,7 +56,7 @@ def find_affine(raw: Any) -> tuple[np.ndarray, int, tuple[str, ...]]:
     if code > MAX_SPACE_CODE:
         warnings.append(f"{name}_code {code} is unknown; written as {UNKNOWN_SPACE} (aligned)")
         code = normalize_space_code(code)
-    return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *_unit_warnings(unit, spacing))
+    return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *find_unit_warnings(unit, spacing))
 
 
 def normalize_space_code(code: int) -> int:
@@ -122,7 +122,8 @@ def _qform(raw: Any) -> np.ndarray | None:
         return np.full((4, 4), np.nan)
 
 
-def _unit_warnings(code: int, spacing: np.ndarray) -> tuple[str, ...]:
+def find_unit_warnings(code: int, spacing: np.ndarray) -> tuple[str, ...]:
+    """What the user should know about a unit (xyzt_units & 7) and the spacing (3,) in mm that it leads to."""
     warnings = []
     if code not in UNITS:
         warnings.append(f"the header's unit code {code} is unknown; taken as mm, correct the header if not")

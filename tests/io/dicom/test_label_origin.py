@@ -12,7 +12,9 @@ from pydicom.dataset import Dataset
 from saint_cli import geometry, label_api
 from saint_cli.errors import GeometryError
 from saint_cli.io import read_labels, read_volume, write_volume
+from saint_cli.labels import refine_labels
 from saint_cli.volume import Derivation, Volume
+from saint_cli.volume.label_map import LabelMap
 
 COUNT, SHAPE = 8, (12, 16)
 SQUARE = np.array([[3, 3], [9, 3], [9, 8], [3, 8]], float)
@@ -94,6 +96,24 @@ def test_acquired_slices_are_found_where_the_result_has_every_second(tmp_path: P
         path = save_labels("contours, named", series, thick, slices, tmp_path / "labels.dcm")
         found = read_labels(path, read_volume(tmp_path / "fine"))
         np.testing.assert_array_equal(np.flatnonzero(found.labels[5, 5]), slices)
+
+
+@pytest.mark.parametrize(("target", "step"), [(1.6, "ascending"), (1.6, "descending"), (1.73, "tilted")])
+def test_labels_that_end_before_the_last_acquired_slice_end_so_on_a_grid_that_does_not_reach_it(
+    target: float, step: str, tmp_path: Path
+) -> None:
+    series, thick = thick_scan(tmp_path, STEPS[step])
+    grid = geometry.grid_by_spacing(COUNT, 2, thick.spacing_mm[2], target)
+    header = replace(thick.header, derivation=Derivation(grid, "linear", "0" * 64))
+    fine = Volume(np.zeros((*SHAPE[::-1], grid.count), thick.voxels.dtype), grid.refine(thick.affine_lps), header)
+    write_volume(fine, tmp_path / "fine")
+    assert grid.places[-1] < COUNT - 1
+    slices = (COUNT - 4, COUNT - 3, COUNT - 2)
+    path = save_labels("segmentation, named", series, thick, slices, tmp_path / "labels.dcm")
+    wanted = LabelMap(labels_on(thick, slices), thick.affine_lps)
+    for like in (fine, read_volume(tmp_path / "fine")):
+        found = label_api.convert_labels(path, like, guide=False)
+        np.testing.assert_array_equal(found.labels, refine_labels(wanted, grid).labels)
 
 
 @pytest.mark.parametrize("kind", KINDS)

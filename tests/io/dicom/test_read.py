@@ -224,6 +224,17 @@ def test_an_enhanced_image_equals_its_single_frames(tmp_path: Path, order: int) 
     np.testing.assert_allclose(whole.affine_lps, single.affine_lps)
 
 
+def test_an_enhanced_ct_without_rescale_is_reported_as_a_single_frame_is(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    image = fabricate.multiframe(series)
+    del image.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    for data in series:
+        del data.RescaleIntercept
+    for name, made in (("one", [image]), ("many", series)):
+        (warning,) = read_volume(fabricate.save(made, tmp_path / name)).header.warnings
+        assert warning == "no RescaleIntercept: stored values are taken for HU"
+
+
 def test_an_enhanced_image_without_positions_is_refused(tmp_path: Path) -> None:
     image = fabricate.multiframe(fabricate.slices())
     del image.PerFrameFunctionalGroupsSequence

@@ -15,7 +15,14 @@ from fabricate_labels import frames_of, item, save_one, segment_item, segmentati
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.io import check_segmentation_target, read_labels, read_volume, write_labels, write_volume
+from saint_cli.io import (
+    check_segmentation,
+    check_segmentation_target,
+    read_labels,
+    read_volume,
+    write_labels,
+    write_volume,
+)
 from saint_cli.io.dicom import highdicom_objects, segmentation_write
 from saint_cli.io.dicom.template import RawPersonName
 from saint_cli.labels import place_labels
@@ -276,6 +283,21 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left(tmp_path: Path) -
         write_labels(labels, path, result=scan)
     write_labels(labels, path, result=scan, overwrite=True)
     assert pydicom.dcmread(path).Modality == "SEG"
+
+
+def test_slices_of_several_series_are_refused_though_their_result_is_not(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    for data in series[3:]:
+        data.SeriesInstanceUID = f"{data.SeriesInstanceUID}.1"
+    scan = read_volume(fabricate.save(series, tmp_path / "scan"), merge=True)
+    for act in (
+        lambda: check_segmentation(labels_on(scan), tmp_path / "seg.dcm", scan, is_derived=False),
+        lambda: write_labels(labels_on(scan), tmp_path / "seg.dcm", result=scan),
+    ):
+        with pytest.raises(UsageError, match="several series"):
+            act()
+    result = interpolated(scan, 2)
+    write_labels(labels_on(result), tmp_path / "seg.dcm", result=result)
 
 
 def test_frames_of_a_multiframe_image_are_refused(tmp_path: Path) -> None:

@@ -154,18 +154,27 @@ def test_stale_values_and_private_groups_are_gone_and_dose_is_only_on_acquired_s
         data.PerformedProcedureStepID, data.XRayTubeCurrent, data.AcquisitionTime = "SECRET", 100, "120000"
         data.Exposure = 300
         data.add_new(0x60003000, "OW", b"\0\0")
+        data.ImagePosition, data.DataCollectionCenterPatient = data.ImagePositionPatient, [0.0, 0.0, 1.0]
         data.WindowCenter, data.WindowWidth, data.KVP = "40", "400", "120"
 
     out = derived(fabricate.changed(fabricate.slices(), add), tmp_path)
     for data in out:
         assert not [e for e in data.iterall() if e.tag.is_private]
-        gone = ("LargestImagePixelValue", "ImageComments", "OperatorsName", "PerformedProcedureStepID", "Exposure")
+        gone = (
+            "LargestImagePixelValue",
+            "ImageComments",
+            "OperatorsName",
+            "PerformedProcedureStepID",
+            "Exposure",
+            "ImagePosition",
+        )
         assert not set(gone) & set(data.dir())
         assert 0x60003000 not in data
         assert (data.WindowCenter, data.WindowWidth, data.KVP) == (40, 400, 120)
         assert data.ReferencedImageSequence[0].ReferencedSOPInstanceUID == "1.2.3"
-    measured = [("XRayTubeCurrent" in d, "AcquisitionTime" in d) for d in out]
-    assert measured == [(index % FACTOR == 0,) * 2 for index in range(len(out))]
+    of_one_slice = ("XRayTubeCurrent", "AcquisitionTime", "DataCollectionCenterPatient")
+    measured = [[name in d for name in of_one_slice] for d in out]
+    assert measured == [[index % FACTOR == 0] * 3 for index in range(len(out))]
 
 
 def test_slopes_that_differ_by_slice_stay_with_acquired_slices_and_the_coarser_serves_between(tmp_path: Path) -> None:
@@ -179,6 +188,20 @@ def test_slopes_that_differ_by_slice_stay_with_acquired_slices_and_the_coarser_s
     again, dense = read_volume(tmp_path / "out"), interpolated(read_volume(tmp_path / "source"), FACTOR)
     slopes = np.array([float(d.RescaleSlope) for d in out])
     assert (np.abs(again.voxels - dense.voxels) <= slopes / 2 + 1e-3).all()
+
+
+def test_tiny_slopes_that_differ_by_slice_keep_their_digits_and_their_real_world_values(tmp_path: Path) -> None:
+    slopes = [5.912345678e-13, 3.123456789e-13, 7.98765432e-13]
+    series = fabricate.slices(3, modality="MR")
+    for slope, data in zip(slopes, series, strict=True):
+        data.RescaleSlope = f"{slope:.9e}"
+        mapping = Dataset()
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = float(data.RescaleSlope), 0.0
+        data.RealWorldValueMappingSequence = [mapping]
+    out = derived(series, tmp_path)
+    written = [float(d.RescaleSlope) for d in out]
+    assert written == [slopes[0]] * 4 + [slopes[1]] + [slopes[2]] * 4
+    assert [d.RealWorldValueMappingSequence[0].RealWorldValueSlope for d in out] == written
 
 
 def test_values_beyond_the_stored_bits_are_clipped_and_never_wrap(tmp_path: Path) -> None:

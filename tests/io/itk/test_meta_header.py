@@ -58,6 +58,8 @@ def test_every_type_in_either_byte_order_is_what_simpleitk_reads(
 
 HEADERS: dict[str, dict[str, str]] = {
     "plain": PLACE,
+    "two byte orders": {**PLACE, "ElementByteOrderMSB": "True"},
+    "two other byte orders": {**PLACE, "ElementByteOrderMSB": "False", "BinaryDataByteOrderMSB": "True"},
     "bare": {"ObjectType": "", "BinaryData": "", "BinaryDataByteOrderMSB": ""},
     "ElementSize": {"ElementSize": "0.7 0.7 5"},
     "both": {"ElementSize": "1 1 3", "ElementSpacing": "0.7 0.7 5"},
