@@ -61,10 +61,15 @@ class Augmentation:
 def vary(values: Tensor, kernel: Tensor, contrast: Tensor, noise: Tensor, random: torch.Generator) -> Tensor:
     """Kernel, contrast and noise on (B, H, ...) network values, H in-plane; kernel, contrast, noise (B,)."""
     shape = (-1, *[1] * (values.ndim - 1))
-    kernel, contrast, noise = (part.view(shape) for part in (kernel, contrast, noise))
-    neighbours = torch.cat([values[:, :1], values[:, :-1]], 1) + torch.cat([values[:, 1:], values[:, -1:]], 1)
-    values = (1 - 2 * kernel) * values + kernel * neighbours
-    values = WATER_UNITS + contrast * (values - WATER_UNITS)
+    contrast, noise = (part.view(shape) for part in (contrast, noise))
+    values = WATER_UNITS + contrast * (filter_in_plane(values, kernel) - WATER_UNITS)
     white = torch.randn(values.shape, generator=random, device=values.device)
     correlated = (white + white.roll(1, 1)) / math.sqrt(2)  # in-plane, as CT's is
     return (values + noise * correlated).clamp_(0, BRIGHTEST_UNITS)
+
+
+def filter_in_plane(values: Tensor, kernel: Tensor) -> Tensor:
+    """(B, H, ...) network values with the kernel (B,) along H."""
+    kernel = kernel.view(-1, *[1] * (values.ndim - 1))
+    neighbours = torch.cat([values[:, :1], values[:, :-1]], 1) + torch.cat([values[:, 1:], values[:, -1:]], 1)
+    return (1 - 2 * kernel) * values + kernel * neighbours
