@@ -44,7 +44,7 @@ def show_volumes(volumes: "Sequence[LabelVolume]", *, with_end: bool) -> None:
     if len(shown) < len(volumes):
         title += f" ({len(shown)} of {len(volumes):,}, those that change most; --json lists all)"
     rows = [
-        (f"{one.number} {one.name or ''}".strip(), *map(_format_ml, (one.before_ml, one.after_ml)), _change(one))
+        (f"{one.number} {one.name or ''}".strip(), *map(_format_ml, (one.before_ml, one.after_ml)), one.shown_change)
         for one in shown
     ]
     console.print_table(title, ("label", "before", "after", "change"), rows)
@@ -53,12 +53,8 @@ def show_volumes(volumes: "Sequence[LabelVolume]", *, with_end: bool) -> None:
 
 
 def _rank(one: "LabelVolume") -> float:
-    return -abs(one.after_ml / one.before_ml - 1) if one.before_ml else float("-inf")
+    return float("-inf") if one.change is None else -abs(one.change)
 
 
 def _format_ml(volume: float) -> str:
     return f"{volume:,.4g}" if volume < 1000 else f"{volume:,.0f}"
-
-
-def _change(one: "LabelVolume") -> str:
-    return f"{one.after_ml / one.before_ml - 1:+z.1%}" if one.before_ml else ""

@@ -18,6 +18,16 @@ class LabelVolume:
     before_ml: float
     after_ml: float
 
+    @property
+    def change(self) -> float | None:
+        """Of the volume, as a share of that before; None of a label that was not there."""
+        return self.after_ml / self.before_ml - 1 if self.before_ml else None
+
+    @property
+    def shown_change(self) -> str:
+        """The change in words, as in ``+1.2%``; "" without one."""
+        return "" if self.change is None else f"{self.change:+z.1%}"
+
 
 def label_volumes(before: LabelMap, after: LabelMap) -> tuple[LabelVolume, ...]:
     """The volume of every label that either map has, by number; background is left out.

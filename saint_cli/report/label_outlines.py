@@ -121,9 +121,8 @@ def to_png_uri(picture: np.ndarray) -> str:
 
 def _make_row(one: "LabelVolume") -> LabelRow:
     name = f"{one.number} {one.name}" if one.name else str(one.number)
-    change = f"{one.after_ml / one.before_ml - 1:+z.1%}" if one.before_ml else ""
     before, after = (f"{ml:.3g}" if ml < 100 else f"{ml:,.0f}" for ml in (one.before_ml, one.after_ml))
-    return LabelRow(f"l{one.number}", name, before, after, change.replace("-", "\N{MINUS SIGN}"))
+    return LabelRow(f"l{one.number}", name, before, after, one.shown_change.replace("-", "\N{MINUS SIGN}"))
 
 
 def _brighten(colour: Rgb) -> Rgb:
