@@ -35,7 +35,7 @@ Settings = TypeVar("Settings")
 class Options(TypedDict, total=False):
     """Keywords of ``upsample`` and ``restore``; each may be left out.
 
-    model: "auto" ("base" on a GPU, "medium" on a CPU, "slab-medium" with slab), another name, a weights file, or what
+    model: "auto" ("medium", "mr-medium" on MR, "slab-medium" with slab), another name, a weights file, or what
     ``load_model`` returned.
     device: "auto", "cpu", "gpu" (every CUDA GPU, else Apple's), "gpu:1", "cuda", "cuda:0,cuda:1" or "mps".
     precision: "auto" (half if the hardware has it), "fp32" (turns TF32 off in the whole process), "bf16" or "fp16".

@@ -1,4 +1,4 @@
-"""Tiny models in place of the shipped ones: those of ``auto`` and ``fast`` for CT, all but the GPU's for MR too."""
+"""Tiny models in place of the shipped ones for CT, all but ``base`` for MR too."""
 
 import json
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from saint_cli.models import shipped
 from saint_cli.models.calibration import Calibration
 from saint_cli.models.weights import save_model
 
-CT_NAMES = tuple(dict.fromkeys((shipped.GPU_MODEL, shipped.CPU_MODEL, "fast")))
-MR_NAMES = tuple(f"mr-{name}" for name in CT_NAMES if name != shipped.GPU_MODEL)
+CT_NAMES = ("base", shipped.DEFAULT_MODEL, "fast")
+MR_NAMES = tuple(f"mr-{name}" for name in CT_NAMES if name != "base")
 MR_CALIBRATION = Calibration((0.0, 5.0), (0.5, 3.0), unit="%")
 
 

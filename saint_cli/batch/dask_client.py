@@ -35,7 +35,6 @@ class ClusterSpec:
 
     gpus: how many GPUs of this machine the workers share, worker i taking GPU i; 0 for none.
     scheduler: an address such as ``tcp://host:8786``, or the path of a scheduler file; other fields are then unused.
-    device: the kind on which the workers compute (cpu, cuda, mps).
     note: why they have fewer threads than there are cores.
     """
 
@@ -43,7 +42,6 @@ class ClusterSpec:
     threads: int = 1
     gpus: int = 0
     scheduler: str | None = None
-    device: str = "cpu"
     note: str | None = None
 
 

@@ -115,7 +115,7 @@ class TimeEstimator:
         return (0.0 if warm else START_S) + max(longest, total / max(1, min(self.workers, count)))
 
     def _assume(self, record: JobRecord, threads: int, *, has_page: bool) -> float:
-        model = shipped.remove_prefix(shipped.resolve_name(record.model, self._spec.device))  # MR models are as fast
+        model = shipped.remove_prefix(shipped.resolve_name(record.model))  # MR models are as fast
         work = CORE_SECONDS.get(model, CORE_SECONDS["base"]) * (record.voxels_after or UNKNOWN_VOXELS)
         work *= record.volumes or 1
         work *= (TTA if record.options.get("tta") else 1.0) * (FOUR if record.options.get("directions") == 4 else 1.0)

@@ -30,9 +30,8 @@ def make_key(record: JobRecord, weights_sha256: str | None) -> str:
 def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
     """Whether a record is of a planned job; a finished one may be by any of the weights that the model's name means.
 
-    One that needs no networks is the same with every model. Of ``auto`` the weights are those of any device: a tree
-    that was begun on a GPU is not computed again on a CPU, nor the other way round. They are those for the scan's
-    modality, which the record has; a plan does not know it.
+    The weights are those for the scan's modality, which the record has; a plan does not know it. A job that needs no
+    networks is the same with every model.
     """
     if record.is_without_networks:
         return record.key == make_key(planned, record.weights_sha256)
@@ -127,7 +126,7 @@ def fingerprint_inputs(source: SourceLocation, files: Sequence[Path]) -> str:
 
 
 def hash_weights(model: str) -> str | None:
-    """The sha256 of a model's weights, None if they cannot be read; of ``auto``, which the device decides, the word."""
+    """The sha256 of a model's weights, None if they cannot be read; of ``auto``, which a modality decides, the word."""
     if model == shipped.AUTO:
         return shipped.AUTO
     try:
@@ -138,5 +137,5 @@ def hash_weights(model: str) -> str | None:
 
 @cache
 def _hash_stand_ins(model: str, modality: str, slabs: bool) -> frozenset[str | None]:
-    """The sha256 of the weights that the name of a model may stand for, on any device."""
+    """The sha256 of the weights that the name of a model may stand for."""
     return frozenset(hash_weights(name) for name in shipped.list_stand_ins(model, modality, slabs=slabs))

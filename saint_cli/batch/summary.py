@@ -60,7 +60,7 @@ class Summary:
 
     @property
     def mixture(self) -> str | None:
-        """A sentence where results are of several models, as ``auto`` makes them on different machines, or None.
+        """A sentence where results are of several models, as of runs with different ``--model``, or None.
 
         Models that one name stands for, such as ``fast`` and its weights for MR, count as one.
         """

@@ -97,7 +97,7 @@ def _to_saint_error(error: BaseException, task: Task) -> SaintError:
 
 
 def _make_done(planned: JobRecord, result: JobResult) -> JobRecord:
-    """The record of a job that has a result, made by the model that auto chose on this machine."""
+    """The record of a job that has a result, made by the model that its name stands for."""
     values = {name: value for name, value in asdict(result).items() if name not in ("source", "target")}
     values["label_volumes"] = values["label_volumes"][:MAX_LABEL_VOLUMES]
     return replace(

@@ -146,7 +146,7 @@ def size_cluster(request: BatchRequest, plan: Plan, state: ManifestState) -> "tu
     workers = min(request.workers or spec.workers, max(1, len(plan.tasks)))
     threads = per_job.count if per_job else max(1, free.count // workers)
     note = (per_job and per_job.note) or (free.note if request.workers is None else None)
-    spec = replace(spec, workers=workers, threads=threads, device=compute.device.type, note=note)
+    spec = replace(spec, workers=workers, threads=threads, note=note)
     return spec, TimeEstimator(spec, state.latest.values())
 
 
@@ -282,7 +282,7 @@ def _describe_batch(spec: "ClusterSpec", tasks: Sequence[Task], estimator: "Time
     models = {task.record.model for task in tasks}
     if spec.scheduler is not None:
         return f"{jobs} with {_format_models(models)} for the cluster at {spec.scheduler}"
-    models = {shipped.resolve_name(t.record.model, spec.device, slabs=SLAB in t.record.options) for t in tasks}
+    models = {shipped.resolve_name(t.record.model, slabs=SLAB in t.record.options) for t in tasks}
     each = "a GPU each" if spec.gpus else f"{format_count(spec.threads, 'thread')} each"
     seconds = estimator.seconds_left(tasks)
     text = f"{jobs} with {_format_models(models)}, {format_count(spec.workers, 'worker')} with {each}"

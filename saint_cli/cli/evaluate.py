@@ -34,7 +34,7 @@ class EvaluateOptions:
     axis: int | None = pick_options(GridRequest, "axis")[0].as_field()
     models: tuple[str, ...] = Option(
         "-m --model",
-        "auto (base on a GPU, medium on a CPU, slab-medium with --slab), base, medium, fast, or files: one or several.",
+        "auto (medium, mr-medium on MR, slab-medium with --slab), base, medium, fast, or files: one or several.",
         Panel.METHOD, str, "auto", "LIST", list_completer(list_model_names), list_of("--model"),
     ).as_field()  # fmt: skip
     methods: tuple[str, ...] = Option(
@@ -166,7 +166,7 @@ def _score(
         compute = device_selection.select_compute(config.device, config.precision)
         models = list(dict.fromkeys(options.models))
         threads = device_selection.select_threads(config.threads, load)
-        of_ct = [shipped.resolve_name(name, compute.device.type, slabs=options.slabs) for name in models]
+        of_ct = [shipped.resolve_name(name, slabs=options.slabs) for name in models]
         line = evaluate_view.describe_machine(list(dict.fromkeys(of_ct)), compute.devices, threads)
         announced = evaluate_view.AnnouncedProgress(on_progress, line)
         return evaluate_all(

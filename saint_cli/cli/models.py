@@ -32,9 +32,7 @@ def models(
     console.print_lines(
         console.Line(f"{name}: ", f"trained on {entry['trained_on']}") for name, entry in entries.items()
     )
-    console.print_message(
-        f"--model auto, the default, is {shipped.GPU_MODEL} on a GPU and {shipped.CPU_MODEL} on a CPU"
-    )
+    console.print_message(f"--model auto, the default, is {shipped.DEFAULT_MODEL}")
     for modality in shipped.MODALITY_PREFIXES:
         _print_meanings(f"on {modality}", shipped.list_models_for(modality))
     _print_meanings("with --slab", [name for name in entries if name.startswith(shipped.SLAB_PREFIX)])

@@ -97,7 +97,7 @@ def evaluate_all(
         SaintError: a factor or option that a baseline does not have; a file that cannot be read, holds NaN, has
             too few slices for a factor, or is not CT where measures are; all are checked before anything is computed.
     """
-    networks, results = _NetworksByModality(models, compute, slabs=options.slabs), list[EvaluationResult]()
+    networks, results = _NetworksByModality(models, slabs=options.slabs), list[EvaluationResult]()
     _require_of_baselines(networks[CT_MODALITY], inputs.factors, options.method_options)
     on_progress, names = as_job_progress(on_progress), name_files(inputs.files)
     shapes, warnings = dict[str, tuple[tuple[int, ...], int, Mapping[str, AnyModel]]](), dict[str, tuple[str, ...]]()
@@ -160,11 +160,11 @@ def evaluate(
 class _NetworksByModality(dict[str, Mapping[str, AnyModel]]):
     """The networks that names stand for on scans of a modality, loaded when they are asked for."""
 
-    def __init__(self, names_or_paths: Sequence[str], compute: Compute, *, slabs: bool) -> None:
-        self._names, self._device, self._slabs = names_or_paths, compute.device.type, slabs
+    def __init__(self, names_or_paths: Sequence[str], *, slabs: bool) -> None:
+        self._names, self._slabs = names_or_paths, slabs
 
     def __missing__(self, modality: str) -> Mapping[str, AnyModel]:
-        names = (resolve_name(name, self._device, modality, slabs=self._slabs) for name in self._names)
+        names = (resolve_name(name, modality, slabs=self._slabs) for name in self._names)
         return self.setdefault(modality, load_models(list(dict.fromkeys(names))))
 
 

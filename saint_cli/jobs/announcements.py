@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from saint_cli.jobs.job import LoadedJob
-from saint_cli.models import shipped
-from saint_cli.options.model import ModelConfig
 from saint_cli.progress import format_count
 from saint_cli.runtime import memory
 
@@ -31,22 +29,18 @@ def describe_start(loaded: LoadedJob, *, with_time: bool, volumes: int = 1) -> I
     """
     if (other_folder := memory.check_temporary_folder()) is not None:
         yield other_folder
-    yield describe_machine(loaded.job.settings.model_config, loaded.model.name, loaded.compute)
+    yield describe_machine(loaded.model.name, loaded.compute)
     if with_time and (time := describe_time(loaded, volumes)) is not None:
         yield time
 
 
-def describe_machine(requested: ModelConfig, model: str, compute: "Compute") -> str:
-    """Which model runs where, and why if the user chose none; ``model``: the name of the loaded one."""
+def describe_machine(model: str, compute: "Compute") -> str:
+    """Which model runs where; ``model``: the name of the loaded one."""
     device = ",".join(map(str, compute.devices))
     if compute.device.type == "cpu" and compute.threads is not None:
         device += f" with {format_count(compute.threads, 'thread')}"
-    reason = ""
-    if requested.model == shipped.AUTO:
-        reason = " (auto: no GPU)" if compute.device.type == "cpu" else " (auto: on a GPU)"
-        reason = " (auto)" if requested.device == "cpu" else reason
     note = "" if compute.note is None else f"; {compute.note}"
-    return f"model {model}{reason} on {device}{note}"
+    return f"model {model} on {device}{note}"
 
 
 def describe_time(loaded: LoadedJob, volumes: int = 1) -> str | None:

@@ -124,8 +124,8 @@ class LoadedJob(PlannedJob):
     def resolved_settings(self) -> JobSettings:
         """The settings with the model that its name stands for here."""
         config = self.job.settings.model_config
-        slabs, device = self.grid.slab is not None, self.compute.device.type
-        config = replace(config, model=shipped.resolve_name(config.model, device, self.modality, slabs=slabs))
+        slabs = self.grid.slab is not None
+        config = replace(config, model=shipped.resolve_name(config.model, self.modality, slabs=slabs))
         return replace(self.job.settings, model_config=config)
 
 

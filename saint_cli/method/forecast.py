@@ -88,9 +88,9 @@ def forecast(
             return None
     if model.ami.slabs:
         return Forecast(seconds, None, 0.0)
-    name = shipped.ALTERNATIVES.get(shipped.remove_prefix(model.name), shipped.CPU_MODEL)
+    name = shipped.ALTERNATIVES.get(shipped.remove_prefix(model.name), shipped.DEFAULT_MODEL)
     modality = intensity.find_modality(volume)
-    other = load_model(shipped.resolve_name(name, compute.device.type, modality))  # what `model=name` stands for
+    other = load_model(shipped.resolve_name(name, modality))  # what `model=name` stands for
     pixels = count_pixels(volume, other, grid, compute, options)  # RFN is used from another number of slices on
     measure_network_seconds(other, pixels, compute, depth, WARM_UP_PIXELS)
     return Forecast(seconds, name, factor * measure_network_seconds(other, pixels, compute, depth))

@@ -18,7 +18,7 @@ RUN_MODEL = "model.safetensors"
 """The weights file in the folder of a training run, which may be named in its place."""
 
 AUTO = "auto"
-"""Name of whichever model suits the device; a weights file of this name is ``./auto``."""
+"""Stands for the default model, of the weights for the scan; a weights file of this name is ``./auto``."""
 
 CT_MODALITY, MR_MODALITY = "CT", "MR"
 
@@ -30,8 +30,8 @@ file without a modality, such as PET in NIfTI, counts as MR where its values are
 SLAB_PREFIX = "slab-"
 """What the names of models begin with that make thin slices of slabs (``--slab``)."""
 
-GPU_MODEL, CPU_MODEL = "base", "medium"
-"""Models of ``auto``: on a CPU ``base`` takes 8 to 10 times as long as ``medium`` (docs/performance.md)."""
+DEFAULT_MODEL = "medium"
+"""What ``auto`` stands for: from x4 on better than ``base``, on a CPU in a ninth of its time (docs/decisions.md)."""
 
 ALTERNATIVES = {"base": "medium", "medium": "fast", "fast": "medium"}
 """Whose time is named beside that of a model: the next faster one; of the fastest, the next larger."""
@@ -62,31 +62,16 @@ def read_manifest(folder: Path | None = None) -> dict[str, Any]:
     raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
 
 
-def resolve_name(name_or_path: str, device: str, modality: str = CT_MODALITY, *, slabs: bool = False) -> str:
-    """The model that a name stands for on a kind of device (``cpu``, ``cuda``, ``mps``), for a modality and for slabs.
+def resolve_name(name_or_path: str, modality: str = CT_MODALITY, *, slabs: bool = False) -> str:
+    """The model that a name stands for, for a modality and for slabs.
 
-    ``auto`` depends on all: for MR and for slabs it is the size of the device, else the next of ``ALTERNATIVES`` that
-    there is. ``fast`` is ``mr-fast`` for MR, or ``slab-fast`` for slabs, where these are shipped, else ``fast``. A file
-    stands for itself.
+    ``medium`` is ``mr-medium`` for MR, and ``slab-medium`` for slabs, where these are shipped, else ``medium``. So is
+    ``auto``. A file stands for itself.
     """
+    name = DEFAULT_MODEL if name_or_path == AUTO else name_or_path
     models, prefix = read_manifest(), MODALITY_PREFIXES.get(modality, "")
-    prefixes = [SLAB_PREFIX + prefix, SLAB_PREFIX] if slabs else [prefix]
-    name, sizes = name_or_path, [name_or_path]
-    if name == AUTO:
-        name = CPU_MODEL if device == "cpu" else GPU_MODEL
-        sizes = _list_sizes(name)
-    if not any(prefixes) or name not in models:
-        return name
-    wanted = (one + size for one in dict.fromkeys(prefixes) for size in sizes)
-    return next((one for one in wanted if one in models), name)
-
-
-def _list_sizes(name: str) -> list[str]:
-    """A model's name and those of ``ALTERNATIVES`` after it, each once."""
-    sizes = [name]
-    while (after := ALTERNATIVES[sizes[-1]]) not in sizes:
-        sizes.append(after)
-    return sizes
+    wanted = [SLAB_PREFIX + prefix + name, SLAB_PREFIX + name] if slabs else [prefix + name]
+    return name if name not in models else next((one for one in wanted if one in models), name)
 
 
 def list_models_for(modality: str) -> list[str]:
@@ -96,11 +81,9 @@ def list_models_for(modality: str) -> list[str]:
 
 
 def list_stand_ins(name_or_path: str, modality: str | None = None, *, slabs: bool = False) -> tuple[str, ...]:
-    """Every model that a name can stand for: on any device, and for one modality or (None) any."""
+    """Every model that a name can stand for, for one modality or (None) any."""
     modalities = (CT_MODALITY, *MODALITY_PREFIXES) if modality is None else (modality,)
-    devices = ("cpu", "cuda")
-    names = (resolve_name(name_or_path, one, kind, slabs=slabs) for kind in modalities for one in devices)
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(resolve_name(name_or_path, kind, slabs=slabs) for kind in modalities))
 
 
 def remove_prefix(name: str) -> str:
@@ -122,7 +105,7 @@ def check_model(name_or_path: str, *, slabs: bool | None = False) -> None:
     slabs: whether slices are taken for slabs; None for any, as where dense volumes are made sparse.
 
     Raises:
-        WeightsError: none of these, or a model that ``auto`` may choose is missing.
+        WeightsError: none of these, or a model that ``auto`` stands for is missing.
         UsageError: a model that is not for slabs where slices are, or is for slabs where they are not.
     """
     models = read_manifest()
@@ -158,7 +141,7 @@ def find_weights(name_or_path: str) -> Path:
     if size is None:
         known = ", ".join(sorted(read_manifest())) or "none"
         if name_or_path == AUTO:
-            raise WeightsError(f"'{AUTO}' stands for a model once the device is known; name one of: {known}")
+            raise WeightsError(f"'{AUTO}' stands for a model once the modality is known; name one of: {known}")
         raise WeightsError(f"no model or weights file '{name_or_path}'; shipped models: {known} (or {AUTO})")
     if size > MAX_WEIGHTS_BYTES:
         raise WeightsError(f"{path} holds {size / 1e6:,.0f} MB, more than weights take; name another file")

@@ -23,14 +23,14 @@ MachineOption = partial(Option, panel=Panel.MACHINE, page_text=hide_on_page, is_
 class ModelConfig:
     """Which networks to run and on what, in the words of the command line; ``max_memory`` in bytes.
 
-    model: ``auto`` (``base`` on a GPU, ``medium`` on a CPU; for MR and slabs as ``shipped.resolve_name`` says), the
+    model: ``auto`` (``medium``; on MR ``mr-medium``, for slabs ``slab-medium``), the
     name of a shipped model, or a weights file.
     threads: of the CPU; None for one on each core that no other program uses.
     """
 
     model: str = Option(
         "-m --model",
-        "auto (base on a GPU, medium on a CPU, slab-medium with --slab), base, medium, fast, or a weights file.",
+        "auto (medium, mr-medium on MR, slab-medium with --slab), base, medium, fast, or a weights file.",
         Panel.METHOD, str, shipped.AUTO, "MODEL", complete_model, page_text=lambda model: Path(model).name,
         in_key=InKey.NEVER,  # the sha256 of the weights is
     ).as_field()  # fmt: skip
@@ -77,7 +77,7 @@ class ModelConfig:
         """
         from saint_cli.models import weights
 
-        return weights.load_model(shipped.resolve_name(self.model, compute.device.type, modality, slabs=slabs))
+        return weights.load_model(shipped.resolve_name(self.model, modality, slabs=slabs))
 
     def start(
         self, loaded: "weights.SaintModel | None" = None, modality: str = shipped.CT_MODALITY, *, slabs: bool = False

@@ -200,10 +200,10 @@ def test_dicom_of_what_is_not_dicom_is_a_failure_before_anything_runs(scan: Path
     assert "DICOM" in plan.refused_records[0].reason
 
 
-@pytest.mark.parametrize("made_by", ["medium", "base"])
-def test_auto_keeps_what_either_of_its_models_made(scan: Path, made_by: str) -> None:
+@pytest.mark.parametrize(("made_by", "is_kept"), [("medium", True), ("base", False), ("fast", False)])
+def test_auto_keeps_what_the_default_model_made_alone(scan: Path, made_by: str, is_kept: bool) -> None:
     state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig(made_by))), "done")
-    assert not planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
+    assert bool(planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks) != is_kept
 
 
 @pytest.mark.parametrize("model", ["fast", "auto", "base"])

@@ -27,12 +27,11 @@ def task(millions: float, model: str = "fast") -> Task:
     ("spec", "model", "expected"),
     [
         (ClusterSpec(2, 1), "auto", "1 job with model medium, 2 workers with 1 thread each, about"),
-        (ClusterSpec(1, 4, 1, device="cuda"), "auto", "1 job with model base, 1 worker with a GPU each, about"),
-        (ClusterSpec(1, 2, device="mps"), "auto", "1 job with model base, 1 worker with 2 threads each, about"),
+        (ClusterSpec(1, 4, 1), "auto", "1 job with model medium, 1 worker with a GPU each, about"),
         (ClusterSpec(1, 1), "/models/own.safetensors", "1 job with model own.safetensors, 1 worker with"),
         (ClusterSpec(scheduler="tcp://h:1"), "auto", "1 job with model auto for the cluster at tcp://h:1"),
     ],
-    ids=["CPU", "GPU", "Apple GPU", "own weights", "cluster"],
+    ids=["CPU", "GPU", "own weights", "cluster"],
 )
 def test_the_model_is_named(spec: ClusterSpec, model: str, expected: str) -> None:
     assert _describe_batch(spec, [task(1, model)], TimeEstimator(spec)).startswith(expected)

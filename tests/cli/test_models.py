@@ -16,7 +16,7 @@ def test_models_lists_the_shipped_weights_with_their_sizes() -> None:
     for name, parameters in (("base", "2,787,712"), ("medium", "401,184"), ("fast", "124,864")):
         assert name in result.output
         assert parameters in result.output
-    assert "base on a GPU and medium on a CPU" in " ".join(result.output.split())
+    assert "--model auto, the default, is medium" in result.output.splitlines()
 
 
 def test_models_fit_a_narrow_terminal_and_say_what_they_were_trained_on() -> None:

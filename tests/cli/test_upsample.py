@@ -275,13 +275,13 @@ def test_skipped_air_and_temporary_files_keep_the_result(
     assert np.abs(made[1] - made[0])[body].mean() < 0.5
 
 
-def test_without_a_model_the_one_of_the_device_is_named_everywhere(thick: Path, tmp_path: Path) -> None:
+def test_without_a_model_the_default_is_named_everywhere(thick: Path, tmp_path: Path) -> None:
     out, preview = tmp_path / "out.nii", tmp_path / "out.png"
     arguments = (thick, "--factor", "2", "--threads", "1", "--device", "cpu", "--preview", preview)
     result = run("upsample", *arguments, "-o", out)
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
-    assert lines[0] == "model medium (auto) on cpu with 1 thread"
+    assert lines[0] == "model medium on cpu with 1 thread"
     assert "model medium on cpu" in lines[-1]
     assert lines[-1].endswith(f": {out}, preview: {preview}")
     assert b"medium" in bytes(nib.load(out).header["descrip"])

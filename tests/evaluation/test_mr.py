@@ -20,7 +20,7 @@ from saint_cli.geometry import grid_by_factor
 from saint_cli.method.intensity import find_data_range
 from saint_cli.method.pipeline import restore
 from saint_cli.models.calibration import HU, PERCENT, Calibration
-from saint_cli.models.shipped import CPU_MODEL
+from saint_cli.models.shipped import DEFAULT_MODEL
 from saint_cli.volume import Header, Volume
 
 
@@ -95,7 +95,8 @@ def test_each_volume_is_scored_with_the_models_of_its_modality(tmp_path: Path, m
     write_volume(smooth((24, 22, 13)), files[0])
     write_volume(mr(), files[1])
     results = evaluate_all(EvaluationInputs(files, [3]), ["auto"], EvaluationOptions(("cubic",)), tiny.CPU)
-    assert [{s.model for s in result.scores} - {None} for result in results] == [{CPU_MODEL}, {f"mr-{CPU_MODEL}"}]
+    models = [{score.model for score in result.scores} - {None} for result in results]
+    assert models == [{DEFAULT_MODEL}, {f"mr-{DEFAULT_MODEL}"}]
     assert [result.scores[0].bias_hu is None for result in results] == [False, True]
     units = [{one.unit for bins in result.reliability.values() for one in bins} for result in results]
     assert units == [{HU}, {PERCENT}]

@@ -19,7 +19,7 @@ from saint_cli.cli.app import app
 from saint_cli.jobs import GridRequest, ModelConfig
 from saint_cli.jobs.run import run_job
 from saint_cli.models import shipped
-from saint_cli.models.shipped import CPU_MODEL, GPU_MODEL
+from saint_cli.models.shipped import DEFAULT_MODEL
 from saint_cli.progress import silent
 from saint_cli.volume import Volume
 
@@ -43,28 +43,27 @@ def mr_scan() -> Volume:
 
 
 @pytest.mark.parametrize(
-    ("name", "device", "modality", "model"),
+    ("name", "modality", "model"),
     [
-        ("auto", "cpu", "CT", CPU_MODEL),
-        ("auto", "cpu", "MR", f"mr-{CPU_MODEL}"),
-        ("auto", "cuda", "MR", f"mr-{CPU_MODEL}"),  # there are no weights of MR of the GPU's size here
-        (GPU_MODEL, "cuda", "MR", GPU_MODEL),
-        ("auto", "cuda", "PT", GPU_MODEL),
-        ("fast", "cpu", "MR", "mr-fast"),
-        ("fast", "cpu", "PT", "fast"),
-        ("mr-fast", "cpu", "CT", "mr-fast"),
-        ("mr-fast", "cpu", "MR", "mr-fast"),
-        ("fast.safetensors", "cpu", "MR", "fast.safetensors"),
+        ("auto", "CT", DEFAULT_MODEL),
+        ("auto", "MR", f"mr-{DEFAULT_MODEL}"),
+        ("auto", "PT", DEFAULT_MODEL),
+        ("base", "MR", "base"),  # of this size there are no weights of MR here
+        ("fast", "MR", "mr-fast"),
+        ("fast", "PT", "fast"),
+        ("mr-fast", "CT", "mr-fast"),
+        ("mr-fast", "MR", "mr-fast"),
+        ("fast.safetensors", "MR", "fast.safetensors"),
     ],
 )
 @pytest.mark.usefixtures("hashes")
-def test_a_name_stands_for_the_model_of_the_modality(name: str, device: str, modality: str, model: str) -> None:
-    assert shipped.resolve_name(name, device, modality) == model
+def test_a_name_stands_for_the_model_of_the_modality(name: str, modality: str, model: str) -> None:
+    assert shipped.resolve_name(name, modality) == model
 
 
 def test_without_mr_weights_mr_gets_those_of_ct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ship_models(tmp_path, monkeypatch, of_mr=())
-    assert [shipped.resolve_name("auto", device, "MR") for device in ("cpu", "cuda")] == [CPU_MODEL, GPU_MODEL]
+    assert shipped.resolve_name("auto", "MR") == DEFAULT_MODEL
 
 
 @pytest.mark.parametrize(
@@ -83,16 +82,8 @@ def test_the_job_its_warnings_and_its_result_name_the_weights_that_were_used(
     assert not any("trained on" in warning for warning in done.warnings)
 
 
-SPARSE_MR = (f"mr-{GPU_MODEL}", "mr-fast")
-"""Weights of MR without the size of CPUs."""
-
-
-@pytest.mark.parametrize(("device", "model"), [("cpu", "mr-fast"), ("cuda", f"mr-{GPU_MODEL}")])
-def test_auto_takes_the_nearest_size_that_mr_has(
-    device: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ship_models(tmp_path, monkeypatch, SPARSE_MR)
-    assert shipped.resolve_name("auto", device, "MR") == model
+SPARSE_MR = ("mr-base", "mr-fast")
+"""Weights of MR without the default's size."""
 
 
 def warnings_of(scan: Volume, model: str, tmp_path: Path) -> list[str]:
@@ -103,9 +94,9 @@ def warnings_of(scan: Volume, model: str, tmp_path: Path) -> list[str]:
 
 def test_a_size_that_mr_lacks_is_told_with_one_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ship_models(tmp_path, monkeypatch, SPARSE_MR)
-    assert warnings_of(mr_scan(), CPU_MODEL, tmp_path) == [
-        f"read as MR by its values; `modality=ct` if it is HU; {CPU_MODEL} was trained on CT only, and its size is not "
-        f"installed for MR: use `model=mr-{GPU_MODEL}`"
+    assert warnings_of(mr_scan(), DEFAULT_MODEL, tmp_path) == [
+        f"read as MR by its values; `modality=ct` if it is HU; {DEFAULT_MODEL} was trained on CT only, "
+        "and its size is not installed for MR: use `model=mr-base`"
     ]
 
 
@@ -118,7 +109,7 @@ def test_json_names_the_weights(tmp_path: Path, hashes: dict[str, str]) -> None:
     source = save(mr_scan(), tmp_path / "in.nii")
     result = CliRunner().invoke(app, ["upsample", str(source), "-o", str(tmp_path / "out.nii"), "-f", "2", "--json"])
     document = json.loads(result.stdout)
-    name = f"mr-{CPU_MODEL}"
+    name = f"mr-{DEFAULT_MODEL}"
     assert (document["model"], document["weights_sha256"]) == (name, hashes[name])
 
 
@@ -155,7 +146,7 @@ def test_a_batch_repeats_mr_but_not_ct_once_there_are_weights_for_mr(
     before = ship_models(tmp_path, monkeypatch, of_mr=())
     planned = JobRecord("a.nii", "", JobStatus.BEGUN, "a", "a", name, {})
     planned = replace(planned, key=make_key(planned, job_keys.hash_weights(name)))
-    model = CPU_MODEL if name == "auto" else name
+    model = DEFAULT_MODEL if name == "auto" else name
     old_mr, old_ct, old = (done_record(planned, before[model], kind) for kind in ("MR", "CT", None))
     assert all(is_same_job(record, planned) for record in (old_mr, old_ct, old))
     after = ship_models(tmp_path, monkeypatch)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from saint_cli.cli.evaluate import EvaluateOptions
 from saint_cli.errors import WeightsError
 from saint_cli.jobs import ModelConfig
 from saint_cli.models import shipped
@@ -12,21 +13,17 @@ from saint_cli.options.fields import get_options
 from saint_cli.options.job import JobSettings
 
 
-@pytest.mark.parametrize(("device", "model"), [("cpu", "medium"), ("cuda", "base"), ("mps", "base")])
-def test_auto_is_base_on_a_gpu_and_medium_on_a_cpu(device: str, model: str) -> None:
-    assert shipped.resolve_name("auto", device) == model
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_help_names_the_model_of_slabs(device: str) -> None:
-    model = shipped.resolve_name("auto", device, slabs=True)
-    assert f"{model} with --slab" in get_options(ModelConfig)["model"].help
+def test_help_names_the_models_of_auto() -> None:
+    of_ct, of_mr = shipped.resolve_name("auto"), shipped.resolve_name("auto", "MR")
+    of_slabs = shipped.resolve_name("auto", slabs=True)
+    text = f"auto ({of_ct}, {of_mr} on MR, {of_slabs} with --slab)"
+    assert text in get_options(ModelConfig)["model"].help
+    assert text in get_options(EvaluateOptions)["models"].help
 
 
 @pytest.mark.parametrize("word", ["base", "medium", "fast", "own.safetensors", "./auto"])
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_named_model_is_taken_anywhere(word: str, device: str) -> None:
-    assert shipped.resolve_name(word, device) == word
+def test_a_named_model_is_taken_for_ct(word: str) -> None:
+    assert shipped.resolve_name(word) == word
 
 
 def test_auto_is_the_default_and_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +36,7 @@ def test_auto_is_the_default_and_is_no_file(tmp_path: Path, monkeypatch: pytest.
         shipped.check_model("Auto")
 
 
-def test_the_loaded_networks_are_those_of_the_device() -> None:
+def test_the_loaded_networks_are_those_of_the_default() -> None:
     model, compute = ModelConfig(device="cpu", threads=1).start()
     assert (model.name, compute.threads) == ("medium", 1)
 

@@ -12,13 +12,13 @@ from saint_cli import write_volume
 from saint_cli.errors import UsageError
 from saint_cli.jobs import GridRequest, ModelConfig, run_job
 from saint_cli.models import shipped
-from saint_cli.models.shipped import CPU_MODEL
+from saint_cli.models.shipped import DEFAULT_MODEL
 from saint_cli.models.weights import save_model
 from saint_cli.nets.slab_network import make_slab_network
 from saint_cli.progress import silent
 from saint_cli.volume import Volume
 
-SLAB_MODEL = f"slab-{CPU_MODEL}"
+SLAB_MODEL = f"slab-{DEFAULT_MODEL}"
 FILE = f"saint-{SLAB_MODEL}.safetensors"
 
 
@@ -59,7 +59,7 @@ def test_slabs_get_their_weights_whatever_the_modality(modality: str | None, tmp
     )
 
 
-@pytest.mark.parametrize("model", ["auto", "fast", CPU_MODEL])
+@pytest.mark.parametrize("model", ["auto", "fast", DEFAULT_MODEL])
 @pytest.mark.usefixtures("folder")
 def test_without_weights_for_slabs_nothing_is_read(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saint_cli.io.read_volume", lambda *_: pytest.fail("the scan was read"))
