@@ -13,6 +13,7 @@ from saint_cli import io
 from saint_cli.errors import UsageError
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io import images
+from saint_cli.io.read_options import parse_modality
 from saint_cli.method.resampling_warnings import add_resampling_warnings
 from saint_cli.options.grid import GridRequest
 from saint_cli.options.keyword_checks import CHECKS, check_flag, check_whole_number
@@ -53,7 +54,7 @@ class Options(TypedDict, total=False):
     irregular: of a path of DICOM slices that are missing or uneven, interpolate each gap by its own distance.
     slab: take slices for slabs, which thick slices of scanners are, and make thin slices of them; True, or how thick
     they are in mm, where the header is wrong.
-    slab_profile: of slabs, "box" or "gaussian", which is as thick as it is wide at half maximum.
+    slab_profile: of slabs, "box" or "gaussian" (thickness = full width at half maximum).
     axis: the through-plane axis, 0, 1 or 2, if it is not the one with the largest spacing.
     extrapolate: repeat the last slice to get exactly N * factor slices.
     voxel_spacing_mm: (x, y, z) of a numpy array, which has no spacing of its own.
@@ -189,7 +190,7 @@ def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **op
         raise UsageError(f"`volume={volume!r}` is for paths; pass one volume of the image")
     how = io.ReadOptions(
         irregular=check_flag("irregular", keywords.pop("irregular", False)),
-        modality=images.parse_modality(keywords.get("modality")),
+        modality=parse_modality(keywords.get("modality")),
         max_memory=check_whole_number("max_memory", keywords.get("max_memory")),
     )
     if volume == ALL_VOLUMES:

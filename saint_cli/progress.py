@@ -292,8 +292,3 @@ def format_duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def format_count(count: int, noun: str) -> str:
-    """As in ``1 job`` and ``2 jobs``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

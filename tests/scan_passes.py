@@ -63,6 +63,8 @@ TOLD_APART = {
     "energies": (put(KVP="80"), put(KVP="140")),
     "kernels": (put(ConvolutionKernel="B30f"), put(ConvolutionKernel="B70f")),
     "filters": (put(FilterType="HEAD"), put(FilterType="BODY")),
+    "rescale types": (put(RescaleType="HU"), put(RescaleType="MGML")),
+    "units": (put(Units="BQML"), put(Units="GML")),
     "cardiac phases": (put(NominalPercentageOfCardiacPhase=30.0), put(NominalPercentageOfCardiacPhase=70.0)),
     "scan options": (put(ScanOptions="HELICAL"), put(ScanOptions="AXIAL")),
     "fields of view": (put(ReconstructionDiameter="350"), put(ReconstructionDiameter="200")),

@@ -13,7 +13,6 @@ from saint_cli.progress import (
     ProgressStage,
     ProgressState,
     as_job_progress,
-    format_count,
     format_duration,
     silent,
 )
@@ -224,15 +223,6 @@ def test_only_what_is_known_is_shown(state: ProgressState, sentence: str) -> Non
 )
 def test_durations_are_as_exact_as_an_estimate_can_be(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words
-
-
-def test_one_thing_is_not_called_by_the_plural() -> None:
-    assert [format_count(n, "worker") for n in (0, 1, 2, 1234)] == [
-        "0 workers",
-        "1 worker",
-        "2 workers",
-        "1,234 workers",
-    ]
 
 
 def test_a_plain_function_gets_progress_and_no_announcements() -> None:

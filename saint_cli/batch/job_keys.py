@@ -28,7 +28,7 @@ def make_key(record: JobRecord, weights_sha256: str | None) -> str:
 
 
 def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
-    """Whether a record is of a planned job; a finished one may be by any of the weights that the model's name means.
+    """Whether a record is of a planned job; a finished one by the weights that the model's name means.
 
     The weights are those for the scan's modality, which the record has; a plan does not know it. A job that needs no
     networks is the same with every model.
@@ -39,8 +39,7 @@ def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
     if record.status is not JobStatus.DONE or not is_name:
         return record.key == planned.key
     modality = str(record.details.get(MODALITY, shipped.CT_MODALITY))
-    stand_ins = _hash_stand_ins(planned.model, modality, SLAB in planned.options)
-    return record.key in {make_key(planned, weights) for weights in stand_ins}
+    return record.key == make_key(planned, _hash_stand_in(planned.model, modality, SLAB in planned.options))
 
 
 def is_of_another_scan(record: JobRecord, planned: JobRecord) -> bool:
@@ -136,6 +135,6 @@ def hash_weights(model: str) -> str | None:
 
 
 @cache
-def _hash_stand_ins(model: str, modality: str, slabs: bool) -> frozenset[str | None]:
-    """The sha256 of the weights that the name of a model may stand for."""
-    return frozenset(hash_weights(name) for name in shipped.list_stand_ins(model, modality, slabs=slabs))
+def _hash_stand_in(model: str, modality: str, slabs: bool) -> str | None:
+    """The sha256 of the weights that the name of a model stands for."""
+    return hash_weights(shipped.resolve_name(model, modality, slabs=slabs))

@@ -9,6 +9,7 @@ from pathlib import Path
 from saint_cli import io
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.search import SearchRules, Unit
+from saint_cli.batch.state_files import is_state_dir
 from saint_cli.errors import SaintError, UnreadableError
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.folder_walk import explain_unusable, is_file, is_folder, walk_folders
@@ -18,6 +19,9 @@ from saint_cli.options.job import JobSettings
 
 NO_IMAGE = "not an image"
 """Why most files are ignored."""
+
+OTHER_RESULTS = "folder with results of another batch"
+"""Why a folder is left out; it is searched if it is named itself."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,11 @@ def _find_units(root: Path, rules: SearchRules, ignored: Counter[str]) -> Iterat
         return dicom_folder is not None and f"{path}{os.sep}".startswith(dicom_folder)
 
     def enter(path: str, name: str) -> bool:
-        return not name.startswith(".") and not rules.is_output_folder(path, name)
+        is_left_out = name.startswith(".") or rules.is_output_folder(path, name)
+        if not is_left_out and is_state_dir(Path(path)):
+            problems[OTHER_RESULTS].append(Path(path).relative_to(root).as_posix())
+            return False
+        return not is_left_out
 
     def add_error(error: OSError) -> None:
         nonlocal root_error

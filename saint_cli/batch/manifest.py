@@ -20,6 +20,7 @@ from saint_cli.batch.job_keys import is_same_scan
 from saint_cli.batch.job_records import MAX_LINE_BYTES, JobRecord, JobStatus
 from saint_cli.batch.state_files import DAMAGED_LINES, DAMAGED_RECEIPTS, LOCK, MANIFEST, RECEIPTS
 from saint_cli.errors import OutputError, RemoteError, UnreadableError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io import partial_names
 from saint_cli.io.atomic import open_atomic_file
 from saint_cli.io.error_conversion import convert_os_errors, explain_os_error
@@ -111,7 +112,7 @@ def describe_damaged(damaged: Sequence[str], outcome: str) -> str | None:
     """One sentence on damaged records: how many, what becomes of them (``outcome``), the first ones; None if none."""
     if not damaged:
         return None
-    count = f"{len(damaged):,} damaged {'record' if len(damaged) == 1 else 'records'} of earlier runs {outcome}"
+    count = f"{format_count(len(damaged), 'damaged record')} of earlier runs {outcome}"
     where = f"{DAMAGED_LINES} and {DAMAGED_RECEIPTS}"
     return f"{count} in {where} ({format_first(damaged)}); --overwrite makes their results again"
 

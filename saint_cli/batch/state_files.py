@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from saint_cli.io.folder_walk import is_file
+
 MANIFEST = "manifest.jsonl"
 DAMAGED_LINES = "manifest.damaged.jsonl"
 STATE_FOLDER = ".saint"
@@ -13,4 +15,4 @@ REMOTE_DESCRIPTIONS = f"{STATE_FOLDER}/seen"
 
 def is_state_dir(state_dir: Path) -> bool:
     """Whether this machine sees the folder of a batch."""
-    return (state_dir / LOCK).is_file()
+    return is_file(state_dir / LOCK)

@@ -26,13 +26,14 @@ from saint_cli.batch.search import Findings, SearchRules
 from saint_cli.batch.state_files import MANIFEST
 from saint_cli.batch.summary import Summary, merge_summaries, summarize
 from saint_cli.errors import UsageError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io import partial_names
 from saint_cli.io.path_identity import is_same_file
 from saint_cli.io.remote import transfer
 from saint_cli.jobs import ModelConfig
 from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.models import shipped
-from saint_cli.progress import format_count, format_duration
+from saint_cli.progress import format_duration
 from saint_cli.report.plotting import prepare_matplotlib
 from saint_cli.runtime import memory, temporary
 from saint_cli.runtime.open_files import count_manifests, find_open_files_limit
@@ -279,10 +280,9 @@ def _remove_partial_files(progress: "BatchProgress") -> None:
 def _describe_batch(spec: "ClusterSpec", tasks: Sequence[Task], estimator: "TimeEstimator") -> str:
     """How many jobs with which model (CT's: no scan is read), on which workers, for how long, what is not used."""
     jobs = format_count(len(tasks), "job")
-    models = {task.record.model for task in tasks}
+    models = {shipped.resolve_name(t.record.model, slabs=SLAB in t.record.options) for t in tasks}
     if spec.scheduler is not None:
         return f"{jobs} with {_format_models(models)} for the cluster at {spec.scheduler}"
-    models = {shipped.resolve_name(t.record.model, slabs=SLAB in t.record.options) for t in tasks}
     each = "a GPU each" if spec.gpus else f"{format_count(spec.threads, 'thread')} each"
     seconds = estimator.seconds_left(tasks)
     text = f"{jobs} with {_format_models(models)}, {format_count(spec.workers, 'worker')} with {each}"

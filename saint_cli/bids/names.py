@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from saint_cli.errors import SaintError
+from saint_cli.errors import UsageError
 
 try:
     from bidsschematools.rules import regexify_filename_rules
     from bidsschematools.schema import load_schema
 except ImportError:
-    raise SaintError("saint bids needs bidsschematools, the names of BIDS: pip install 'saint-cli[bids]'") from None
+    raise UsageError("saint bids needs bidsschematools, the names of BIDS: pip install 'saint-cli[bids]'") from None
 
 BIDS_VERSION = "1.11.1"
 """The version of BIDS that results are described by."""

@@ -10,9 +10,9 @@ from saint_cli.batch.plan import STARTING
 from saint_cli.batch.summary import Summary, count_done
 from saint_cli.batch.workflow import BatchRequest
 from saint_cli.cli import console, progress_display
-from saint_cli.errors.plain_text import make_printable
+from saint_cli.errors.plain_text import format_count, make_printable
 from saint_cli.io.remote import urls
-from saint_cli.progress import format_count, format_duration
+from saint_cli.progress import format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -224,7 +224,7 @@ def show_failures(records: list[JobRecord], name_scan: NameScan) -> None:
     for record in records[:MAX_FAILURES_SHOWN]:
         console.print_error(f"{name_scan(record)}: {record.reason}")
     if (more := len(records) - MAX_FAILURES_SHOWN) > 0:
-        console.print_error(f"{more:,} more scans failed; --json lists all with the reasons")
+        console.print_error(f"{format_count(more, 'more scan')} failed; --json lists all with the reasons")
 
 
 def show_skipped(skipped: list[tuple[str, str]], ignored: dict[str, int]) -> None:

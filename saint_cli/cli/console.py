@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saint_cli.cli import streams
+from saint_cli.cli.table_layout import fit_columns
 from saint_cli.errors import OutputError
 from saint_cli.errors.plain_text import hide_secrets, make_printable
 
@@ -87,15 +88,31 @@ def format_json(document: Any) -> str:
 
 
 def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table on stdout; the first column is left-aligned, the others right."""
+    """Print a table on stdout; the first column is left-aligned, the others right.
+
+    Where words do not fit beside each other, each row is a list of its own.
+    """
     from rich.table import Table
 
+    names, *cells = ([make_printable(cell) for cell in row] for row in (header, *rows))
+    widths = fit_columns([names, *cells], get_terminal(stderr=False).width)
+    if widths is None:
+        print_lines([Line("", title), *(line for row in cells for line in _list_cells(names, row))])
+        return
     table = Table(title=title, title_justify="left")
-    for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(make_printable(cell) for cell in row))
+    for i, (name, width) in enumerate(zip(names, widths, strict=True)):
+        table.add_column(name, justify="right" if i else "left", overflow="fold", width=width)
+    for row in cells:
+        table.add_row(*row)
     print_result(table)
+
+
+def _list_cells(names: list[str], row: list[str]) -> Iterator[Line]:
+    """A row of a table as lines: its first cell, and the others that are not empty with the names of their columns."""
+    yield Line("", row[0], "bold")
+    for name, cell in zip(names[1:], row[1:], strict=True):
+        if cell:
+            yield Line(f"  {name}: ", cell)
 
 
 def print_message(message: str) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from saint_cli.cli import console, measure_tables, progress_display
 from saint_cli.cli.measure_tables import format_number
-from saint_cli.progress import ProgressStage, format_count
+from saint_cli.errors.plain_text import format_count
+from saint_cli.progress import ProgressStage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -80,7 +80,10 @@ def _describe_usage_error(error: Any) -> str:
         lists = [p for p in error.ctx.command.params if (p.metavar or "").endswith("...") and p not in arguments]
         message += f"; labels go last, {lists[0].opts[0]} too" if lists else ""
         return f"{message}; {command} --help lists what there is"
-    return f"{message[:1].lower()}{message[1:]}; {command} --help lists what there is"
+    advice = f"{command} --help lists what there is"
+    if command == "saint upsample" and "unexpected extra argument" in message:
+        advice = "saint upsample takes one scan, saint batch takes several"
+    return f"{message[:1].lower()}{message[1:]}; {advice}"
 
 
 def _refused_value(error: Any) -> str:

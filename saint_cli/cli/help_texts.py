@@ -135,12 +135,12 @@ Every scan below a folder, into folders of the same names, isotropic voxels:
 What would be done, and how long it would take:
   [green]saint batch STUDIES/ OUT/ --factor 4 --model fast --dry-run[/green]
 
-New DICOM series, ready for PACS; files by pattern; a table of scans and options:
+New DICOM series, ready for PACS; files by pattern; a table of scans:
   [green]saint batch STUDIES/ OUT/ --to dicom[/green]
   [green]saint batch 'trial/**/ct_*.nii.gz' OUT/ --spacing 1[/green]
   [green]saint batch scans.csv OUT/[/green]
 
-All results side by side, named by file or folder and eight digits of the scan:
+All results side by side, named by file or folder and eight digits each:
   [green]saint batch STUDIES/ OUT/ --name-template '{{name}}_{{series}}'[/green]
 
 {COLUMNS_TEXT}
@@ -176,11 +176,11 @@ What would be done, and how long it would take:
 Slices 1 mm apart instead, four jobs at once:
   [green]saint bids DATASET OUT participant --spacing 1 --n-procs 4[/green]
 
-A BIDS App. Results are called sub-..._res-iso_desc-saint_T2w.nii.gz, each with
-a .json that names source, spacing, weights and options. Only datatype anat is
-read; bold, dwi and other series over time are not. Images that are isotropic
-already, quantitative maps, phase images and derivatives are skipped with the
-reason.
+A BIDS App. Results are called sub-..._res-iso_desc-saint_T2w.nii.gz, with a
+.json each that names source, spacing, weights and options. Only datatype anat
+is read; bold, dwi and other series over time are not. Images that are
+isotropic already, quantitative maps, phase images and derivatives are skipped
+with the reason.
 
 Run it again at any time, for other participants too, also at the same time:
 each participant has a manifest of its own (sub-LABEL/manifest.jsonl).

@@ -65,7 +65,7 @@ def format_head(one: Group, uids: Sequence[str]) -> str:
     name = first.series_description or first.protocol_name
     named = f' "{name}"' if name else ""
     if numbers or named:
-        parts.append(f"series{' ' if numbers else ''}{format_ranges(numbers)}{named}")
+        parts.append(f"SeriesNumber {format_ranges(numbers)}{named}" if numbers else f"series{named}")
     places = [int(place) for stack in one.stacks if (place := stack.label.partition("#")[2])]
     if places:
         parts.append(f"volume{'s' if len(places) > 1 else ''} {format_ranges(places)}")

@@ -129,8 +129,8 @@ def _describe_limits(stack: StackInfo) -> list[str]:
     count = stack.shape["xyz".index(axis)] if stack.shape and axis else FEWEST_SLICES
     if count < FEWEST_SLICES:
         limits.append(
-            f"Only {count} slices: the networks see little of what lies around, and the page has no self-check "
-            f"(at least {FEWEST_SLICES})"
+            f"Only {count} slices: the networks see little of what lies around; a self-check on the page needs "
+            f"{FEWEST_SLICES}"
         )
     return limits
 

@@ -9,10 +9,9 @@ from saint_cli.cli import info_text
 from saint_cli.cli.console import Line
 from saint_cli.cli.info_groups import Group, format_differences, format_head, group_stacks, series_uid
 from saint_cli.errors import SaintError
-from saint_cli.errors.plain_text import format_ranges
+from saint_cli.errors.plain_text import format_count, format_ranges
 from saint_cli.io import Description, StackInfo
 from saint_cli.io.skipped_files import format_counts
-from saint_cli.progress import format_count
 
 NOT_DICOM = "not DICOM"
 """The reason of files of other kinds; beside files that are shown, and are not DICOM either, it would confuse."""

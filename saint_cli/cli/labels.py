@@ -54,7 +54,7 @@ def labels(
     quiet: Quiet = False,
     as_json: SummaryAsJson = False,
 ) -> None:
-    """Bring a label map to the grid of an upsampled scan, or thin labels back to the thick scan."""
+    """Bring a label map to the grid of an upsampled scan, or back to that of the thick scan."""
     from saint_cli.cli import progress_display, result_view
     from saint_cli.jobs.label_job import run_label_job
 

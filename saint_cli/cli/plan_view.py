@@ -9,7 +9,8 @@ from saint_cli.batch.summary import Summary, count_done, forecast
 from saint_cli.batch.workflow import BatchRequest, size_cluster
 from saint_cli.cli import console
 from saint_cli.cli.batch_view import NameScan, name_by_result, show_failures, show_skipped, show_whether_empty
-from saint_cli.progress import format_count, format_duration
+from saint_cli.errors.plain_text import format_count
+from saint_cli.progress import format_duration
 
 
 def show_plan(

@@ -15,9 +15,8 @@ MAX_ROWS = 20
 """Labels that a table shows; of more, those whose volume changes most."""
 
 END_NOTE = (
-    "a fine grid begins in the middle of the first thick slice and ends in the middle of the last, or less than a thin "
-    "slice before it: the volume of labels there differs by up to half a slice each, at the end by a thin one more at "
-    "most"
+    "labels in the first or last thick slice change in volume: the fine grid begins at the middle of the first one and "
+    "ends at the middle of the last, or up to one thin slice before that"
 )
 
 

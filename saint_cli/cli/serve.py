@@ -9,7 +9,7 @@ import typer
 
 from saint_cli.cli.parameters import PathOption, Typed, takes_options
 from saint_cli.cli.parsing import parse_local_path
-from saint_cli.errors import SaintError, UsageError
+from saint_cli.errors import UsageError
 from saint_cli.node.options import LOOPBACK, NodeOptions
 from saint_cli.options.fields import Panel, from_typed, list_options, pick_options
 from saint_cli.options.model import ModelConfig
@@ -70,13 +70,13 @@ def _require_libraries() -> None:
     """Refuse to start without the packages of the extra.
 
     Raises:
-        SaintError: one is missing.
+        UsageError: one is missing.
     """
     from importlib.util import find_spec
 
     missing = [name for name in ("pynetdicom", "dicomweb_client") if find_spec(name) is None]
     if missing:
-        raise SaintError(f"saint serve needs {' and '.join(missing)}; pip install 'saint-cli[node]'")
+        raise UsageError(f"saint serve needs {' and '.join(missing)}; pip install 'saint-cli[node]'")
 
 
 def _make_config(forward: str, folder: Path, typed: Mapping[str, Any]) -> "NodeConfig":

@@ -78,3 +78,8 @@ def format_ranges(numbers: Sequence[int]) -> str:
             runs.append([number])
     texts = (f"{run[0]}{EN_DASH}{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
     return ", ".join(texts)
+
+
+def format_count(count: int, noun: str) -> str:
+    """As in ``1 job`` and ``2 jobs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saint_cli.errors import GeometryError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.evaluation import metrics
 from saint_cli.evaluation.degrade import average_slabs, decimate
 from saint_cli.evaluation.metrics import Factor, Protocol
@@ -263,7 +264,7 @@ def average_scores(scores: list[Score]) -> list[Score]:
 def _average_group(group: list[Score]) -> Score:
     return replace(
         group[0],
-        volume=f"mean of {len(group)} volumes",
+        volume=f"mean of {format_count(len(group), 'volume')}",
         slices=sum(s.slices for s in group),
         scored=sum(s.scored for s in group),
         blank=sum(s.blank for s in group),

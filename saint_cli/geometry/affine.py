@@ -64,13 +64,16 @@ def check_affine(affine_lps: np.ndarray) -> None:
     """Refuse a 4x4 affine that places no volume.
 
     Raises:
-        GeometryError: an entry is not finite or beyond ``MAX_COORDINATE_MM``, a spacing is zero, or the axes lie in
-            one plane.
+        GeometryError: an entry is not finite or beyond ``MAX_COORDINATE_MM``, the last row is not that of an affine, a
+            spacing is zero, or the axes lie in one plane.
     """
     if not np.isfinite(affine_lps).all():
         raise GeometryError("the affine holds NaN or infinity, so the voxels have no position; repair the header first")
     if np.abs(affine_lps).max() > MAX_COORDINATE_MM:
         raise GeometryError(f"the affine places voxels beyond {MAX_COORDINATE_MM:g} mm; repair the header first")
+    if not np.allclose(affine_lps[3], (0, 0, 0, 1)):
+        row = " ".join(f"{number:.4g}" for number in affine_lps[3])
+        raise GeometryError(f"the last row of the affine is {row}, not 0 0 0 1; transpose it if it is for row vectors")
     spacing = spacing_mm(affine_lps)
     shown = format_spacing(spacing)
     if min(spacing) == 0:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from saint_cli.errors import GeometryError
+from saint_cli.errors.plain_text import format_count
 
 REGULAR_FRACTION = 0.02
 """How far a gap may lie from the mean gap, in mean gaps: scanners that print positions with one decimal reach 1 % of
@@ -196,7 +197,7 @@ def _explain_irregular(positions: np.ndarray, units: np.ndarray) -> str:
     if (np.abs(times - np.rint(times)) > MULTIPLE_TOLERANCE).any() or np.rint(times).min() < 2:
         return f"slices are missing or unevenly spaced: {where}"
     count = int((np.rint(times) - 1).sum())
-    return f"slices are missing: {where}: {count} slice{'s' * (count != 1)} missing; add the missing slices"
+    return f"slices are missing: {where}: {format_count(count, 'slice')} missing; add the missing slices"
 
 
 def _list_positions(positions: np.ndarray) -> str:

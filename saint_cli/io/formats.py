@@ -93,9 +93,9 @@ def require_format(path: Path) -> Format:
     if is_pair_data(path) or is_analyze(head):
         return Format.NIFTI
     if path.stat().st_size == 0:
-        raise UnreadableError(f"{path}: the file is empty")
+        raise UnreadableError(f"{path}: the file is empty; copy or export it again")
     if any(path.name.lower().endswith(ending) for ending in (".nii", ".nii.gz", ".hdr")):
-        raise UnreadableError(f"{path}: not a NIfTI file, or damaged at its start")
+        raise UnreadableError(f"{path}: not a NIfTI file, or damaged at its start; copy or export it again")
     raise UnreadableError(f"{path}: not a file that saint reads; it reads {SUPPORTED}")
 
 

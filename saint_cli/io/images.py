@@ -18,6 +18,7 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import fill_values
 from saint_cli.io.read import read_volume
+from saint_cli.io.read_options import parse_modality
 from saint_cli.io.scaling import drop_foreign_codings, narrow_floats
 from saint_cli.io.voxel_checks import check_values, require_finite
 from saint_cli.volume import Header, Storage, Volume
@@ -175,19 +176,6 @@ def _from_volume(image: Volume) -> Volume:
             "keep those of the slices that are left"
         )
     return volume
-
-
-def parse_modality(word: Any) -> str | None:
-    """``"CT"`` or ``"MR"`` in capitals, or None.
-
-    Raises:
-        UsageError: anything else.
-    """
-    if word is None:
-        return None
-    if not isinstance(word, str) or word.upper() not in ("CT", "MR"):
-        raise UsageError(f"modality {word!r} must be 'CT' or 'MR'; leave it out to judge by the values")
-    return word.upper()
 
 
 def _from_array(array: np.ndarray, spacing_mm: Any) -> Volume:

@@ -7,6 +7,7 @@ import numpy as np
 
 from saint_cli.errors import LabelMapError
 from saint_cli.errors.parameter_names import adapt_message
+from saint_cli.errors.plain_text import format_count
 from saint_cli.volume import Volume
 
 MAX_LABELS = 512
@@ -50,7 +51,8 @@ HINT = (
 
 def format_warning(count: int) -> str:
     """A warning about a label map of ``count`` distinct values (0: only its header says so)."""
-    looks = f"looks like labels ({count} distinct values)" if count else "a label map, as its header says"
+    values = format_count(count, "distinct value")
+    looks = f"looks like labels ({values})" if count else "a label map, as its header says"
     return f"{looks}; saint interpolates intensities"
 
 

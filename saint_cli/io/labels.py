@@ -1,6 +1,8 @@
 """Label maps of any format, in and out: NIfTI, NRRD, MetaImage, DICOM SEG; RT Structure Sets in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.formats import Format, require_format
 from saint_cli.io.output_checks import check_map_path, is_map_target
 from saint_cli.io.read import read_volume
-from saint_cli.io.read_options import ReadOptions
+from saint_cli.io.read_options import ReadOptions, check_whole_numbers, parse_request
 from saint_cli.io.write import write_volume
 from saint_cli.volume import Header, Storage, Volume
 from saint_cli.volume.label_map import LabelMap
@@ -30,6 +32,9 @@ class LabelReadOptions:
     volume: which volume of a 4-D NIfTI file, from 1. outside_data: as for ``ReadOptions``.
     max_memory: bytes that the labels may take; None for all that is free.
     is_drawn_on_like: DICOM labels were drawn on the slices of ``like``, as far as their file does not say otherwise.
+
+    Raises:
+        UsageError: a value of another type.
     """
 
     segments: tuple[int, ...] = ()
@@ -37,6 +42,11 @@ class LabelReadOptions:
     outside_data: bool = False
     max_memory: int | None = None
     is_drawn_on_like: bool = False
+
+    def __post_init__(self) -> None:
+        check_whole_numbers(volume=self.volume, max_memory=self.max_memory)
+        if not isinstance(self.segments, Sequence) or not all(isinstance(one, Integral) for one in self.segments):
+            raise UsageError(f"`segments={self.segments!r}` must be whole numbers, as in (1, 3)")
 
 
 def read_labels(
@@ -55,12 +65,13 @@ def read_labels(
     changes: fields of ``options`` by name, such as ``segments=(1, 3)``.
 
     Raises:
+        TypeError: a keyword that is no field of ``options``.
         UsageError: no labels; segments that are not there or share voxels; several series; contours without ``like``.
         UnreadableError: missing, damaged, or of an unknown format.
         GeometryError: no stack of slices, slices beside those of the scan, or another frame of reference; or
             nothing tells on which slices the labels were drawn.
     """
-    path, options = Path(path), replace(options, **changes)
+    path, options = parse_request(path, options, changes, "read_labels")
     with convert_exceptions(path):
         if require_format(path) is Format.DICOM:
             return _read_dicom(path, like, options)

@@ -192,7 +192,8 @@ def _check_replaceable(path: Path, *, overwrite: bool) -> None:
         )
     if not all(_is_own_series(entry) for entry in entries):
         raise OutputError(
-            f"{path}: holds files that saint did not write; `overwrite=True` replaces only a series of its own"
+            f"{path}: holds files that saint did not write; `overwrite=True` replaces only a series of its own: choose "
+            "another folder"
         )
 
 

@@ -12,7 +12,7 @@ from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.file_stamps import require_unchanged
 from saint_cli.io.folder_walk import is_file
 from saint_cli.io.formats import Format, require_format
-from saint_cli.io.read_options import ReadOptions
+from saint_cli.io.read_options import ReadOptions, parse_request
 from saint_cli.io.scaling import unscale
 from saint_cli.io.volume_header import VolumeHeader
 from saint_cli.io.voxel_checks import check_values, require_finite
@@ -35,6 +35,7 @@ def read_volume(
     changes: fields of ``options`` by name, such as ``series="2"``.
 
     Raises:
+        TypeError: a keyword that is no field of ``options``.
         UsageError: a folder without CT or MR slices, several stacks and no ``series``, or ``series`` for a file
             that holds one volume, a ``volume`` that does not exist; voxels that take more memory than there is.
         UnreadableError: missing, truncated, corrupt, colour, complex, all NaN, or of an unknown format.
@@ -43,7 +44,7 @@ def read_volume(
 
     Nothing that a file holds raises anything but a ``SaintError``.
     """
-    path, options = Path(path), replace(options, **changes)
+    path, options = parse_request(path, options, changes, "read_volume")
     with convert_exceptions(path):
         with require_unchanged([path] if is_file(path) else []):
             volume = _read(path, options)

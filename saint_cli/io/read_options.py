@@ -1,6 +1,15 @@
 """What to read of a path."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields, replace
+from numbers import Integral
+from pathlib import Path
+from typing import Any, TypeVar
+
+from saint_cli.errors import UsageError
+
+MODALITIES = ("CT", "MR")
+"""Those whose intensities the networks know."""
 
 
 @dataclass(frozen=True)
@@ -13,9 +22,12 @@ class ReadOptions:
     split_runs: read the longest evenly spaced run of a DICOM stack that is not regular as a whole.
     irregular: read a DICOM stack whose slices are missing or unevenly spaced as it is (``Header.slice_positions``).
     merge: take evenly spaced DICOM slices as one scan though they differ in UIDs, ImageType or acquisition.
-    modality: "CT" or "MR", in place of what the file says or leaves open.
+    modality: "CT" or "MR" in capitals or not, in place of what the file says or leaves open.
     outside_data: a detached header (.mhd, .nhdr) may name data files outside its folder.
     max_memory: bytes that the voxels may take; None for all that is free.
+
+    Raises:
+        UsageError: a value of another type.
     """
 
     series: str | None = None
@@ -26,3 +38,55 @@ class ReadOptions:
     modality: str | None = None
     outside_data: bool = False
     max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.series, str | None):
+            raise UsageError(f"`series={self.series!r}` must be text: a number as in '2', or a SeriesInstanceUID")
+        if self.modality is not None:
+            object.__setattr__(self, "modality", parse_modality(self.modality))
+        check_whole_numbers(volume=self.volume, max_memory=self.max_memory)
+
+
+def parse_modality(word: Any) -> str | None:
+    """``"CT"`` or ``"MR"`` in capitals, or None.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if word is None:
+        return None
+    if not isinstance(word, str) or word.upper() not in MODALITIES:
+        raise UsageError(f"`modality={word!r}` must be 'CT' or 'MR'; leave it out to judge by the values")
+    return word.upper()
+
+
+def check_whole_numbers(**values: object) -> None:
+    """Refuse values, by the names of their options, that are neither whole numbers nor None.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Integral | None):
+            raise UsageError(f"`{name}={value!r}` must be a whole number")
+
+
+Options = TypeVar("Options")
+
+
+def parse_request(
+    path: str | os.PathLike[str], options: Options, changes: dict[str, Any], function: str
+) -> tuple[Path, Options]:
+    """The path and the options that a public function of this name was called with.
+
+    Raises:
+        TypeError: a keyword that is none of the options.
+        UsageError: an empty path, which would stand for the current folder, or an option of another type.
+    """
+    if not os.fspath(path):
+        raise UsageError("the path is empty; name a file or a folder")
+    names = {field.name for field in fields(options)}  # type: ignore[arg-type]
+    for name in changes:
+        if name not in names:
+            raise TypeError(f"{name} is not a keyword of {function}")
+    return Path(path), replace(options, **changes)  # type: ignore[type-var]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.file_stamps import check_stamps, take_stamp
 from saint_cli.io.formats import Format, require_format
 from saint_cli.io.read import check_volume, make_volume, read_volume, refuse_dicom_options
-from saint_cli.io.read_options import ReadOptions
+from saint_cli.io.read_options import ReadOptions, parse_request
 from saint_cli.io.size_limits import ReadLimits
 from saint_cli.io.volume_header import VolumeHeader
 from saint_cli.runtime import memory
@@ -68,7 +68,7 @@ def list_volumes(
         GeometryError: volumes of another size or place than the first, or that cannot be upsampled; named.
         UnreadableError, SourceChangedError: as ``read_volume``.
     """
-    path, options = Path(path), replace(options, **changes, volume=None)
+    path, options = parse_request(path, options, {**changes, "volume": None}, "list_volumes")
     if options.split_runs:
         raise UsageError(
             f"{path}: `volume=all` takes whole volumes, `split_runs=True` parts of them; choose a part by its "

@@ -17,6 +17,10 @@ OFFSET_SHARES = (0.02, 0.1, 0.65)
 """Least share of voxels that are air, that are tissue, and of those in the middle that are tissue. 23 CT scans from
 head to legs had at least 0.04, 0.18 and 0.77; of the third, no MR scan had more than 0.46."""
 
+WRAPPED_RANGE, WRAPPED_SHARE, WRAPPED_KINDS = 8192, 0.02, 16
+"""How far from either end of an unsigned type the values lie that were signed, the least share of them at each end, and
+the least number of different ones at the upper end: padding and saturation are one."""
+
 SAMPLES = 500_000
 
 MAX_EXACT_FLOAT64 = 2**53
@@ -43,7 +47,7 @@ def require_finite(voxels: np.ndarray, name: object) -> None:
 
 
 def find_value_warnings(volume: Volume) -> tuple[str, ...]:
-    """Sentences about odd values: not finite, too large for float64, or by their looks labels, HU + 1024."""
+    """Sentences about odd values: not finite, too large for float64, or by their looks labels, wrapped, HU + 1024."""
     voxels, warnings = volume.voxels, []
     if voxels.dtype.kind == "f":
         bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
@@ -55,9 +59,28 @@ def find_value_warnings(volume: Volume) -> tuple[str, ...]:
     labels = count_labels(voxels)
     if labels or volume.header.is_labels:
         warnings.append(format_warning(labels))
+    elif wrapped := _find_wrapped(voxels):
+        warnings.append(
+            f"values look like signed numbers that were written as unsigned ones ({wrapped} for -1); correct their type"
+        )
     elif is_likely_offset(volume):
         warnings.append("values look like HU + 1024 (air near 0, tissue near 1024); if they are, subtract 1024 first")
     return tuple(warnings)
+
+
+def _find_wrapped(voxels: np.ndarray) -> int:
+    """The value that probably stands for -1, of whole numbers whose signs were lost; 0 of all others."""
+    if voxels.dtype.kind not in "iu" or voxels.size < MIN_VOXELS:
+        return 0
+    sample = voxels.ravel(order="K")[:: max(1, voxels.size // SAMPLES)]
+    for bits in (16, 32):
+        most = (1 << bits) - 1
+        low, high = sample < WRAPPED_RANGE, sample > most - WRAPPED_RANGE
+        if sample.min() < 0 or sample.max() > most or (low | high).mean() < 1 - WRAPPED_SHARE:
+            continue
+        if min(low.mean(), high.mean()) >= WRAPPED_SHARE and len(np.unique(sample[high])) >= WRAPPED_KINDS:
+            return most
+    return 0
 
 
 def is_likely_offset(volume: Volume) -> bool:
@@ -87,7 +110,7 @@ def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     """The shape, if it is that of a volume that has slices along every axis.
 
     Raises:
-        GeometryError: a 2-D image, one slice, an axis without voxels, or more than three axes.
+        GeometryError: a 2-D image, one slice, a line, an axis without voxels, or more than three axes.
     """
     shown = " x ".join(map(str, shape))
     if any(n < 1 for n in shape):
@@ -95,6 +118,8 @@ def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     if len(shape) > 3:
         hint = f"split its {shape[3]} volumes first" if len(shape) == 4 else "split it into 3-D volumes first"
         raise GeometryError(f"{path}: {len(shape)}-D image ({shown}), not one volume; {hint}")
+    if sum(n > 1 for n in shape) < 2:
+        raise GeometryError(f"{path}: a line of voxels ({shown}), not a volume: at least 2 are needed along every axis")
     if len(shape) < 3 or min(shape) == 1:
         raise GeometryError(f"{path}: 2-D image or single slice ({shown}); at least 2 slices are needed to interpolate")
     x, y, z = shape

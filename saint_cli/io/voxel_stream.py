@@ -35,6 +35,24 @@ def check_length(payload: Payload) -> None:
             raise UnreadableError(f"{path}: file is truncated: expected {need} bytes, got {size}; copy it again")
 
 
+def describe_excess(header: VolumeHeader) -> tuple[str, ...]:
+    """A warning of a raw file that holds more than its header says by a slice or more, as if sizes or type were wrong.
+
+    Raises:
+        UnreadableError: a file cannot be opened.
+    """
+    payload, count = header.payload, len(header.payload.files)
+    is_counted = not payload.is_packed and payload.encoding is Encoding.RAW and not payload.line_skip
+    if not is_counted or payload.byte_skip < 0:
+        return ()
+    need = payload.start + payload.byte_skip + payload.size // count + (payload.trailing or 0)
+    size, path = max(zip(_file_sizes(payload), payload.files, strict=True), key=lambda pair: pair[0])
+    if size - need < payload.size // payload.shape[2]:
+        return ()
+    longer = f"{path.name} is {size - need} bytes longer than the header says"
+    return (f"{longer}: its number of voxels, or their type, may be wrong",)
+
+
 def _file_sizes(payload: Payload) -> list[int]:
     sizes = []
     for path in payload.files:

@@ -199,9 +199,11 @@ def _run_volumes(
             write(resampling.resample_result(restored, loaded))
             progress(stages.WRITING, 1, 1)
             warnings.append(restored.header.warnings)
-            derivation = restored.header.derivation
-            if derivation is not None and derivation.slab_deviation is not None:
-                deviations.append(derivation.slab_deviation)
+            one_derivation = restored.header.derivation
+            if one_derivation is not None and one_derivation.slab_deviation is not None:
+                deviations.append(one_derivation.slab_deviation)
+            if derivation is None or (one_derivation is not None and "noise=match" in one_derivation.options):
+                derivation = one_derivation  # of volumes with too little uniform tissue the noise is as it was
             del restored
         io.check_complete(loaded.volume)
     return warnings, derivation and replace(derivation, slab_deviation=SlabDeviation.merge(deviations))
@@ -211,7 +213,7 @@ def _repeat_constant(loaded: LoadedJob) -> Volume:
     """A volume of one value on the refined grid, which needs no networks."""
     volume, grid, model = loaded.volume, loaded.grid, loaded.model
     voxels = np.full(grid.output_shape(volume.shape), volume.voxels.flat[0], volume.voxels.dtype, order="F")
-    options = loaded.job.settings.method_options.non_default
+    options = loaded.job.settings.method_options.without_matched_noise.non_default
     deviation = None if grid.slab is None else SlabDeviation(0.0, 0.0, is_rounding=True)
     derivation = Derivation(grid, model.name, model.sha256, options, slab_deviation=deviation)
     header = replace(volume.header, derivation=derivation)

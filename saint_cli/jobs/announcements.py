@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from saint_cli.errors.plain_text import format_count
 from saint_cli.jobs.job import LoadedJob
-from saint_cli.progress import format_count
 from saint_cli.runtime import memory
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from saint_cli.jobs import labels
 from saint_cli.jobs.job import JobResult, LoadedJob, PlannedJob
 from saint_cli.options.job import page_options
+from saint_cli.options.method import NoiseHandling
 from saint_cli.report.job_facts import LabelPair
 from saint_cli.volume import Volume
 from saint_cli.volume.label_map import LabelMap
@@ -78,7 +80,7 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
         spacing_after_mm=restored.spacing_mm,
         axis="xyz"[grid.axis],
         acquired_kept=count_kept(planned),
-        noise=job.settings.method_options.noise,
+        noise=find_noise_handling(words),
         model=NO_NETWORKS,
         weights_sha256="",
         device="cpu",
@@ -89,6 +91,11 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
         slab_deviation=None if derivation is None else derivation.slab_deviation,
         resampling=tuple(_format_word(word, planned) for word in words if word.partition("=")[0] in RESAMPLING_WORDS),
     )
+
+
+def find_noise_handling(words: Collection[str]) -> NoiseHandling:
+    """What was done with noise, by the words of ``Derivation.option_names``: ``noise=match`` may find none to add."""
+    return next((handling for handling in NoiseHandling if f"noise={handling}" in words), NoiseHandling.KEEP)
 
 
 def _format_word(word: str, planned: PlannedJob) -> str:
@@ -110,7 +117,9 @@ def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None =
     """What the page says of the job; of paths the names alone, and no UID."""
     from saint_cli.report.quality_control import JobFacts
 
-    written = loaded.volume.placeholder_on(loaded.grid, loaded.plane)
+    written, settings = loaded.volume.placeholder_on(loaded.grid, loaded.plane), loaded.resolved_settings
+    if result.noise is NoiseHandling.KEEP:
+        settings = replace(settings, method_options=settings.method_options.without_matched_noise)
     return JobFacts(
         source=Path(result.source).absolute().name,
         target=Path(result.target).absolute().name,
@@ -123,7 +132,7 @@ def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None =
         shape_after=written.shape,
         spacing_after_mm=written.spacing_mm,
         resamples_planes=loaded.plane is not None,
-        options=page_options(loaded.resolved_settings),
+        options=page_options(settings),
         warnings=result.warnings,
         labels=refined,
         slab_deviation=result.slab_deviation,

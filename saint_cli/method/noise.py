@@ -52,7 +52,7 @@ def check_grid(grid: SliceGrid, handling: NoiseHandling) -> None:
     if not grid.needs_networks:
         raise UsageError(f"`noise={handling}` needs synthesised slices, and there are none; leave it out")
     if grid.slab is not None:
-        raise UsageError(f"`noise={handling}` would change what was measured of slabs; leave it out with `slab`")
+        raise UsageError(f"`noise={handling}` and `slab` exclude each other: noise changes means over slabs")
     if grid.positions is not None:
         raise UsageError(f"`noise={handling}` needs evenly spaced slices; leave it out with `irregular=True`")
 

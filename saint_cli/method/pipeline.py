@@ -117,11 +117,12 @@ class Restoration:
         """The volume after a stage on its refined grid; by default the final one."""
         dense, is_changed = self._compute_stage(stage)
         said, deviation = "" if is_changed else noise.UNCHANGED_WARNING, None
+        options = self.options if is_changed else self.options.without_matched_noise
         if self.grid.slab is not None:
             acquired, least = np.moveaxis(self.source.voxels, self.grid.axis, 2), self.network_input.intensity_map.scale
             deviation = slab_consistency.measure_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
             said = slab_consistency.describe_deviation(deviation)
-        made_by = self.grid, self.model.name, self.model.sha256, self.options.non_default
+        made_by = self.grid, self.model.name, self.model.sha256, options.non_default
         derivation = Derivation(*made_by, slab_deviation=deviation)
         volume = self._to_volume(dense, replace(self.source.header, derivation=derivation, slice_positions=()))
         return volume.with_warning(said) if said else volume

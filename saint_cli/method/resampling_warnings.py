@@ -63,11 +63,11 @@ def _describe_missed(volume: Volume, grid: SliceGrid, shown: int = 6) -> str:
     window, _ = grid.locate()
     met = set(window[grid.kept].tolist())
     missed = [place * volume.spacing_mm[grid.axis] for k, place in enumerate(grid.positions) if k not in met]
-    more = f" and {len(missed) - shown} more places" if len(missed) > shown else ""
+    lie = "lies on the new grid and is" if kept == 1 else "lie on the new grid and are"
+    places = ", ".join([*(f"{mm:.4g}" for mm in missed[:shown]), *["..."] * (len(missed) > shown)])
     return (
-        f"the new grid meets {kept} of {grid.acquired} acquired slices, which are kept; at "
-        f"{', '.join(f'{mm:.4g}' for mm in missed[:shown])}{more} mm from the first slice it does not, so that these "
-        "are not in the result"
+        f"{kept} of {grid.acquired} acquired slices {lie} kept; not in the result: those {places} mm from the first "
+        "slice"
     )
 
 

@@ -80,12 +80,6 @@ def list_models_for(modality: str) -> list[str]:
     return [] if prefix is None else [name for name in read_manifest() if name.startswith(prefix)]
 
 
-def list_stand_ins(name_or_path: str, modality: str | None = None, *, slabs: bool = False) -> tuple[str, ...]:
-    """Every model that a name can stand for, for one modality or (None) any."""
-    modalities = (CT_MODALITY, *MODALITY_PREFIXES) if modality is None else (modality,)
-    return tuple(dict.fromkeys(resolve_name(name_or_path, kind, slabs=slabs) for kind in modalities))
-
-
 def remove_prefix(name: str) -> str:
     """The name of the model of the same size that was trained on CT: ``fast`` of ``mr-fast`` and ``slab-fast``."""
     for prefix in (SLAB_PREFIX, *MODALITY_PREFIXES.values()):
@@ -108,20 +102,19 @@ def check_model(name_or_path: str, *, slabs: bool | None = False) -> None:
         WeightsError: none of these, or a model that ``auto`` stands for is missing.
         UsageError: a model that is not for slabs where slices are, or is for slabs where they are not.
     """
-    models = read_manifest()
-    for name in list_stand_ins(name_or_path, CT_MODALITY, slabs=bool(slabs)):
-        find_weights(name)
-        if slabs and name in models and not name.startswith(SLAB_PREFIX):
-            raise UsageError(_describe_no_slabs(name_or_path, [one for one in models if one.startswith(SLAB_PREFIX)]))
-        if slabs is False and name in models and name.startswith(SLAB_PREFIX):
-            raise UsageError(f"{name} makes thin slices of slabs; give `slab`, or another `model`")
+    models, name = read_manifest(), resolve_name(name_or_path, slabs=bool(slabs))
+    find_weights(name)
+    if slabs and name in models and not name.startswith(SLAB_PREFIX):
+        raise UsageError(_describe_no_slabs(name_or_path, [one for one in models if one.startswith(SLAB_PREFIX)]))
+    if slabs is False and name in models and name.startswith(SLAB_PREFIX):
+        raise UsageError(f"{name} makes thin slices of slabs; give `slab`, or another `model`")
 
 
 def _describe_no_slabs(name: str, known: list[str]) -> str:
     """Why a model is not for slabs; known: those that are."""
     if not known:
         return "no weights for slabs are installed; leave out `slab`, or name a file of such weights with `model=FILE`"
-    return f"{name} is not for slabs, and its size is not installed for them; `model={known[0]}`, or leave out `slab`"
+    return f"{name} was not trained for slabs, nor any of its size; `model={known[0]}`, or leave out `slab`"
 
 
 def find_weights(name_or_path: str) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saint_cli.errors import WeightsError
 from saint_cli.models.calibration import Calibration
-from saint_cli.models.shipped import find_weights
+from saint_cli.models.shipped import RUN_MODEL, find_weights
 from saint_cli.models.tensor_files import read_tensors, to_half, write_metadata, write_tensors
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.ami import CONTEXT_SLICES
@@ -66,7 +66,8 @@ def _load(path: Path, _changed: int) -> SaintModel:
     ami, rfn = _networks(found.state, path)
     found.require_finite(path)
     calibration = _parse_calibration(found.metadata, path)
-    return SaintModel(ami.eval(), rfn.eval(), path.stem.removeprefix("saint-"), found.sha256, calibration)
+    name = path.absolute().parent.name if path.name == RUN_MODEL else path.stem.removeprefix("saint-")
+    return SaintModel(ami.eval(), rfn.eval(), name, found.sha256, calibration)
 
 
 def save_model(ami: AMI, rfn: RFN, path: Path, calibration: Calibration | None = None) -> str:

@@ -16,6 +16,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
+from saint_cli.errors.plain_text import format_count
 from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.node.options import NodeOptions, Peer
 from saint_cli.node.spool import Spool
@@ -78,7 +79,7 @@ class Committer:
         finally:
             self._slots.release()
         end = "" if is_sent else "; the report did not reach the caller"
-        self._on_message(f"storage commitment: {stored} instances on disk, {failed} not{end}")
+        self._on_message(f"storage commitment: {format_count(stored, 'instance')} on disk, {failed} not{end}")
 
     def _send_to(self, peer: Peer, report: Dataset) -> bool:
         """Report on an association that this node opens, as the provider of the service."""

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from saint_cli.errors.plain_text import format_count
 from saint_cli.node.records import PROCESSED, Instance, QueuedSeries, Result, SeriesState
 from saint_cli.node.spool import Spool
-from saint_cli.progress import format_count
 
 BROKEN_FACTOR = 10
 """Times as long as after an orderly end a series waits whose association broke off, for the sender will connect anew

@@ -109,14 +109,14 @@ class NodeOptions:
         "--quiet", "Seconds without a new instance after which a series is complete.", Panel.INPUT, float, 30.0,
         "SECONDS", parse=_accept("--quiet", lambda seconds: 0 < seconds < float("inf"), "a positive number"),
     ).as_field()  # fmt: skip
-    keep_days: float = _days_option("--keep", "Keep forwarded and skipped series so long.", 0.0).as_field()
-    keep_failed_days: float = _days_option("--keep-failed", "Keep failed series so long.", 14.0).as_field()
+    keep_days: float = _days_option("--keep", "Keep forwarded and skipped series this many days.", 0.0).as_field()
+    keep_failed_days: float = _days_option("--keep-failed", "Keep failed series this many days.", 14.0).as_field()
     max_bytes: int = _size_option("--max-disk", "Refuse instances beyond this size of the queue.", "20GB").as_field()
     max_instance_bytes: int = _size_option("--max-instance", "Refuse a larger instance.", "2GB").as_field()
     max_associations: int = count_option(
         "--associations", "Associations at a time.", Panel.MACHINE, default=10
     ).as_field()
-    tries: int = count_option("--tries", "Times that a series is tried to compute.", Panel.RUN, default=5).as_field()
+    tries: int = count_option("--tries", "Attempts to compute a series.", Panel.RUN, default=5).as_field()
     health_port: int | None = _port_option(
-        "--health", "Say how the node is at http://127.0.0.1:PORT/health.", Panel.RUN, None
+        "--health", "Serve a health page at http://127.0.0.1:PORT/health.", Panel.RUN, None
     ).as_field()

@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
 from saint_cli.errors import OutputError
-from saint_cli.errors.plain_text import make_printable
+from saint_cli.errors.plain_text import format_count, make_printable
 from saint_cli.io.dicom.bounded_parse import read_header
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.jobs.announcements import MessageCallback
@@ -79,7 +79,7 @@ class Receiver:
         for is_released, caller in callers:
             self._spool.set_released(self._arrivals.close(caller.number, is_released=is_released))
             end = "" if is_released else ", and broke off"
-            self._on_message(f"association {caller.number}: {caller.stored} instances stored{end}")
+            self._on_message(f"association {caller.number}: {format_count(caller.stored, 'instance')} stored{end}")
 
     def close(self) -> None:
         """Listen no more; associations are aborted, and instances that arrive are given up."""

@@ -154,7 +154,7 @@ class _Node:
             return "the disk, or the part of it that --max-disk allows, is full: instances are refused"
         waiting = self._spool.list_series(SeriesState.DONE, SeriesState.SENDING)
         if any(series.tries >= MAX_SENDING_TRIES for series in waiting):
-            return f"{self._destination.name} does not take what is sent; {len(waiting)} series wait"
+            return f"{self._destination.name} does not take what is sent; series that wait: {len(waiting)}"
         return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from saint_cli.errors.plain_text import format_count
 from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.node.completion import Arrivals, settle
 from saint_cli.node.derive import Ending, Outcome
@@ -71,7 +72,7 @@ class Steps:
         result = settle(self.spool, series)
         if result is not None and self.spool.finish(series, result):
             broken = "" if series.is_released else ", though its association did not end in order"
-            self._report(series, f"complete, {series.instances} instances{broken}")
+            self._report(series, f"complete, {format_count(series.instances, 'instance')}{broken}")
             self._end(series, result)
         return result is not None
 
@@ -155,7 +156,7 @@ class Steps:
             result = Result(SeriesState.FORWARDED)
         self.spool.finish(series, result)
         if not reasons:
-            self._report(series, f"forwarded, {len(files)} instances to {self.destination.name}")
+            self._report(series, f"forwarded, {format_count(len(files), 'instance')} to {self.destination.name}")
         self._end(series, result)
 
     def prune(self) -> None:

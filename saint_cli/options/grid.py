@@ -59,12 +59,12 @@ class GridRequest:
         in_key=InKey.IF_SET,
     ).as_field()  # fmt: skip
     slab: bool | float | None = Option(
-        "--slab", "Slices are slabs: make thin slices of them. MM: how thick; header: as that says.", Panel.GRID, str,
-        None, "[MM]", parse=parse_slab, bare=HEADER, page_text=lambda slab: "" if slab is True else f"{slab:g}",
-        in_key=InKey.IF_SET,
+        "--slab", "Thick slices are averages: make thin ones of them. MM: their thickness; header: as in the file.",
+        Panel.GRID, str, None, "[MM]", parse=parse_slab, bare=HEADER,
+        page_text=lambda slab: "" if slab is True else f"{slab:g}", in_key=InKey.IF_SET,
     ).as_field()  # fmt: skip
     slab_profile: str = word_option(
-        "--slab-profile", "Slice profile of slabs: box, or gaussian, as thick as it is wide at half maximum.",
+        "--slab-profile", "Slice profile with --slab: box, or gaussian (thickness = full width at half maximum).",
         Panel.GRID, SLAB_PROFILES, in_key=InKey.IF_SET,
     ).as_field()  # fmt: skip
     untilt: bool = Option(

@@ -45,8 +45,9 @@ class JobSettings:
     method_options: MethodOptions = field(default_factory=MethodOptions)
     label_settings: LabelSettings = field(default_factory=LabelSettings)
     series: str | None = Option(
-        "--series", "Which DICOM series: number or UID.", Panel.INPUT, str, None, "SERIES", page_text=_number_on_page
-    ).as_field()
+        "--series", "Which DICOM series: its number in saint info, or UID.", Panel.INPUT, str, None, "SERIES",
+        page_text=_number_on_page,
+    ).as_field()  # fmt: skip
     volume: int | Literal["all"] | None = Option(
         "--volume", "Which volume of a 4-D scan, from 1; or all.", Panel.INPUT, str, None, "N|all",
         word_completer(ALL_VOLUMES), parse_volume,
@@ -59,7 +60,7 @@ class JobSettings:
         in_key=InKey.IF_SET,
     ).as_field()  # fmt: skip
     merge: bool = Option(
-        "--merge", "Take evenly spaced DICOM slices as one scan though UIDs or headers differ.", Panel.INPUT,
+        "--merge", "Take evenly spaced DICOM slices as one scan even if UIDs or headers differ.", Panel.INPUT,
         in_key=InKey.IF_SET,
     ).as_field()  # fmt: skip
     outside_data: bool = Option(

@@ -1,7 +1,7 @@
 """What a user may choose about the method itself: ``--noise``, ``--tta``, ``--directions`` and the like."""
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from saint_cli.errors import UsageError
@@ -48,8 +48,9 @@ class MethodOptions:
     ).as_field()  # fmt: skip
     tta: bool = Option("--tta", "Average over flips: a little better, 4 times the time.", Panel.METHOD).as_field()
     directions: int = Option(
-        "--directions", "2, or 4 with both diagonals.", Panel.METHOD, int, 2, "2|4", parse=check_directions
-    ).as_field()
+        "--directions", "Planes of AMI: 2 (sagittal, coronal), or 4 with both diagonals.", Panel.METHOD, int, 2, "2|4",
+        parse=check_directions,
+    ).as_field()  # fmt: skip
     regenerate: bool = Option("--regenerate", "Run acquired slices through the networks too.", Panel.METHOD).as_field()
     skip_air: bool = Option(
         "--no-skip-air", "Run the networks on the air around the patient too.", Panel.METHOD, parse=operator.not_,
@@ -62,6 +63,13 @@ class MethodOptions:
             if self.noise is NoiseHandling.SMOOTH:
                 raise UsageError("`match_noise=True` and `noise=smooth` exclude each other")
             object.__setattr__(self, "noise", NoiseHandling.MATCH)
+
+    @property
+    def without_matched_noise(self) -> "MethodOptions":
+        """The same without ``noise=match``, as the options that a result in which no noise was added was made with."""
+        if self.noise is not NoiseHandling.MATCH:
+            return self
+        return replace(self, noise=NoiseHandling.KEEP, match_noise=False)
 
     @property
     def keeps_acquired(self) -> bool:

@@ -23,8 +23,8 @@ MachineOption = partial(Option, panel=Panel.MACHINE, page_text=hide_on_page, is_
 class ModelConfig:
     """Which networks to run and on what, in the words of the command line; ``max_memory`` in bytes.
 
-    model: ``auto`` (``medium``; on MR ``mr-medium``, for slabs ``slab-medium``), the
-    name of a shipped model, or a weights file.
+    model: ``auto`` (``medium``; on MR ``mr-medium``, for slabs ``slab-medium``), the name of a shipped model, or a
+    weights file.
     threads: of the CPU; None for one on each core that no other program uses.
     """
 

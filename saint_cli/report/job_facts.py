@@ -26,7 +26,8 @@ class JobFacts:
 
     shape_after, spacing_after_mm: of the file that is written, along x, y, z; pictures show its slices with the pixels
     of the scan. options: the flags of the command line that were given, with their values as text, "" for those
-    without; resamples_planes: whether slices got other pixels than those of the scan; seconds: to read and to restore.
+    without; not ``--noise match`` where no noise could be added. resamples_planes: whether slices got other pixels than
+    those of the scan. seconds: to read and to restore.
     """
 
     source: str

@@ -1,5 +1,6 @@
 """The paragraph for the Methods section of a paper: program, weights, options, what was done, and the citation."""
 
+from saint_cli.errors.plain_text import format_count
 from saint_cli.evaluation.selfcheck import SelfCheck
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
@@ -63,7 +64,7 @@ def _describe_acquired(kept: int, acquired: int) -> str:
 def _describe_check(check: SelfCheck, restoration: Restoration) -> str:
     unit = " HU" if intensity.is_ct(restoration.source) else ""
     return (
-        f"When every second acquired slice was left out and predicted from the others ({check.slices} slices), the "
-        f"PSNR was {check.psnr_db:.1f} dB, and {check.cubic_db:.1f} dB with cubic interpolation (data range "
-        f"{check.data_range:.5g}{unit})."
+        "When every second acquired slice was left out and predicted from the others "
+        f"({format_count(check.slices, 'slice')}), the PSNR was {check.psnr_db:.1f} dB, and {check.cubic_db:.1f} dB "
+        f"with cubic interpolation (data range {check.data_range:.5g}{unit})."
     )

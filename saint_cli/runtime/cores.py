@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from saint_cli.errors.parameter_names import adapt_message
-from saint_cli.progress import format_count
+from saint_cli.errors.plain_text import format_count
 from saint_cli.runtime import control_groups
 
 MIN_OBSERVATION_S = 0.2

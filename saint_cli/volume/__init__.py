@@ -36,13 +36,17 @@ class SliceSource:
     """The file of one acquired DICOM slice, and which frame of it (from 0).
 
     header_digest: of all that the file held before its pixels when it was read; stamp: size and times of the file then
-    (``io.file_stamps``). They show a writer whether the file is still the same.
+    (``io.file_stamps``). They show a writer whether the file is still the same. bits: how many hold a stored value, and
+    how many lie below it; padding: lowest and highest stored value of it. Both as the pixels showed; bits are None
+    where no pixels were read.
     """
 
     path: Path
     frame: int
     header_digest: str = ""
     stamp: tuple[int, int, int] | None = None
+    bits: tuple[int, int] | None = None
+    padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,11 @@ class LabelMap:
             raise ValueError("affine_lps must be a 4x4 float64 matrix")
 
     def __repr__(self) -> str:
-        """One line: shape, dtype, spacing, how many segments are described, and format; neither voxels nor names."""
+        """One line: shape, dtype, spacing, how many segments are described (if any), format; no voxels, no names."""
         shape, spacing = " x ".join(map(str, self.shape)), geometry.format_spacing(self.spacing_mm)
-        segments = "1 segment" if len(self.segments) == 1 else f"{len(self.segments)} segments"
-        return f"LabelMap({shape} {self.labels.dtype}, {spacing} mm, {segments}, {self.header.source_format})"
+        count = len(self.segments)
+        segments = f"{count} segment{'s' * (count > 1)}, " if count else ""
+        return f"LabelMap({shape} {self.labels.dtype}, {spacing} mm, {segments}{self.header.source_format})"
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

@@ -17,6 +17,7 @@ from saint_cli import io
 from saint_cli.batch.find import find_scans
 from saint_cli.batch.inputs import Root, expand_inputs
 from saint_cli.batch.search import Findings, SearchRules
+from saint_cli.batch.state_files import LOCK
 from saint_cli.cli.job_options import merge_row
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
 from saint_cli.io import write_volume
@@ -210,6 +211,17 @@ def test_results_are_never_inputs_by_other_names_either(tmp_path: Path) -> None:
     assert paths(found_in(tmp_path)) == ["a"]
     with pytest.raises(UsageError, match="output folder"):
         found_in(tmp_path, tmp_path / "link" / ".." / "out")
+
+
+def test_results_of_another_batch_are_inputs_only_where_they_are_named(tmp_path: Path) -> None:
+    write_volume(fabricate.volume(), tmp_path / "a.nii")
+    write_volume(fabricate.volume(), tmp_path / "x4" / "a.nii")
+    (tmp_path / "x4" / LOCK).parent.mkdir()
+    (tmp_path / "x4" / LOCK).touch()
+    found = found_in(tmp_path)
+    assert paths(found) == ["a"]
+    assert found.ignored == {"folder with results of another batch (x4)": 1}
+    assert paths(found_in(tmp_path / "x4")) == ["a"]
 
 
 def test_both_files_of_a_pair_are_one_scan_and_both_count(tmp_path: Path) -> None:
@@ -460,6 +472,13 @@ def test_a_folder_that_cannot_be_listed_is_a_failure_where_it_was_named_and_else
             raise PermissionError(13, "Permission denied", folder)
         return scandir(folder)
 
+    def refuse_status(path: "str | Path", **rest: object) -> os.stat_result:
+        if f"{os.sep}closed{os.sep}" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return status(path, **rest)
+
+    status = os.stat
+    monkeypatch.setattr(os, "stat", refuse_status)
     monkeypatch.setattr(os, "scandir", refuse)  # root may list every folder
     found = found_in(tmp_path)
     assert (paths(found), dict(found.ignored)) == (

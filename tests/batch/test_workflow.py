@@ -29,7 +29,7 @@ def task(millions: float, model: str = "fast") -> Task:
         (ClusterSpec(2, 1), "auto", "1 job with model medium, 2 workers with 1 thread each, about"),
         (ClusterSpec(1, 4, 1), "auto", "1 job with model medium, 1 worker with a GPU each, about"),
         (ClusterSpec(1, 1), "/models/own.safetensors", "1 job with model own.safetensors, 1 worker with"),
-        (ClusterSpec(scheduler="tcp://h:1"), "auto", "1 job with model auto for the cluster at tcp://h:1"),
+        (ClusterSpec(scheduler="tcp://h:1"), "auto", "1 job with model medium for the cluster at tcp://h:1"),
     ],
     ids=["CPU", "GPU", "own weights", "cluster"],
 )

@@ -270,6 +270,6 @@ def test_images_that_cannot_be_taken_fail_with_the_reason_and_no_job(tmp_path: P
     assert result.exit_code == 8
     assert sorted(reasons) == ["FLAIR.nii", "T1w.nii", "T2w.nii"]
     assert reasons["T1w.nii"].endswith("the name of its result is longer than file systems take")
-    assert reasons["T2w.nii"].endswith("the file is empty")
+    assert reasons["T2w.nii"].endswith("the file is empty; copy or export it again")
     assert reasons["FLAIR.nii"].endswith("holds DICOM, where BIDS has NIfTI; convert it")
     assert not list((tmp_path / "out").rglob("*.nii.gz"))

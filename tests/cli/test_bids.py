@@ -38,5 +38,5 @@ def test_without_the_extra_one_sentence_says_what_to_install(tmp_path: Path) -> 
     program = "import sys; sys.modules['bidsschematools'] = None; from saint_cli.__main__ import main; main()"
     line = [sys.executable, "-c", program, "bids", str(tmp_path), str(tmp_path / "out"), "participant"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "saint: saint bids needs bidsschematools, the names of BIDS: pip install 'saint-cli[bids]'\n"

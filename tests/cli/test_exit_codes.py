@@ -26,7 +26,7 @@ MISUSES = {
     "unknown option": ((*UPSAMPLE, "--facto", "2"), ("no such option: --facto", "--factor", "saint upsample --help")),
     "missing output": (("upsample", "a.nii"), ("missing option '-o' / '--output'", "saint upsample --help")),
     "option without value": (("upsample", "a.nii", "-o"), ("-o", "requires an argument")),
-    "one input too many": ((*UPSAMPLE, "c.nii"), ("c.nii", "saint upsample --help")),
+    "one input too many": ((*UPSAMPLE, "c.nii"), ("c.nii", "takes one scan, saint batch takes several")),
     "unknown option of saint": (("--fast",), ("no such option: --fast", "saint --help")),
     "unknown command": (("upscale",), ("no such command 'upscale'", "saint --help")),
     "missing argument": (("info",), ("missing argument 'PATH...'", "saint info --help")),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from saint_cli.cli import help_texts
 from saint_cli.cli.app import app
 from saint_cli.node.rules import read_rules
 from saint_cli.options import completion
@@ -77,7 +78,7 @@ def completed(words: str, folder: Path) -> tuple[list[str], list[str]]:
 
 
 CT_MODELS = ["fast", "medium", "base"]
-MR_MODELS = ["mr-fast", "mr-medium", "mr-base"]
+MR_MODELS = ["mr-fast", "mr-medium"]
 
 
 @pytest.mark.parametrize(
@@ -150,3 +151,10 @@ def test_help_and_info_never_import_torch(words: list[str]) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", probe, *words], check=True, capture_output=True)
+
+
+def test_no_sentence_of_the_help_is_broken_by_a_terminal_of_80_columns() -> None:
+    texts = [text for name, text in vars(help_texts).items() if name.isupper() and isinstance(text, str)]
+    lines = [line for text in texts for line in text.splitlines() if "[green]" not in line]
+    assert len(lines) > 100
+    assert [line for line in lines if len(line) > 78] == []

@@ -227,7 +227,7 @@ def test_volumes_that_are_alike_are_one_block_that_says_how_they_differ(tmp_path
     shown = run("info", folder).stdout
     for words in (
         "10 DICOM volumes",
-        f' 1{TO}10  MR DICOM, series 7 "T2 mapping", volumes 1{TO}10',
+        f' 1{TO}10  MR DICOM, SeriesNumber 7 "T2 mapping", volumes 1{TO}10',
         "1=10, 2=20",
         "10=100",
     ):
@@ -272,7 +272,7 @@ def test_a_series_is_shown_by_its_number_and_description_made_harmless(tmp_path:
             data.SpecificCharacterSet = "ISO_IR 192"
         folder = fabricate.save(called(series, "a\x1b[31mb\n\u202e" + "c" * 90, 12), tmp_path / "series")
     shown = run("info", folder).stdout
-    assert 'CT DICOM, series 12 "a?[31mb' in shown
+    assert 'CT DICOM, SeriesNumber 12 "a?[31mb' in shown
     (stack,) = json.loads(run("info", "--json", folder).stdout)[0]["stacks"]
     assert stack["series_number"] == 12
     assert stack["series_description"].isprintable()
@@ -285,7 +285,7 @@ def test_the_protocol_stands_for_a_missing_description(tmp_path: Path) -> None:
     for data in series:
         del data.SeriesDescription
         data.ProtocolName = "Knee"
-    assert 'series 4 "Knee"' in run("info", fabricate.save(series, tmp_path / "series")).stdout
+    assert 'SeriesNumber 4 "Knee"' in run("info", fabricate.save(series, tmp_path / "series")).stdout
 
 
 def several(path: Path, count: int, spacing: tuple[float, float, float] = (0.8, 0.8, 4.0)) -> Path:
@@ -338,7 +338,7 @@ def test_a_folder_of_files_is_a_line_for_each_beside_its_dicom(tmp_path: Path) -
         "9x8x5 0.8x0.8x4 5 b.nii.gz",
         "- - - broken.mha: cannot be upsampled",
         "9x8x5x3 0.8x0.8x4 5 sub/c.nii: 4-D, --volume 1…3 or all",
-        "cannot be upsampled (broken.mha): the file is empty",
+        "cannot be upsampled (broken.mha): the file is empty; copy or export it again",
         "skipped files: 2 of other kinds",
     ):
         assert words in lines

@@ -19,11 +19,24 @@ def test_models_lists_the_shipped_weights_with_their_sizes() -> None:
     assert "--model auto, the default, is medium" in result.output.splitlines()
 
 
-def test_models_fit_a_narrow_terminal_and_say_what_they_were_trained_on() -> None:
-    result = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"})
-    assert max(map(len, result.stdout.splitlines())) <= 80
+@pytest.mark.parametrize("columns", [40, 60, 64, 80, 120])
+def test_models_fit_a_narrow_terminal_with_whole_words_and_say_what_they_were_trained_on(columns: int) -> None:
+    result = CliRunner().invoke(app, ["models"], env={"COLUMNS": str(columns)})
+    assert max(map(len, result.stdout.splitlines())) <= columns
+    words = result.stdout.split()
     for name, entry in shipped.read_manifest().items():
-        assert f"{name}: trained on {entry['trained_on']}" in " ".join(result.stdout.split())
+        assert f"{name}: trained on {entry['trained_on']}" in " ".join(words)
+        assert {name, f"{entry['parameters']['ami']:,}", f"{entry['parameters']['rfn']:,}"} <= set(words)
+    assert {"AMI", "RFN", "over", "dB", "at"} <= set(words)
+    assert words.count("parameters") + words.count("parameters:") >= 2
+
+
+def test_a_terminal_too_narrow_for_the_table_shows_no_broken_words() -> None:
+    result = CliRunner().invoke(app, ["models"], env={"COLUMNS": "40"})
+    assert max(map(len, result.stdout.splitlines())) <= 40
+    lines = result.stdout.splitlines()
+    start = lines.index("slab-medium")
+    assert lines[start + 1 : start + 3] == ["  for: CT slabs", "  AMI parameters: 401,328"]
 
 
 @pytest.mark.parametrize("name", shipped.read_manifest())

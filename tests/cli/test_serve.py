@@ -63,7 +63,7 @@ def test_without_its_packages_the_command_says_what_to_install(tmp_path: Path, m
     found = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "pynetdicom" else found(name, *rest))
     result = serve("-o", tmp_path / "Q", "--forward", ARCHIVE)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "saint serve needs pynetdicom; pip install 'saint-cli[node]'" in result.stderr
 
 

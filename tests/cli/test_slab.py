@@ -214,7 +214,7 @@ def test_values_at_the_end_of_the_range_that_break_the_means_are_measured_and_sa
         (["--slab", "--extrapolate"], "goes on beyond it; give one"),
         (["--slab", "--regenerate"], "computes every slice"),
         (["--slab", "--spacing", "8"], "makes thinner slices"),
-        (["--slab", "--noise", "smooth"], "would change what was measured"),
+        (["--slab", "--noise", "smooth"], "--noise smooth and --slab exclude each other"),
         (["--slab", "--uncertainty", "error.nii"], "was not calibrated for slabs; leave out --slab or --uncertainty"),
         (["--slab", "-m", "fast"], "for slabs"),
         ([], "make thin slices of slabs"),

@@ -88,7 +88,7 @@ def test_evaluation_of_slabs_refuses_models_that_are_not_for_these(tmp_path: Pat
 def test_the_form_of_slicer_says_what_to_type() -> None:
     described = run("slicer", "--xml").output
     assert "<longflag>slab</longflag>" in described
-    assert "MM: how thick; header: as that says." in described
+    assert "MM: their thickness; header: as in the file." in described
 
 
 def test_evaluation_of_slabs_needs_whole_factors(tmp_path: Path) -> None:

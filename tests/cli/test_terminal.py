@@ -82,6 +82,17 @@ def test_names_do_not_break_tables(
         assert any("pt[/scan]" in line for line in lines)
 
 
+def test_a_table_wider_than_the_terminal_is_a_list_of_whole_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "24")
+    console.print_table(
+        "Scores", ("method", "PSNR dB", "difference"), [iter(("linear", "36.14", "")), ("[b]", "40", "1")]
+    )
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == ["Scores", "linear", "  PSNR dB: 36.14", "[b]", "  PSNR dB: 40", "  difference: 1"]
+
+
 def test_what_is_drawn_again_and_again_shows_names_as_they_are() -> None:
     file = io.StringIO()
     terminal = Terminal(file, width=60)

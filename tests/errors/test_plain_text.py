@@ -2,7 +2,7 @@
 
 import pytest
 
-from saint_cli.errors.plain_text import hide_secrets, make_printable
+from saint_cli.errors.plain_text import format_count, hide_secrets, make_printable
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,12 @@ def test_what_moves_hides_or_turns_text_is_shown_and_the_rest_stays(text: str, s
 def test_secrets_of_urls_are_left_out_of_any_text(text: str, expected: str) -> None:
     assert hide_secrets(text) == expected
     assert hide_secrets(expected) == expected
+
+
+def test_one_thing_is_not_called_by_the_plural() -> None:
+    assert [format_count(n, "worker") for n in (0, 1, 2, 1234)] == [
+        "0 workers",
+        "1 worker",
+        "2 workers",
+        "1,234 workers",
+    ]

@@ -93,10 +93,17 @@ def test_one_slice_is_nothing_to_interpolate() -> None:
         stack(AXIAL, positions((0.0, 0.0, 5.0), count=1))
 
 
-@pytest.mark.parametrize("broken", [np.diag([1.0, 1, 0, 1]), np.diag([1.0, 1, np.nan, 1]), np.ones((4, 4))])
+@pytest.mark.parametrize(
+    "broken", [np.diag([1.0, 1, 0, 1]), np.diag([1.0, 1, np.nan, 1]), np.ones((4, 4)), np.diag([1.0, 1, 5, 0])]
+)
 def test_an_affine_that_places_nothing_raises(broken: np.ndarray) -> None:
     with pytest.raises(GeometryError):
         geometry.check_affine(broken)
+
+
+def test_an_affine_for_row_vectors_is_named_as_such() -> None:
+    with pytest.raises(GeometryError, match=r"the last row of the affine is 11 -7.5 3.25 1, not 0 0 0 1; transpose it"):
+        geometry.check_affine(OBLIQUE_LPS.T)
 
 
 @pytest.mark.parametrize("affine", [OBLIQUE_LPS, SHEARED_LPS], ids=["oblique", "sheared"])

@@ -90,9 +90,41 @@ def test_a_folder_of_nifti_files_says_to_name_one(tmp_path: Path) -> None:
     refused(tmp_path / "scans", UsageError, "by its name")
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("slices", [0.9, 1, 6])
+def test_a_file_that_is_longer_than_its_header_says_is_reported_from_a_slice_on(
+    slices: float, ending: str, tmp_path: Path
+) -> None:
+    path, volume = tmp_path / f"scan{ending}", fabricate.volume()
+    write_volume(volume, path)
+    if ending == ".nrrd":
+        header = path.read_bytes().partition(b"\n\n")[0].replace(b"encoding: gzip", b"encoding: raw")
+        path.write_bytes(header + b"\n\n" + volume.voxels.tobytes(order="F"))
+    excess = int(slices * 24 * 20 * 2)
+    with path.open("ab") as file:
+        file.write(bytes(excess))
+    read = read_volume(path)
+    np.testing.assert_array_equal(read.voxels, volume.voxels)
+    reported = [warning for warning in read.header.warnings if "longer" in warning]
+    assert len(reported) == (slices >= 1)
+    assert all(warning.startswith(f"{path.name} is {excess} bytes longer than the header says") for warning in reported)
+
+
+def test_volumes_of_a_4d_file_are_no_excess(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "scan.nii", np.random.default_rng(0).integers(0, 1000, (8, 7, 5, 3)).astype(np.int16))
+    for volume in (1, 3):
+        assert not any("longer" in warning for warning in read_volume(path, volume=volume).header.warnings)
+    with path.open("ab") as file:
+        file.write(bytes(8 * 7 * 2))
+    for volume in (1, 3):
+        (warning,) = (one for one in read_volume(path, volume=volume).header.warnings if "longer" in one)
+        assert warning.startswith("scan.nii is 112 bytes longer")
+
+
 SHAPES = {
     "2-D": ((4, 5), "2-D image or single slice"),
     "one slice": ((4, 5, 1), "single slice"),
+    "a line": ((1, 1, 7), r"a line of voxels \(1 x 1 x 7\), not a volume: at least 2 are needed along every axis"),
     "4-D": ((4, 5, 6, 2), "4-D .* its 2 volumes with `volume`"),
     "5-D": ((4, 5, 6, 1, 3), "5-D"),
 }

@@ -377,7 +377,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], type[SaintError], st
     "a tensor": (lambda: torch.zeros(4, 4, 4), {}, UsageError, "tensor.cpu().numpy()"),
     "spacing of an image": (lambda: nifti(voxels()), {"voxel_spacing_mm": SPACING}, UsageError, "for numpy arrays"),
     "spacing of a volume": (tiny.volume, {"voxel_spacing_mm": SPACING}, UsageError, "for numpy arrays"),
-    "another modality": (tiny.volume, {"modality": "US"}, UsageError, "'US' must be 'CT' or 'MR'"),
+    "another modality": (tiny.volume, {"modality": "US"}, UsageError, "`modality='US'` must be 'CT' or 'MR'"),
     "4-D nibabel": (lambda: nifti(voxels("int16", (7, 6, 4, 2))), {}, GeometryError, "nibabel Nifti1Image: 4-D"),
     "colour nibabel": (
         lambda: nifti(np.zeros((7, 6, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])),

@@ -37,6 +37,19 @@ def test_a_ct_whose_intercept_was_lost_is_recognised_and_one_line_says_what_to_d
     assert "\n" not in reported
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "uint32"])
+def test_signed_values_written_as_unsigned_ones_are_recognised(hounsfield: np.ndarray, dtype: str) -> None:
+    wrapped = hounsfield.astype(np.int16).astype(dtype)
+    (reported,) = find_value_warnings(as_volume(wrapped))
+    assert f"written as unsigned ones ({np.iinfo(dtype).max} for -1)" in reported
+    assert find_value_warnings(as_volume(wrapped.astype(np.int64))) == (reported,)  # as DICOM is read
+
+
+def test_padding_at_the_top_of_an_unsigned_type_is_no_lost_sign(hounsfield: np.ndarray) -> None:
+    padded = np.where(hounsfield < -900, 63536, hounsfield + 1000).astype(np.uint16)
+    assert not any("unsigned" in one for one in find_value_warnings(as_volume(padded)))
+
+
 def test_hounsfield_units_are_not_called_offset(hounsfield: np.ndarray) -> None:
     assert find_value_warnings(as_volume(hounsfield)) == ()
 

@@ -11,7 +11,7 @@ import fabricate
 import nibabel
 import numpy as np
 import pytest
-from make_jobs import make_job
+from make_jobs import change_job, make_job
 from scan_passes import FIRST, SAME, SECOND, put, scan_pass
 
 from saint_cli import io
@@ -19,6 +19,7 @@ from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChang
 from saint_cli.io import voxel_stream
 from saint_cli.jobs import GridRequest, JobResult, ModelConfig, networks, resampling, run_job
 from saint_cli.method import memory_needs, pipeline
+from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import ProgressEstimate, silent
 from saint_cli.report.texts import TIMES
 from saint_cli.volume import Volume
@@ -289,3 +290,18 @@ def test_the_whole_job_is_one_bar(tmp_path: Path, model_config: ModelConfig) -> 
     job = make_job(job.source, job.target, GridRequest(factor=3), model_config, volume="all")
     run_job(job, estimate)
     assert estimate.state().fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("added", "noise"), [((True, False), "match"), ((False, True), "match"), ((False, False), "keep")]
+)
+def test_noise_was_matched_if_it_was_in_any_volume(
+    added: tuple[bool, ...], noise: str, tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(added)
+    monkeypatch.setattr(pipeline.noise_matching, "match_noise", lambda *_: next(answers))
+    source = save(ct_volumes(2), tmp_path / "4d.nii")
+    job = make_job(source, tmp_path / "out.nii", GridRequest(factor=2), model_config, volume="all")
+    result = run_job(change_job(job, method_options=MethodOptions(noise=NoiseHandling.MATCH)), silent)
+    assert str(result.noise) == noise
+    assert ("matched to theirs" in result.summary) == (noise == "match")

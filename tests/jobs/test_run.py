@@ -449,3 +449,16 @@ def test_noise_of_what_is_not_ct_is_refused_before_networks_run(
     settings = replace(job.settings, modality="MR", method_options=MethodOptions(noise=NoiseHandling(noise)))
     with pytest.raises(UsageError, match=f"noise={noise}.*needs CT"):
         run_job(replace(job, settings=settings), silent)
+
+
+def test_a_result_without_uniform_tissue_does_not_claim_matched_noise(
+    tmp_path: Path, model_config: ModelConfig
+) -> None:
+    job = make_job(save(ct(), tmp_path / "ct.nii"), tmp_path / "out.nii", GridRequest(factor=2), model_config)
+    job = change_job(job, page=tmp_path / "page.html", method_options=MethodOptions(noise=NoiseHandling.MATCH))
+    result = run_job(job, silent)
+    assert any(sentence.startswith("noise is as it was") for sentence in result.warnings)
+    assert result.noise is NoiseHandling.KEEP
+    assert "matched" not in result.summary
+    assert "--noise match" not in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "noise" not in str(nibabel.load(tmp_path / "out.nii").header["descrip"])

@@ -44,7 +44,7 @@ def test_an_uneven_stack_becomes_even_and_says_which_slices_it_keeps(tmp_path: P
     done = run(source, target, GridRequest(spacing_mm=1.0), model_config, irregular=True)
     assert (done.shape_after, done.acquired_kept, done.resampling) == ((16, 12, 20), 4, ("irregular",))
     assert "4 of 6 acquired slices kept" in done.summary
-    assert any("at 16.5, 19.5 mm from the first slice it does not" in text for text in done.warnings)
+    assert any("not in the result: those 16.5, 19.5 mm from the first slice" in text for text in done.warnings)
     result, acquired = read_volume(target), read_volume(source, irregular=True)
     np.testing.assert_array_equal(result.voxels[..., [0, 3, 9, 12]], acquired.voxels[..., :4])
 

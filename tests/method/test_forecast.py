@@ -1,5 +1,6 @@
 """The forecast counts the pixels that go through the networks, and compares with another shipped model."""
 
+import copy
 from dataclasses import replace
 
 import fabricate
@@ -115,13 +116,16 @@ def test_the_other_model_of_an_mr_scan_is_that_for_mr_and_its_own_pixels_are_cou
 
     monkeypatch.setattr(forecast, "measure_network_seconds", seconds)
     volume = replace(body(), header=replace(body().header, modality="MR"))
-    grid, model = GridRequest(factor=2).make_grid(volume), weights.load_model(name)
+    grid, model, same = GridRequest(factor=2).make_grid(volume), *map(weights.load_model, (name, f"mr-{other}"))
+    without_rfn = replace(same, rfn=copy.deepcopy(same.rfn))
+    without_rfn.rfn.fewest.fill_(2)  # which is not used at x2 then
+    models = {name: model, f"mr-{other}": without_rfn}
+    monkeypatch.setattr(forecast, "load_model", models.__getitem__)
     made = forecast.forecast(volume, model, grid, CPU, MethodOptions(), work=1e6)
     assert made is not None
     assert made.other == other
-    models = {one: weights.load_model(one) for one in (name, f"mr-{other}")}
     wanted = {one: forecast.count_pixels(volume, model, grid, CPU, MethodOptions()) for one, model in models.items()}
-    assert wanted[name].rfn != wanted[f"mr-{other}"].rfn  # one of them has RFN at x2
+    assert wanted[name].rfn != wanted[f"mr-{other}"].rfn
     assert set(seen) == set(wanted.items())
 
 

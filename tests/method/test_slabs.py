@@ -198,5 +198,5 @@ def test_weights_and_grid_must_fit() -> None:
         tiny.upsample(volume, tiny.model(), slabs, CPU)
     with pytest.raises(UsageError, match="make thin slices of slabs"):
         tiny.upsample(volume, slab_model(), plain, CPU)
-    with pytest.raises(UsageError, match="would change what was measured"):
+    with pytest.raises(UsageError, match="`noise=smooth` and `slab` exclude each other"):
         tiny.upsample(volume, slab_model(), slabs, CPU, MethodOptions(noise=NoiseHandling.SMOOTH))

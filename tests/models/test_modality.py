@@ -142,7 +142,7 @@ def done_record(planned: JobRecord, weights: str, modality: str | None) -> JobRe
 def test_a_batch_repeats_mr_but_not_ct_once_there_are_weights_for_mr(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_keys._hash_stand_ins.cache_clear()
+    job_keys._hash_stand_in.cache_clear()
     before = ship_models(tmp_path, monkeypatch, of_mr=())
     planned = JobRecord("a.nii", "", JobStatus.BEGUN, "a", "a", name, {})
     planned = replace(planned, key=make_key(planned, job_keys.hash_weights(name)))
@@ -150,7 +150,7 @@ def test_a_batch_repeats_mr_but_not_ct_once_there_are_weights_for_mr(
     old_mr, old_ct, old = (done_record(planned, before[model], kind) for kind in ("MR", "CT", None))
     assert all(is_same_job(record, planned) for record in (old_mr, old_ct, old))
     after = ship_models(tmp_path, monkeypatch)
-    job_keys._hash_stand_ins.cache_clear()
+    job_keys._hash_stand_in.cache_clear()
     assert [is_same_job(record, planned) for record in (old_mr, old_ct, old)] == [False, True, True]
     assert is_same_job(done_record(planned, after[f"mr-{model}"], "MR"), planned)
-    job_keys._hash_stand_ins.cache_clear()
+    job_keys._hash_stand_in.cache_clear()

@@ -55,6 +55,17 @@ def test_a_loaded_model_is_ready_for_inference_and_knows_where_it_came_from(file
     assert loaded.parameters == tuple(sum(p.numel() for p in n.parameters()) for n in (tiny.ami(), tiny.rfn()))
 
 
+def test_a_model_of_a_training_run_is_called_as_the_runs_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "mine"
+    run.mkdir()
+    save_model(tiny.ami(), tiny.rfn(), run / "model.safetensors")
+    assert load_model(str(run)).name == load_model(str(run / "model.safetensors")).name == "mine"
+    monkeypatch.chdir(run)
+    assert load_model("model.safetensors").name == "mine"
+
+
 def test_save_returns_the_files_sha256_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     assert save_model(tiny.ami(), tiny.rfn(), path) == hashlib.sha256(path.read_bytes()).hexdigest()

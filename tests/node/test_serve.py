@@ -59,7 +59,7 @@ def test_a_series_that_was_being_received_goes_on_after_a_restart(tmp_path: Path
     with run_node(tmp_path, log):
         wait_until(lambda: any("series 1: skipped" in line for line in log))
     assert "queue: 1 receiving, 0.0 MB" in log
-    assert "series 1: complete, 1 instances" in log
+    assert "series 1: complete, 1 instance" in log
     assert "SECRET" not in "".join(log)
     spool = open_queue(tmp_path)
     assert spool.count_states()[SeriesState.SKIPPED] == 1

@@ -42,9 +42,7 @@ def test_a_volume_is_printed_as_one_line_without_paths_and_voxels() -> None:
 
 def test_a_label_map_is_printed_as_one_line_without_names_and_voxels() -> None:
     labels = np.zeros((4, 5, 6), np.uint8)
-    assert repr(LabelMap(labels, np.diag([0.8, 0.8, 5, 1]))) == (
-        "LabelMap(4 x 5 x 6 uint8, 0.8 x 0.8 x 5 mm, 0 segments, NIfTI)"
-    )
+    assert repr(LabelMap(labels, np.diag([0.8, 0.8, 5, 1]))) == ("LabelMap(4 x 5 x 6 uint8, 0.8 x 0.8 x 5 mm, NIfTI)")
     named = LabelMap(labels, np.diag([0.8, 0.8, 5, 1]), (Segment(1, "SECRET"),))
     assert repr(named) == "LabelMap(4 x 5 x 6 uint8, 0.8 x 0.8 x 5 mm, 1 segment, NIfTI)"
 

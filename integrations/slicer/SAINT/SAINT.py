@@ -18,7 +18,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
-MODELS = ("auto", "base", "medium", "fast", "mr-base", "mr-medium", "mr-fast")
+MODELS = ("auto", "base", "medium", "fast", "mr-medium", "mr-fast")
 MODALITIES = ("auto", "ct", "mr")
 NOISE_WORDS = ("keep", "match", "smooth")
 MAX_FACTOR, MAX_SPACING_MM = 16, 50.0

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydicom import encaps, uid
 
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.transfer_syntax import syntax_name
 
 MAX_FRAME_PIXELS = 1 << 25
@@ -123,7 +124,8 @@ def check_frame(frame: bytes, syntax: uid.UID, shape: tuple[int, int], allocated
     least = -(-rows // 8) if syntax in (uid.JPEGLSLossless, uid.JPEGLSNearLossless) else 0  # a run ends with its row
     least = max(least, rows * columns // MAX_PIXELS_PER_BYTE.get(syntax, rows * columns))
     if len(frame) < least:
-        raise StreamError(f"{len(frame)} bytes cannot hold {rows}x{columns} pixels of {syntax_name(syntax)}")
+        found = format_count(len(frame), "byte")
+        raise StreamError(f"{found} cannot hold {rows}x{columns} pixels of {syntax_name(syntax)}")
 
 
 def parse_stream_size(frame: bytes) -> StreamSize | None:

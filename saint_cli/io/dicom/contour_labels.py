@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, UsageError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.contour_filling import fill_contours
 from saint_cli.io.dicom.label_objects import ScanIdentity, check_frame_of_reference, choose_segments
 from saint_cli.io.dicom.label_painter import LabelPainter, choose_label_type, describe_segment
@@ -142,7 +143,7 @@ def _list_warnings(regions: Iterable[Region]) -> list[str]:
     for region in regions:
         skipped += region.skipped
     warnings = [
-        f"{count} {kind} contour{'s' * (count != 1)} skipped: only closed ones enclose voxels"
+        f"{format_count(count, f'{kind} contour')} skipped: only closed ones enclose voxels"
         for kind, count in sorted(skipped.items())
     ]
     empty = [region.segment for region in regions if not region.contours]

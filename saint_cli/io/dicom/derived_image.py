@@ -140,8 +140,8 @@ def _set_pixels(data: Dataset, pixels: SlicePixels) -> None:
 def _choose_padding_slice(output: DerivedSlice, source: SliceHeader) -> SliceHeader:
     """The slice whose padding values a synthesised slice has: ``source``, or a neighbour coded like it that names any.
 
-    Padding that one slice names holds for the whole series (``rescale.rescale_padding``), so that a slice between two
-    may hold it though the nearer one does not name it.
+    Padding that one slice names holds for the whole series (``declared_padding.find_padding``), so that a slice between
+    two may hold it though the nearer one does not name it.
     """
     for header in (source, *output.neighbours):
         if header.padding and (header.rescale, header.pixel_format) == (source.rescale, source.pixel_format):

@@ -13,6 +13,7 @@ from saint_cli.io.dicom import selection
 from saint_cli.io.dicom.layout import Layout
 from saint_cli.io.dicom.patient_text import read_patient_text, read_series_text
 from saint_cli.io.dicom.regular_runs import advise_uneven
+from saint_cli.io.dicom.stack_list import label_stacks
 from saint_cli.io.dicom.stacks import Stack
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.formats import Format
@@ -23,7 +24,7 @@ def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
     texts: dict[str, dict[str, Any]] = {}
     volumes = {id(one): found for found in _find_series_volumes(stacks) for one in found}
     infos = []
-    for number, (label, stack) in enumerate(zip(selection.label_stacks(stacks), stacks, strict=True), 1):
+    for number, (label, stack) in enumerate(zip(label_stacks(stacks), stacks, strict=True), 1):
         first = stack.slices[0].path
         if stack.series_uid not in texts:
             series = {name: _make_one_line(text) for name, text in read_series_text(first).items()}

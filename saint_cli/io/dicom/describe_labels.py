@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from saint_cli.errors import LabelMapError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.description import LABEL_MAP, StackInfo, placement_fields
 from saint_cli.io.dicom.label_objects import detect_label_object
 from saint_cli.io.dicom.label_painter import choose_label_type
@@ -25,12 +26,12 @@ def describe_label_file(path: Path) -> StackInfo | None:
     kind, series = found
     if kind is LabelObject.STRUCTURE_SET:
         count = len(read_structure_set(path).regions)
-        return _describe(series or path.name, "RTSTRUCT", f"contours of {count} region{'s' * (count != 1)}")
+        return _describe(series or path.name, "RTSTRUCT", f"contours of {format_count(count, 'region')}")
     header = read_segmentation_header(path)
     grid = place_planes(header.planes, None, Origin())
     count = len(header.segments)
     info = _describe(
-        series or path.name, "SEG", f"{header.kind.value.lower()} segmentation of {count} segment{'s' * (count != 1)}"
+        series or path.name, "SEG", f"{header.kind.value.lower()} segmentation of {format_count(count, 'segment')}"
     )
     highest = max(segment.number for segment in header.segments)
     fields = {"shape": grid.shape, "dtype": choose_label_type(highest).name, **placement_fields(grid.affine_lps)}

@@ -143,7 +143,7 @@ def _check_claimed_size(path: Path, data: pydicom.Dataset) -> None:
 
 
 def reread_headers(sources: Sequence[SliceSource]) -> list[SliceHeader]:
-    """The headers of slices that were read before, in the same order.
+    """The headers of slices that were read before, in the same order, with the pixel formats found then.
 
     Raises:
         SourceChangedError: a file is gone, or no longer holds the slice.
@@ -159,7 +159,14 @@ def reread_headers(sources: Sequence[SliceSource]) -> list[SliceHeader]:
             raise SourceChangedError(
                 f"{source.path}: changed since it was read (frame {source.frame + 1} is gone); run again"
             )
-    return [files[source.path][source.frame] for source in sources]
+    return [_apply_format(files[source.path][source.frame], source) for source in sources]
+
+
+def _apply_format(header: SliceHeader, source: SliceSource) -> SliceHeader:
+    if source.bits is None:
+        return header
+    pixel_format = replace(header.pixel_format, bits_stored=source.bits[0], shift=source.bits[1])
+    return replace(header, pixel_format=pixel_format, padding=source.padding)
 
 
 def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, bool]:

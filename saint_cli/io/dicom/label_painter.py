@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import UsageError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.volume.label_map import Segment
 
 Window = tuple[slice, slice]
@@ -68,9 +69,10 @@ class LabelPainter:
         names = {segment.number: describe_segment(segment, noun) for segment in segments}
         kept = _choose_disjoint([segment.number for segment in segments], set(overlaps))
         shown = ",".join(map(str, kept[:MAX_NUMBERS])) + (",..." if len(kept) > MAX_NUMBERS else "")
+        shared = format_count(count, "voxel")
         raise UsageError(
-            f"{path}: {names[first]} and {names[second]} overlap in {count} voxels, and a label map has one label for "
-            f"each voxel; choose those that do not overlap, such as `segments={shown}`, and run again for the others"
+            f"{path}: {names[first]} and {names[second]} overlap in {shared}, and a label map has one label for each "
+            f"voxel; choose those that do not overlap, such as `segments={shown}`, and run again for the others"
         )
 
 

@@ -45,7 +45,7 @@ def write_map(
         OutputError: the map cannot be encoded or written.
     """
     with PixelReader() as reader:
-        series = make_series(result, path, reader, keep_slice_thickness=keep_slice_thickness)
+        series = make_series(result, path, keep_slice_thickness=keep_slice_thickness)
         referenced = refer_to_derived(series, reader)
     highdicom_objects.write_object(lambda: _make_map(error, series, referenced), path, overwrite=overwrite)
 

@@ -13,7 +13,7 @@ class PixelFormat:
     """How stored values lie in their words (PS3.5 section 8.1.1).
 
     high_bit: as the header says; ``bits_stored - 1`` in all but old or faulty files.
-    shift: bits below the stored value; 0 unless the pixels are left-justified (``pixels.PixelReader``).
+    shift: bits below the stored value; 0 unless the pixels are left-justified (``stored_bits``).
     """
 
     bits_allocated: int
@@ -63,23 +63,35 @@ def parse_pixel_format(data: pydicom.Dataset) -> PixelFormat:
 def parse_padding_range(data: pydicom.Dataset, pixel_format: PixelFormat) -> tuple[int, int] | None:
     """Lowest and highest stored value of padding (PS3.3 C.7.5.1.1.2), whatever sign the elements were read with.
 
-    In left-justified images the elements hold values or whole words.
+    In left-justified images the elements hold values or whole words. A value may be beyond BitsStored, and pixels have
+    to show whether it is used (``stored_bits``). A limit on the other side of the signs than the value counts as absent
+    in unsigned images, of which the two would be nearly all values.
     """
     value, limit = (parse_optional_int(data.get(name)) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     if value is None:
         return None
-    ends = sorted(_sign_extend(v, pixel_format) for v in (value, value if limit is None else limit))
-    low, high = pixel_format.limits
-    shift = pixel_format.shift
-    if (ends[0] < low or ends[1] > high) and shift and not any(v % (1 << shift) for v in ends):
-        ends = [v >> shift for v in ends]
-    return (ends[0], ends[1]) if low <= ends[0] and ends[1] <= high else None
+    named = (value, value if limit is None else limit)
+    first, second = (_sign_extend(v, pixel_format) for v in named)
+    if not pixel_format.is_signed and (first <= second) != (named[0] <= named[1]):
+        second = first
+    low, high = min(first, second), max(first, second)
+    (least, most), shift = pixel_format.limits, pixel_format.shift
+    if least <= low and high <= most:
+        return low, high
+    if shift and not any(v % (1 << shift) for v in (low, high)):
+        return low >> shift, high >> shift
+    return low, high
 
 
 def _sign_extend(value: int, pixel_format: PixelFormat) -> int:
+    """The stored value of a word, or of its lowest BitsStored bits where those above are zero."""
     size = pixel_format.bits_allocated
     word = value & ((1 << size) - 1)
-    return word - (1 << size) if pixel_format.is_signed and word >> (size - 1) else word
+    if not pixel_format.is_signed:
+        return word
+    if not pixel_format.shift and not word >> pixel_format.bits_stored:
+        size = pixel_format.bits_stored
+    return word - (1 << size) if word >> (size - 1) else word
 
 
 def describe_high_bit(pixel_format: PixelFormat) -> str:

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol, Self
@@ -18,11 +17,12 @@ from pydicom import encaps, uid
 from pydicom.dataset import FileMetaDataset
 
 from saint_cli.errors import DecoderUnavailableError, SourceChangedError, UnreadableError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.compressed_frames import StreamError, check_frame, explain_excessive_size, split_frames
 from saint_cli.io.dicom.decoder import Decoder, DecoderError
 from saint_cli.io.dicom.decoder_process import DecoderStartError
 from saint_cli.io.dicom.headers import read_dataset
-from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values, has_high_bits, parse_padding_range
+from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values, has_high_bits
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.transfer_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
 from saint_cli.io.dicom.values import SkippedFileError, parse_optional_int
@@ -53,14 +53,16 @@ class PixelLayout(Protocol):
 
 
 class PixelReader:
-    """Reads the stored values of slices; what was odd about them collects on the way, with the names of the files.
+    """Reads the stored values of slices; what was odd about them collects on the way, file by file.
 
-    high_bit_notes: files with bits set above BitsStored. decoder_notes: what decoders reported but went on from.
+    high_bit_notes: of bits set above BitsStored. excess_notes: of bytes after the pixels. decoder_notes: what decoders
+    reported but went on from.
     """
 
     def __init__(self) -> None:
-        self.high_bit_notes: list[str] = []
-        self.decoder_notes: list[str] = []
+        self.high_bit_notes: dict[Path, str] = {}
+        self.excess_notes: dict[Path, str] = {}
+        self.decoder_notes: dict[Path, str] = {}
         self._decoder = Decoder()
 
     def __enter__(self) -> Self:
@@ -69,13 +71,19 @@ class PixelReader:
     def __exit__(self, *_: object) -> None:
         self._decoder.close()
 
-    def read_slices(self, headers: Sequence[SliceHeader]) -> Iterator[tuple[int, np.ndarray]]:
-        """Index and stored values [row, column] of each slice, every file read once; as :meth:`read_frames`."""
+    def read_slices(
+        self, headers: Sequence[SliceHeader], *, whole_words: bool = False
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Index and stored values [row, column] of each slice, every file read once; as :meth:`read_frames`.
+
+        whole_words: give the words that hold the values, for :meth:`extract`.
+        """
         by_file: dict[Path, list[int]] = defaultdict(list)
         for index, header in enumerate(headers):
             by_file[header.path].append(index)
         for indices in by_file.values():
-            frames = self.read_frames(headers[indices[0]], [headers[index].frame for index in indices])
+            read = self._read_words if whole_words else self.read_frames
+            frames = read(headers[indices[0]], [headers[index].frame for index in indices])
             yield from zip(indices, frames, strict=True)
 
     def read_frames(self, header: PixelLayout, wanted: Sequence[int] | None = None) -> np.ndarray:
@@ -87,73 +95,46 @@ class PixelReader:
             UnreadableError: the pixel data are truncated, corrupt, or of a syntax that no decoder here knows.
             DecoderUnavailableError: there is no process to decode in.
         """
-        words, lines = self._read_words(header, wanted)
-        if lines:
-            self.decoder_notes.append(f"{header.path.name}: {lines[-1][:MAX_LINE]}")
+        return self.extract(header, self._read_words(header, wanted))
+
+    def extract(self, header: PixelLayout, words: np.ndarray) -> np.ndarray:
+        """Stored values of words, masked and sign-extended to BitsStored."""
         if has_high_bits(words, header.pixel_format):
-            self.high_bit_notes.append(f"{header.path.name}: {HIGH_BITS_NOTE}")
+            self.high_bit_notes[header.path] = HIGH_BITS_NOTE
         return extract_stored_values(words, header.pixel_format)
 
-    def resolve_bit_shift(self, slices: Sequence[SliceHeader]) -> tuple[tuple[SliceHeader, ...], tuple[str, ...]]:
-        """The headers with the place of their stored values that the pixels of all of them show, and a note on it.
-
-        GDCM, pydicom and dcm2niix read from bit 0 whatever HighBit says, which is right for the many files in which it
-        is a mistake. Old files are left-justified, as HighBit says (ACR-NEMA, PS3.5 section 8.1.1): then the bits below
-        the value are zero in every pixel, and values lie above BitsStored. Pixels are read only where HighBit leaves
-        both open.
-
-        Raises: as :meth:`read_frames`.
-        """
-        doubtful = {header.path: header for header in slices if header.pixel_format.claimed_shift}
-        has_low, has_high = False, False
-        for header in doubtful.values():
-            pixel_format = header.pixel_format
-            words = self._read_words(header)[0].astype(pixel_format.dtype, copy=False)
-            has_low |= bool((words & ((1 << pixel_format.claimed_shift) - 1)).any())
-            has_high |= not np.array_equal(extract_stored_values(words, pixel_format), words)
-        if has_low or not has_high:
-            return tuple(slices), ()
-        shift = next(iter(doubtful.values())).pixel_format.claimed_shift
-        note = f"the lowest {shift} bits of every pixel are zero and higher bits are set: read as left-justified"
-        return tuple(map(_apply_claimed_shift, slices)), (note,)
-
-    def _read_words(self, header: PixelLayout, wanted: Sequence[int] | None = None) -> tuple[np.ndarray, list[str]]:
-        """The words that hold the stored values, [frame, row, column], and what the decoder wrote about them."""
+    def _read_words(self, header: PixelLayout, wanted: Sequence[int] | None = None) -> np.ndarray:
+        """The words that hold the stored values, [frame, row, column], in the type of these."""
         try:
             data, _ = read_dataset(header.path, pixels=True)
         except SkippedFileError as reason:
             raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
-        words, lines = _decode_file(header, data, wanted, self._decoder)
+        words, lines, excess = _decode_file(header, data, wanted, self._decoder)
+        if lines:
+            self.decoder_notes[header.path] = lines[-1][:MAX_LINE]
+        if excess:
+            self.excess_notes[header.path] = excess
         frames = words.reshape(-1, *words.shape[-2:])  # [frame, row, column]
         if frames.shape[1:] != header.shape:
             raise UnreadableError(f"{header.path}: pixel data are {frames.shape[1:]}, the header says {header.shape}")
-        return frames, lines
-
-
-def _apply_claimed_shift(header: SliceHeader) -> SliceHeader:
-    if not header.pixel_format.claimed_shift:
-        return header
-    pixel_format = replace(header.pixel_format, shift=header.pixel_format.claimed_shift)
-    try:
-        padding = parse_padding_range(read_dataset(header.path)[0], pixel_format)
-    except SkippedFileError as reason:
-        raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
-    return replace(header, pixel_format=pixel_format, padding=padding)
+        return frames.astype(header.pixel_format.dtype, copy=False)
 
 
 def _decode_file(
     header: PixelLayout, data: pydicom.Dataset, wanted: Sequence[int] | None, decoder: Decoder
-) -> tuple[np.ndarray, list[str]]:
-    """The words of frames of a file, and what the decoder wrote about them; all decoders are called from here."""
+) -> tuple[np.ndarray, list[str], str]:
+    """Words of frames, lines of the decoder, a note on bytes after the pixels; all decoders are called from here."""
     syntax = transfer_syntax(data)
     lines: list[str] = []
     try:
-        frames = _find_frames(header, data, syntax, wanted)
+        frames, excess = _find_frames(header, data, syntax, wanted)
         if syntax in NATIVE:
-            return _decode_pydicom(data, syntax, header), lines
-        if syntax == uid.RLELossless:
-            return np.stack([_decode_pydicom(data, syntax, header, frame) for frame in frames]), lines
-        return _decode_gdcm(frames, syntax, header, decoder, lines), lines
+            words = _decode_pydicom(data, syntax, header)
+        elif syntax == uid.RLELossless:
+            words = np.stack([_decode_pydicom(data, syntax, header, frame) for frame in frames])
+        else:
+            words = _decode_gdcm(frames, syntax, header, decoder, lines)
+        return words, lines, excess
     except (UnreadableError, MemoryError):
         raise
     except DecoderStartError as error:
@@ -182,10 +163,10 @@ def _summarize_error(error: Exception, lines: list[str]) -> str:
 
 def _find_frames(
     header: PixelLayout, data: pydicom.Dataset, syntax: uid.UID, wanted: Sequence[int] | None
-) -> list[bytes]:
+) -> tuple[list[bytes], str]:
     """The ``wanted`` compressed frames; none of native pixels, of which only the wanted ones are left in ``data``.
 
-    Refuses pixels that are too few or contradict the transfer syntax.
+    With a note on bytes after native pixels; "" without. Refuses pixels that are too few or contradict the syntax.
 
     Raises:
         UnreadableError, StreamError: saying what is wrong.
@@ -203,20 +184,19 @@ def _find_frames(
             f"{syntax_name(syntax)}; export the file again"
         )
     if is_native:
-        if size < need:
-            raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {size}")
+        excess = _check_native_size(header, count, need, size)
         _require_frames(header, count, wanted)
         _keep_frames(data, count, need // count, wanted)
-        return []
-    excess = explain_excessive_size(header.shape, count, allocated // 8, size)
-    if excess:
-        raise StreamError(excess)
+        return [], excess
+    problem = explain_excessive_size(header.shape, count, allocated // 8, size)
+    if problem:
+        raise StreamError(problem)
     frames = split_frames(stored, count)
     _require_frames(header, len(frames), wanted)
     frames = frames if wanted is None else [frames[index] for index in wanted]
     for frame in frames:
         check_frame(frame, syntax, header.shape, allocated)
-    return frames
+    return frames, ""
 
 
 def _read_stored(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> bytes:
@@ -234,10 +214,30 @@ def _read_stored(path: Path, data: pydicom.Dataset, syntax: uid.UID) -> bytes:
     return stored
 
 
+def _check_native_size(header: PixelLayout, count: int, need: int, size: int) -> str:
+    """A note on a row or more after native pixels, "" without; refuses pixels of other frames than the header says.
+
+    need, size: bytes of ``count`` frames, and bytes that there are.
+
+    Raises:
+        UnreadableError: too few bytes, or whole frames too many.
+    """
+    if size < need:
+        raise UnreadableError(f"{header.path}: pixel data are truncated: {size} of {need} bytes; export the file again")
+    if size - need >= need // count:
+        raise UnreadableError(
+            f"{header.path}: pixel data hold {size * count // need} frames, the header says {count} (Rows, Columns, "
+            "BitsAllocated or NumberOfFrames is wrong); repair the header or export the file again"
+        )
+    if size - need >= need // count // header.shape[0]:
+        return f"{size - need} bytes after the last of the {header.shape[0]} rows that the header says"
+    return ""
+
+
 def _require_frames(header: PixelLayout, count: int, wanted: Sequence[int] | None) -> None:
     last = max([header.frame, *(wanted or ())])
     if last >= count:
-        raise UnreadableError(f"{header.path}: pixel data hold {count} frames, not {last + 1}")
+        raise UnreadableError(f"{header.path}: pixel data hold {format_count(count, 'frame')}, not {last + 1}")
 
 
 def _keep_frames(data: pydicom.Dataset, count: int, size: int, wanted: Sequence[int] | None) -> None:

@@ -6,20 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
+from saint_cli.errors.plain_text import format_count
+from saint_cli.io.dicom.alternation import describe_alternation
+from saint_cli.io.dicom.declared_padding import find_padding
 from saint_cli.io.dicom.folder_scan import HeaderScan, scan_headers
 from saint_cli.io.dicom.headers import MOSAIC, NOT_DICOM
 from saint_cli.io.dicom.pixel_format import describe_high_bit
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.regular_runs import advise_uneven, find_regular_runs
-from saint_cli.io.dicom.rescale import check_rescale, rescale, rescale_padding
+from saint_cli.io.dicom.rescale import check_rescale, rescale
 from saint_cli.io.dicom.selection import choose_stack
-from saint_cli.io.dicom.slice_header import SliceHeader
+from saint_cli.io.dicom.slice_header import NO_SLOPE, SliceHeader
 from saint_cli.io.dicom.sop_class import LABELS_HINT, LabelObject
 from saint_cli.io.dicom.source_check import record_source
 from saint_cli.io.dicom.stacks import Stack, build_stacks
+from saint_cli.io.dicom.stored_bits import read_stored_values
 from saint_cli.io.dicom.uneven_stack import accept_uneven
 from saint_cli.io.read_options import ReadOptions
 from saint_cli.io.size_limits import ReadLimits
@@ -98,17 +100,18 @@ def read_stack(
     assert stack.geometry is not None
     _check_memory(path, stack, limits)
     with PixelReader() as reader:
-        slices, shift_notes = reader.resolve_bit_shift(stack.slices)
-        stored = _read_stored_values(slices, reader)
+        stored, slices, bit_notes = read_stored_values(stack.slices, reader)
     voxels, storage = rescale(stored, slices)
-    notes = (*shift_notes, *_describe_pixels(reader), *choice_notes, *_describe_skipped(inventory.scan))
+    padding, padding_notes = find_padding(stored, voxels, slices)
+    notes = (*bit_notes, *_describe_pixels(reader), *padding_notes, *choice_notes, *_describe_skipped(inventory.scan))
+    alternation = () if stack.is_alternation_known else describe_alternation(voxels)
     header = Header(
         slices[0].modality or None,
         "DICOM",
         storage,
-        warnings=(*stack.warnings, *notes, *check_rescale(voxels, slices)),
+        warnings=(*stack.warnings, *notes, *check_rescale(voxels, slices), *alternation),
         dicom_source=record_source(slices, inventory.scan),
-        padding=rescale_padding(slices, voxels.dtype),
+        padding=padding,
         codings=_list_codings(slices),
         slice_positions=stack.geometry.slice_positions,
     )
@@ -130,6 +133,8 @@ def _count_notes(slices: Sequence[SliceHeader]) -> list[str]:
     """What was odd about headers, with the number of slices where it is not all of them."""
     notes = ((describe_high_bit(header.pixel_format), *header.notes) for header in slices)
     counts = Counter(note for several in notes for note in several if note)
+    if counts[NO_SLOPE] == len(slices):
+        del counts[NO_SLOPE]
     return [note if n == len(slices) else f"{note} ({n} of {len(slices)} slices)" for note, n in counts.items()]
 
 
@@ -152,11 +157,11 @@ def no_slices_error(path: Path, scan: HeaderScan) -> SaintError:
     reasons = set(scan.skipped) - {NOT_DICOM}
     counts = format_counts(scan.skipped, scan.named if path.is_dir() else {})
     if reasons == {"colour image"}:
-        return UnreadableError(f"{path}: colour image, not a CT/MR volume")
+        return UnreadableError(f"{path}: colour image, not a CT/MR volume; give the grey-value scan itself")
     if MOSAIC in reasons:
         return GeometryError(
-            f"{path}: {scan.skipped[MOSAIC]} {MOSAIC} images, each of many slices tiled in one; convert them to "
-            "NIfTI with dcm2niix first"
+            f"{path}: {format_count(scan.skipped[MOSAIC], f'{MOSAIC} image')}, in which many slices are tiled; convert "
+            "the study to NIfTI with dcm2niix first"
         )
     if reasons and reasons <= scan.damaged:
         return UnreadableError(f"{path}: no readable DICOM slice ({counts})")
@@ -171,10 +176,11 @@ def _describe_pixels(reader: PixelReader) -> list[str]:
     warnings = []
     for notes, prefix in (
         (reader.high_bit_notes, ""),
+        (reader.excess_notes, ""),
         (reader.decoder_notes, "the decoder found pixel data odd, look at the result: "),
     ):
-        more = f" (and {len(notes) - 1} more files)" if len(notes) > 1 else ""
-        warnings += [f"{prefix}{note}{more}" for note in notes[:1]]
+        more = f" (and {format_count(len(notes) - 1, 'more file')})" if len(notes) > 1 else ""
+        warnings += [f"{prefix}{path.name}: {note}{more}" for path, note in list(notes.items())[:1]]
     return warnings
 
 
@@ -184,18 +190,3 @@ def _describe_skipped(scan: HeaderScan) -> list[str]:
         return []
     names = {reason: [Path(name).name for name in paths] for reason, paths in scan.named.items()}
     return [f"skipped files: {format_counts(scan.skipped, names)}"]
-
-
-def _read_stored_values(slices: Sequence[SliceHeader], reader: PixelReader) -> np.ndarray:
-    """Stored values [x, y, z] of slices in order, in the smallest type that holds those of every slice.
-
-    Memory is taken when the first slice has shown that its pixels are there.
-    """
-    rows, columns = slices[0].shape
-    dtype = np.result_type(*{header.pixel_format.dtype for header in slices})
-    stored = np.empty((0, 0, 0), dtype)
-    for index, plane in reader.read_slices(slices):
-        if not stored.size:
-            stored = np.empty((columns, rows, len(slices)), dtype=dtype, order="F")
-        stored[:, :, index] = plane.T  # [row, column] -> [x, y]
-    return stored

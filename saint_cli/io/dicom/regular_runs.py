@@ -57,7 +57,8 @@ def _find_runs(stack: Stack) -> list[Stack]:
             runs.append(run)
         elif all(mask[within].any() for mask in interleaved):
             warning = "its slices may alternate between two scans that lie between each other"
-            runs.append(replace(run, warnings=(*run.warnings, warning), is_doubtful=True))
+            warnings = (*run.warnings, warning)
+            runs.append(replace(run, warnings=warnings, is_doubtful=True, is_alternation_known=True))
     return [run for run in runs if run.problem is None]
 
 

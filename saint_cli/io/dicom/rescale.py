@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from saint_cli.errors import UnreadableError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.scaling import choose_scaled_dtype, unscale
-from saint_cli.volume import Storage, ValueRange
+from saint_cli.volume import Storage
 
 MIN_STEP_HU = 300.0
 """Shift between neighbouring slices of a CT that no body makes: it moves air and tissue alike."""
@@ -62,17 +63,6 @@ def _rescale_whole_numbers(stored: np.ndarray, slope: int, intercept: int) -> tu
     return unscale(stored, Storage(stored.dtype, float(slope), float(intercept)))
 
 
-def rescale_padding(slices: Sequence[SliceHeader], dtype: np.dtype) -> tuple[ValueRange, ...]:
-    """The ranges of scanner values, of ``dtype``, that are padding in any slice: what one names holds for all."""
-    kind = dtype.type if dtype.kind == "f" else np.float32
-    ranges = set[ValueRange]()
-    for header in slices:
-        if header.padding is not None:
-            low, high = sorted(kind(v * header.slope + header.intercept) for v in header.padding)
-            ranges.add((float(low), float(high)))
-    return tuple(sorted(ranges))
-
-
 def check_rescale(voxels: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[str, ...]:
     """Warnings of slices whose values do not continue those of their neighbours; ``voxels`` are HU [x, y, z].
 
@@ -92,7 +82,7 @@ def check_rescale(voxels: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[st
     shifts = [(k, _shift_hu(sample[..., k], sample[..., k + 1])) for k in range(len(slices) - 1)]
     steps = [f"values step by {hu:.0f} HU {_describe_gap(slices, k)}" for k, hu in shifts if abs(hu) >= MIN_STEP_HU]
     if steps:
-        more = f" and at {len(steps) - MAX_SHOWN} more places" if len(steps) > MAX_SHOWN else ""
+        more = f" and at {format_count(len(steps) - MAX_SHOWN, 'more place')}" if len(steps) > MAX_SHOWN else ""
         shown = "; ".join(steps[:MAX_SHOWN])
         return (f"{shown}{more}: RescaleIntercept or stored values of some slices may be wrong",)
     count = len({header.rescale for header in slices})

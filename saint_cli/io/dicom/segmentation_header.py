@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import GeometryError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom import values
 from saint_cli.io.dicom.bounded_parse import is_truncated, parse_sequences, read_header
 from saint_cli.io.dicom.label_planes import PIXEL_TOLERANCE, Planes
@@ -124,7 +125,7 @@ def _parse_frames(
     own: list[Dataset] = list(data.get("PerFrameFunctionalGroupsSequence") or ())
     count = parse_optional_int(data.get("NumberOfFrames")) or 1
     if len(own) != count:
-        raise DamagedImageError(f"{count} frames and functional groups for {len(own)}")
+        raise DamagedImageError(f"{format_count(count, 'frame')} and functional groups for {len(own)}")
     common = (data.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     frames = tuple(_parse_frame(index, one, common, is_labelmap=is_labelmap) for index, one in enumerate(own))
     directions = {_key(_find(one, common, "PlaneOrientationSequence", "ImageOrientationPatient")) for one in own}

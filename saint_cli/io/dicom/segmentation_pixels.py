@@ -9,6 +9,7 @@ import numpy as np
 from pydicom import uid
 
 from saint_cli.errors import UnreadableError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.compressed_frames import split_frames
 from saint_cli.io.dicom.headers import read_dataset
 from saint_cli.io.dicom.pixel_format import PixelFormat
@@ -51,9 +52,8 @@ def open_frames(header: SegmentationHeader, reader: PixelReader, max_memory: int
         layout = PixelFormat(header.bits_allocated, header.bits_allocated, header.bits_allocated - 1, False)
         stored = reader.read_frames(_FrameLayout(header.path, header.planes.shape, layout))
         if len(stored) < len(header.frames):
-            raise UnreadableError(
-                f"{header.path}: pixel data hold {len(stored)} frames, the header says {len(header.frames)}"
-            )
+            counts = f"{format_count(len(stored), 'frame')}, the header says {len(header.frames)}"
+            raise UnreadableError(f"{header.path}: pixel data hold {counts}")
         return lambda index: np.asarray(stored[index])
     return _open_bits(header)
 
@@ -70,7 +70,8 @@ def _open_bits(header: SegmentationHeader) -> ReadFrame:
     if syntax == DEFLATED_FRAMES:
         frames = split_frames(stored, len(header.frames))
         if len(frames) < len(header.frames):
-            raise UnreadableError(f"{path}: pixel data hold {len(frames)} frames, the header says {len(header.frames)}")
+            counts = f"{format_count(len(frames), 'frame')}, the header says {len(header.frames)}"
+            raise UnreadableError(f"{path}: pixel data hold {counts}")
         return lambda index: _unpack_bits(_inflate(path, frames[index], -(-size // 8)), 0, (rows, columns))
     if syntax not in NATIVE or syntax == uid.ExplicitVRBigEndian:
         raise UnreadableError(
@@ -78,7 +79,7 @@ def _open_bits(header: SegmentationHeader) -> ReadFrame:
         )
     need = -(-size * len(header.frames) // 8)
     if len(stored) < need:
-        raise UnreadableError(f"{path}: pixel data are truncated: expected {need} bytes, found {len(stored)}")
+        raise UnreadableError(f"{path}: pixel data are truncated: {len(stored)} of {need} bytes; export the file again")
     return lambda index: _unpack_bits(stored, index * size, (rows, columns))
 
 
@@ -96,5 +97,7 @@ def _inflate(path: Path, frame: bytes, size: int) -> bytes:
     except zlib.error:
         raise UnreadableError(f"{path}: the compressed data is truncated or corrupt") from None
     if len(bits) < size:
-        raise UnreadableError(f"{path}: pixel data are truncated: expected {size} bytes in a frame, found {len(bits)}")
+        raise UnreadableError(
+            f"{path}: pixel data are truncated: {len(bits)} of {size} bytes in a frame; export the file again"
+        )
     return bits

@@ -76,7 +76,7 @@ def write_segmentation(
         if derivation is None:
             series, made = refer_to_acquired(result, path), "SAINT labels"
         else:
-            derived = make_series(result, path, reader, keep_slice_thickness=keep_slice_thickness)
+            derived = make_series(result, path, keep_slice_thickness=keep_slice_thickness)
             series, made = refer_to_derived(derived, reader), f"SAINT {derived.factor} labels"
     highdicom_objects.write_object(
         lambda: _make_segmentation(series, segments, pixels, made), path, overwrite=overwrite

@@ -9,18 +9,18 @@ import numpy as np
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UsageError
 from saint_cli.errors.parameter_names import adapt_message
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.layout import ORIENTATION_TOLERANCE
 from saint_cli.io.dicom.regular_runs import advise_uneven
+from saint_cli.io.dicom.stack_list import NO_UID, format_stacks, summarize_stack
 from saint_cli.io.dicom.stacks import Stack
 
 MIN_SUFFIX = 4
 """Characters of a UID's end that may stand for it; fewer could be a number that was meant to count stacks."""
 
-NO_UID = "none"
-"""What stands for the UID of stacks that have none."""
-
 STATIC_KEYS = (
     *("KVP", "Monoenergetic", "ConvolutionKernel", "FilterType", "Reconstruction", "SliceThickness", "ScanOptions"),
+    *("RescaleType", "Units", "PhotometricInterpretation"),
 )
 """What distinguishes reconstructions and energies of one moment, which nobody calls a 4-D image."""
 
@@ -31,8 +31,8 @@ MAX_NAME, SHOWN_NAME = 128, 32
 """Characters of what may name a series, and of a longer one that are shown: UIDs have up to 64 (PS3.5 6.2), numbers
 fewer."""
 
-MAX_SHOWN_STACKS, MAX_SHOWN_REASONS = 12, 3
-"""Stacks and reasons listed in the message that asks for a choice; more would hide the question."""
+MAX_SHOWN_REASONS = 3
+"""Reasons listed in a message; more would hide the question."""
 
 
 def choose_stack(
@@ -41,10 +41,11 @@ def choose_stack(
     """The stack that ``series`` and ``volume`` name, or the only one of more than one slice, and notes on the choice.
 
     Where several have more than one slice and only one of them can be upsampled, the user still has to name it, since
-    another may be meant: the message names it first.
+    another may be meant: the message names it first. A number that is also the SeriesNumber of another stack counts as
+    number in the list, with a note.
 
-    series: number of the stack in the list (from 1), its SeriesInstanceUID, the end of that, or either with ``#k``
-    for the k-th stack of that series. volume: k as well, from 1.
+    series: number of the stack in the list (from 1), its SeriesInstanceUID, the end of that, or one of these with
+    ``#k`` for the k-th stack of that series. volume: k as well, from 1.
 
     Raises:
         UsageError: nothing or several stacks are named; the message lists them.
@@ -57,10 +58,13 @@ def choose_stack(
         volume = _choose_place(path, series, volume)
         if not named:
             raise UsageError(f"{path}: `series={series}` names no stack; choose one of: {format_stacks(stacks)}")
+        if volume is not None and named[0].series_uid and len({stack.series_uid for stack in named}) == 1:
+            named = [stack for stack in stacks if stack.series_uid == named[0].series_uid]
+    notes = _note_other_series(stacks, named, series)
     if volume is not None:
-        return _choose_volume(path, stacks, named, volume), ()
+        return _choose_volume(path, stacks, named, volume), notes
     if len(named) == 1:
-        return named[0], ()
+        return named[0], notes
     if named[0].run_of and len({stack.run_of for stack in named}) == 1:
         return _choose_longest_run(path, named)
     if series is not None:
@@ -68,8 +72,8 @@ def choose_stack(
     larger = [stack for stack in stacks if len(stack.slices) > 1 and not stack.is_scattered]
     if len(larger) == 1:
         others = sum(len(stack.slices) for stack in stacks) - len(larger[0].slices)
-        return larger[0], (f"{others} single slice{'s' * (others != 1)} beside the stack ignored",)
-    raise _explain_undecided(path, stacks, larger or stacks, f"{len(stacks)} stacks")
+        return larger[0], (f"{format_count(others, 'single slice')} beside the stack ignored",)
+    raise _explain_undecided(path, stacks, larger or stacks, format_count(len(stacks), "stack"))
 
 
 def _check_length(path: Path, series: str) -> None:
@@ -124,16 +128,17 @@ def choose_volumes(
     if len(larger) < 2 or "#" in (series or ""):
         stack, notes = choose_stack(path, stacks, series)
         return (stack,), notes
+    notes = _note_other_series(stacks, named, series)
     if len({stack.series_uid for stack in larger}) > 1:
         raise UsageError(
             f"{path}: `volume=all` takes the volumes of one series; choose it with `series`, or upsample every series "
             f"with `saint batch`: {format_stacks(stacks)}"
         )
     if len(find_volumes(named)) != len(larger):
-        raise _explain_undecided(path, stacks, larger, f"`volume=all`: {len(larger)} stacks")
+        raise _explain_undecided(path, stacks, larger, f"`volume=all`: {format_count(len(larger), 'stack')}")
     _check_alike(path, larger)
     others = sum(len(stack.slices) for stack in named) - sum(len(stack.slices) for stack in larger)
-    return tuple(larger), (f"{others} single slice{'s' * (others != 1)} beside the volumes ignored",) if others else ()
+    return tuple(larger), (f"{format_count(others, 'single slice')} beside the volumes ignored",) * bool(others)
 
 
 def _is_volume(stack: Stack) -> bool:
@@ -167,7 +172,7 @@ def _find_unlikeness(stack: Stack, first: Stack | None) -> str:
         return str(stack.problem or "no regular stack")
     counts = len(stack.slices), len(first.slices)
     if counts[0] != counts[1]:
-        return f"{counts[0]} slices, where most volumes have {counts[1]}"
+        return f"{format_count(counts[0], 'slice')}, where most volumes have {counts[1]}"
     rows, columns = first.slices[0].shape
     corners = np.array([(0, 0, 0, 1), (columns - 1, rows - 1, counts[0] - 1, 1)], dtype=float).T  # (4, 2)
     apart = np.linalg.norm(((stack.geometry.affine_lps - first.geometry.affine_lps) @ corners)[:3], axis=0).max()
@@ -184,6 +189,19 @@ def _find_by_name(stacks: Sequence[Stack], name: str) -> list[Stack]:
     return matching
 
 
+def _note_other_series(stacks: Sequence[Stack], named: Sequence[Stack], series: str | None) -> tuple[str, ...]:
+    """That a number took one stack of the list, where it is the SeriesNumber of another one that may be meant."""
+    name = (series or "").partition("#")[0]
+    if not (name.isdecimal() and 1 <= int(name) <= len(stacks)):
+        return ()
+    taken = named[0].slices[0].series_number
+    meant = [number for number, stack in enumerate(stacks, 1) if stack.slices[0].series_number == int(name)]
+    if not meant or taken == int(name):
+        return ()
+    place = f"number {name} of the list" + (f", SeriesNumber {taken}" if taken else "")
+    return (adapt_message(f"`series={name}` is {place}; SeriesNumber {name} is `series={meant[0]}`"),)
+
+
 def _choose_volume(path: Path, stacks: Sequence[Stack], named: Sequence[Stack], volume: int) -> Stack:
     if len({stack.series_uid for stack in named}) > 1:
         raise UsageError(
@@ -191,7 +209,9 @@ def _choose_volume(path: Path, stacks: Sequence[Stack], named: Sequence[Stack], 
             f"{format_stacks(stacks)}"
         )
     if not 1 <= volume <= len(named):
-        raise UsageError(f"{path}: volume {volume} of {len(named)}; choose one of: {format_stacks(stacks)}")
+        raise UsageError(
+            f"{path}: no volume {volume}, of {len(named)} in the series; choose one of: {format_stacks(stacks)}"
+        )
     return named[volume - 1]
 
 
@@ -236,7 +256,7 @@ def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack]) -> str
     numbers = {id(stack): number for number, stack in enumerate(stacks, 1)}
     lines = []
     for stack in unusable[:MAX_SHOWN_REASONS]:
-        summary = _summarize(stack, "").partition(" UID ")[0]
+        summary = summarize_stack(stack)
         reason = "a single slice" if len(stack.slices) == 1 else str(stack.problem)
         lines.append(f"{numbers[id(stack)]} = {summary}: {reason}{advise_uneven(stack)}")
     if len(unusable) > MAX_SHOWN_REASONS:
@@ -261,36 +281,3 @@ def _ends_mm(stack: Stack, orientation: np.ndarray) -> tuple[float, float]:
     positions = np.array([header.position for header in stack.slices])
     along = geometry.positions_along_normal(positions, orientation)
     return float(along.min()), float(along.max())
-
-
-def label_stacks(stacks: Sequence[Stack]) -> list[str]:
-    """The SeriesInstanceUID of each stack or ``NO_UID``, with ``#1``, ``#2``, ... where a series holds several."""
-    names = [stack.series_uid or NO_UID for stack in stacks]
-    total, count = Counter(names), Counter[str]()
-    labels = []
-    for name in names:
-        count[name] += 1
-        labels.append(f"{name}#{count[name]}" if total[name] > 1 else name)
-    return labels
-
-
-def format_stacks(stacks: Sequence[Stack]) -> str:
-    """The stacks on one line, each with its number, what it is, and the end of its UID; usable ones first."""
-    numbered = sorted(enumerate(zip(stacks, label_stacks(stacks), strict=True), 1), key=lambda n: not n[1][0].is_usable)
-    lines = [f"{number} = {_summarize(stack, label)}" for number, (stack, label) in numbered[:MAX_SHOWN_STACKS]]
-    if len(stacks) > MAX_SHOWN_STACKS:
-        lines.append(f"and {len(stacks) - MAX_SHOWN_STACKS} more")
-    return "; ".join(lines)
-
-
-def _summarize(stack: Stack, label: str) -> str:
-    first = stack.slices[0]
-    rows, columns = first.shape
-    shape = f"{columns}x{rows}x{len(stack.slices)}"
-    problem = ""
-    if stack.problem is not None and len(stack.slices) > 1:
-        problem = " (phase map)" if first.is_phase else " (not one scan)" if stack.is_scattered else " (not regular)"
-    split_by = f" {stack.split_by}" if stack.split_by else ""
-    uid, hash_, place = label.partition("#")
-    shown = uid if uid == NO_UID else f"…{uid[-8:]}"
-    return f"{first.modality} {shape}{split_by}{problem} UID {shown}{hash_}{place}"

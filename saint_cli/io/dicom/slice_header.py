@@ -15,6 +15,9 @@ from saint_cli.volume.stored_values import Coding
 PIXEL_MEASURES = "PixelMeasuresSequence"
 VALUE_TRANSFORMATION = "PixelValueTransformationSequence"
 MR_FRAME_TYPE = "MRImageFrameTypeSequence"
+NO_SLOPE = "no RescaleSlope: 1 is assumed"
+"""A note that is worth a word only where other slices have one."""
+
 FRAME_TYPES = ("CTImageFrameTypeSequence", MR_FRAME_TYPE, "PETFrameTypeSequence")
 
 
@@ -180,7 +183,7 @@ def _parse_header(path: Path, elements: _Elements, frame: int) -> SliceHeader:
         is_phase=_is_phase(elements, image_type),
         is_derived=image_type[:1] == ("DERIVED",),
         volume_keys=tuple(values.make_hashable(tuple(map(elements.get_keyword, key))) for key in VOLUME_KEYS),
-        notes=tuple(filter(None, (note, _describe_missing_rescale(elements)))),
+        notes=tuple(filter(None, (note, *_describe_missing_rescale(elements)))),
     )
 
 
@@ -191,8 +194,10 @@ def _is_phase(elements: _Elements, image_type: tuple[str, ...]) -> bool:
     return str(elements.data.get("Modality")) == "MR" and not kinds.isdisjoint({"P", "PHASE", "PHASE MAP"})
 
 
-def _describe_missing_rescale(elements: _Elements) -> str:
-    """A note on CT without RescaleIntercept, which is mandatory there (PS3.3 C.8.2.1, C.8.15.3.10); "" of others."""
-    is_ct = str(elements.data.get("Modality")) == "CT"
-    is_odd = is_ct and elements.get(VALUE_TRANSFORMATION, "RescaleIntercept") in (None, "")
-    return "no RescaleIntercept: stored values are taken for HU" if is_odd else ""
+def _describe_missing_rescale(elements: _Elements) -> list[str]:
+    """Notes on an image without RescaleSlope, and on CT without RescaleIntercept, mandatory there (PS3.3 C.8.2.1)."""
+    slope, intercept = (elements.get(VALUE_TRANSFORMATION, name) for name in ("RescaleSlope", "RescaleIntercept"))
+    notes = [NO_SLOPE] if slope in (None, "") else []
+    if str(elements.data.get("Modality")) == "CT" and intercept in (None, ""):
+        notes.append("no RescaleIntercept: stored values are taken for HU")
+    return notes

@@ -33,12 +33,17 @@ def record_source(slices: Sequence[SliceHeader], scan: HeaderScan) -> DicomSourc
     stamps = {header.path: header.stamp for header in slices}
     digests = {path: digest_header(path) for path in stamps}
     check_stamps((path, stamp) for path, stamp in stamps.items() if stamp is not None)
-    sources = tuple(SliceSource(header.path, header.frame, digests[header.path], header.stamp) for header in slices)
+    sources = tuple(_record_slice(header, digests[header.path]) for header in slices)
     listing = None
     if scan.folder is not None:
         series = frozenset(header.series_uid for header in slices)
         listing = FolderListing(scan.folder.absolute(), frozenset(scan.names), series)
     return DicomSource(sources, scan.keep_alive, listing, slices[0].slice_thickness)
+
+
+def _record_slice(header: SliceHeader, digest: str) -> SliceSource:
+    bits = header.pixel_format.bits_stored, header.pixel_format.shift
+    return SliceSource(header.path, header.frame, digest, header.stamp, bits, header.padding)
 
 
 def digest_header(path: Path) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from saint_cli import geometry
 from saint_cli.errors import PASSING_ERRORS, GeometryError, SaintError
 from saint_cli.errors.parameter_names import adapt_message
+from saint_cli.errors.plain_text import format_count
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.layout import SliceList, are_parallel
 from saint_cli.io.dicom.merging import SliceGroup, join_groups, series_identity
@@ -35,7 +36,7 @@ class Stack:
     run_of: names the irregular stack that it is a regular run of (``regular_runs``); else "". is_doubtful: a run that
     may alternate between two scans.
     merge_hint: which larger stack it would be a part of with ``--merge``; else "". is_scattered: each slice has other
-    identifiers (``merging``).
+    identifiers (``merging``). is_alternation_known: as of ``VolumeSplit``.
     """
 
     slices: tuple[SliceHeader, ...]
@@ -47,6 +48,7 @@ class Stack:
     merge_hint: str = ""
     is_scattered: bool = False
     is_doubtful: bool = False
+    is_alternation_known: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -78,7 +80,7 @@ def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[
 
 
 def _describe_group(group: SliceGroup, copies: int) -> tuple[str, ...]:
-    duplicates = f"{copies} duplicated {'file' if copies == 1 else 'files'} ignored" if copies else ""
+    duplicates = f"{format_count(copies, 'duplicated file')} ignored" if copies else ""
     larger = adapt_message(f"other stacks may belong to this scan: {group.merge_hint}") if group.merge_hint else ""
     return tuple(filter(None, (duplicates, *group.notes, larger)))
 
@@ -106,6 +108,7 @@ def _build_split(split: VolumeSplit, group: SliceGroup, notes: tuple[str, ...]) 
         split_by=split.label,
         merge_hint=group.merge_hint,
         is_scattered=group.is_scattered,
+        is_alternation_known=split.is_alternation_known,
     )
 
 

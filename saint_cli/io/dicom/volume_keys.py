@@ -11,6 +11,9 @@ def _single_keys(*names: str) -> tuple[Key, ...]:
     return tuple((name,) for name in names)
 
 
+UNIT_KEYS = _single_keys("RescaleType", "Units")
+"""Units of the values, which some slices of a volume may not name."""
+
 CONTRAST_KEYS = (
     *_single_keys("EchoNumbers", "EchoTime", "DiffusionBValue"),
     ("DiffusionBValue", "DiffusionGradientOrientation"),
@@ -18,6 +21,7 @@ CONTRAST_KEYS = (
     *_single_keys("NominalPercentageOfRespiratoryPhase", "NominalCardiacTriggerTimePriorToRPeak", "KVP"),
     *_single_keys("MonoenergeticEnergyEquivalent", "ConvolutionKernel", "FilterType", "InversionTime", "FlipAngle"),
     *_single_keys("SequenceName", "ContrastBolusAgent", "ReconstructionDiameter", "ScanOptions"),
+    *(*UNIT_KEYS, ("PhotometricInterpretation",)),
 )
 """Attributes that are the same in all slices of a volume, so that another value is another volume; the surest first."""
 
@@ -54,6 +58,7 @@ FRAME_GROUPS = {
     "MRDiffusionSequence": ("DiffusionBValue",),
     "MRTimingAndRelatedParametersSequence": ("FlipAngle", "RepetitionTime"),
     "PixelMeasuresSequence": ("SliceThickness",),
+    "PixelValueTransformationSequence": ("RescaleType",),
     "FrameContentSequence": ("StackID",),
     "TemporalPositionSequence": ("TemporalPositionTimeOffset",),
 }

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from saint_cli.errors import PASSING_ERRORS, GeometryError, SaintError, UnreadableError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.acquisition_order import split_by_number, split_by_time, split_by_time_rank
 from saint_cli.io.dicom.layout import Layout, SliceList, overlap
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.slice_header import SliceHeader
-from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, HIDDEN_KEYS, TIME_KEYS, VOLUME_KEYS, Key
+from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, HIDDEN_KEYS, TIME_KEYS, UNIT_KEYS, VOLUME_KEYS, Key
 from saint_cli.io.sparse_copies import require_whole
 
 RANK_KEYS: tuple[Key, ...] = (("TriggerTime",), ("NominalCardiacTriggerDelayTime",))
@@ -27,13 +28,15 @@ class VolumeSplit:
     """Slices of one volume.
 
     notes: how it was separated. label: what distinguishes it, such as "EchoTime 30"; "" where it is the only one.
-    problem: why it is not a volume after all.
+    problem: why it is not a volume after all. is_alternation_known: its slices may be scans between each other, as a
+    note says, or are wanted as one (``merge``).
     """
 
     slices: SliceList
     notes: tuple[str, ...] = ()
     label: str = ""
     problem: SaintError | None = None
+    is_alternation_known: bool = False
 
 
 def split_volumes(group: SliceList, *, merge: bool = False) -> list[VolumeSplit]:
@@ -46,7 +49,7 @@ def split_volumes(group: SliceList, *, merge: bool = False) -> list[VolumeSplit]
     if len(layout.counts) < 2:
         return [VolumeSplit(group)]
     if not layout.repeats:
-        return [VolumeSplit(group)] if merge else _split_interleaved(layout)
+        return [VolumeSplit(group, is_alternation_known=True)] if merge else _split_interleaved(layout)
     splits = _split_repeated(layout)
     if splits is not None:
         return splits
@@ -57,7 +60,8 @@ def split_volumes(group: SliceList, *, merge: bool = False) -> list[VolumeSplit]
     except UnreadableError as error:
         return [VolumeSplit(group, problem=error)]
     dropped = len(group) - len(distinct)
-    notes = (f"{dropped} duplicated slices ignored, identical to another at the same position",) if dropped else ()
+    count = format_count(dropped, "duplicated slice")
+    notes = (f"{count} ignored, identical to another at the same position",) if dropped else ()
     layout = Layout(distinct)
     if layout.repeats:
         splits = (_split_repeated(layout) if dropped else None) or _split_numbered(layout)
@@ -164,7 +168,7 @@ def _split_interleaved(layout: Layout) -> list[VolumeSplit]:
         f"{name} differs between neighbouring slices: taken as one scan of {len(layout.slices)} slices "
         f"{layout.gap:.4g} mm apart, but it may be {len(parts)} scans of {counts} slices that lie between each other"
     )
-    return [VolumeSplit(layout.slices, (note,))]
+    return [VolumeSplit(layout.slices, (note,), is_alternation_known=True)]
 
 
 def _find_interleaved_by(layout: Layout, key: Key) -> list[SliceList] | None:
@@ -195,8 +199,16 @@ def _split_numbered(layout: Layout) -> list[VolumeSplit] | None:
 
 
 def _keep_contrast(parts: Sequence[SliceList]) -> bool:
-    """Whether no part mixes values of an attribute that is the same in all slices of a volume."""
-    return all(len({header.comparable(key) for header in part}) == 1 for part in parts for key in CONTRAST_KEYS)
+    """Whether no part mixes values of an attribute that is the same in all slices of a volume.
+
+    An absent unit is none of another volume; absent others are, such as no contrast agent.
+    """
+    for part in parts:
+        for key in CONTRAST_KEYS:
+            values = {header.comparable(key) for header in part}
+            if len(values - {None} if key in UNIT_KEYS else values) > 1:
+                return False
+    return True
 
 
 def _label_parts(parts: Sequence[SliceList], name: str, labels: Sequence[str] | None = None) -> list[VolumeSplit]:

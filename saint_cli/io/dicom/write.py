@@ -45,8 +45,7 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
     """
     source = check_dicom_target(volume, folder)
     touched = check_unchanged(source.slices)
-    with PixelReader() as reader:
-        series = make_series(volume, folder, reader, keep_slice_thickness=keep_slice_thickness)
+    series = make_series(volume, folder, keep_slice_thickness=keep_slice_thickness)
     with PixelReader() as reader, open_atomic_folder(folder, overwrite=overwrite) as partial:
         _save_slices(series, derived_image.SourceFiles(reader, touched), partial, folder)
         check_unchanged(source.slices)
@@ -92,7 +91,7 @@ class _VolumesWriter:
         """Write the next volume; errors as of :func:`write_series`."""
         source = check_dicom_target(volume, self.folder)
         touched = check_unchanged(source.slices)
-        series = make_series(volume, self.folder, self.reader, keep_slice_thickness=self.keep_slice_thickness)
+        series = make_series(volume, self.folder, keep_slice_thickness=self.keep_slice_thickness)
         self.series_uid = self.series_uid or make_uid(f"{series.own_uid} {list(self.marks)}")
         place = VolumePlace(self.written * volume.shape[2], self.series_uid, self.marks[self.written])
         _save_slices(
@@ -119,7 +118,7 @@ def _save_slices(series: DerivedSeries, files: derived_image.SourceFiles, partia
             _save(derived_image.build_slice(output, files, pixels), partial / output.file_name)
 
 
-def make_series(volume: Volume, path: Path, reader: PixelReader, *, keep_slice_thickness: bool) -> DerivedSeries:
+def make_series(volume: Volume, path: Path, *, keep_slice_thickness: bool) -> DerivedSeries:
     """The derived series of a volume that was read from DICOM; path: of what is written, for messages.
 
     Raises:
@@ -128,7 +127,7 @@ def make_series(volume: Volume, path: Path, reader: PixelReader, *, keep_slice_t
     """
     source = volume.header.dicom_source
     assert source is not None
-    acquired, _ = reader.resolve_bit_shift(reread_headers(source.slices))
+    acquired = tuple(reread_headers(source.slices))
     derivation = volume.header.derivation or Derivation(same_grid(len(acquired), 2), "none", "")
     check_place(volume, acquired, path, derivation.grid, derivation.plane)
     return DerivedSeries(volume, derivation, acquired, keep_slice_thickness, datetime.now(UTC).astimezone())
@@ -209,11 +208,10 @@ def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneG
     virtual = volume.placeholder_on(first_gap, plane)
     stored = np.zeros(virtual.shape[1::-1], np.int64)
     with PixelReader() as reader:
-        *headers, last = reread_headers((*source.slices[:needed], source.slices[-1]))
-        check_place(volume, (headers[0], last), folder, replace(same_grid(grid.acquired, 2), positions=grid.positions))
-        acquired, _ = reader.resolve_bit_shift(headers)
+        *acquired, last = reread_headers((*source.slices[:needed], source.slices[-1]))
+        check_place(volume, (acquired[0], last), folder, replace(same_grid(grid.acquired, 2), positions=grid.positions))
         derivation = Derivation(first_gap, "none", "", plane=plane)
-        series = DerivedSeries(virtual, derivation, acquired, True, datetime.now(UTC).astimezone())
+        series = DerivedSeries(virtual, derivation, tuple(acquired), True, datetime.now(UTC).astimezone())
         files = derived_image.SourceFiles(reader)
         for output in series.slices:
             with derived_image.convert_encoding_errors(folder / output.file_name):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, UnreadableError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io import length_units
 from saint_cli.io.decompress import Packing, read_packing
 from saint_cli.io.formats import Format
@@ -161,7 +162,7 @@ def _files(fields: Fields, name: str, sizes: tuple[int, ...], start: int) -> tup
         return (data_files.find_data_file(fields.path, name, outside=fields.outside_data),)
     names, _ = pattern
     if len(names) < sizes[-1]:
-        counts = f"{len(names)} data files for {sizes[-1]} slices"
+        counts = f"{format_count(len(names), 'data file')} for {sizes[-1]} slices"
         raise UnreadableError(f"{fields.path}: the pattern names {counts}; correct its range")
     return data_files.find_data_files(fields.path, names[: sizes[-1]], outside=fields.outside_data)
 
@@ -173,7 +174,7 @@ def _find_listed_files(fields: Fields, name: str, sizes: tuple[int, ...], start:
     names = [line for line in read_trailing_lines(fields.path, start) if line.strip()]
     count = math.prod(sizes[axes:]) if 0 < axes <= len(sizes) else 0
     if len(names) < count or not count:
-        counts = f"{len(names)} data files for {count} parts"
+        counts = f"{format_count(len(names), 'data file')} for {format_count(count, 'part')}"
         raise UnreadableError(f"{fields.path}: the list has {counts}; files are missing from it")
     return data_files.find_data_files(fields.path, names[:count], outside=fields.outside_data)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, UnreadableError
+from saint_cli.errors.plain_text import format_count
 from saint_cli.io.decompress import Packing, read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
@@ -22,18 +23,14 @@ from saint_cli.volume import Storage
 
 VERSION = re.compile(r"NRRD000[1-6]|NRRD00\.01")
 
-SYNONYMS = {"centerings": "centers"} | {
-    name.replace(" ", ""): name
-    for name in ("block size", "axis mins", "axis maxs", "old min", "old max", "line skip", "byte skip", "sample units")
-}
-SYNONYMS["datafile"] = "data file"
-
 FIELDS = {
     *("content", "number", "type", "block size", "dimension", "space", "space dimension", "sizes", "spacings"),
     *("thicknesses", "axis mins", "axis maxs", "space directions", "centers", "kinds", "labels", "units", "min", "max"),
     *("old min", "old max", "endian", "encoding", "line skip", "byte skip", "sample units", "space units"),
     *("space origin", "measurement frame", "data file"),
 }
+
+SYNONYMS = {"centerings": "centers"} | {name.replace(" ", ""): name for name in FIELDS if " " in name}
 
 DTYPES = {
     name: dtype
@@ -161,7 +158,7 @@ def _payload(
     file_packing = read_packing(fields.path) if files == (fields.path,) else Packing.NONE
     start = start if files == (fields.path,) else 0
     if axes and (math.prod(sizes[axes:]) != len(files) if axes < len(sizes) else sizes[-1] % len(files)):
-        counts = f"{len(files)} data files for {' x '.join(map(str, sizes))} voxels"
+        counts = f"{format_count(len(files), 'data file')} for {' x '.join(map(str, sizes))} voxels"
         raise UnreadableError(f"{fields.path}: {counts}; the header is damaged or files are missing from its list")
     line_skip = fields.integers("line skip", 1, default="0")[0]
     if not 0 <= line_skip <= MAX_SKIPPED_LINES:

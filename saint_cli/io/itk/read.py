@@ -41,4 +41,5 @@ def read_header(
         raise UnreadableError(f"{payload.files[0]}: the header skips {skipped} bytes of packed data; it is damaged")
     voxel_stream.check_length(payload)
     implausible = length_units.find_spacing_warnings(geometry.spacing_mm(header.affine_lps))
-    return replace(header, warnings=(*header.warnings, *implausible))
+    excess = voxel_stream.describe_excess(header)
+    return replace(header, warnings=(*header.warnings, *implausible, *excess))

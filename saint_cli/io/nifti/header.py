@@ -1,6 +1,7 @@
 """Headers of NIfTI-1 and NIfTI-2, single files and pairs: nibabel parses them, this module checks them."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
-from saint_cli.io import formats
+from saint_cli.io import formats, voxel_stream
 from saint_cli.io.decompress import read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
@@ -64,14 +65,15 @@ def read_header(path: Path, volume: int | None = None, *, outside_data: bool = F
     if not 0 <= raw["vox_offset"] < MAX_OFFSET:
         raise UnreadableError(f"{path}: vox_offset {float(raw['vox_offset'])} is nonsense; the header is corrupt")
     size, before = math.prod(shape) * dtype.itemsize, (volume or 1) - 1
-    start, trailing = max(int(raw["vox_offset"]), first) + before * size, (volumes - 1) * size
+    start, trailing = max(int(raw["vox_offset"]), first) + before * size, (volumes - 1 - before) * size
     payload = Payload((data,), start, dtype, shape, file_packing=read_packing(data), trailing=trailing)
     is_labels = int(raw["intent_code"]) == LABEL_INTENT
     storage, fourth = _storage(raw, dtype, path), _fourth_axis(raw)
     if _has_extensions(head, version, int(raw["vox_offset"]) if is_single else len(head)):
         warnings = (*warnings, EXTENSIONS_DROPPED)
     code = code or UNKNOWN_SPACE
-    return VolumeHeader(Format.NIFTI, affine, payload, storage, warnings, is_labels, volumes, code, fourth)
+    header = VolumeHeader(Format.NIFTI, affine, payload, storage, warnings, is_labels, volumes, code, fourth)
+    return replace(header, warnings=(*warnings, *voxel_stream.describe_excess(header)))
 
 
 def _files(path: Path) -> tuple[Path, Path]:
@@ -120,7 +122,7 @@ def _stored_dtype(raw: Any, path: Path) -> np.dtype:
     except (HeaderDataError, KeyError):
         raise UnreadableError(f"{path}: NIfTI datatype {int(raw['datatype'])} is not supported") from None
     if dtype.fields:
-        raise UnreadableError(f"{path}: colour image, not a CT/MR volume")
+        raise UnreadableError(f"{path}: colour image, not a CT/MR volume; give the grey-value scan itself")
     if dtype.kind == "c":
         raise UnreadableError(f"{path}: complex image, not a CT/MR volume; export its magnitude first")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:

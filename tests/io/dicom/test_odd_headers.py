@@ -112,11 +112,12 @@ def test_a_zip_without_slices_holds_nothing(tmp_path: Path) -> None:
     refused(tmp_path / "a.zip", UsageError, "nothing to interpolate")
 
 
-def test_mosaics_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    series = fabricate.slices(modality="MR")
+@pytest.mark.parametrize(("count", "named"), [(1, "1 Siemens mosaic image,"), (6, "6 Siemens mosaic images,")])
+def test_mosaics_are_refused_with_the_way_out(count: int, named: str, tmp_path: Path) -> None:
+    series = fabricate.slices(count, modality="MR")
     for data in series:
         data.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
-    refused(fabricate.save(series, tmp_path / "s"), GeometryError, "6 Siemens mosaic images.*dcm2niix")
+    refused(fabricate.save(series, tmp_path / "s"), GeometryError, f"{named}.*dcm2niix")
 
 
 @pytest.mark.parametrize("kind", [["P", "ND"], ["PHASE MAP", "P", "FFE"], ["OTHER", "P"]])
@@ -126,7 +127,7 @@ def test_phase_maps_are_refused_and_the_magnitude_beside_them_can_be_chosen(kind
         data.ImageType = ["ORIGINAL", "PRIMARY", *kind]
         data.SOPInstanceUID, data.InstanceNumber = uid.generate_uid(), 7 + index
     folder = fabricate.save(magnitude + phase, tmp_path / "s")
-    refused(folder, GeometryError, r"2 = MR 16x12x6 \(phase map\) UID ….*#2")
+    refused(folder, GeometryError, r"2 = SeriesNumber 4, MR 16x12x6 \(phase map\) UID ….*#2")
     refused(folder, GeometryError, "phase map", series="2")
     assert read_volume(folder, series="1").shape == (16, 12, 6)
     assert [s.exit_code for s in describe(folder).stacks] == [0, 4]
@@ -173,11 +174,11 @@ def test_volumes_of_one_series_are_listed_by_how_they_differ_and_chosen_by_numbe
     series = echoes()
     folder = fabricate.save(series, tmp_path / "s")
     whole = str(series[0].SeriesInstanceUID)
-    listed = rf"1 = MR 16x12x6 EchoTime 10.0 UID …{whole[-8:]}#1; 2 = .*EchoTime 20.0.*#2"
+    listed = rf"1 = SeriesNumber 4, MR 16x12x6 EchoTime 10.0 UID …{whole[-8:]}#1; 2 = .*EchoTime 20.0.*#2"
     message = rf"4-D.*`volume`, or take all with `volume=all`: {listed}"
     refused(folder, GeometryError, message)
     refused(folder, GeometryError, "4-D.*names 2 stacks.*`volume`", series=whole)
-    refused(folder, UsageError, "volume 3 of 2", volume=3)
+    refused(folder, UsageError, "no volume 3, of 2 in the series", volume=3)
     chosen = [{"series": f"{whole}#2"}, {"series": f"{whole[-6:]}#2"}, {"volume": 2}, {"series": whole, "volume": 2}]
     for options in chosen:
         voxels = read_volume(folder, **options).voxels

@@ -6,6 +6,7 @@ from pathlib import Path
 import fabricate
 import numpy as np
 import pytest
+from fabricate import interpolated
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
@@ -13,6 +14,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.io import describe, read_volume, write_volume
 from saint_cli.io.dicom import pixels
+from saint_cli.io.dicom.decoder import Decoder
 from saint_cli.io.dicom.headers import read_headers
 from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values
 
@@ -158,6 +160,39 @@ def test_truncated_pixel_data_raise_and_name_the_file(tmp_path: Path, part: floa
     assert "0002.dcm" in str(caught.value) or "between" in str(caught.value)
 
 
+WRONG_SIZES = {
+    "twice the rows": {"Rows": 6},
+    "half the bits": {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7},
+    "a third of the columns, and a remainder": {"Columns": 5},
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SIZES)
+def test_pixels_of_more_frames_than_the_header_says_are_refused(name: str, tmp_path: Path) -> None:
+    def claim(index: int, data: Dataset) -> None:
+        for keyword, value in WRONG_SIZES[name].items():
+            setattr(data, keyword, value)
+
+    folder = fabricate.save(fabricate.changed(fabricate.slices(), claim), tmp_path / "s")
+    with pytest.raises(
+        UnreadableError, match=r"hold [23] frames, the header says 1 \(Rows, .*\); repair the header or"
+    ):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize(("excess", "count"), [(2, 0), (30, 0), (32, 1), (300, 1)])
+def test_a_row_or_more_after_the_pixels_is_a_warning(excess: int, count: int, tmp_path: Path) -> None:
+    series = fabricate.slices()
+    plain = read_volume(fabricate.save(series, tmp_path / "plain"))
+    for data in series:
+        data.PixelData += bytes(excess)
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    np.testing.assert_array_equal(volume.voxels, plain.voxels)
+    assert len(volume.header.warnings) == count
+    text = f"0000.dcm: {excess} bytes after the last of the 12 rows that the header says (and 5 more files)"
+    assert volume.header.warnings == (text,) * count
+
+
 PLAIN = [0, 1, 1024, 2047, 4095]
 LEFT = [value << 4 for value in PLAIN]
 
@@ -210,6 +245,46 @@ def test_high_bit_is_ignored_unless_all_pixels_are_left_justified(tmp_path: Path
     write_volume(volume, tmp_path / "out")
     np.testing.assert_array_equal(read_volume(tmp_path / "out").voxels, volume.voxels)
     assert read_volume(tmp_path / "out").header.warnings == ()
+
+
+DOUBTFUL = {
+    "left-justified": (LEFT, (12, 15, 0), None),
+    "HighBit wrong": (PLAIN, (12, 15, 0), None),
+    "padding that no pixel has": (PLAIN, (12, 11, 0), 63536),
+    "padding beyond BitsStored": ([*PLAIN, 63536], (12, 11, 0), 63536),
+}
+"""Words, (BitsStored, HighBit, PixelRepresentation), PixelPaddingValue."""
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_pixels_that_decide_on_their_format_are_decoded_once_to_read_and_once_to_write(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, bits, padding = DOUBTFUL[name]
+    series = with_words(words, bits, "JPEG2000", tmp_path)
+    for data in series:
+        if padding is not None:
+            data.add_new("PixelPaddingValue", "US", padding)
+    folder = fabricate.save(series, tmp_path / "s")
+    decoded, decode = [], Decoder.decode
+    monkeypatch.setattr(Decoder, "decode", lambda *args: decoded.append(1) or decode(*args))
+    volume = read_volume(folder)
+    assert len(decoded) == 4
+    write_volume(interpolated(volume, 2), tmp_path / "out")
+    assert len(decoded) == 8
+    again = read_volume(tmp_path / "out")
+    np.testing.assert_array_equal(again.voxels[:, :, ::2], volume.voxels)
+    assert again.header.padding == volume.header.padding
+
+
+def test_words_of_signed_and_unsigned_slices_stay_whole_until_their_format_is_known(tmp_path: Path) -> None:
+    series = with_words([63536, 4095, 7], (12, 11, 0), "native", tmp_path)
+    series[1].PixelRepresentation, series[1].BitsStored, series[1].HighBit = 1, 16, 15
+    for data in series:
+        data.add_new("PixelPaddingValue", "US", 63536)
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    for index, stored in enumerate([63536, -2000, 63536, 63536]):
+        np.testing.assert_array_equal(volume.voxels[:3, 0, index], [stored, 4095, 7])
 
 
 def test_one_slice_of_low_values_is_left_justified_like_the_others(tmp_path: Path) -> None:
@@ -291,7 +366,7 @@ def test_truncated_pixels_report_how_many_bytes_were_expected_and_found(tmp_path
     folder = fabricate.save(fabricate.slices(), tmp_path / "s")
     victim = folder / "0003.dcm"
     victim.write_bytes(victim.read_bytes()[:-37])
-    with pytest.raises(UnreadableError, match=r"0003\.dcm: .* truncated: expected 384 bytes, found 347"):
+    with pytest.raises(UnreadableError, match=r"0003\.dcm: .* truncated: 347 of 384 bytes; export the file again"):
         read_volume(folder)
 
 
@@ -341,14 +416,14 @@ def test_what_a_decoder_finds_odd_but_goes_on_from_is_a_warning(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("stored", [10, 12])
-def test_values_that_bits_stored_cannot_hold_are_reported(stored: int, tmp_path: Path) -> None:
-    series = fabricate.slices()
+@pytest.mark.parametrize(("stored", "count", "noted"), [(10, 6, "(and 5 more files)"), (12, 2, "(and 1 more file)")])
+def test_values_that_bits_stored_cannot_hold_are_reported(stored: int, count: int, noted: str, tmp_path: Path) -> None:
+    series = fabricate.slices(count)
     for data in series:
         fabricate.set_pixels(data, fabricate.pixels(data) + np.uint16(2000), bits=stored)
     notes = " ".join(read_volume(fabricate.save(series, tmp_path / "s")).header.warnings)
     assert "bits above BitsStored are set" in notes
-    assert "(and 5 more files)" in notes
+    assert noted in notes
 
 
 def test_a_sign_that_is_extended_is_no_value_above_bits_stored(tmp_path: Path) -> None:

@@ -91,13 +91,14 @@ def test_copies_of_an_instance_are_dropped_with_a_warning(tmp_path: Path) -> Non
     assert volume.header.warnings == ("2 duplicated files ignored",)
 
 
-def test_equal_pixels_at_one_position_are_dropped_with_a_warning(tmp_path: Path) -> None:
-    series, copies = fabricate.slices(), fabricate.slices()[2:4]
+@pytest.mark.parametrize(("count", "noted"), [(1, "1 duplicated slice ignored"), (2, "2 duplicated slices ignored")])
+def test_equal_pixels_at_one_position_are_dropped_with_a_warning(count: int, noted: str, tmp_path: Path) -> None:
+    series, copies = fabricate.slices(), fabricate.slices()[2 : 2 + count]
     for copy in copies:
         copy.SOPInstanceUID = uid.generate_uid()
     volume = read_volume(fabricate.save(series + copies, tmp_path / "s"))
     np.testing.assert_array_equal(volume.voxels, hounsfield(series))
-    assert "identical" in volume.header.warnings[0]
+    assert volume.header.warnings == (f"{noted}, identical to another at the same position",)
 
 
 def test_other_pixels_at_one_position_name_the_position(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_series_in_subfolders_are_chosen_by_number_uid_or_end_of_uid(tmp_path: P
     fabricate.save(first, tmp_path / "s" / "a")
     fabricate.save(second, tmp_path / "s" / "b" / "c")
     series = str(second[0].SeriesInstanceUID)
-    message = refused(tmp_path / "s", UsageError, "2 stacks; choose one with `series`: 1 = CT 16x12x6")
+    message = refused(tmp_path / "s", UsageError, "2 stacks; choose one with `series`: 1 = SeriesNumber 4, CT 16x12x6")
     assert series[-8:] in message
     for choice in ("2", series, series[-12:]):
         assert read_volume(tmp_path / "s", series=choice).shape == (16, 12, 4)

@@ -93,7 +93,7 @@ def test_runs_of_several_echoes_are_not_chosen_among(tmp_path: Path) -> None:
             fabricate.set_pixels(data, fabricate.pixels(data) + np.uint16(echo))
             series.append(data)
     folder = fabricate.save(series, tmp_path / "s")
-    with pytest.raises(GeometryError, match=r"4 = CT 16x12x4 EchoTime 20.0, run from 50 to 65 mm"):
+    with pytest.raises(GeometryError, match=r"4 = SeriesNumber 4, CT 16x12x4 EchoTime 20.0, run from 50 to 65 mm"):
         read_volume(folder, split_runs=True)
 
 

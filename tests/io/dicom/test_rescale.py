@@ -6,6 +6,7 @@ from pathlib import Path
 import fabricate
 import numpy as np
 import pytest
+from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import UnreadableError
@@ -90,3 +91,20 @@ def test_an_organ_that_begins_is_no_step(tmp_path: Path) -> None:
         fabricate.set_pixels(data, stored)
 
     assert read_volume(fabricate.save(body(change), tmp_path / "s")).header.warnings == ()
+
+
+@pytest.mark.parametrize("modality", ["MR", "PT"])
+@pytest.mark.parametrize("missing", [1, 8])
+def test_a_slope_that_only_some_slices_lack_is_reported(modality: str, missing: int, tmp_path: Path) -> None:
+    def change(k: int, data: Dataset) -> None:
+        data.RescaleSlope = "3.7"
+        if k < missing:
+            del data.RescaleSlope
+
+    series = body(change, modality=modality)
+    if modality == "PT":
+        for data in series:
+            data.SOPClassUID = uid.PositronEmissionTomographyImageStorage
+    warnings = read_volume(fabricate.save(series, tmp_path / "s")).header.warnings
+    found = [warning for warning in warnings if "RescaleSlope" in warning]
+    assert found == (["no RescaleSlope: 1 is assumed (1 of 8 slices)"] if missing == 1 else [])

@@ -236,7 +236,10 @@ DAMAGES: dict[str, tuple[Callable[[Dataset], None], str]] = {
     ),
     "segment numbers": (strip_segment_numbers, "no segment number in frame 1"),
     "positions": (strip_positions, "without a place in the patient"),
-    "pixels": (lambda data: setattr(data, "PixelData", data.PixelData[:20]), "truncated: expected 168 bytes, found 20"),
+    "pixels": (
+        lambda data: setattr(data, "PixelData", data.PixelData[:20]),
+        "truncated: 20 of 168 bytes; export the file again",
+    ),
     "no pixels": (without("PixelData"), "no pixel data"),
     "rows": (lambda data: setattr(data, "Rows", 60000), "truncated"),
     "bits": (lambda data: setattr(data, "BitsAllocated", 16), "BitsAllocated 16, which BINARY cannot have"),

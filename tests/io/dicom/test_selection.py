@@ -8,7 +8,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.io import ReadOptions, describe, list_volumes, read_volume
+from saint_cli.io import ReadOptions, describe, list_volumes, read_volume, write_volume
 
 
 def series(count: int = 6, *, missing: bool = False, start: float = 30.0, own_uid: bool = True) -> list[Dataset]:
@@ -27,7 +27,7 @@ def test_the_stack_that_can_be_used_is_named_first(tmp_path: Path) -> None:
     for data in good:
         data.SeriesNumber = 9
     folder = fabricate.save([*broken, *good], tmp_path / "s")
-    with pytest.raises(UsageError, match=r"2 stacks, of which 1 can be upsampled; choose one with `series`: 2 = CT"):
+    with pytest.raises(UsageError, match=r"2 stacks, of which 1 can be upsampled; .*: 2 = SeriesNumber 9, CT"):
         read_volume(folder)
     assert read_volume(folder, series="2").shape[2] == 6
 
@@ -35,7 +35,7 @@ def test_the_stack_that_can_be_used_is_named_first(tmp_path: Path) -> None:
 def test_where_no_stack_can_be_used_the_reasons_are_given_and_no_choice_is_offered(tmp_path: Path) -> None:
     folder = fabricate.save([*series(missing=True), *series(5, missing=True)], tmp_path / "s")
     with pytest.raises(
-        GeometryError, match=r"2 stacks, none of which can be upsampled: 1 = CT .*missing.*; 2 = "
+        GeometryError, match=r"2 stacks, none of which can be upsampled: 1 = SeriesNumber 4, CT .*missing.*; 2 = "
     ) as caught:
         read_volume(folder)
     assert "choose" not in str(caught.value)
@@ -44,7 +44,7 @@ def test_where_no_stack_can_be_used_the_reasons_are_given_and_no_choice_is_offer
 
 def test_single_slices_alone_are_no_choice(tmp_path: Path) -> None:
     folder = fabricate.save([*series(1), *series(1, start=77.0), *series(1, start=99.5)], tmp_path / "s")
-    with pytest.raises(GeometryError, match="none of which can be upsampled: 1 = CT 16x12x1: a single slice"):
+    with pytest.raises(GeometryError, match=r"none of which .*: 1 = SeriesNumber 4, CT 16x12x1: a single slice"):
         read_volume(folder)
 
 
@@ -95,6 +95,18 @@ def test_a_place_within_a_series_is_not_ignored(tmp_path: Path) -> None:
                 read_volume(folder, series=f"{name}#{place}", volume=volume)
 
 
+def test_a_place_is_not_counted_in_the_first_of_several_series(tmp_path: Path) -> None:
+    made = []
+    for root in ("1.2.3.1", "1.2.4.2"):
+        for k, data in enumerate([*series(own_uid=False), *series(own_uid=False)]):
+            data.SeriesInstanceUID, data.EchoTime = f"{root}777777", str(10 * (1 + k // 6))
+            made.append(data)
+    folder = fabricate.save(made, tmp_path / "s")
+    for number, volume in (("777777", 2), ("777777#2", None)):
+        with pytest.raises(UsageError, match="counts within one series"):
+            read_volume(folder, series=number, volume=volume)
+
+
 @pytest.mark.parametrize("name", ["9" * 5000, "1#" + "9" * 5000, "\u0663" * 5000], ids=["number", "place", "Arabic"])
 @pytest.mark.parametrize("volume", [None, "all"])
 def test_a_number_of_thousands_of_digits_is_refused_in_one_short_line(
@@ -104,3 +116,40 @@ def test_a_number_of_thousands_of_digits_is_refused_in_one_short_line(
     with pytest.raises(UsageError, match=r"has 500\d characters; no number or UID of a series has more") as caught:
         read_volume(folder, series=name) if volume is None else list_volumes(folder, ReadOptions(series=name))
     assert len(str(caught.value)) < 300 + len(str(folder))
+
+
+def test_a_number_of_the_list_that_is_the_series_number_of_another_stack_has_a_warning(tmp_path: Path) -> None:
+    first, second, third = series(4), series(5), series(6)
+    for number, made in zip((2, 3, 7), (first, second, third), strict=True):
+        for data in made:
+            data.SeriesNumber = number
+    folder = fabricate.save([*first, *second, *third], tmp_path / "s")
+    taken = read_volume(folder, series="2")
+    assert taken.shape[2] == 5
+    warning = "`series=2` is number 2 of the list, SeriesNumber 3; SeriesNumber 2 is `series=1`"
+    assert taken.header.warnings == (warning,)
+    assert read_volume(folder, series="1").header.warnings == ()
+    assert read_volume(folder, series=str(second[0].SeriesInstanceUID)).header.warnings == ()
+    with pytest.raises(UsageError, match=r"1 = SeriesNumber 2, CT 16x12x4 .*2 = SeriesNumber 3, CT 16x12x5"):
+        read_volume(folder)
+
+
+def test_a_number_of_the_list_stands_for_its_series_where_a_volume_is_named(tmp_path: Path) -> None:
+    other, made = series(4), [*series(own_uid=False), *series(own_uid=False)]
+    for k, data in enumerate(made):
+        data.EchoTime, data.SeriesNumber = str(10 * (1 + k // 6)), 9
+    folder = fabricate.save([*other, *made], tmp_path / "s")
+    first, second = (read_volume(folder, series=number).header.dicom_source for number in ("2", "3"))
+    assert first != second
+    for number in ("2", "3"):
+        assert read_volume(folder, series=number, volume=2).header.dicom_source == second
+        assert read_volume(folder, series=f"{number}#1").header.dicom_source == first
+    with pytest.raises(UsageError, match="no volume 3, of 2 in the series"):
+        read_volume(folder, series="2", volume=3)
+
+
+def test_a_result_beside_its_source_is_listed_as_derived(tmp_path: Path) -> None:
+    study = fabricate.save(series(), tmp_path / "study" / "scan").parent
+    write_volume(fabricate.interpolated(read_volume(study), 2), study / "out")
+    with pytest.raises(UsageError, match=r"1 = .*CT 16x12x6 UID .*; 2 = .*CT 16x12x11 \(derived\) UID "):
+        read_volume(study)

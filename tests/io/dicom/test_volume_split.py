@@ -27,7 +27,7 @@ def values(start: int, count: int) -> list[int]:
     return list(range(start, start + count))
 
 
-STATIC = ("energies", "kernels", "filters", "scan options", "fields of view")
+STATIC = ("energies", "kernels", "filters", "rescale types", "units", "scan options", "fields of view")
 """Those of one moment, which are no 4-D image."""
 
 
@@ -142,7 +142,9 @@ def test_ct_passes_that_alternate_evenly_are_two_volumes_unless_merged(name: str
     ]
     folder = fabricate.save(series, tmp_path / "s", shuffle=1)
     assert volumes(folder) == [values(FIRST, 12), values(SECOND, 12)]
-    assert read_volume(folder, merge=True).shape[2] == 24
+    merged = read_volume(folder, merge=True)
+    assert merged.shape[2] == 24
+    assert not any(warning.startswith("slices alternate") for warning in merged.header.warnings)
 
 
 @pytest.mark.parametrize("name", ["ContentTime", "InstanceNumber"])
@@ -155,16 +157,17 @@ def test_ct_slices_that_alternate_in_time_or_number_alone_are_reported_with_both
     assert volume.shape[2] == 24
     assert f"{name} differs between neighbouring slices" in " ".join(volume.header.warnings) or name != "ContentTime"
     assert "one scan of 24 slices 2.5 mm apart, but it may be 2 scans of 12 and 12" in " ".join(volume.header.warnings)
+    assert not any(warning.startswith("slices alternate") for warning in volume.header.warnings)
 
 
 def test_mr_that_acquires_every_second_slice_first_is_one_volume(tmp_path: Path) -> None:
     series = [
         *scan_pass(LONG, FIRST, rising("AcquisitionTime", 36000), modality="MR"),
-        *scan_pass([2.5 + z for z in LONG], SECOND, rising("AcquisitionTime", 36100), modality="MR"),
+        *scan_pass([2.5 + z for z in LONG], FIRST, rising("AcquisitionTime", 36100), modality="MR"),
     ]
     volume = read_volume(fabricate.save(series, tmp_path / "s"))
     assert volume.shape[2] == 24
-    assert not any("scans" in warning for warning in volume.header.warnings)
+    assert not any("scans" in warning or "alternate" in warning for warning in volume.header.warnings)
 
 
 def test_cardiac_phases_are_volumes_by_percentage_or_trigger_time(tmp_path: Path) -> None:
@@ -238,6 +241,17 @@ def test_a_protocol_that_changes_its_kernel_on_the_way_is_reported(tmp_path: Pat
     assert volume.header.warnings == (
         "ConvolutionKernel differs between slices of this stack (B30f, B70f); they may be of different scans",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("RescaleType", "HU, MGML"), ("Units", "BQML, GML"), ("PhotometricInterpretation", "MONOCHROME2, MONOCHROME1")],
+)
+def test_a_slice_in_other_units_is_reported(name: str, values: str, tmp_path: Path) -> None:
+    usual, other = values.split(", ")
+    series = fabricate.changed(fabricate.slices(), lambda k, data: setattr(data, name, other if k == 3 else usual))
+    warnings = read_volume(fabricate.save(series, tmp_path / "s")).header.warnings
+    assert warnings == (f"{name} differs between slices of this stack ({values}); they may be of different scans",)
 
 
 def test_tube_current_and_times_of_one_helical_scan_split_nothing(tmp_path: Path) -> None:
@@ -329,6 +343,19 @@ def test_images_at_one_single_position_are_named_as_that(tmp_path: Path) -> None
     folder = fabricate.save(scan_pass([5.0] * 6, FIRST), tmp_path / "s")
     with pytest.raises(GeometryError, match=r"6 slices at one position \(5 mm along the normal\)"):
         read_volume(folder)
+
+
+@pytest.mark.parametrize("name", ["RescaleType", "Units"])
+def test_time_points_of_which_one_slice_names_no_unit_are_separated(name: str, tmp_path: Path) -> None:
+    series = []
+    for point in range(2):
+        made = scan_pass(SAME, 1000 * (point + 1), rising("AcquisitionTime", 36000 + 100 * point))
+        for k, data in enumerate(made):
+            if k != 2 + point:
+                setattr(data, name, "US")
+        series += made
+    folder = fabricate.save(without_numbers(series), tmp_path / "s", shuffle=2)
+    assert volumes(folder) == [values(1000 * (point + 1), 8) for point in range(2)]
 
 
 def test_time_points_measured_position_by_position_are_separated(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def check_like_simpleitk(path: Path) -> None:
     np.testing.assert_allclose(volume.affine_lps[:3, 3], image.GetOrigin()[:3], atol=1e-12)
 
 
+def test_names_of_fields_may_be_written_in_one_word(tmp_path: Path) -> None:
+    place = {**PLACE, "space units": '"mm" "mm" "mm"', "measurement frame": "(0,1,0) (1,0,0) (0,0,1)"}
+    fields = {**HEAD, **{name.replace(" ", ""): value for name, value in place.items()}, "lineskip": "1"}
+    check_like_simpleitk(write(tmp_path / "a.nrrd", fields, b"\n" + RAW))
+
+
 TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float", "double"]
 ALIASES = ["signed char", "uchar", "unsigned short int", "SHORT", "uint32_t", "long long int", "unsigned long long"]
 
