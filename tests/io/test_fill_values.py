@@ -153,6 +153,16 @@ def test_two_fill_values_are_found_on_one_side_or_on_both(modality: str | None) 
         assert {found.value for found in fill_values.find_fill_values(volume)} == {below, other}
 
 
+@pytest.mark.parametrize("end", [LOWEST, -LOWEST])
+def test_values_near_the_end_of_their_type_are_compared_without_a_warning(end: float) -> None:
+    voxels = body("MR")
+    voxels[OUTSIDE] = end
+    voxels[OUTSIDE & (X > 0)] = np.nextafter(np.float32(end), np.float32(0))
+    (fill,) = fill_values.find_fill_values(scan(voxels, "MR"))  # a warning is an error in the tests
+    assert fill.value == pytest.approx(end)
+    assert max(map(abs, fill.range)) > -LOWEST
+
+
 def test_fill_is_found_beside_padding_that_is_declared() -> None:
     volume = filled(-8192, "CT", "int16")
     volume.voxels[:, :4] = -3024

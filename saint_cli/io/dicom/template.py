@@ -13,6 +13,7 @@ from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_eleme
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
+from pydicom.valuerep import PersonName
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom import bounded_parse
@@ -131,7 +132,8 @@ def _clean_element(data: Dataset, tag: BaseTag) -> DataElement | None:
         elif isinstance(raw, RawDataElement):
             element = convert_raw_data_element(raw)
         else:
-            element = DataElement(tag, str(vr), raw.value)
+            value = str(raw.value) if isinstance(raw.value, PersonName) else raw.value
+            element = DataElement(tag, str(vr), value)
     except Exception:  # as in load_template
         return None
     if element.VR != "SQ":

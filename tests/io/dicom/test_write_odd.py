@@ -250,7 +250,10 @@ def mislabelled(folder: Path, name: str, right: bytes, wrong: bytes) -> None:
         file.write_bytes(raw.replace(head + right, head + wrong))
 
 
-@pytest.mark.parametrize(("name", "right", "wrong"), [("SOPInstanceUID", b"UI", b"FD"), ("PatientID", b"LO", b"US")])
+WRONG_NAMES = [("SOPInstanceUID", b"UI", b"FD"), ("SOPClassUID", b"UI", b"PN"), ("PatientID", b"LO", b"US")]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), WRONG_NAMES)
 def test_an_element_of_another_representation_is_written_as_the_dictionary_has_it(
     tmp_path: Path, name: str, right: bytes, wrong: bytes
 ) -> None:
