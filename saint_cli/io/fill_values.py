@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from saint_cli.volume import ValueRange, Volume, hounsfield, warning_words
+from saint_cli.volume import Header, ValueRange, Volume, hounsfield, warning_words
 
 SAMPLES = 500_000
 """Voxels sampled; enough to know a share of 0.1 % to a twentieth of itself."""
@@ -210,7 +210,7 @@ def _gap(value: float, rest: np.ndarray, percentiles: tuple[float, float], *, be
 def _at_border(voxels: np.ndarray, one: FillValue, *, corners: bool) -> bool:
     """Whether along some axis the slices that hold a value hold it along their border too, and in ``corners``."""
     ends = voxels[np.ix_(*((0, n - 1) for n in voxels.shape))]
-    corners = corners and not _find_within(ends, one.range).any()
+    corners = corners and not Header(padding=(one.range,)).is_padding(ends).any()
     for axis in range(3):
         border, corner = _border_shares(np.moveaxis(voxels, axis, 0), one.range)
         if border >= BORDER_SHARE and (corner >= CORNER_SHARE or not corners):
@@ -222,7 +222,7 @@ def _border_shares(planes: np.ndarray, values: ValueRange) -> tuple[float, float
     """Shares of border and of corner voxels within ``values``, of those planes [plane, ...] that hold some."""
     held = length = corners = count = 0
     for k in np.unique(np.linspace(0, len(planes) - 1, MOST_PLANES).round().astype(int)):
-        same = _find_within(planes[k], values)
+        same = Header(padding=(values,)).is_padding(planes[k])
         if same.any():
             border = np.concatenate([same[0], same[-1], same[1:-1, 0], same[1:-1, -1]])
             held, length = held + int(border.sum()), length + border.size
@@ -233,9 +233,4 @@ def _border_shares(planes: np.ndarray, values: ValueRange) -> tuple[float, float
 def _measure_share(voxels: np.ndarray, values: ValueRange) -> float:
     """The share of voxels within ``values``, counted slice by slice so that no mask of the volume is held."""
     slices = (voxels[:, :, k] for k in range(voxels.shape[2]))
-    return sum(int(np.count_nonzero(_find_within(plane, values))) for plane in slices) / voxels.size
-
-
-def _find_within(voxels: np.ndarray, values: ValueRange) -> np.ndarray:
-    with np.errstate(over="ignore"):  # an end beyond the type of the voxels is infinity there
-        return (voxels >= values[0]) & (voxels <= values[1])
+    return sum(int(np.count_nonzero(Header(padding=(values,)).is_padding(plane))) for plane in slices) / voxels.size

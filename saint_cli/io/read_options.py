@@ -42,8 +42,7 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if not isinstance(self.series, str | None):
             raise UsageError(f"`series={self.series!r}` must be text: a number as in '2', or a SeriesInstanceUID")
-        if self.modality is not None:
-            object.__setattr__(self, "modality", parse_modality(self.modality))
+        object.__setattr__(self, "modality", parse_modality(self.modality))
         check_whole_numbers(volume=self.volume, max_memory=self.max_memory)
 
 
