@@ -1,6 +1,6 @@
 """What ``--noise`` does, on dense scans of which every fourth slice is kept; and pictures of it.
 
-    python benchmarks/noise.py VOLUME... [--factor 4] [--slices 49] [--first N] [--thickness MM...] [--model fast]
+    python benchmarks/noise.py VOLUME... [--factor 4] [--slices 49] [--first N] [--thickness MM...] [--model medium]
     python benchmarks/noise.py VOLUME --picture NAME.jpg --show X0 X1 Y0 Y1 [...]
 
 Noise is measured by ``saint_cli.evaluation.noise_measures`` in the most uniform patches of soft tissue, the same for
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=49)
     parser.add_argument("--first", type=int)
     parser.add_argument("--thickness", nargs="+", type=float, default=[])
-    parser.add_argument("--model", default="fast")
+    parser.add_argument("--model", default="medium")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--show", nargs=4, type=int, default=(0, 160, 0, 160))
     options = parser.parse_args()

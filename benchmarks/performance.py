@@ -37,6 +37,7 @@ from saint_cli.runtime import device_selection, memory
 EXAMPLE = Path(__file__).parent.parent / "examples" / "chest_dense.nii.gz"
 SIDE, DENSE_SLICES, THIN_MM = 512, 197, 1.25
 QUICK = (128, 33)
+NOTES = "\n## How to read this\n"
 
 
 @dataclass(frozen=True)
@@ -182,10 +183,16 @@ def describe_run(setup: Setup) -> list[str]:
     machine = f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()}), torch {torch.__version__}"
     return [
         "# Performance\n",
-        "Written by `benchmarks/performance.py`. Ratios within this page can be compared between machines,",
-        "seconds cannot.\n",
+        "Written by `benchmarks/performance.py`, up to *How to read this*. Ratios within this page can be compared",
+        "between machines, seconds cannot.\n",
         f"`python benchmarks/performance.py {words}`: {shape} to {count} slices, {setup.threads} threads, {machine}.",
     ]
+
+
+def read_notes(page: Path) -> str:
+    """What the page says that is not measured by this program, from ``NOTES`` on; nothing of a new page."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return "".join(text.partition(NOTES)[1:])
 
 
 def main() -> None:
@@ -223,11 +230,8 @@ def main() -> None:
         print("\n".join(section), flush=True)
         page += section
     if options.write is not None:
-        options.write.write_text("\n".join([*page, NOTES.read_text(encoding="utf-8")]), encoding="utf-8")
+        options.write.write_text("\n".join([*page, read_notes(options.write)]), encoding="utf-8")
 
-
-NOTES = Path(__file__).with_name("performance-notes.md")
-"""What the page says that is not measured by this program."""
 
 if __name__ == "__main__":
     main()

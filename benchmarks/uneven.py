@@ -1,14 +1,16 @@
 """PSNR of slices synthesised in an uneven stack, against even stacks with gaps of the same width.
 
-    python benchmarks/uneven.py VOLUME... [--model fast] [--gaps 3,6] [--slices 61] [--crop 160] [--seed 1]
+    python benchmarks/uneven.py VOLUME... [--model fast] [--gaps 3,6] [--slices 61] [--crop 160] [--seed 1] [--one-pass]
 
 Of a dense volume slices are kept so that gaps of some widths (in dense slices) alternate at random. Every slice that
 lies in a gap is compared twice: synthesised from the uneven stack, and from the even stack of that gap's width which
-holds the same two neighbours. Widths must be multiples of the first. PSNR by protocol ``paper``.
+holds the same two neighbours. Widths must be multiples of the first. PSNR by protocol ``paper``. --one-pass leaves out
+the second pass (``saint_cli/method/even_context.py``), to show what it gains.
 """
 
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from arguments import make_parser, split_integers
@@ -19,7 +21,7 @@ from saint_cli.evaluation.inputs import keep_central_slices
 from saint_cli.evaluation.metrics import PAPER
 from saint_cli.evaluation.scores import crop_in_plane
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_of_uneven, through_plane_axis
-from saint_cli.method import pipeline
+from saint_cli.method import even_context, pipeline
 from saint_cli.models.weights import SaintModel, load_model
 from saint_cli.runtime.device_selection import Compute, select_compute
 from saint_cli.volume import Volume
@@ -93,7 +95,10 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=61)
     parser.add_argument("--crop", type=int, default=160)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--one-pass", action="store_true")
     options = parser.parse_args()
+    if options.one_pass:
+        mock.patch.object(even_context, "plan_second_pass", return_value=None).start()
     network = load_model(options.model), select_compute("cpu")
     print("| volume | gap, mm | slices | linear, dB | even stack | uneven stack | difference |\n|" + "---|" * 7)
     for path in options.volumes:

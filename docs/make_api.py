@@ -117,11 +117,17 @@ def flatten(subject: Any) -> str:
     return plain((inspect.getdoc(subject) or "").partition("\n\n")[0].replace("\n", " ")).replace("|", "\\|")
 
 
+def split_fields(subject: Any) -> str:
+    """A docstring with a line for each field or parameter that it explains, also where several stand on one."""
+    text, names = inspect.getdoc(subject) or "", "|".join(getattr(subject, "__annotations__", {}))
+    return re.sub(rf"\. ((?:{names})(?:, (?:{names}))*: )", r".\n\1", text) if names else text
+
+
 def to_markdown(subject: Any) -> str:
     """A docstring as Markdown: what is said of parameters and exceptions becomes lists."""
     lines: list[str] = []
     raises = False
-    for line in (inspect.getdoc(subject) or "").splitlines():
+    for line in split_fields(subject).splitlines():
         if line.strip() == "Raises:":
             raises = True
             lines += ["**Raises**", ""]

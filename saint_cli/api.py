@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
-from saint_cli import io
+from saint_cli import geometry, io
 from saint_cli.errors import UsageError
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io import images
@@ -49,7 +49,7 @@ class Options(TypedDict, total=False):
     synthesised ones. match_noise: the old name of ``noise="match"``, for one more release.
     regenerate: send acquired slices through the networks too.
     skip_air: interpolate the air around the body linearly; True unless given.
-    spacing_mm: distance between slices, instead of a factor. isotropic: as near as pixels, which is the default.
+    spacing_mm: distance between slices, instead of a factor. isotropic: slice spacing = pixel spacing, the default.
     in_plane_mm: resample slices to this distance between pixels too. untilt: resample tilted slices to a straight grid.
     irregular: of a path of DICOM slices that are missing or uneven, interpolate each gap by its own distance.
     slab: take slices for slabs, which thick slices of scanners are, and make thin slices of them; True, or how thick
@@ -100,7 +100,7 @@ class Stages(Generic[Image]):
 
     def __repr__(self) -> str:
         shape = self._restoration.grid.output_shape(self._restoration.source.shape)
-        return f"Stages({' x '.join(map(str, shape))}, model {self._restoration.model.name})"
+        return f"Stages({geometry.format_shape(shape)}, model {self._restoration.model.name})"
 
     @property
     def sagittal(self) -> Image:
@@ -253,7 +253,10 @@ def _plan(source: Any, keywords: dict[str, Any]) -> _Plan:
     image_keywords = {name: given.pop(name, None) for name in ("voxel_spacing_mm", "modality")}
     irregular = given.pop("irregular", False)
     if given:
-        raise TypeError(f"{next(iter(given))} is not a keyword of upsample or restore")
+        name = next(iter(given))
+        can_read = name in {field.name for field in fields(io.ReadOptions)}
+        hint = f"; pass them the volume of read_volume(path, {name}=...)" if can_read else ""
+        raise TypeError(f"{name} is not a keyword of upsample or restore{hint}")
     if options.match_noise:
         warnings.warn(MATCH_NOISE_WARNING, FutureWarning, stacklevel=3)
     volume = images.to_volume(source, irregular=irregular, max_memory=config.max_memory, **image_keywords)

@@ -50,3 +50,11 @@ def dark(driver: Any, value: str = "dark") -> None:
     """Pretend that the user's system is dark, or ``light``."""
     features = {"features": [{"name": "prefers-color-scheme", "value": value}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+
+
+def css(driver: Any, selector: str) -> Any:
+    return driver.find_element("css selector", selector)
+
+
+def keys(driver: Any, selector: str, words: str) -> None:
+    css(driver, selector).send_keys(words)

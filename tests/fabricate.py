@@ -236,3 +236,9 @@ def _item(**elements: object) -> Dataset:
     for name, value in elements.items():
         setattr(item, name, value)
     return item
+
+
+def hounsfield(series: list[Dataset]) -> np.ndarray:
+    """Expected HU [x, y, z] of a series made in ascending order."""
+    planes = [pixels(d).astype(int) * int(d.RescaleSlope) + int(d.RescaleIntercept) for d in series]
+    return np.stack(planes).transpose(2, 1, 0)

@@ -47,10 +47,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def _send_nowhere(message: Any) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class WorkerSlot:
     """What a task may use: how many threads, and which GPU of the machine (None: none assigned).
@@ -60,7 +56,7 @@ class WorkerSlot:
 
     threads: int
     gpu: int | None = None
-    send: Callable[[Any], None] = _send_nowhere
+    send: Callable[[Any], None] = lambda message: None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The connection to a Dask cluster: worker processes of this machine, or a cluster that runs already."""
 
+import atexit
 import logging
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.deploy.spec import close_clusters
 
 from saint_cli.errors import ClusterError
 from saint_cli.runtime.native_output import capture_stderr, find_first_error
@@ -84,6 +86,10 @@ def _start_workers(spec: ClusterSpec, folder: str) -> LocalCluster:
             )
         except Exception as error:  # of many kinds: that of the system, of Dask, and of what a worker imports
             failure = error
+        except BaseException:  # Ctrl-C or SIGTERM: half started, it cannot be closed in order; it ends with the process
+            atexit.unregister(close_clusters)
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            raise
     if failure is not None:
         raise ClusterError(f"the worker processes do not start: {find_first_error(lines, failure)}")
     return workers

@@ -129,19 +129,13 @@ def estimate_memory_mb(task: Task) -> float:
     return EMPTY_MB + (task.record.voxels_after or UNKNOWN_VOXELS) * BYTES_PER_VOXEL / 1e6
 
 
-def _voxels_before(task: Task) -> int:
-    """Voxels of the scan, which take at least a byte each; 0 where unknown."""
-    return math.prod(task.record.shape_before or (0,))
-
-
 def size_workers(tasks: Sequence[Task], cores: int, free_mb: float, gpus: int = 0) -> ClusterSpec:
     """Workers for this machine: one per GPU, else one per core as far as memory goes; the cores are shared out.
 
     Scans whose voxels alone exceed the free memory do not count: they are refused before they are read.
     """
-    largest = max(
-        (estimate_memory_mb(task) for task in tasks if _voxels_before(task) <= 1e6 * free_mb), default=EMPTY_MB
-    )
+    fit = [task for task in tasks if math.prod(task.record.shape_before or (0,)) <= 1e6 * free_mb]  # a byte a voxel
+    largest = max(map(estimate_memory_mb, fit), default=EMPTY_MB)
     fitting = max(1, int(free_mb // largest))
     workers = max(1, min(gpus or cores, fitting, len(tasks)))
     return ClusterSpec(workers, max(1, cores // workers), gpus)

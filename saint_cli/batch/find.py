@@ -21,7 +21,7 @@ from saint_cli.io import LABEL_MAP, Description, ReadOptions, StackInfo
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.formats import Format
 from saint_cli.io.read import refuse_dicom_options
-from saint_cli.io.skipped_files import ARCHIVE, format_reason
+from saint_cli.io.skipped_files import ARCHIVE, NOT_DICOM, format_reason
 from saint_cli.jobs.location import format_location
 from saint_cli.options.job import JobSettings
 from saint_cli.options.values import ALL_VOLUMES
@@ -104,9 +104,13 @@ def _add_unit(unit: Unit, settings: JobSettings, rules: SearchRules, findings: F
         findings.scans.append(_make_failed(unit, settings, error))
         return True
     for reason, count in description.skipped.items():
-        if reason not in ("not DICOM", ARCHIVE):  # which ``split`` has counted
+        if reason not in (NOT_DICOM, ARCHIVE):  # which ``split`` has counted
             findings.ignored[format_reason(reason, count, description.named)] += count
-    chosen = [index for index, stack in enumerate(description.stacks) if _is_chosen(stack, settings)]
+    chosen = [
+        index
+        for index, (stack, files) in enumerate(zip(description.stacks, description.files, strict=True))
+        if _is_chosen(stack, settings) and not unit.holds_as_results(files, rules)
+    ]
     if unmerged := _find_unmerged([description.stacks[index] for index in chosen], unit, settings):
         findings.scans.append(_make_failed(unit, settings, UsageError(f"{location}: {unmerged}")))
         return True
@@ -143,7 +147,7 @@ def _find_unmerged(stacks: Sequence[StackInfo], unit: Unit, settings: JobSetting
     shapes = defaultdict[str, list[str]](list)
     for stack in stacks:
         if stack.format == Format.DICOM.value and stack.series_volumes < 2 and stack.shape and stack.shape[2] > 1:
-            shapes[stack.label.partition("#")[0]].append(" x ".join(map(str, stack.shape)))
+            shapes[stack.series_uid].append(" x ".join(map(str, stack.shape)))
     several = next((found for found in shapes.values() if len(found) > 1), None)
     if several is None:
         return ""
@@ -161,9 +165,8 @@ def _find_members(description: Description, index: int, settings: JobSettings) -
     stack = description.stacks[index]
     if settings.volume != ALL_VOLUMES or stack.series_volumes < 2:
         return [index]
-    uid = stack.label.partition("#")[0]
     stacks = enumerate(description.stacks)
-    members = [i for i, one in stacks if one.series_volumes > 1 and one.label.partition("#")[0] == uid]
+    members = [i for i, one in stacks if one.series_volumes > 1 and one.series_uid == stack.series_uid]
     return sorted(members, key=lambda i: description.stacks[i].problem is not None)
 
 
@@ -186,7 +189,7 @@ def _make_scan(unit: Unit, description: Description, index: int, settings: JobSe
         return Scan(unit.name, unit.tag, unit.location, settings, files, stack.shape, stack.spacing_mm, volumes=volumes)
     source, naming_unit = unit.find_stack(description, index)
     if len(members) > 1:
-        settings = replace(settings, series=stack.label.partition("#")[0])
+        settings = replace(settings, series=stack.series_uid)
     else:
         settings = replace(settings, series=stack.label, volume=None)
     tag = f"{source.tag} {settings.series}"

@@ -66,9 +66,11 @@ def _parse_csv(text: str) -> Iterator[tuple[int, Row | str]]:
                 if repeated := _find_repeated(header):
                     yield number, f"two columns are called '{repeated}'; keep one"
                     return
-            elif cells and len(cells) != len(header):
+            elif not any(cell.strip() for cell in cells):
+                continue  # spreadsheets write such rows below the last one
+            elif len(cells) != len(header):
                 yield number, "not as many cells as the first row has columns"
-            elif cells:
+            else:
                 yield number, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         yield number + 1, f"cannot be read as CSV ({error}); look for a quote that does not end"

@@ -59,7 +59,7 @@ def describe_other_scan(record: JobRecord, planned: JobRecord, advice: str) -> s
     source = record.full_source
     if not is_same_place(record, planned):
         return f"{source}, another scan; {advice}, or pass --overwrite"
-    if _is_same_series(record, planned):
+    if _are_compatible(_find_part(record)[:1], _find_part(planned)[:1]):
         return f"another volume of {source}; {advice}, or pass --overwrite"
     return (
         f"another series of {source}; if that was exported anew, with new series UIDs, pass --overwrite to replace the "
@@ -82,14 +82,11 @@ def is_same_place(record: JobRecord, other: JobRecord) -> bool:
 
 def _is_same_part(record: JobRecord, other: JobRecord) -> bool:
     """Whether two records of one place are of one series and volume there; what a record leaves open may be any."""
-    pairs = zip(_find_part(record), _find_part(other), strict=True)
-    return all(one is None or another is None or one == another for one, another in pairs)
+    return _are_compatible(_find_part(record), _find_part(other))
 
 
-def _is_same_series(record: JobRecord, other: JobRecord) -> bool:
-    """The same of the series alone."""
-    one, another = _find_part(record)[0], _find_part(other)[0]
-    return one is None or another is None or one == another
+def _are_compatible(part: Sequence[str | None], other: Sequence[str | None]) -> bool:
+    return all(one is None or another is None or one == another for one, another in zip(part, other, strict=True))
 
 
 def _find_part(record: JobRecord) -> tuple[str | None, str | None]:

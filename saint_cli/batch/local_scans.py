@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from saint_cli import io
 from saint_cli.batch.inputs import Root
-from saint_cli.batch.search import SearchRules, Unit
+from saint_cli.batch.search import OTHER_RESULTS, SearchRules, Unit
 from saint_cli.batch.state_files import is_state_dir
 from saint_cli.errors import SaintError, UnreadableError
 from saint_cli.io.error_conversion import convert_exceptions
@@ -19,9 +19,6 @@ from saint_cli.options.job import JobSettings
 
 NO_IMAGE = "not an image"
 """Why most files are ignored."""
-
-OTHER_RESULTS = "folder with results of another batch"
-"""Why a folder is left out; it is searched if it is named itself."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,17 @@ class LocalUnit(Unit):
             only_dicom=True,
             outside_data=settings.outside_data,
         )
+
+    def holds_as_results(self, files: Sequence[Path], rules: SearchRules) -> bool:
+        """Whether all of these files of it lie in folders of results below it, which are read with all of its DICOM."""
+        folders = {file.parent for file in files}
+        return bool(folders) and all(self._is_in_results(folder, rules) for folder in folders)
+
+    def _is_in_results(self, folder: Path, rules: SearchRules) -> bool:
+        if not folder.is_relative_to(self.location):
+            return False
+        above = (folder, *folder.parents)[: len(folder.parts) - len(self.location.parts)]
+        return any(rules.is_output_folder(str(one), one.name) or is_state_dir(one) for one in above)
 
     def find_stack(self, description: io.Description, index: int) -> "tuple[LocalUnit, LocalUnit]":
         files = description.files[index]

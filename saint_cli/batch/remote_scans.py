@@ -13,11 +13,13 @@ from itertools import groupby
 
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.remote_cache import RemoteCache
-from saint_cli.batch.search import SearchRules, Unit, strip_image_ending
+from saint_cli.batch.search import OTHER_RESULTS, SearchRules, Unit, strip_image_ending
+from saint_cli.batch.state_files import LOCK
 from saint_cli.io import Description, StackInfo
 from saint_cli.io.formats import DICOM_ENDINGS, IMAGE_ENDINGS
 from saint_cli.io.output_checks import FILE_ENDING
 from saint_cli.io.remote.transfer import SINGLE_FILE_ENDINGS, RemoteFile, RemoteSource
+from saint_cli.io.skipped_files import MAX_NAMES_SHOWN, format_reason
 from saint_cli.options.job import JobSettings
 
 VOXEL_FILE_ENDINGS = (".img", ".img.gz")
@@ -41,7 +43,16 @@ class RemoteUnit(Unit):
         if self.location.is_file:
             yield self
             return
-        visible = [file for file in self.location.items if self._is_visible(file.name, rules)]
+        results = self._list_other_results(rules)
+        if results:
+            named = [folder.removeprefix(f"{self.location.main}/") for folder in results[:MAX_NAMES_SHOWN]]
+            ignored[format_reason(OTHER_RESULTS, len(results), {OTHER_RESULTS: named})] += len(results)
+        inside = tuple(f"{folder}/" for folder in results)
+        visible = [
+            file
+            for file in self.location.items
+            if self._is_visible(file.name, rules) and not file.name.startswith(inside)
+        ]
         units: list[tuple[str, list[RemoteFile]]] = []
         dicom_folder, series = "", list[RemoteFile]()
         for folder, group in groupby(sorted(visible, key=_sort_key), lambda file: _folder(file.name)):
@@ -73,6 +84,16 @@ class RemoteUnit(Unit):
         files = [file for file in self.location.items if file.name in series]
         source = self._part(self.location.main if "#" in stack.label else folder, files)
         return source, self._part(folder, files)
+
+    def _list_other_results(self, rules: SearchRules) -> list[str]:
+        """The topmost folders below it that hold the state of a batch, as a copied folder of results does."""
+        states = (file.name.removesuffix(f"/{LOCK}") for file in self.location.items if file.name.endswith(f"/{LOCK}"))
+        topmost = list[str]()
+        for folder in sorted(states):
+            is_below = folder != self.location.main and self._is_visible(folder, rules)
+            if is_below and not any(folder.startswith(f"{one}/") for one in topmost):
+                topmost.append(folder)
+        return topmost
 
     def _is_visible(self, name: str, rules: SearchRules) -> bool:
         below = name.removeprefix(f"{self.location.main}/")
@@ -122,7 +143,6 @@ def _with_parts(file: RemoteFile, siblings: Sequence[RemoteFile]) -> list[Remote
 
 def _list_series_files(description: Description, stack: StackInfo) -> set[str]:
     """The files of all stacks of the same series."""
-    series = stack.label.partition("#")[0]
     stacks = zip(description.stacks, description.files, strict=True)
-    same = (files for other, files in stacks if other.label.partition("#")[0] == series)
+    same = (files for other, files in stacks if other.series_uid == stack.series_uid)
     return {file.as_posix() for files in same for file in files}

@@ -29,11 +29,6 @@ def thumbnail_path(target: str) -> str:
     return f"thumbnails/{strip_output_ending(target)}.jpg"
 
 
-def has_index(state_dir: Path) -> bool:
-    """Whether there is a list of all scans."""
-    return is_file(state_dir / FOLDER / INDEX)
-
-
 def write_page_index(state_dir: Path, records: Sequence[JobRecord], skipped: Sequence[tuple[str, str]] = ()) -> Path:
     """List all scans of a folder of results, with links to the pages that are there; returns the list's path.
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,9 @@ from saint_cli.io.path_identity import lies_in
 from saint_cli.io.remote import urls
 from saint_cli.jobs.location import SourceLocation, format_location
 from saint_cli.options.job import JobSettings
+
+OTHER_RESULTS = "folder with results of another batch"
+"""Why a folder is left out; it is searched if it is named itself."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,10 @@ class Unit(ABC):
         Raises:
             SaintError: as ``io.describe``.
         """
+
+    def holds_as_results(self, files: Sequence[Path], rules: SearchRules) -> bool:
+        """Whether files of it lie in folders of results below it; not where ``split`` has left these out."""
+        return False
 
     @abstractmethod
     def find_stack(self, description: Description, index: int) -> "tuple[Unit, Unit]":

@@ -11,7 +11,7 @@ from saint_cli.batch import report_pages
 from saint_cli.batch.job_records import JobRecord, JobStatus
 from saint_cli.batch.manifest import is_refused_beside
 from saint_cli.batch.plan import Plan, merge_plans
-from saint_cli.io.folder_walk import is_there
+from saint_cli.io.folder_walk import is_file, is_there
 from saint_cli.models import shipped
 
 EXIT_SOME_FAILED = 8
@@ -107,7 +107,7 @@ def summarize(plan: Plan, ran: Sequence[JobRecord], *, earlier: Iterable[JobReco
         OutputError: the list cannot be written.
     """
     summary = Summary(plan, tuple(ran), 0.0)
-    if not summary.records or not (with_index or report_pages.has_index(plan.state_dir)):
+    if not summary.records or not (with_index or is_file(plan.state_dir / report_pages.FOLDER / report_pages.INDEX)):
         return summary
     own = {record.target: record for record in summary.records}
     done = (one for one in earlier if one.status is JobStatus.DONE)

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 # The cluster, and what needs it, is imported once there is a job to run: Dask and torch take seconds.
 
+BatchProgressCallback = Callable[["BatchProgress", JobRecord | None], None]
+"""Called whenever a job starts, progresses or ends, then with its record."""
+
 MAX_OPEN_PARTS = 200
 """Manifests that are open at once, at most."""
 
@@ -151,29 +154,11 @@ def size_cluster(request: BatchRequest, plan: Plan, state: ManifestState) -> "tu
     return spec, TimeEstimator(spec, state.latest.values())
 
 
-def run_batch(
-    request: BatchRequest,
-    findings: Findings,
-    on_progress: "Callable[[BatchProgress, JobRecord | None], None]",
-    on_message: MessageCallback,
-) -> Summary:
-    """Run what is left to do, and record it; ``on_progress`` is called whenever a job starts, progresses or ends.
+def run_parts(parts: Sequence[BatchPart], on_progress: BatchProgressCallback, on_message: MessageCallback) -> Summary:
+    """Run what is left to do of the parts of a batch, on the workers that the first one asks for, and record it.
 
-    Raises:
-        OutputError: another batch writes to the same folder, or it cannot be written.
-        ClusterError: no cluster, or it disappeared.
-    """
-    return run_parts([BatchPart(request, findings)], on_progress, on_message)
-
-
-def run_parts(
-    parts: "Sequence[BatchPart]",
-    on_progress: "Callable[[BatchProgress, JobRecord | None], None]",
-    on_message: MessageCallback,
-) -> Summary:
-    """Run the parts of a batch on the workers that the first one asks for; no two have a target of the same name.
-
-    Parts that other processes run at the same time have locks of their own.
+    No two parts have a target of the same name. Those that other processes run at the same time have locks of their
+    own.
 
     Raises:
         OutputError: another batch writes to the folder of a part, or it cannot be written.
@@ -187,9 +172,7 @@ def run_parts(
 
 
 def _run_group(
-    parts: "Sequence[BatchPart]",
-    on_progress: "Callable[[BatchProgress, JobRecord | None], None]",
-    on_message: MessageCallback,
+    parts: Sequence[BatchPart], on_progress: BatchProgressCallback, on_message: MessageCallback
 ) -> list[Summary]:
     """Run parts whose manifests are all open at once; the summary of each."""
     with ExitStack() as manifests:
@@ -246,7 +229,7 @@ def _run_tasks(
     plan: Plan,
     write: Callable[[JobRecord], None],
     workers: "tuple[ClusterSpec, TimeEstimator]",
-    on_progress: "Callable[[BatchProgress, JobRecord | None], None]",
+    on_progress: BatchProgressCallback,
 ) -> list[JobRecord]:
     """Run the tasks of a plan on a cluster that lasts as long; their records."""
     from saint_cli.batch.cluster import open_cluster

@@ -9,6 +9,7 @@ from typing import Any
 from saint_cli.batch.json_values import parse_object
 from saint_cli.bids.names import DATATYPE, IMAGE_ENDINGS, ImageName, find_reason_to_skip, split_name
 from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.io.error_conversion import convert_os_errors
 from saint_cli.io.folder_walk import explain_absence, is_folder, is_there
 from saint_cli.io.path_identity import fold_name
 from saint_cli.io.regular_files import open_regular
@@ -184,10 +185,8 @@ def _list_entries(folder: Path) -> list[Path]:
     Raises:
         UnreadableError: it cannot be listed.
     """
-    try:
+    with convert_os_errors(folder, "listed"):
         return sorted(folder.iterdir()) if is_there(folder) else []
-    except OSError as error:
-        raise UnreadableError(f"{folder}: cannot be listed ({error.strerror})") from None
 
 
 def _check_labels(option: str, entity: str, chosen: Sequence[str], there: Collection[str], root: Path) -> None:

@@ -17,7 +17,7 @@ from saint_cli.batch.output_names import ADDED_BYTES, MAX_PART_BYTES
 from saint_cli.batch.plan import Plan, merge_plans
 from saint_cli.batch.search import Scan
 from saint_cli.batch.summary import Summary
-from saint_cli.batch.workflow import BatchPart, BatchRequest
+from saint_cli.batch.workflow import BatchPart, BatchProgressCallback, BatchRequest
 from saint_cli.bids import derivative
 from saint_cli.bids.dataset import Participant, RawDataset, RawImage, Selection
 from saint_cli.errors import UnreadableError
@@ -52,9 +52,7 @@ class BidsRun:
         plans = [workflow.make_plan(part.request, part.findings, state) for part, state in pairs]
         return merge_plans(plans), merge_states(states)
 
-    def run(
-        self, on_progress: "Callable[[BatchProgress, JobRecord | None], None]", on_message: MessageCallback
-    ) -> Summary:
+    def run(self, on_progress: BatchProgressCallback, on_message: MessageCallback) -> Summary:
         """Run what is left to do; every result has its sidecar as soon as it is done, or the next run writes it.
 
         Raises:

@@ -96,7 +96,7 @@ def _show_version(is_asked: bool) -> None:
 app = typer.Typer(
     cls=SaintGroup,
     name="saint",
-    help="Make thick-slice CT and MR volumes isotropic by learned slice interpolation.",
+    help=f"Make thick-slice CT and MR volumes isotropic by learned slice interpolation.\n{help_texts.SAINT}",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

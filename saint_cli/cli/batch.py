@@ -110,7 +110,7 @@ def batch(
         plan = workflow.make_plan(request, findings, state)
         raise typer.Exit(plan_view.show_plan(request, plan, state, quiet=quiet, as_json=as_json))
     with batch_view.show_batch_progress(quiet=quiet or as_json) as (on_batch_progress, on_message):
-        summary = workflow.run_batch(request, findings, on_batch_progress, on_message)
+        summary = workflow.run_parts([workflow.BatchPart(request, findings)], on_batch_progress, on_message)
     batch_view.show_outcome(summary, request, quiet=quiet, as_json=as_json)
     raise typer.Exit(summary.exit_code)
 

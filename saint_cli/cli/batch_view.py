@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from saint_cli.batch.job_records import JobRecord, JobStatus
 from saint_cli.batch.plan import STARTING
 from saint_cli.batch.summary import Summary, count_done
-from saint_cli.batch.workflow import BatchRequest
+from saint_cli.batch.workflow import BatchProgressCallback, BatchRequest
 from saint_cli.cli import console, progress_display
 from saint_cli.errors.plain_text import format_count, make_printable
 from saint_cli.io.remote import urls
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 NameScan = Callable[[JobRecord], str]
 """What a scan is called."""
-
-BatchProgressCallback = Callable[["BatchProgress", JobRecord | None], None]
 
 MAX_JOBS_SHOWN = 16
 """Running jobs that are listed by name."""
@@ -71,7 +69,7 @@ def show_batch_progress(
 def _render(progress: "BatchProgress", name_scan: NameScan) -> "RenderableType":
     from rich.text import Text
 
-    columns, rows = progress_display.terminal_size()
+    columns, rows = console.get_terminal(stderr=True).size
     head, *rest = format_lines(progress, columns - 1, rows, name_scan)
     text = Text(head, style="bold", no_wrap=True)
     return text.append("".join(f"\n{line}" for line in rest), style="not bold")
@@ -131,7 +129,8 @@ def format_lines(progress: "BatchProgress", width: int, height: int, name_scan: 
     lines = [format_headline(progress)]
     for job, times_text in zip(shown, times, strict=True):
         name = cut_middle(make_printable(name_scan(job.task.record)), name_width)
-        stage = f"{_format_stage(job):<{STAGE_WIDTH + GAP}}" if has_stage else ""
+        stage = job.stage if job.fraction is None else f"{job.stage:<17}{int(100 * job.fraction):>3} %"
+        stage = f"{stage:<{STAGE_WIDTH + GAP}}" if has_stage else ""
         lines.append(f"{'':{GAP}}{name}{'':{GAP}}{stage}{times_text}")
     if len(jobs) > len(shown):
         lines.append(f"{'':{GAP}}and {len(jobs) - len(shown):,} more")
@@ -151,10 +150,6 @@ def cut_middle(text: str, width: int) -> str:
     while cell_len(text[end - 1 :]) <= tail:
         end -= 1
     return set_cell_size(f"{head}…{text[end:]}", width)
-
-
-def _format_stage(job: "RunningJob") -> str:
-    return job.stage if job.fraction is None else f"{job.stage:<17}{int(100 * job.fraction):>3} %"
 
 
 def _format_times(progress: "BatchProgress", job: "RunningJob") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saint_cli.cli.parameters import PathOption, Typed, takes_options
+from saint_cli.cli.parameters import PathOption, Typed, declare, takes_options
 from saint_cli.cli.parsing import check_new_file, list_of, parse_factors
 from saint_cli.errors import UsageError
 from saint_cli.errors.parameter_names import adapt_message
@@ -49,7 +49,7 @@ class EvaluateOptions:
         Panel.COMPARISON, ("decimate", "average", "gaussian"),
     ).as_field()  # fmt: skip
     slabs: bool = Option(
-        "--slab", "Models for slabs, which make thin slices of averaged ones; needs --degrade average or gaussian.",
+        "--slab", "Make thin slices of averaged ones, by models for slabs; needs --degrade average or gaussian.",
         Panel.COMPARISON,
     ).as_field()  # fmt: skip
     slices: int | None = count_option(
@@ -84,9 +84,7 @@ def evaluate(
         typer.Argument(metavar="VOLUME…", help="Dense volumes: NIfTI, NRRD or MHA files, DICOM folders or zips."),
     ],
     typed: Typed,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print everything as JSON instead of tables.", rich_help_panel=Panel.RUN)
-    ] = False,
+    as_json: Annotated[bool, declare("--json", "Print everything as JSON instead of tables.")] = False,
 ) -> None:
     """Drop slices of dense volumes, restore them, and score every stage against interpolation."""
     from saint_cli.cli import console, evaluate_view

@@ -51,7 +51,8 @@ def show_scores(results: "Sequence[EvaluationResult]", options: "EvaluationOptio
         measure_tables.show_measures(result.measures)
     if calibration:
         for label, bins in _pool_reliability(results).items():
-            _show_reliability(label, bins)
+            for unit in dict.fromkeys(one.unit for one in bins):
+                _show_bins(label, [one for one in bins if one.unit == unit], unit)
         measure_tables.show_calibration([one for result in results for one in result.calibration])
 
 
@@ -163,11 +164,6 @@ def _pool_reliability(results: "Sequence[EvaluationResult]") -> "dict[str, list[
 
     labels = dict.fromkeys(label for result in results for label in result.reliability)
     return {label: pool_reliability(o.reliability.get(label, []) for o in results) for label in labels}
-
-
-def _show_reliability(label: str, bins: "list[ReliabilityBin]") -> None:
-    for unit in dict.fromkeys(one.unit for one in bins):
-        _show_bins(label, [one for one in bins if one.unit == unit], unit)
 
 
 def _show_bins(label: str, bins: "list[ReliabilityBin]", unit: str) -> None:

@@ -6,6 +6,15 @@ from saint_cli.options.job import COLUMNS
 
 COLUMNS_TEXT = textwrap.fill(f"Columns of a table: source; optional: name, {', '.join(COLUMNS)}.", 78)
 
+SAINT = """
+[bold]Examples[/bold]
+
+  [green]saint info chest.nii.gz[/green]
+  [green]saint upsample chest.nii.gz -o chest_iso.nii.gz[/green]
+
+saint COMMAND -h shows the options of a command, and more examples.
+"""
+
 UPSAMPLE = """
 [bold]Examples[/bold]
 
@@ -78,10 +87,13 @@ study too.
 EVALUATE = """
 [bold]Examples[/bold]
 
+Keep every fourth slice, predict the others and compare:
   [green]saint evaluate dense.nii.gz --factor 4[/green]
 
-  [green]saint evaluate a.nii.gz b.nii.gz -f 2,4,6 -m base,fast --json[/green]
+Two volumes, three factors and two models, for a program:
+  [green]saint evaluate a.nii.gz b.nii.gz -f 2,4,6 -m medium,fast --json[/green]
 
+Slices that are averages, as of a scanner, and a picture of the differences:
   [green]saint evaluate dense.nii.gz -f 4 --degrade average --figure maps.png[/green]
 
 Protocol paper compares synthesised slices: HU + 1024 clipped to 0…4000, data
@@ -95,9 +107,11 @@ its gaps, and its figures, are those of factor 5.
 TRAIN = """
 [bold]Examples[/bold]
 
-From scratch, first AMI, then RFN:
+From scratch: AMI, which makes slices from two directions, RFN, which fuses
+these, then both together:
   [green]saint train scans/ --val held_back/ -o run --size fast[/green]
   [green]saint train scans/ --val held_back/ -o run --size fast --stage rfn[/green]
+  [green]saint train scans/ --val held_back/ -o both --stage joint --init run/model.safetensors --lr 3e-4[/green]
 
 Fine-tune shipped weights on your own scans, ten minutes on a laptop:
   [green]saint train scans/ --val held_back/ -o mine --size fast --init fast --steps 1000 --lr 3e-4[/green]
@@ -110,6 +124,19 @@ DATA and --val: folders of NIfTI, NRRD, MHA files and DICOM series, searched
 with their sub-folders, or text files that list one path a line.
 On a CPU shared with other work, --threads 1 is several times faster than
 two threads that wait for each other.
+"""
+
+MODELS = """
+[bold]Examples[/bold]
+
+What is there, and how good each is:
+  [green]saint models[/green]
+
+Use one by its name:
+  [green]saint upsample chest.nii.gz -m fast -o chest_iso.nii.gz[/green]
+
+The last column: PSNR of fused slices over cubic interpolation, the mean of
+validation volumes (docs/results.md).
 """
 
 SLICER = """

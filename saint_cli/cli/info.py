@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saint_cli.cli.parameters import Typed, takes_options
+from saint_cli.cli.parameters import Typed, declare, takes_options
 from saint_cli.options.fields import Option, Panel, pick_options
 from saint_cli.options.job import JobSettings
 
@@ -32,9 +32,7 @@ def info(
         ),
     ],
     typed: Typed,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON array on stdout.", rich_help_panel=Panel.RUN)
-    ] = False,
+    as_json: Annotated[bool, declare("--json", "Print a JSON array on stdout.")] = False,
 ) -> None:
     """Show the volumes that files and folders hold: size, spacing, gaps, tilt, and what upsample would produce.
 
@@ -53,11 +51,12 @@ def info(
             descriptions.append((name, error))
     if as_json:
         console.print_json(info_view.make_document(descriptions))
+    flags = "".join(f" --{name.replace('_', '-')}" for name in ("split_runs", "merge") if typed.get(name))
     for name, one in descriptions:
         if isinstance(one, SaintError):
             console.print_error(str(one))
         elif not as_json:
-            console.print_lines(info_view.format_lines(name, one))
+            console.print_lines(info_view.format_lines(name, one, flags))
     raise typer.Exit(next((code for _, one in descriptions if (code := one.exit_code)), 0))
 
 

@@ -1,7 +1,7 @@
 """Groups of similar volumes, which ``saint info`` shows as one block each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 
 from saint_cli.cli import info_text
 from saint_cli.errors.plain_text import format_ranges
@@ -14,65 +14,46 @@ MAX_DIFFERENCES = 24
 """Volumes of a block whose differences are all listed; of more, the first and the last ones are."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """DICOM stacks that differ in one thing only, in the order of their numbers."""
-
-    stacks: tuple[StackInfo, ...]
-
-    @property
-    def numbers(self) -> list[int]:
-        """The numbers that ``--series`` takes."""
-        return [stack.number for stack in self.stacks]
+Group = tuple[StackInfo, ...]
+"""DICOM stacks that differ in one thing only, in the order of their numbers."""
 
 
 def group_stacks(stacks: Sequence[StackInfo]) -> list[Group]:
     """Neighbouring stacks of one series, or of series that have one stack each, with the same facts."""
-    split = {series_uid(stack) for stack in stacks if "#" in stack.label}
-    groups: list[list[StackInfo]] = []
-    last: object = None
-    for stack in stacks:
-        key = (series_uid(stack) if series_uid(stack) in split else None, _list_facts(stack))
-        if key != last:
-            groups.append([])
-        groups[-1].append(stack)
-        last = key
-    return [Group(tuple(members)) for members in groups]
+    split = {stack.series_uid for stack in stacks if "#" in stack.label}
+
+    def make_key(stack: StackInfo) -> tuple[object, ...]:
+        return (stack.series_uid if stack.series_uid in split else None, *_list_facts(stack))
+
+    return [tuple(members) for _, members in groupby(stacks, make_key)]
 
 
-def series_uid(stack: StackInfo) -> str:
-    """SeriesInstanceUID."""
-    return stack.label.partition("#")[0]
+def list_numbers(group: Group) -> list[int]:
+    """The numbers that ``--series`` takes."""
+    return [stack.number for stack in group]
 
 
 def _list_facts(stack: StackInfo) -> tuple[object, ...]:
-    named = (stack.series_description, stack.protocol_name)
-    return (
-        info_text.format_kind(stack),
-        *named,
-        info_text.format_voxels(stack),
-        stack.dtype,
-        *info_text.list_facts(stack),
-        stack.problem,
-    )
+    shown = info_text.format_kind(stack), info_text.format_voxels(stack), *info_text.list_facts(stack)
+    return (*shown, stack.series_description, stack.protocol_name, stack.dtype, stack.problem)
 
 
-def format_head(one: Group, uids: Sequence[str]) -> str:
+def format_head(group: Group, uids: Sequence[str]) -> str:
     """The title of a group; ``uids``: of all series that are shown."""
-    first = one.stacks[0]
+    first = group[0]
     parts = [info_text.format_kind(first)]
-    numbers = sorted({stack.series_number for stack in one.stacks if stack.series_number is not None})
+    numbers = sorted({stack.series_number for stack in group if stack.series_number is not None})
     name = first.series_description or first.protocol_name
     named = f' "{name}"' if name else ""
     if numbers or named:
         parts.append(f"SeriesNumber {format_ranges(numbers)}{named}" if numbers else f"series{named}")
-    places = [int(place) for stack in one.stacks if (place := stack.label.partition("#")[2])]
+    places = [int(place) for stack in group if (place := stack.label.partition("#")[2])]
     if places:
         parts.append(f"volume{'s' if len(places) > 1 else ''} {format_ranges(places)}")
-    if len(one.stacks) == 1 and first.split_by:
+    if len(group) == 1 and first.split_by:
         parts.append(first.split_by)
-    if len({series_uid(stack) for stack in one.stacks}) == 1 and series_uid(first):
-        parts.append(f"UID …{_distinguishing_end(series_uid(first), uids)}")
+    if len({stack.series_uid for stack in group}) == 1 and first.series_uid:
+        parts.append(f"UID …{_distinguishing_end(first.series_uid, uids)}")
     return ", ".join(parts)
 
 
@@ -82,9 +63,9 @@ def _distinguishing_end(uid: str, uids: Sequence[str]) -> str:
     return next((uid[-n:] for n in lengths if not any(o != uid and o.endswith(uid[-n:]) for o in uids)), uid)
 
 
-def format_differences(one: Group) -> str:
+def format_differences(group: Group) -> str:
     """What differs between the stacks of a group, with the number of each; empty where a warning says it."""
-    texts = [stack.split_by for stack in one.stacks]
+    texts = [stack.split_by for stack in group]
     if len(texts) < 2 or not all(texts):
         return ""
     names = {text.rpartition(" ")[0] for text in texts}
@@ -92,7 +73,7 @@ def format_differences(one: Group) -> str:
     if name == "visit":
         return ""
     values = [text.removeprefix(name).strip() for text in texts]
-    pairs = [f"{number}={value.removesuffix('.0')}" for number, value in zip(one.numbers, values, strict=True)]
+    pairs = [f"{number}={value.removesuffix('.0')}" for number, value in zip(list_numbers(group), values, strict=True)]
     if len(pairs) > MAX_DIFFERENCES:
         pairs = [*pairs[: MAX_DIFFERENCES // 2], "…", *pairs[-2:]]
     return f"distinguished by {name + ': ' if name else ''}{', '.join(pairs)}"

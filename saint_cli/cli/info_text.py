@@ -4,7 +4,7 @@ import math
 
 from saint_cli.errors.plain_text import EN_DASH
 from saint_cli.evaluation.check_region import FEWEST_SLICES
-from saint_cli.geometry import MAX_FACTOR, NEAR_ISOTROPIC_RATIO
+from saint_cli.geometry import MAX_FACTOR, NEAR_ISOTROPIC_RATIO, format_shape, format_spacing
 from saint_cli.io import StackInfo
 from saint_cli.options.grid import MAX_THICKNESS, MIN_THICKNESS
 
@@ -28,7 +28,8 @@ def format_kind(stack: StackInfo) -> str:
 
 def list_facts(stack: StackInfo, command: str = "`saint upsample`") -> list[str]:
     """Lines about a volume; ``command``: the one that would upsample it."""
-    facts = list(filter(None, (_format_slices(stack), *_list_patient(stack))))
+    patient = (f"{name}: {text}" for name, text in (stack.patient or {}).items())
+    facts = list(filter(None, (_format_slices(stack), *patient)))
     if stack.secondary:
         facts.append(f"{stack.secondary[:1].upper()}{stack.secondary[1:]}, which `saint batch` leaves out")
     if stack.problem:
@@ -62,16 +63,6 @@ def format_storage(stack: StackInfo) -> str:
     return f"value = {stack.dtype}{slope}{offset}" if slope or offset else stack.dtype
 
 
-def format_shape(shape: tuple[int, ...]) -> str:
-    """Numbers of voxels."""
-    return " x ".join(map(str, shape))
-
-
-def format_spacing(mm: tuple[float, ...]) -> str:
-    """Spacings along x, y, z."""
-    return " x ".join(f"{s:.4g}" for s in mm)
-
-
 def _format_slices(stack: StackInfo) -> str:
     if stack.slice_distance_mm is None or stack.anisotropy is None:
         return ""
@@ -101,10 +92,6 @@ def _list_tags(stack: StackInfo, step: float) -> list[str]:
     if stack.gap_mm is not None and abs(stack.gap_mm) >= GAP_ROUNDING * distance:
         tags.append(f"{'overlap' if stack.gap_mm < 0 else 'gap'} {abs(stack.gap_mm):.4g} mm")
     return tags
-
-
-def _list_patient(stack: StackInfo) -> list[str]:
-    return [f"{name}: {text}" for name, text in (stack.patient or {}).items()]
 
 
 def _describe_result(stack: StackInfo, command: str) -> list[str]:

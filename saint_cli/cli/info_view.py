@@ -7,14 +7,11 @@ from typing import Any, NamedTuple
 
 from saint_cli.cli import info_text
 from saint_cli.cli.console import Line
-from saint_cli.cli.info_groups import Group, format_differences, format_head, group_stacks, series_uid
+from saint_cli.cli.info_groups import Group, format_differences, format_head, group_stacks, list_numbers
 from saint_cli.errors import SaintError
-from saint_cli.errors.plain_text import format_count, format_ranges
+from saint_cli.errors.plain_text import format_count, format_ranges, list_first
 from saint_cli.io import Description, StackInfo
-from saint_cli.io.skipped_files import format_counts
-
-NOT_DICOM = "not DICOM"
-"""The reason of files of other kinds; beside files that are shown, and are not DICOM either, it would confuse."""
+from saint_cli.io.skipped_files import NOT_DICOM, format_counts
 
 MAX_NAMED_FILES = 3
 """Files that a note of several files names."""
@@ -41,22 +38,25 @@ def _document(one: Description | SaintError) -> dict[str, Any]:
     }
 
 
-def format_lines(path: str, one: Description) -> list[Line]:
-    """The path; a block for each DICOM stack, or for several that are alike; a line for each file; skipped files."""
+def format_lines(path: str, one: Description, flags: str = "") -> list[Line]:
+    """The path; a block for each DICOM stack, or for several that are alike; a line for each file; skipped files.
+
+    flags: the options, such as `` --split-runs``, that the numbers of DICOM stacks depend on; commands name them too.
+    """
     stacks = [stack for stack in one.stacks if stack.format == "DICOM"]
     files = [stack for stack in one.stacks if stack.format != "DICOM"]
     if len(one.stacks) == 1 and files and files[0].label == one.path.name:
         return [Line("", path, "bold"), *_format_file(files[0])]
     counts = [format_count(len(some), noun) for some, noun in ((stacks, "DICOM volume"), (files, "file")) if some]
     summary = f": {', '.join(counts)}" if len(one.stacks) > 1 or files else ""
-    lines = [Line("", f"{path}{summary}", "bold"), *_format_blocks(stacks), *_format_rows(files)]
+    lines = [Line("", f"{path}{summary}", "bold"), *_format_blocks(stacks, flags), *_format_rows(files)]
     return [*lines, *_format_skipped(one, beside_files=bool(files))]
 
 
 def _format_skipped(one: Description, *, beside_files: bool) -> list[Line]:
     """Files that were skipped: by name where a slice may be missing, the others by number."""
     problems = {reason: count for reason, count in one.skipped.items() if reason in one.named}
-    names = {NOT_DICOM: "of other kinds"} if beside_files else {}
+    names = {NOT_DICOM: "of other kinds"} if beside_files else {}  # files that are shown are not DICOM either
     others = {names.get(why, why): count for why, count in one.skipped.items() if why not in one.named}
     lines = []
     if problems:
@@ -90,22 +90,23 @@ def _format_file(stack: StackInfo) -> list[Line]:
     return [*(Line("  ", text) for text in facts), *(note.as_line("  ") for note in _list_notes(stack))]
 
 
-def _format_blocks(stacks: Sequence[StackInfo]) -> list[Line]:
+def _format_blocks(stacks: Sequence[StackInfo], flags: str) -> list[Line]:
     """Blocks of DICOM stacks, then the notes that several blocks share."""
     groups = group_stacks(stacks)
-    notes = [_number_notes(group.stacks) for group in groups]
+    notes = [_number_notes(group) for group in groups]
     shared = {note: where for note, where in _number_notes(stacks).items() if sum(note in own for own in notes) > 1}
-    leads = [f" {format_ranges(group.numbers)}  " for group in groups]
+    leads = [f" {format_ranges(list_numbers(group))}  " for group in groups]
     indent = " " * max(map(len, leads), default=0)
-    uids = sorted({series_uid(stack) for stack in stacks})
+    uids = sorted({stack.series_uid for stack in stacks})
     is_one_of_several = sum(stack.shape is not None and stack.shape[2] > 1 for stack in stacks) > 1
     lines = []
     for group, lead, own in zip(groups, leads, notes, strict=True):
         lines.append(Line(lead.ljust(len(indent)), format_head(group, uids), "bold"))
-        lines += [Line(indent, text) for text in _list_facts(group, is_one_of_several=is_one_of_several)]
+        facts = _list_facts(group, f"saint upsample{flags}", is_one_of_several=is_one_of_several)
+        lines += [Line(indent, text) for text in facts]
         for note, numbers in own.items():
             if note not in shared:
-                is_of_all = len(numbers) == len(group.stacks)
+                is_of_all = len(numbers) == len(group)
                 lines.append(note.as_line(indent, "" if is_of_all else format_ranges(numbers)))
     return [*lines, *(note.as_line(" ", format_ranges(numbers)) for note, numbers in shared.items())]
 
@@ -119,20 +120,21 @@ def _number_notes(stacks: Sequence[StackInfo]) -> dict[Note, list[int]]:
     return numbers
 
 
-def _list_facts(group: Group, *, is_one_of_several: bool) -> list[str]:
-    first = group.stacks[0]
-    storages = {info_text.format_storage(stack) for stack in group.stacks}
+def _list_facts(group: Group, upsample: str, *, is_one_of_several: bool) -> list[str]:
+    """Lines about a group of stacks; ``upsample``: the command without the choice of a stack."""
+    first = group[0]
+    storages = {info_text.format_storage(stack) for stack in group}
     storage = storages.pop() if len(storages) == 1 else f"{first.dtype}, scaled volume by volume"
-    command = "`saint upsample`"
-    if is_one_of_several and len(group.stacks) > 1:
-        command = f"`saint upsample --series N` (N = {format_ranges(group.numbers)})"
+    command = f"`{upsample}`"
+    if is_one_of_several and len(group) > 1:
+        command = f"`{upsample} --series N` (N = {format_ranges(list_numbers(group))})"
     elif is_one_of_several:
-        command = f"`saint upsample --series {first.number}`"
+        command = f"`{upsample} --series {first.number}`"
     voxels = ", ".join(filter(None, (info_text.format_voxels(first), storage)))
     together = ""
     if first.series_volumes > 1 and not first.problem:
         together = (
-            f"`saint upsample --series {first.number} --volume all` takes the {first.series_volumes} volumes together"
+            f"`{upsample} --series {first.number} --volume all` takes the {first.series_volumes} volumes together"
         )
     return list(filter(None, (voxels, format_differences(group), *info_text.list_facts(first, command), together)))
 
@@ -172,7 +174,6 @@ def _format_name(stack: StackInfo) -> str:
 def _join_notes(notes: Sequence[tuple[str, Note]]) -> Line:
     """A note with the names of the files that have it, be it with other numbers."""
     names, texts = [name for name, _ in notes], {note.text for _, note in notes}
-    more = f" and {len(names) - MAX_NAMED_FILES} more" if len(names) > MAX_NAMED_FILES else ""
     word, text = notes[0][1]
     alike = "; similar in the others" if len(texts) > 1 else ""
-    return Note(word, f"{text}{alike}").as_line("  ", f"{', '.join(names[:MAX_NAMED_FILES])}{more}")
+    return Note(word, f"{text}{alike}").as_line("  ", list_first(names, MAX_NAMED_FILES))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saint_cli.cli.parameters import Quiet, SummaryAsJson, Typed, takes_options
+from saint_cli.cli.parameters import Quiet, SummaryAsJson, Typed, declare, takes_options
 from saint_cli.cli.parsing import parse_local_path
 from saint_cli.errors import UsageError
 from saint_cli.options.fields import Option, Panel, from_typed, pick_options
@@ -32,22 +32,12 @@ def labels(
         str, typer.Argument(metavar="LABELS", help="Label map: NIfTI, NRRD, MHA, DICOM SEG or RTSTRUCT.")
     ],
     like: Annotated[
-        str,
-        typer.Option(
-            "--like",
-            metavar="SCAN",
-            help="Scan whose grid the labels get: file or DICOM folder.",
-            rich_help_panel=Panel.INPUT,
-        ),
+        str, declare("--like", "Scan whose grid the labels get: file or DICOM folder.", Panel.INPUT, "SCAN")
     ],
     target: Annotated[
         str,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="PATH",
-            help="File (.nii, .nii.gz, .nrrd, .mha), or .dcm for a DICOM segmentation.",
-            rich_help_panel=Panel.OUTPUT,
+        declare(
+            "-o --output", "File (.nii, .nii.gz, .nrrd, .mha), or .dcm for a DICOM segmentation.", Panel.OUTPUT, "PATH"
         ),
     ],
     typed: Typed,

@@ -21,7 +21,9 @@ def show_measures(measures: "Sequence[ResultMeasures]") -> None:
         return
     of = f"{measures[0].volume} x{measures[0].factor:g}"
     noises = {one.method: one.noise for one in measures if one.noise is not None}
-    if noises:
+    if noises and not any(isfinite(deviation) for noise in noises.values() for deviation in noise.deviation_hu):
+        console.print_warning(f"{of}: no noise could be measured (too little uniform tissue)")
+    elif noises:
         offsets = _choose_offsets(next(iter(noises.values())))
         header = (
             *("method", "SD of acquired HU", *(f"SD at t={t:.2g}" for t in offsets)),

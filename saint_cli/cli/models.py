@@ -2,17 +2,10 @@
 
 from typing import Annotated, Any
 
-import typer
-
-from saint_cli.options.fields import Panel
+from saint_cli.cli.parameters import declare
 
 
-def models(
-    *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifest as JSON.", rich_help_panel=Panel.RUN)
-    ] = False,
-) -> None:
+def models(*, as_json: Annotated[bool, declare("--json", "Print the manifest as JSON.")] = False) -> None:
     """List the shipped models: sizes, training data, validation figures."""
     from saint_cli.cli import console
     from saint_cli.models import shipped

@@ -11,25 +11,21 @@ import typer
 from saint_cli.cli.parsing import parse_local_path
 from saint_cli.options.fields import Option, Panel
 
+
+def declare(flags: str, text: str, panel: Panel = Panel.RUN, metavar: str | None = None, **more: Any) -> Any:
+    """A parameter's flags and its line in ``--help``, as typer reads them from an annotation; ``more``: as of typer."""
+    return typer.Option(*flags.split(), help=text, rich_help_panel=panel, metavar=metavar, **more)
+
+
 Source = Annotated[
     str, typer.Argument(metavar="INPUT", help="NIfTI, NRRD or MHA file, or DICOM: folder, zip, DICOMDIR; or a URL.")
 ]
 Target = Annotated[
-    str,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="PATH",
-        help="File (.nii, .nii.gz, .nrrd, .mha), its URL, or DICOM folder.",
-        rich_help_panel=Panel.OUTPUT,
-    ),
+    str, declare("-o --output", "File (.nii, .nii.gz, .nrrd, .mha), its URL, or DICOM folder.", Panel.OUTPUT, "PATH")
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.", rich_help_panel=Panel.RUN)]
-SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=Panel.RUN)]
-
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the plan and its time; write nothing.", rich_help_panel=Panel.RUN)
-]
+Quiet = Annotated[bool, declare("-q --quiet", "Print nothing but errors.")]
+SummaryAsJson = Annotated[bool, declare("--json", "Print the summary as JSON.")]
+DryRun = Annotated[bool, declare("--dry-run", "Show the plan and its time; write nothing.")]
 
 PathOption = partial(Option, panel=Panel.OUTPUT, type=str, default=None, metavar="PATH", parse=parse_local_path)
 """An option that names a file or folder of this machine."""
@@ -94,13 +90,7 @@ def _is_number(word: str) -> bool:
 
 def _make_parameter(option: Option) -> inspect.Parameter:
     """A parameter as typer reads it from a signature."""
-    declared = typer.Option(
-        *option.flags.split(),
-        metavar=option.metavar,
-        help=option.help,
-        autocompletion=option.complete,
-        rich_help_panel=option.panel,
-    )
+    declared = declare(option.flags, option.help, option.panel, option.metavar, autocompletion=option.complete)
     kind = option.type if option.default is not None else option.type | None
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(option.name, keyword_only, default=option.default, annotation=Annotated[kind, declared])

@@ -10,6 +10,7 @@ from saint_cli.batch.workflow import BatchRequest, size_cluster
 from saint_cli.cli import console
 from saint_cli.cli.batch_view import NameScan, name_by_result, show_failures, show_skipped, show_whether_empty
 from saint_cli.errors.plain_text import format_count
+from saint_cli.geometry import format_shape
 from saint_cli.progress import format_duration
 
 
@@ -81,7 +82,7 @@ def _show_tasks(request: BatchRequest, plan: Plan, state: ManifestState, name_sc
     rows = []
     for task in plan.tasks:
         shape = task.record.shape_before
-        voxels = "-" if shape is None else " x ".join(map(str, shape))
+        voxels = "-" if shape is None else format_shape(shape)
         rows.append((name_scan(task.record), voxels, task.target, format_duration(estimator.seconds(task))))
     console.print_table("Plan", ("scan", "voxels", "result", "about"), rows)
     workers = (

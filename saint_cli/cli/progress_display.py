@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from saint_cli.cli import console
@@ -20,12 +21,15 @@ from saint_cli.progress import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from saint_cli.cli.terminal import Terminal
 
-STAGE_WIDTH, LONG_STAGE_WIDTH, TIME_LEFT_WIDTH = 17, 40, 17
-"""Columns of a bar's words, so that it does not move with them."""
+STAGE_WIDTH, LONG_STAGE_WIDTH, PERCENT_WIDTH, TIME_LEFT_WIDTH, GAP = 17, 40, 5, 17, 2
+"""Columns of a bar's words and of the gaps between them, so that it does not move with them."""
+
+LEAST_STAGE_WIDTH = 12
+"""Columns of the name of a stage, without which the time left is not shown."""
 
 REFRESH_PER_S, TICK_S = 4.0, 1.0
 """How often a bar is drawn again, and how often a log checks whether a line is due."""
@@ -55,7 +59,8 @@ class ProgressReporter:
 
     def print_warning(self, message: str) -> None:
         """Print one ``saint: warning:`` line on stderr."""
-        self.print_message(f"saint: warning: {message}")
+        if not self._quiet:
+            console.print_warning(message)
 
 
 @contextmanager
@@ -73,28 +78,43 @@ def show_progress(*, quiet: bool) -> Iterator[ProgressReporter]:
             ):
                 yield reporter
         else:
-            update(lambda: render_bar(estimate.state()))
+            update(lambda: ProgressLine(estimate.state()))
             yield reporter
 
 
-def render_bar(state: ProgressState) -> "RenderableType":
-    """One line: the stage, a bar, percent and time left of the whole."""
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
+@dataclass(frozen=True)
+class ProgressLine:
+    """One line for rich: the stage, a bar, percent and time left of the whole; on a narrow terminal without the bar."""
 
-    is_known = state.fraction is not None
-    label = f"{state.stage} {state.done:,}" if state.done and not is_known else state.stage
-    line = Table.grid(padding=(0, 2), expand=True)
-    line.add_column(width=STAGE_WIDTH if len(label) <= STAGE_WIDTH else LONG_STAGE_WIDTH, no_wrap=True)
-    line.add_column(ratio=1)
-    line.add_column(width=5, justify="right", no_wrap=True)
-    line.add_column(width=TIME_LEFT_WIDTH, no_wrap=True)
-    left = "" if state.seconds_left is None else f"about {format_duration(state.seconds_left)} left"
-    pulse = ProgressBar(total=1, completed=state.fraction or 0, pulse=not is_known)
-    percent = f"{state.percent} %" if is_known else ""
-    line.add_row(Text(label), pulse, Text(percent), Text(left))
-    return line
+    state: ProgressState
+
+    def __rich_console__(self, _: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        state, is_known = self.state, self.state.fraction is not None
+        label = f"{state.stage} {state.done:,}" if state.done and not is_known else state.stage
+        room = options.max_width - PERCENT_WIDTH - TIME_LEFT_WIDTH - 2 * GAP
+        has_time = room >= LEAST_STAGE_WIDTH
+        room += 0 if has_time else TIME_LEFT_WIDTH + GAP
+        stage_width = STAGE_WIDTH if len(label) <= STAGE_WIDTH else LONG_STAGE_WIDTH
+        line = Table.grid(padding=(0, GAP), expand=True)
+        cells: list[RenderableType] = [Text(label)]
+        if room > stage_width + GAP:
+            line.add_column(width=stage_width, no_wrap=True)
+            line.add_column(ratio=1)
+            cells.append(ProgressBar(total=1, completed=state.fraction or 0, pulse=not is_known))
+        else:
+            line.add_column(ratio=1, no_wrap=True)
+        line.add_column(width=PERCENT_WIDTH, justify="right", no_wrap=True)
+        cells.append(Text(f"{state.percent} %" if is_known else ""))
+        if has_time:
+            line.add_column(width=TIME_LEFT_WIDTH, no_wrap=True)
+            left = "" if state.seconds_left is None else f"about {format_duration(state.seconds_left)} left"
+            cells.append(Text(left))
+        line.add_row(*cells)
+        yield line
 
 
 @contextmanager
@@ -163,11 +183,6 @@ def _open_terminal() -> "Iterator[Terminal]":
         return
     with os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
         yield Terminal(stream)
-
-
-def terminal_size() -> tuple[int, int]:
-    """Columns and lines of the terminal that stderr is."""
-    return console.get_terminal(stderr=True).size
 
 
 @contextmanager

@@ -20,12 +20,17 @@ END_NOTE = (
 )
 
 
-def show_result(result: "JobResult | LabelJobResult", *, quiet: bool, as_json: bool) -> None:
-    """Print a result as JSON, or its warnings, its line and the volumes of its labels; nothing where it is quiet."""
+def show_result(
+    result: "JobResult | LabelJobResult", *, quiet: bool, as_json: bool, announced: Sequence[str] = ()
+) -> None:
+    """Print a result as JSON, or its warnings, its line and the volumes of its labels; nothing where it is quiet.
+
+    announced: warnings that were printed before.
+    """
     if as_json:
         console.print_json(asdict(result))
     elif not quiet:
-        for sentence in result.warnings:
+        for sentence in (one for one in result.warnings if one not in announced):
             console.print_warning(sentence)
         console.print_message(result.summary)
         show_volumes(result.label_volumes, with_end=result.labels_reach_end)

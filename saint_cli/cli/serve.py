@@ -5,9 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from saint_cli.cli.parameters import PathOption, Typed, takes_options
+from saint_cli.cli.parameters import PathOption, Typed, declare, takes_options
 from saint_cli.cli.parsing import parse_local_path
 from saint_cli.errors import UsageError
 from saint_cli.node.options import LOOPBACK, NodeOptions
@@ -16,6 +14,7 @@ from saint_cli.options.model import ModelConfig
 
 if TYPE_CHECKING:
     from saint_cli.node.serve import NodeConfig
+    from saint_cli.node.tls import TlsContexts
 
 LOCAL_HOSTS = (LOOPBACK, "localhost", "::1")
 
@@ -23,31 +22,34 @@ RULES = PathOption(
     "--rules", "Which series, and how (.toml); default: CT, 2 mm and more.", panel=Panel.INPUT, metavar="FILE"
 )
 
+TLS_OPTIONS = CERTIFICATE, KEY, AUTHORITIES = tuple(
+    PathOption(flag, text, panel=Panel.MACHINE, metavar="FILE")
+    for flag, text in (
+        ("--tls-cert", "Certificate of this node (.pem); all its DICOM connections are TLS then."),
+        ("--tls-key", "Its private key (.pem), if not in the same file."),
+        ("--tls-ca", "CA certificates (.pem) that callers and archive must be signed by."),
+    )
+)
+
 MACHINE_OPTIONS = pick_options(ModelConfig, "device", "precision", "threads", "max_memory")
 """Options of jobs that hold for every rule."""
 
 
-@takes_options(RULES, *list_options(NodeOptions), *MACHINE_OPTIONS)
+@takes_options(RULES, *TLS_OPTIONS, *list_options(NodeOptions), *MACHINE_OPTIONS)
 def serve(
     *,
     forward: Annotated[
         str,
-        typer.Option(
+        declare(
             "--forward",
-            metavar="DESTINATION",
-            help="Where results go: AET@HOST:PORT, or the URL of a DICOMweb service.",
-            rich_help_panel=Panel.OUTPUT,
+            "Where results go: AET@HOST:PORT, or the URL of a DICOMweb service.",
+            Panel.OUTPUT,
+            "DESTINATION",
         ),
     ],
-    out: Annotated[
-        str,
-        typer.Option(
-            "-o", "--out", metavar="FOLDER", help="Folder of the queue, for this node alone.",
-            rich_help_panel=Panel.OUTPUT,
-        ),
-    ],
+    out: Annotated[str, declare("-o --out", "Folder of the queue, for this node alone.", Panel.OUTPUT, "FOLDER")],
     typed: Typed,
-) -> None:  # fmt: skip
+) -> None:
     """Receive DICOM series, upsample those that rules name, and send the results to an archive."""
     import threading
 
@@ -57,7 +59,7 @@ def serve(
     from saint_cli.node.serve import run_node
 
     config = _make_config(forward, parse_local_path(out), typed)
-    console.print_message(_describe_access(config.options.host))
+    console.print_message(_describe_access(config.options.host, is_proven=typed[AUTHORITIES.name] is not None))
     try:
         run_node(
             config, lambda line: console.print_message(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}"), threading.Event()
@@ -93,17 +95,38 @@ def _make_config(forward: str, folder: Path, typed: Mapping[str, Any]) -> "NodeC
     options, rules = from_typed(NodeOptions, typed), RULES.convert(typed["rules"])
     if options.host not in LOCAL_HOSTS and not options.allowed:
         raise UsageError(f"--host {options.host} needs --allow: the AE titles that may send from other machines")
+    tls = _make_tls(typed)
     machine = {option.name: typed[option.name] for option in MACHINE_OPTIONS}
     return NodeConfig(
         options=options,
         folder=folder,
-        destination=parse_destination(forward, options.aet),
+        destination=parse_destination(forward, options.aet, tls),
         rules=make_default_rules(machine) if rules is None else read_rules(rules, machine),
+        tls=tls,
     )
 
 
-def _describe_access(host: str) -> str:
-    """Who can reach the node."""
+def _make_tls(typed: Mapping[str, Any]) -> "TlsContexts | None":
+    """TLS as the command line describes it; None without a certificate.
+
+    Raises:
+        UsageError: a key or an authority, and no certificate.
+        UnreadableError: files that cannot be used.
+    """
+    certificate, key, authorities = (option.convert(typed[option.name]) for option in TLS_OPTIONS)
+    if certificate is None:
+        if alone := next((option.flag for option in (KEY, AUTHORITIES) if typed[option.name] is not None), None):
+            raise UsageError(f"{alone} needs --tls-cert, the certificate of this node")
+        return None
+    from saint_cli.node.tls import make_tls
+
+    return make_tls(certificate, key, authorities)
+
+
+def _describe_access(host: str, *, is_proven: bool) -> str:
+    """Who can reach the node; ``is_proven``: callers need a certificate."""
     if host in LOCAL_HOSTS:
         return f"only programs on this machine reach {host}; --host 0.0.0.0 --allow AET lets others send"
+    if is_proven:
+        return "callers need a certificate signed by one in --tls-ca"
     return "AE titles are no proof of identity: let a firewall admit only the machines that send"

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from saint_cli.cli.parameters import Typed, takes_options
+from saint_cli.cli.parameters import Typed, declare, takes_options
 from saint_cli.cli.upsample import OtherOutputs
 from saint_cli.errors import UsageError
-from saint_cli.options.fields import Panel, from_typed
+from saint_cli.options.fields import from_typed
 from saint_cli.options.job import JOB_OPTIONS
 from saint_cli.slicer.form import list_form_options, read_form
 
@@ -43,27 +43,14 @@ def _write_launcher(path: str | None) -> None:
     raise typer.Exit
 
 
-Xml = Annotated[
-    bool,
-    typer.Option(
-        "--xml",
-        callback=_print_xml,
-        is_eager=True,
-        help="Print the description of the form, and exit.",
-        rich_help_panel=Panel.RUN,
-    ),
-]
-Launcher = Annotated[
-    str | None,
-    typer.Option(
-        "--launcher",
-        callback=_write_launcher,
-        is_eager=True,
-        metavar="PATH",
-        help="Write a program that Slicer finds as a module, and exit.",
-        rich_help_panel=Panel.RUN,
-    ),
-]
+_XML = declare("--xml", "Print the description of the form, and exit.", callback=_print_xml, is_eager=True)
+_LAUNCHER = declare(
+    "--launcher",
+    "Write a program that Slicer finds as a module, and exit.",
+    metavar="PATH",
+    callback=_write_launcher,
+    is_eager=True,
+)
 
 
 @takes_options(*FORM_OPTIONS)
@@ -77,8 +64,8 @@ def slicer(
         str | None, typer.Argument(metavar="OUTPUT", help="Volume that Slicer reads back (.nrrd); likewise.")
     ] = None,
     typed: Typed,
-    xml: Xml = False,
-    launcher: Launcher = None,
+    xml: Annotated[bool, _XML] = False,
+    launcher: Annotated[str | None, _LAUNCHER] = None,
 ) -> None:
     """Run as a command-line module of 3D Slicer: saint upsample, with Slicer's progress lines on stdout."""
     from saint_cli.cli import console, job_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saint_cli.cli.parameters import Typed, takes_options
+from saint_cli.cli.parameters import Typed, declare, takes_options
 from saint_cli.cli.train_options import TrainOptions, complete_options
 from saint_cli.errors import UsageError
 from saint_cli.options.fields import Panel, from_typed, list_options, pick_options
@@ -22,33 +22,17 @@ if TYPE_CHECKING:
 VOLUMES_S, SECONDS = 5.0, {"base": (11.0, 1.0), "medium": (0.6, 0.08), "fast": (0.4, 0.05)}
 """Seconds that reading volumes is assumed to take, and by size a block of the RFN stage and a step."""
 
-Val = Annotated[
-    Path,
-    typer.Option(
-        "--val",
-        metavar="PATH",
-        help="Dense volumes to validate on: a folder, or a .txt list.",
-        rich_help_panel=Panel.INPUT,
-    ),
-]
-Out = Annotated[
-    Path,
-    typer.Option(
-        "-o",
-        "--out",
-        metavar="PATH",
-        help="Run folder: checkpoints, logs, model.safetensors.",
-        rich_help_panel=Panel.OUTPUT,
-    ),
-]
-
 
 @takes_options(*list_options(TrainOptions), *pick_options(ModelConfig, "device", "threads"))
 def train(
     *,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Dense volumes to train on: a folder, or a .txt list.")],
-    val: Val,
-    out: Out,
+    val: Annotated[
+        Path, declare("--val", "Dense volumes to validate on: a folder, or a .txt list.", Panel.INPUT, "PATH")
+    ],
+    out: Annotated[
+        Path, declare("-o --out", "Run folder: checkpoints, logs, model.safetensors.", Panel.OUTPUT, "PATH")
+    ],
     typed: Typed,
 ) -> None:
     """Train AMI, RFN or both on dense volumes, made sparse by decimation (Eq. 1 of SAINT, CVPR 2020)."""

@@ -5,28 +5,12 @@ from pathlib import Path
 
 from saint_cli.cli.parsing import parse_factors, positive
 from saint_cli.errors import UsageError
-from saint_cli.options.completion import word_completer
 from saint_cli.options.fields import Option, Panel, count_option, word_option
-from saint_cli.options.values import check_word
 
 TRAINING = Panel.TRAINING
 
 BASELINES = ("mdsr", "rdn", "meta-sr", "mdsr-3d", "mdcsrn", "rdn-3d")
 """The names in ``nets.baselines.ARCHITECTURES``, which loads torch."""
-
-OPTIMISERS = ("muon", "adam")
-
-CLOCKS = ("wall", "processor")
-
-
-def _parse_optimiser(word: str) -> str:
-    check_word("--optimiser", word, OPTIMISERS)
-    return word
-
-
-def _parse_clock(word: str) -> str:
-    check_word("--clock", word, CLOCKS)
-    return word
 
 
 def _parse_share(share: float) -> float:
@@ -61,14 +45,9 @@ class TrainOptions:
         "--width", "Share of the full width of all layers.", TRAINING, float, 1.0, "SHARE", parse=_parse_share
     ).as_field()
     factors: tuple[int, ...] | None = Option(
-        "--factors",
-        "What --arch other than saint learns: 4,6 (default; rdn, rdn-3d and mdcsrn learn one: 4).",
-        TRAINING,
-        str,
-        None,
-        "LIST",
-        parse=_parse_whole_factors,
-    ).as_field()
+        "--factors", "What --arch other than saint learns: 4,6 (default; rdn, rdn-3d and mdcsrn learn one: 4).",
+        TRAINING, str, None, "LIST", parse=_parse_whole_factors,
+    ).as_field()  # fmt: skip
     modality: str = word_option(
         "--modality", "What weights are for, which decides how patches are varied: ct or mr.", TRAINING, ("ct", "mr")
     ).as_field()
@@ -79,44 +58,29 @@ class TrainOptions:
     teacher: str | None = Option(
         "--teacher", "Weights whose AMI to imitate as well.", TRAINING, str, None, "MODEL"
     ).as_field()
-    steps: int | None = count_option("--steps", "Optimiser steps of the whole schedule; 20,000.", TRAINING).as_field()
+    steps: int | None = count_option(
+        "--steps", "Optimiser steps of the whole schedule (default: 20,000).", TRAINING
+    ).as_field()
     minutes: float | None = Option(
-        "--minutes",
-        "Train for so long instead; the rate falls in time.",
-        TRAINING,
-        float,
-        None,
-        "MIN",
+        "--minutes", "Train for so many minutes instead of --steps.", TRAINING, float, None, "MIN",
         parse=positive("--minutes"),
-    ).as_field()
-    clock: str | None = Option(
-        "--clock",
-        "--minutes of the wall's clock, or of processor time, which other programs do not shorten; wall.",
-        TRAINING,
-        str,
-        None,
-        "NAME",
-        word_completer(*CLOCKS),
-        _parse_clock,
-    ).as_field()
+    ).as_field()  # fmt: skip
+    clock: str | None = word_option(
+        "--clock", "What --minutes counts: wall (default), or processor, which other programs do not shorten.",
+        TRAINING, ("wall", "processor"), is_open=True,
+    ).as_field()  # fmt: skip
     learning_rate: float | None = Option(
-        "--lr", "Peak learning rate; 0.0008.", TRAINING, float, None, "RATE", parse=positive("--lr")
+        "--lr", "Peak learning rate (default: 0.0008).", TRAINING, float, None, "RATE", parse=positive("--lr")
     ).as_field()
-    optimiser: str | None = Option(
-        "--optimiser",
-        "muon, or adam as in the paper (default: muon for saint, adam for any other --arch).",
-        TRAINING,
-        str,
-        None,
-        "NAME",
-        word_completer(*OPTIMISERS),
-        _parse_optimiser,
-    ).as_field()
+    optimiser: str | None = word_option(
+        "--optimiser", "muon, or adam as in the paper (default: muon for saint, adam for any other --arch).",
+        TRAINING, ("muon", "adam"), is_open=True,
+    ).as_field()  # fmt: skip
     augment: bool = Option(
         "--augment/--no-augment", "Vary zoom, slice profile, kernel, contrast and noise.", TRAINING, default=True
     ).as_field()
     batch: int | None = count_option(
-        "--batch", "Patches per step; 6, of 3-D networks and in the joint stage 2.", TRAINING
+        "--batch", "Patches per step (default: 6; of 3-D networks and in the joint stage 2).", TRAINING
     ).as_field()
     slabs: bool = Option(
         "--slab", "Learn to make thin slices of slabs, which scanners' thick slices are.", TRAINING
@@ -136,14 +100,14 @@ class TrainOptions:
         TRAINING,
     ).as_field()
     validate_every: int | None = count_option(
-        "--validate-every", "Steps between validations; 1,000.", TRAINING
+        "--validate-every", "Steps between validations (default: 1,000).", TRAINING
     ).as_field()
     seed: int = count_option("--seed", "Random seed.", TRAINING, least=0, default=0).as_field()
     bf16: bool | None = Option(
         "--bf16", "bfloat16 autocast, for processors that have it.", Panel.MACHINE, default=None
     ).as_field()
     cache: Path | None = Option(
-        "--cache", "Memory-mapped volumes; default OUT/volumes.", Panel.MACHINE, str, None, "PATH", parse=Path
+        "--cache", "Memory-mapped volumes (default: OUT/volumes).", Panel.MACHINE, str, None, "PATH", parse=Path
     ).as_field()
     resume: bool = Option(
         "--resume", "Continue the run in --out, on its own schedule where none is given.", Panel.RUN
@@ -163,8 +127,8 @@ def complete_options(options: TrainOptions) -> TrainOptions:
         _require_joint(options)
     if options.slabs and options.stage == "rfn":
         raise UsageError(
-            "--slab trains the ami stage alone; the RFN beside it is that of --init, which fuses thin slices of slabs "
-            "too. Leave out --stage rfn"
+            "--slab has no stage rfn: the RFN of --init fuses thin slices of slabs too. Leave out --stage rfn, or "
+            "train both networks with --stage joint"
         )
     if not options.resume:  # one that was begun with them goes on
         _refuse_ignored(options)
@@ -215,7 +179,6 @@ def _require_joint(options: TrainOptions) -> None:
         "--blocks": options.blocks != TrainOptions.blocks,
         "--no-rfn-context": not options.context,
         "--rfn-dims": options.dims != TrainOptions.dims,
-        "--slab": options.slabs,
     }
     if given := [flag for flag, is_given in without.items() if is_given]:
         raise UsageError(f"--stage joint has no {given[0]}; leave it out")

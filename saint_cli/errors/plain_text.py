@@ -80,6 +80,12 @@ def format_ranges(numbers: Sequence[int]) -> str:
     return ", ".join(texts)
 
 
+def list_first(texts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first of many texts, and how many more there are, as in ``a, b and 3 more``."""
+    more = f"{separator.strip(', ')} and {len(texts) - most:,} more" if len(texts) > most else ""
+    return f"{separator.join(texts[:most])}{more}"
+
+
 def format_count(count: int, noun: str) -> str:
     """As in ``1 job`` and ``2 jobs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -6,12 +6,14 @@ from saint_cli.geometry.affine import (
     RAS_FROM_LPS,
     check_affine,
     cosine,
+    format_shape,
     format_spacing,
     in_plane,
     refine_axis,
     slice_distance_mm,
     spacing_mm,
     through_plane_axis,
+    tilt_degrees,
 )
 from saint_cli.geometry.plane_grid import PlaneGrid, make_plane_grid
 from saint_cli.geometry.sampling_weights import LineWeights, box_weights
@@ -37,7 +39,6 @@ from saint_cli.geometry.slice_stack import (
     stack_slices,
     stack_uneven_slices,
 )
-from saint_cli.geometry.tilt import tilt_degrees
 from saint_cli.geometry.uneven_grid import MAX_GAP_MM, grid_of_uneven
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "check_affine",
     "check_factor",
     "cosine",
+    "format_shape",
     "format_spacing",
     "grid_by_averaging",
     "grid_by_factor",

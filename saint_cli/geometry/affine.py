@@ -1,4 +1,4 @@
-"""Affine maths in LPS millimetres: spacing, slice distance, the through-plane axis."""
+"""Affine maths in LPS millimetres: spacing, slice distance, tilt, the through-plane axis."""
 
 import math
 from collections.abc import Iterable
@@ -16,6 +16,9 @@ NEAR_ISOTROPIC_RATIO = 1.2
 MAX_COORDINATE_MM = 1e12
 """Larger numbers in an affine are damage, and their squares and products may overflow."""
 
+MIN_TILT_DRIFT_PIXELS = 0.5
+"""In-plane drift over the whole stack, in pixels, above which a stack counts as tilted; less is rounding."""
+
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world axes point right, anterior, superior; DICOM's and ITK's point left, posterior, superior."""
 
@@ -24,6 +27,11 @@ def spacing_mm(affine_lps: np.ndarray) -> tuple[float, float, float]:
     """Norms of the three direction columns of a 4x4 affine, mm, in voxel-axis order."""
     x, y, z = np.linalg.norm(affine_lps[:3, :3], axis=0)
     return float(x), float(y), float(z)
+
+
+def format_shape(shape: Iterable[int]) -> str:
+    """``512 x 512 x 40``: numbers of voxels as messages show them."""
+    return " x ".join(map(str, shape))
 
 
 def format_spacing(spacing: Iterable[float], digits: int = 4) -> str:
@@ -41,6 +49,12 @@ def slice_distance_mm(affine_lps: np.ndarray, axis: int) -> float:
     """Distance in mm between neighbouring slices along their normal; less than the spacing when slices are sheared."""
     normal = np.cross(*in_plane(affine_lps[:3, :3].T, axis))
     return float(abs(affine_lps[:3, axis] @ normal) / np.linalg.norm(normal))
+
+
+def tilt_degrees(affine_lps: np.ndarray, axis: int) -> float:
+    """Angle in degrees between the step from slice to slice and the slices' normal."""
+    step = spacing_mm(affine_lps)[axis]
+    return math.degrees(math.acos(min(1.0, slice_distance_mm(affine_lps, axis) / step)))
 
 
 def through_plane_axis(spacing: tuple[float, float, float], *, allow_isotropic: bool = False) -> int:

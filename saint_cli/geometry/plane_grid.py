@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from saint_cli.errors import GeometryError
-from saint_cli.geometry.affine import cosine, in_plane
+from saint_cli.geometry.affine import MIN_TILT_DRIFT_PIXELS, cosine, in_plane
 from saint_cli.geometry.sampling_weights import ROUNDING, LineWeights, box_weights, cubic_weights
 from saint_cli.geometry.slice_stack import ORTHOGONAL_COSINE
-from saint_cli.geometry.tilt import MIN_TILT_DRIFT_PIXELS
 
 
 @dataclass(frozen=True)

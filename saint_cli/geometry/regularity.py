@@ -3,7 +3,7 @@
 import numpy as np
 
 from saint_cli.errors import GeometryError
-from saint_cli.errors.plain_text import format_count
+from saint_cli.errors.plain_text import format_count, list_first
 
 REGULAR_FRACTION = 0.02
 """How far a gap may lie from the mean gap, in mean gaps: scanners that print positions with one decimal reach 1 % of
@@ -161,9 +161,10 @@ def require_distinct(positions: np.ndarray, pixel: float) -> None:
             "them"
         )
     if len(repeated):
+        places = list_first([f"{place:.6g}" for place in repeated], MAX_SHOWN)
         raise GeometryError(
-            f"duplicated slices at {_list_positions(repeated)} mm along the normal, and their images differ; "
-            "remove those that do not belong"
+            f"duplicated slices at {places} mm along the normal, and their images differ; remove those that do not "
+            "belong"
         )
 
 
@@ -177,29 +178,23 @@ def _explain_irregular(positions: np.ndarray, units: np.ndarray) -> str:
         step = float(np.diff(positions[both[0]]).mean())
         return (
             f"slices are unevenly spaced ({extent}): either two scans of {counts[0]} and {counts[1]} slices, both "
-            f"{step:.4g} mm apart, that lie between each other, or one scan whose spacing changes"
+            f"{step:.4g} mm apart, that lie between each other, or one scan whose spacing changes; separate them if "
+            "they are two"
         )
     expected = find_common_gap(gaps, unit)
     odd = np.flatnonzero(np.abs(gaps - expected) > tolerance_mm(expected, unit))
     if len(odd) > len(gaps) / 2:
         shared = len(gaps) - len(odd)
-        return f"slices are missing or unevenly spaced: {extent}, of which {shared} are {expected:.4g} mm"
+        where = f"{extent}, of which {shared} are {expected:.4g} mm"
+        return f"slices are missing or unevenly spaced: {where}; look for missing slices"
     if not len(odd):
         odd = np.array([np.abs(gaps - gaps.mean()).argmax()])
-    places = "; ".join(
-        f"{gaps[i]:.4g} mm between {positions[i]:.6g} and {positions[i + 1]:.6g}" for i in odd[:MAX_SHOWN]
-    )
-    more = f" and {len(odd) - MAX_SHOWN} more" if len(odd) > MAX_SHOWN else ""
-    where = f"{places}{more}, expected {expected:.4g} mm"
+    places = [f"{gaps[i]:.4g} mm between {positions[i]:.6g} and {positions[i + 1]:.6g}" for i in odd]
+    where = f"{list_first(places, MAX_SHOWN, '; ')}, expected {expected:.4g} mm"
     if (gaps[odd] < SURPLUS_GAP_FRACTION * expected).any():
         return f"slices are unevenly spaced, some too close together: {where}; remove the slices that do not belong"
     times = gaps[odd] / expected
     if (np.abs(times - np.rint(times)) > MULTIPLE_TOLERANCE).any() or np.rint(times).min() < 2:
-        return f"slices are missing or unevenly spaced: {where}"
+        return f"slices are missing or unevenly spaced: {where}; look for missing slices"
     count = int((np.rint(times) - 1).sum())
     return f"slices are missing: {where}: {format_count(count, 'slice')} missing; add the missing slices"
-
-
-def _list_positions(positions: np.ndarray) -> str:
-    shown = ", ".join(f"{p:.6g}" for p in positions[:MAX_SHOWN])
-    return shown + (f" and {len(positions) - MAX_SHOWN} more" if len(positions) > MAX_SHOWN else "")

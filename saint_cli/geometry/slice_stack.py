@@ -7,8 +7,7 @@ import numpy as np
 
 from saint_cli.errors import GeometryError
 from saint_cli.geometry import regularity
-from saint_cli.geometry.affine import check_affine
-from saint_cli.geometry.tilt import MIN_TILT_DRIFT_PIXELS, tilt_degrees
+from saint_cli.geometry.affine import MIN_TILT_DRIFT_PIXELS, check_affine, tilt_degrees
 
 ORTHOGONAL_COSINE = 1e-3
 """Largest cosine between the row and column directions of a slice (highdicom's tolerance)."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from saint_cli.errors import GeometryError, UsageError
+from saint_cli.errors.plain_text import list_first
 from saint_cli.geometry.affine import in_plane, slice_distance_mm, spacing_mm
 from saint_cli.geometry.slice_grid import ACQUIRED_TOLERANCE, MAX_FACTOR, SNAP_FRACTION, UNEVEN_TOLERANCE, SliceGrid
 
@@ -79,9 +80,8 @@ def _list_gaps(grid: SliceGrid, affine_lps: np.ndarray, which: np.ndarray) -> st
     normal *= np.sign(normal @ affine_lps[:3, grid.axis])
     start, distance = float(affine_lps[:3, 3] @ normal), slice_distance_mm(affine_lps, grid.axis)
     along, spacing = start + np.array(grid.positions) * distance, spacing_mm(affine_lps)[grid.axis]
-    shown = [
+    gaps = [
         f"{grid.gaps[i] * spacing:.4g} mm between {along[i]:.6g} and {along[i + 1]:.6g} mm along the normal"
-        for i in which[:MAX_SHOWN_GAPS]
+        for i in which
     ]
-    more = f" and {len(which) - MAX_SHOWN_GAPS} more" if len(which) > MAX_SHOWN_GAPS else ""
-    return "; ".join(shown) + more
+    return list_first(gaps, MAX_SHOWN_GAPS, "; ")

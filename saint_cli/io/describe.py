@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saint_cli import geometry
 from saint_cli.errors import GeometryError, LabelMapError, SaintError, UnreadableError
 from saint_cli.io import label_maps, size_limits, voxel_stream
 from saint_cli.io.description import (
@@ -29,6 +30,7 @@ from saint_cli.io.formats import (
     read_head,
     require_format,
 )
+from saint_cli.io.skipped_files import NOT_DICOM
 from saint_cli.io.volume_header import Payload, VolumeHeader
 
 if TYPE_CHECKING:
@@ -114,8 +116,6 @@ def _describe_volume_files(
 
 def _count_skipped(inventory: "StackInventory", described: set[Path]) -> Counter[str]:
     """The counts of skipped files without those that were described as volumes of another format."""
-    from saint_cli.io.dicom.headers import NOT_DICOM
-
     return inventory.scan.skipped - Counter({NOT_DICOM: len(set(inventory.scan.others) & described)})
 
 
@@ -157,7 +157,7 @@ def _describe_file(path: Path, file_format: Format, options: DescribeOptions) ->
         return make_refused(path, file_format.value, error), (path,)
     fields = _label_fields(header, options) or _size_fields(path, header.payload)
     if header.volumes > 1 and file_format is not Format.NIFTI:
-        shape = " x ".join(map(str, (*header.payload.shape, header.volumes)))
+        shape = geometry.format_shape((*header.payload.shape, header.volumes))
         problem = f"4-D image ({shape}), not one volume; split its {header.volumes} volumes first"
         fields |= {"problem": problem, "exit_code": GeometryError.exit_code}
     placement = placement_fields(header.affine_lps)
@@ -170,7 +170,7 @@ def _describe_file(path: Path, file_format: Format, options: DescribeOptions) ->
         dtype=header.storage.dtype.newbyteorder("=").name,
         slope=header.storage.slope,
         intercept=header.storage.intercept,
-        warnings=(*header.warnings, *find_placement_warnings(placement)),
+        warnings=(*header.warnings, *find_placement_warnings(header.affine_lps)),
         **placement,
         **(fields or isotropic_fields(header.payload.shape, header.affine_lps)),
     )

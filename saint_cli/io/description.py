@@ -114,6 +114,11 @@ class StackInfo:
     protocol_name: str | None = None
     median_distance_mm: float | None = None
 
+    @property
+    def series_uid(self) -> str:
+        """SeriesInstanceUID of a DICOM stack: ``label`` without its place among the stacks of its series."""
+        return self.label.partition("#")[0]
+
 
 @dataclass(frozen=True)
 class Description:
@@ -193,9 +198,9 @@ def placement_fields(affine_lps: np.ndarray, tilt: float | None = None, axis: in
     }
 
 
-def find_placement_warnings(fields: dict[str, Any]) -> tuple[str, ...]:
-    """Sentences about tilt or shear in a file that is not DICOM, by its ``placement_fields``."""
-    warnings = []
+def find_placement_warnings(affine_lps: np.ndarray) -> tuple[str, ...]:
+    """Sentences about tilt or shear in an image that is not DICOM."""
+    warnings, fields = [], placement_fields(affine_lps)
     tilt, shear, distance = fields["tilt_degrees"], fields["shear_degrees"], fields["slice_distance_mm"]
     if tilt >= MIN_SHOWN_DEGREES:
         warnings.append(format_tilt(tilt, distance / math.cos(math.radians(tilt)), distance, is_ct=False))

@@ -40,6 +40,12 @@ def check_stamps(stamps: Iterable[tuple[Path, Stamp]]) -> None:
             raise SourceChangedError(f"{path}: changed while it was read; run again when nothing writes to it")
 
 
+def source_changed_error(path: Path, change: str = "") -> SourceChangedError:
+    """The error of a file that is no longer what was read; change: what is different, where that is known."""
+    detail = f" ({change})" if change else ""
+    return SourceChangedError(f"{path}: changed since it was read{detail}; run again when nothing writes to it")
+
+
 @contextmanager
 def require_unchanged(paths: Iterable[Path]) -> Iterator[None]:
     """Read files inside; if one changes meanwhile, that is the error, not what the change led to.

@@ -9,6 +9,7 @@ from pathlib import Path
 from saint_cli.errors import UnreadableError
 from saint_cli.io import decompress
 from saint_cli.io.error_conversion import convert_os_errors, explain_os_error
+from saint_cli.io.skipped_files import ZIP_MARK
 from saint_cli.io.unsupported_formats import name_other_format
 
 SUPPORTED = "NIfTI, NRRD, MHA and DICOM"
@@ -65,7 +66,7 @@ def detect_format(path: Path) -> Format:
         return Format.NRRD
     if _looks_like_meta(head):
         return Format.META
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(ZIP_MARK):
         return Format.ZIP
     if head[128:132] == b"DICM" or _looks_like_bare_dicom(head):
         return Format.DICOM

@@ -17,6 +17,7 @@ import numpy as np
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import fill_values
+from saint_cli.io.description import find_placement_warnings
 from saint_cli.io.read import read_volume
 from saint_cli.io.read_options import parse_modality
 from saint_cli.io.scaling import drop_foreign_codings, narrow_floats
@@ -153,7 +154,7 @@ def _check_voxels(voxels: np.ndarray, name: str) -> np.ndarray:
     if voxels.dtype.kind not in "iuf" or voxels.dtype.itemsize > 8:
         hint = hints.get(voxels.dtype.kind, "pass integers or float32, such as array.astype('float32')")
         raise UsageError(f"{name}: voxels of type {voxels.dtype}; {hint}")
-    shape = " x ".join(map(str, voxels.shape)) or "one number"
+    shape = geometry.format_shape(voxels.shape) or "one number"
     if voxels.ndim != 3:
         raise GeometryError(
             f"{name}: {voxels.ndim}-D ({shape}), but saint takes one 3-D volume at a time, [x, y, z]; pass a part of it"
@@ -212,6 +213,8 @@ def _from_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
     codes = [int(header[f"{form}_code"]) for form in ("sform", "qform")] if _is_nifti(image) else [1]  # the scanner's
     code = next((one for one in codes if 0 < one <= MAX_SPACE_CODE), UNKNOWN_SPACE)
     warnings = find_unit_warnings(units, np.linalg.norm(affine[:3, :3], axis=0))
+    geometry.check_affine(affine)
+    warnings += find_placement_warnings(affine)
     header = Header(source_format="nibabel", storage=Storage(voxels.dtype), space_code=code, warnings=warnings)
     return Volume(voxels, affine, header)
 

@@ -185,10 +185,8 @@ def write_labels(
     check_segmentation_target(path, result)
     assert result is not None
     from saint_cli.io.dicom.segmentation_write import write_segmentation
-    from saint_cli.io.dicom.validation import ignore_invalid_values
 
-    with ignore_invalid_values():
-        write_segmentation(label_map, result, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
+    write_segmentation(label_map, result, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
 
 
 def check_segmentation_target(path: Path, result: Volume | None) -> None:
@@ -222,7 +220,5 @@ def check_segmentation(label_map: LabelMap, path: Path, result: Volume, *, is_de
     """
     if is_map_target(path):
         from saint_cli.io.dicom.segmentation_write import check_labels
-        from saint_cli.io.dicom.validation import ignore_invalid_values
 
-        with ignore_invalid_values():
-            check_labels(label_map, result, path, is_derived=is_derived)
+        check_labels(label_map, result, path, is_derived=is_derived)

@@ -180,10 +180,8 @@ def _check_replaceable(path: Path, *, overwrite: bool) -> None:
         return
     if not path.is_dir():
         raise OutputError(f"{path}: is a file; name another folder for the DICOM slices")
-    try:
+    with convert_os_errors(path, "listed", OutputError):
         entries = list_content(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be listed ({error.strerror})") from None
     if not entries:
         return
     if not overwrite:

@@ -8,6 +8,7 @@ import numpy as np
 
 from saint_cli.errors import UsageError
 from saint_cli.io import size_limits, voxel_stream
+from saint_cli.io.description import find_placement_warnings
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.file_stamps import require_unchanged
 from saint_cli.io.folder_walk import is_file
@@ -67,10 +68,8 @@ def _read(path: Path, options: ReadOptions) -> Volume:
     file_format = require_format(path)
     if file_format is Format.DICOM:
         from saint_cli.io.dicom import read as dicom
-        from saint_cli.io.dicom.validation import ignore_invalid_values
 
-        with ignore_invalid_values():
-            return dicom.read_series(path, options)
+        return dicom.read_series(path, options)
     refuse_dicom_options(path, file_format, options)
     if file_format is Format.NIFTI:
         from saint_cli.io.nifti import header as nifti
@@ -127,7 +126,7 @@ def make_volume(header: VolumeHeader, stored: np.ndarray) -> Volume:
         source_format=header.format.value,
         storage=storage,
         space_code=header.space_code,
-        warnings=header.warnings,
+        warnings=(*header.warnings, *find_placement_warnings(header.affine_lps)),
         codings=codings,
         is_labels=header.is_labels,
     )
@@ -142,7 +141,5 @@ def check_complete(volume: Volume) -> None:
     """
     if volume.header.dicom_source is not None and volume.header.dicom_source.listing is not None:
         from saint_cli.io.dicom import source_check
-        from saint_cli.io.dicom.validation import ignore_invalid_values
 
-        with ignore_invalid_values():
-            source_check.check_no_new_slices(volume)
+        source_check.check_no_new_slices(volume)

@@ -1,6 +1,5 @@
 """How much a file may take, checked by what it declares, before its voxels are read."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
@@ -10,16 +9,6 @@ LARGE_BYTES = 1 << 30
 
 MAX_IMAGE_RATIO = 256
 """Times that an image packs at most: noise lets CT and MR pack 1.5 to 4 times, and 50 times with much air."""
-
-
-@dataclass(frozen=True)
-class ReadLimits:
-    """What reading may take: bytes of memory (None: what is free)."""
-
-    max_memory: int | None = None
-
-
-DEFAULT = ReadLimits()
 
 
 def check_image_ratio(path: Path, size: int, packed: int | None) -> None:

@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from saint_cli.errors.plain_text import list_first
+from saint_cli.io.unsupported_formats import name_other_format
+
+NOT_DICOM = "not DICOM"
+"""Reason of files of other kinds beside DICOM."""
+
+ZIP_MARK = b"PK\x03\x04"
+
 ARCHIVE = "archive, not unpacked"
 """Reason of a zip or another archive inside a folder: it may well be another study."""
-
-ARCHIVE_MARKS = ((0, b"PK\x03\x04"), (257, b"ustar"), (0, b"7z\xbc\xaf\x27\x1c"), (0, b"Rar!\x1a\x07"))
-"""Where in a file archives have which bytes: zip, tar, 7-Zip, RAR."""
 
 MAX_NAMES_SHOWN = 3
 """Files, rows or records that are named for one reason; the others are counted."""
@@ -17,7 +22,7 @@ MAX_NAME_LENGTH = 160
 
 def is_archive(head: bytes) -> bool:
     """Whether a file with these first bytes, unpacked if it is gzip, is an archive of files."""
-    return any(head[place:].startswith(mark) for place, mark in ARCHIVE_MARKS)
+    return head.startswith(ZIP_MARK) or name_other_format(head).partition(";")[0].endswith("archive")
 
 
 def format_counts(skipped: Mapping[str, int], named: Mapping[str, Sequence[str]]) -> str:
@@ -37,8 +42,7 @@ def format_reason(reason: str, count: int, named: Mapping[str, Sequence[str]]) -
 
 def format_first(texts: Sequence[str]) -> str:
     """The first of many texts, and how many more there are."""
-    more = f"; and {len(texts) - MAX_NAMES_SHOWN:,} more" if len(texts) > MAX_NAMES_SHOWN else ""
-    return f"{'; '.join(texts[:MAX_NAMES_SHOWN])}{more}"
+    return list_first(texts, MAX_NAMES_SHOWN, "; ")
 
 
 def shorten_name(name: str) -> str:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
+from saint_cli.io.error_conversion import convert_os_errors
 from saint_cli.io.regular_files import open_regular
 
 MAX_TEXT_BYTES = 64_000_000
@@ -21,11 +22,8 @@ def read_text(path: Path) -> str:
     Raises:
         UnreadableError: not a regular file, cannot be read, too large, or no text; with the line where that shows.
     """
-    try:
-        with open_regular(path) as file:
-            data = file.read(MAX_TEXT_BYTES + 1)
-    except OSError as error:
-        raise UnreadableError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from None
+    with convert_os_errors(path, "read"), open_regular(path) as file:
+        data = file.read(MAX_TEXT_BYTES + 1)
     if len(data) > MAX_TEXT_BYTES:
         raise UnreadableError(
             f"{path}: larger than {MAX_TEXT_BYTES // 1_000_000} MB, so it is not a list of scans; divide it"

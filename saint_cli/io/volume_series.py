@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from saint_cli.errors import SaintError, UnreadableError, UsageError
 from saint_cli.io import size_limits, voxel_stream
@@ -13,15 +13,10 @@ from saint_cli.io.file_stamps import check_stamps, take_stamp
 from saint_cli.io.formats import Format, require_format
 from saint_cli.io.read import check_volume, make_volume, read_volume, refuse_dicom_options
 from saint_cli.io.read_options import ReadOptions, parse_request
-from saint_cli.io.size_limits import ReadLimits
 from saint_cli.io.volume_header import VolumeHeader
 from saint_cli.runtime import memory
 from saint_cli.volume import Volume
 from saint_cli.volume.fourth_axis import FourthAxis, VolumeMark
-
-if TYPE_CHECKING:
-    from saint_cli.io.dicom.read import StackInventory
-    from saint_cli.io.dicom.stacks import Stack
 
 
 @dataclass(frozen=True)
@@ -130,33 +125,23 @@ def _list_dicom(path: Path, options: ReadOptions) -> VolumeSeries:
     from saint_cli.io.dicom import read as dicom
     from saint_cli.io.dicom import volume_marks
     from saint_cli.io.dicom.selection import choose_volumes
-    from saint_cli.io.dicom.validation import ignore_invalid_values
 
-    with ignore_invalid_values():
-        inventory = dicom.list_stacks(path, merge=options.merge)
-        stacks, notes = choose_volumes(path, inventory.stacks, options.series)
-        if len(stacks) == 1:
-            dicom.check_usable(path, stacks[0], inventory.scan)
-        marks, axis = volume_marks.make_marks(stacks), volume_marks.find_fourth_axis(stacks)
+    inventory = dicom.list_stacks(path, merge=options.merge)
+    stacks, notes = choose_volumes(path, inventory.stacks, options.series)
+    if len(stacks) == 1:
+        dicom.check_usable(path, stacks[0], inventory.scan)
+    marks, axis = volume_marks.make_marks(stacks), volume_marks.find_fourth_axis(stacks)
 
     def read() -> Iterator[Volume]:
         for index, stack in enumerate(stacks):
             name = name_volume(index, marks[index].label)
-            with convert_exceptions(path), _name_volume_in_errors(path, name), ignore_invalid_values():
-                volume = _read_stack(path, stack, inventory, options, notes)
+            with convert_exceptions(path), _name_volume_in_errors(path, name):
+                volume = dicom.read_stack(path, stack, inventory, options.max_memory, notes)
+                volume = check_volume(path, volume, options.modality)
             yield volume
             del volume
 
     return VolumeSeries(path, marks, axis, read)
-
-
-def _read_stack(
-    path: Path, stack: "Stack", inventory: "StackInventory", options: ReadOptions, notes: tuple[str, ...]
-) -> Volume:
-    from saint_cli.io.dicom import read as dicom
-
-    volume = dicom.read_stack(path, stack, inventory, ReadLimits(options.max_memory), notes)
-    return check_volume(path, volume, options.modality)
 
 
 @contextmanager

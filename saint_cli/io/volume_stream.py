@@ -105,17 +105,10 @@ def open_series(
     check_target_path(path, overwrite=overwrite)
     if is_folder_target(path):
         from saint_cli.io.dicom import write as dicom
-        from saint_cli.io.dicom.validation import ignore_invalid_values
 
-        with dicom.open_series(
-            series.marks, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness
-        ) as write_volume:
-
-            def write_valid(volume: Volume) -> None:
-                with ignore_invalid_values():
-                    write_volume(volume)
-
-            yield write_valid
+        kept = {"overwrite": overwrite, "keep_slice_thickness": keep_slice_thickness}
+        with dicom.open_series(series.marks, path, **kept) as write_volume:
+            yield write_volume
         return
     with open_atomic_file(path, overwrite=overwrite) as file, ExitStack() as streams:
         is_packed = path.name.lower().endswith(".gz")

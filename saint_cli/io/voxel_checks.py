@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io import fill_values
@@ -112,7 +113,7 @@ def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     Raises:
         GeometryError: a 2-D image, one slice, a line, an axis without voxels, or more than three axes.
     """
-    shown = " x ".join(map(str, shape))
+    shown = geometry.format_shape(shape)
     if any(n < 1 for n in shape):
         raise GeometryError(f"{path}: {shown} voxels; an axis is empty")
     if len(shape) > 3:

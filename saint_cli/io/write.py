@@ -55,11 +55,9 @@ def write_volume(
     geometry.check_affine(volume.affine_lps)
     volume = _make_storable(volume, path)
     if is_folder_target(path):
-        from saint_cli.io.dicom.validation import ignore_invalid_values
         from saint_cli.io.dicom.write import write_series
 
-        with ignore_invalid_values():
-            write_series(volume, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
+        write_series(volume, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
         return
     with convert_os_errors(path, "written", OutputError), open_atomic_file(path, overwrite=overwrite) as file:
         _write_file(volume, path.name.lower(), file)
@@ -80,10 +78,8 @@ def write_error_map(
         return
     check_map_path(path, overwrite=overwrite)
     from saint_cli.io.dicom.parametric_map import write_map
-    from saint_cli.io.dicom.validation import ignore_invalid_values
 
-    with ignore_invalid_values():
-        write_map(error, result, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
+    write_map(error, result, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
 
 
 def check_error_map(volume: Volume, grid: SliceGrid, path: Path, target: Path) -> None:
@@ -132,12 +128,10 @@ def check_result(
     values = result.voxels.size * count
     if is_folder_target(path):
         from saint_cli.io.dicom import write as dicom
-        from saint_cli.io.dicom.validation import ignore_invalid_values
 
-        with ignore_invalid_values():
-            source = dicom.check_dicom_target(volume, path, grid)
-            dicom.check_encodable(volume, path, grid, plane)
-            need = values * dicom.count_pixel_bytes(source) + HEADER_BYTES * grid.count * count
+        source = dicom.check_dicom_target(volume, path, grid)
+        dicom.check_encodable(volume, path, grid, plane)
+        need = values * dicom.count_pixel_bytes(source) + HEADER_BYTES * grid.count * count
     else:
         need = values * storage.dtype.itemsize
         encode_header(result, path, storage)

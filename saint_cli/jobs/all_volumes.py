@@ -11,12 +11,11 @@ from saint_cli import io
 from saint_cli.errors import UsageError
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.jobs import announcements, networks, outputs, preflight, resampling, results, stages
-from saint_cli.jobs.announcements import MessageCallback
+from saint_cli.jobs.announcements import Announcer
 from saint_cli.jobs.job import JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
-from saint_cli.method import intensity, padding
+from saint_cli.method import intensity, noise, padding
 from saint_cli.method.resampling_warnings import CONSTANT_WARNING
-from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import JobProgress, ProgressStage
 from saint_cli.volume import Derivation, SlabDeviation, Storage, Volume
 
@@ -57,7 +56,11 @@ def check_options(job: LocalJob) -> None:
 
 
 def run_series(
-    job: LocalJob, series: io.VolumeSeries, on_progress: JobProgress, on_message: MessageCallback, *later: ProgressStage
+    job: LocalJob,
+    series: io.VolumeSeries,
+    on_progress: JobProgress,
+    announcer: Announcer | None,
+    *later: ProgressStage,
 ) -> JobResult:
     """Run a job of several volumes; each comes out as a job of it alone would have made it, bit for bit.
 
@@ -73,9 +76,7 @@ def run_series(
     survey = survey_volumes(job, series, on_progress)
     on_progress(stages.LOADING, 0, 1)
     loaded = _load(job, survey, wait_for_networks)
-    with_time = on_message is not announcements.ignore_message
-    for sentence in announcements.describe_start(loaded, with_time=with_time, volumes=series.count):
-        on_message(sentence)
+    announcements.announce_start(announcer, loaded, _add_warnings(loaded).header.warnings, volumes=series.count)
     on_progress(stages.LOADING, 1, 1)
     progress = _make_progress(loaded, series.count, survey.shown, on_progress)
     on_progress.expect(progress.stage, *later)
@@ -145,8 +146,11 @@ def _check_volume(job: LocalJob, volume: Volume, name: str, *, is_constant: bool
     if settings.refuse_labels:
         io.check_intensities(volume, f"{job.source}: {name}")
     preflight.check_not_slices(job, volume)
-    if settings.method_options.noise is not NoiseHandling.KEEP and not is_constant and not intensity.is_ct(volume):
-        raise UsageError(f"{job.source}: {name}: `noise={settings.method_options.noise}` needs CT; leave it out")
+    if not is_constant:
+        try:
+            noise.check_modality(volume, settings.method_options.noise)
+        except UsageError as error:
+            raise UsageError(f"{job.source}: {name}: {error}") from None
 
 
 def _load(job: LocalJob, survey: Survey, wait_for_networks: "Callable[[str], tuple[SaintModel, Compute]]") -> LoadedJob:
@@ -202,7 +206,7 @@ def _run_volumes(
             one_derivation = restored.header.derivation
             if one_derivation is not None and one_derivation.slab_deviation is not None:
                 deviations.append(one_derivation.slab_deviation)
-            if derivation is None or (one_derivation is not None and "noise=match" in one_derivation.options):
+            if derivation is None or (one_derivation is not None and one_derivation.changes_noise):
                 derivation = one_derivation  # of volumes with too little uniform tissue the noise is as it was
             del restored
         io.check_complete(loaded.volume)
@@ -213,11 +217,18 @@ def _repeat_constant(loaded: LoadedJob) -> Volume:
     """A volume of one value on the refined grid, which needs no networks."""
     volume, grid, model = loaded.volume, loaded.grid, loaded.model
     voxels = np.full(grid.output_shape(volume.shape), volume.voxels.flat[0], volume.voxels.dtype, order="F")
-    options = loaded.job.settings.method_options.without_matched_noise.non_default
+    options = loaded.job.settings.method_options.with_noise_kept.non_default
     deviation = None if grid.slab is None else SlabDeviation(0.0, 0.0, is_rounding=True)
     derivation = Derivation(grid, model.name, model.sha256, options, slab_deviation=deviation)
     header = replace(volume.header, derivation=derivation)
     return Volume(voxels, grid.refine(volume.affine_lps), header).with_warning(CONSTANT_WARNING)
+
+
+def _add_warnings(loaded: LoadedJob) -> Volume:
+    """The volume with a warning for each thing that limits its result."""
+    if not loaded.grid.needs_networks:
+        return resampling.add_resampling_warnings(loaded)
+    return preflight.add_warnings(loaded)
 
 
 def _restore(loaded: LoadedJob, name: str | None, count: int, progress: VolumeProgress) -> Volume:
@@ -226,9 +237,9 @@ def _restore(loaded: LoadedJob, name: str | None, count: int, progress: VolumePr
     from saint_cli.method.resampling import average_slices
 
     began = time.perf_counter()
+    volume = _add_warnings(loaded)
     if not loaded.grid.needs_networks:
-        return average_slices(resampling.add_resampling_warnings(loaded), loaded.grid)
-    volume = preflight.add_warnings(loaded)
+        return average_slices(volume, loaded.grid)
     options = loaded.job.settings.method_options
     restoration = pipeline.restore(volume, loaded.model, loaded.grid, loaded.compute, options, progress)
     progress(stages.SLICES, 0, 1)

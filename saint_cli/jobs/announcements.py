@@ -1,6 +1,7 @@
-"""What a job says before it computes: the model, the device, the threads, and the time where that is long."""
+"""What a job says before it computes: warnings, the model, the device, the threads, and the time where that is long."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from saint_cli.errors.plain_text import format_count
@@ -14,24 +15,35 @@ MessageCallback = Callable[[str], None]
 """Called with one sentence."""
 
 
-def ignore_message(sentence: str) -> None:
-    """A ``MessageCallback`` that does nothing."""
+@dataclass(frozen=True)
+class Announcer:
+    """Receives sentences before a job computes: ``on_message`` model, device and time, ``on_warning`` warnings."""
+
+    on_message: MessageCallback
+    on_warning: MessageCallback
 
 
-def describe_start(loaded: LoadedJob, *, with_time: bool, volumes: int = 1) -> Iterator[str]:
-    """All sentences before the networks run.
+def announce_start(
+    announcer: Announcer | None, loaded: LoadedJob, warnings: Sequence[str], *, volumes: int = 1
+) -> None:
+    """Say all that is known before the networks run, so that the user can still stop them; nothing without announcer.
 
-    with_time: measure the networks' speed, which takes seconds, to predict how long the job will take. volumes: how
-    many such volumes it has.
+    The networks' speed is measured, which takes seconds, to predict how long the job will take. volumes: how many such
+    volumes it has.
 
     Raises:
         UsageError: no folder for temporary files can be written.
     """
-    if (other_folder := memory.check_temporary_folder()) is not None:
-        yield other_folder
-    yield describe_machine(loaded.model.name, loaded.compute)
-    if with_time and (time := describe_time(loaded, volumes)) is not None:
-        yield time
+    other_folder = memory.check_temporary_folder()
+    if announcer is None:
+        return
+    if other_folder is not None:
+        announcer.on_message(other_folder)
+    announcer.on_message(describe_machine(loaded.model.name, loaded.compute))
+    for sentence in warnings:
+        announcer.on_warning(sentence)
+    if (time := describe_time(loaded, volumes)) is not None:
+        announcer.on_message(time)
 
 
 def describe_machine(model: str, compute: "Compute") -> str:

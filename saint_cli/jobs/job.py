@@ -1,9 +1,11 @@
 """One job: the scan, its settings, the files; and its result."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saint_cli import geometry
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.jobs.location import SourceLocation, TargetLocation
@@ -137,6 +139,14 @@ NOISE_TEXTS = {
 """What a result's line says after the acquired slices."""
 
 
+def format_change(
+    shape_before: Sequence[int], before_mm: Sequence[float], shape_after: Sequence[int], after_mm: Sequence[float]
+) -> str:
+    """As in ``512x512x40 at 0.7 x 0.7 x 5 mm -> 512x512x274 at 0.7 x 0.7 x 0.714 mm``."""
+    sides = (shape_before, before_mm), (shape_after, after_mm)
+    return " -> ".join(f"{'x'.join(map(str, shape))} at {geometry.format_spacing(mm)} mm" for shape, mm in sides)
+
+
 @dataclass(frozen=True)
 class JobResult:
     """The result of a job: shapes and spacings (mm) before and after, time, peak resident memory, files.
@@ -181,13 +191,7 @@ class JobResult:
     @property
     def summary(self) -> str:
         """One line: shape and spacing before and after, axis, acquired slices kept, model, time, memory, all files."""
-        sides = [
-            f"{'x'.join(map(str, shape))} at {' x '.join(f'{s:.4g}' for s in spacing)} mm"
-            for shape, spacing in (
-                (self.shape_before, self.spacing_before_mm),
-                (self.shape_after, self.spacing_after_mm),
-            )
-        ]
+        change = format_change(self.shape_before, self.spacing_before_mm, self.shape_after, self.spacing_after_mm)
         memory = "" if self.peak_memory_mb is None else f", {self.peak_memory_mb / 1000:.1f} GB"
         acquired = self.shape_before["xyz".index(self.axis)]
         each = " of each volume" if self.volumes > 1 else ""
@@ -202,4 +206,4 @@ class JobResult:
         resampled = f" ({', '.join(self.resampling)})" if self.resampling else ""
         how = f"along {self.axis}{resampled}, {kept}, {networks}, {self.seconds:.1f} s{memory}"
         volumes = f"{self.volumes} volumes, each " if self.volumes > 1 else ""
-        return f"{volumes}{sides[0]} -> {sides[1]} {how}: {self.target}{files}"
+        return f"{volumes}{change} {how}: {self.target}{files}"

@@ -12,8 +12,9 @@ from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.io.formats import Format
 from saint_cli.io.path_identity import check_distinct, lies_in
 from saint_cli.jobs import labels as label_steps
+from saint_cli.jobs.job import format_change
 from saint_cli.progress import ProgressCallback
-from saint_cli.volume import Volume
+from saint_cli.volume import Volume, warning_words
 from saint_cli.volume.label_map import LabelMap
 
 if TYPE_CHECKING:
@@ -63,15 +64,9 @@ class LabelJobResult:
     def summary(self) -> str:
         """One line: shape and spacing before and after, what was done, and the file."""
         done = {"refine": "refined", "coarsen": "coarsened by majority", "same": "copied, for the grids are the same"}
-        sides = [
-            f"{'x'.join(map(str, shape))} at {' x '.join(f'{s:.4g}' for s in spacing)} mm"
-            for shape, spacing in (
-                (self.shape_before, self.spacing_before_mm),
-                (self.shape_after, self.spacing_after_mm),
-            )
-        ]
+        change = format_change(self.shape_before, self.spacing_before_mm, self.shape_after, self.spacing_after_mm)
         guided = " along the edges of the scan" if self.guided else ""
-        return f"{sides[0]} -> {sides[1]}: labels {done[self.relation]}{guided}, {self.seconds:.1f} s: {self.target}"
+        return f"{change}: labels {done[self.relation]}{guided}, {self.seconds:.1f} s: {self.target}"
 
 
 def run_label_job(job: LabelJob, on_progress: ProgressCallback) -> LabelJobResult:
@@ -111,8 +106,14 @@ def run_label_job(job: LabelJob, on_progress: ProgressCallback) -> LabelJobResul
         and plan.ends_at_middles
         and label_steps.reach_end(before if plan.relation is GridRelation.REFINE else after, plan.axis),
         seconds=round(time.perf_counter() - began, 2),
-        warnings=(*like.header.warnings, *label_steps.list_warnings(after)),
+        warnings=(*_list_warnings(like), *label_steps.list_warnings(after)),
     )
+
+
+def _list_warnings(like: Volume) -> tuple[str, ...]:
+    """Those of the scan but what becomes of its slices and voxels where it is upsampled."""
+    upsampled = (warning_words.TILTED, warning_words.HIDDEN)
+    return tuple(text for text in like.header.warnings if not any(words in text for words in upsampled))
 
 
 def _read(job: LabelJob, on_progress: ProgressCallback) -> tuple[Volume, LabelMap]:

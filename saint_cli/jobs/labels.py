@@ -67,7 +67,10 @@ def load_labels(planned: PlannedJob) -> LabelMap | None:
         return None
     from saint_cli.labels import GridRelation, convert_labels, plan_labels
 
-    io.check_segmentation_target(job.labels_target, volume)
+    try:
+        io.check_segmentation_target(job.labels_target, volume)
+    except UsageError as error:  # of a file whose name the user may not have given
+        raise UsageError(f"{error} (`saint upsample`: --labels-out)") from None
     label_map = io.read_labels(job.labels, volume, job.label_options, is_drawn_on_like=True)
     try:
         plan = plan_labels(label_map, volume.affine_lps, volume.shape)
@@ -154,4 +157,4 @@ def list_warnings(label_map: LabelMap | None) -> tuple[str, ...]:
 
 def describe_grid(grid: LabelMap | Volume) -> str:
     """As in ``512 x 512 x 40 at 0.7 x 0.7 x 5 mm``."""
-    return f"{' x '.join(map(str, grid.shape))} at {geometry.format_spacing(grid.spacing_mm)} mm"
+    return f"{geometry.format_shape(grid.shape)} at {geometry.format_spacing(grid.spacing_mm)} mm"

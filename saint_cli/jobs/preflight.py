@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from saint_cli import io
+from saint_cli import geometry, io
 from saint_cli.errors import OutputError, UsageError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.geometry import spacing_limits
@@ -153,7 +153,7 @@ def _describe_modality(loaded: LoadedJob) -> str:
         return adapt_message(f"read as {loaded.modality} by its values; `modality=ct` if it is HU{training}")
     if trained_on == loaded.modality:
         return ""
-    return adapt_message(f"not CT: intensities were normalised by percentiles{training}")
+    return adapt_message(f"not CT: intensities are normalised by percentiles{training}")
 
 
 def add_warnings(loaded: LoadedJob) -> Volume:
@@ -165,9 +165,9 @@ def add_warnings(loaded: LoadedJob) -> Volume:
         volume = volume.with_warning(sentence)
     network_mm = spacing_limits.network_spacing_mm(volume.spacing_mm, grid.axis)[2]
     if network_mm < volume.spacing_mm[grid.axis]:
-        spacing = " x ".join(f"{s:.4g}" for s in volume.spacing_mm)
+        spacing = geometry.format_spacing(volume.spacing_mm)
         volume = volume.with_warning(
-            f"spacing {spacing} mm is beyond what the networks know: they treated slices as {network_mm:.4g} mm apart"
+            f"spacing {spacing} mm is beyond what the networks know: they treat slices as {network_mm:.4g} mm apart"
         )
     beyond = int(grid.extrapolated.sum())
     if beyond:

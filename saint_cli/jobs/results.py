@@ -3,7 +3,6 @@
 import contextlib
 import sys
 import time
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +70,8 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
     job, volume, grid = planned.job, planned.volume, planned.grid
     derivation = restored.header.derivation
     words = () if derivation is None else derivation.option_names
+    # there may have been none to change
+    noise = next((one for one in NoiseHandling if f"noise={one}" in words), NoiseHandling.KEEP)
     return JobResult(
         source=str(job.source),
         target=str(job.target),
@@ -79,8 +80,8 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
         spacing_before_mm=volume.spacing_mm,
         spacing_after_mm=restored.spacing_mm,
         axis="xyz"[grid.axis],
-        acquired_kept=count_kept(planned),
-        noise=find_noise_handling(words),
+        acquired_kept=count_kept(planned, noise),
+        noise=noise,
         model=NO_NETWORKS,
         weights_sha256="",
         device="cpu",
@@ -93,11 +94,6 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
     )
 
 
-def find_noise_handling(words: Collection[str]) -> NoiseHandling:
-    """What was done with noise, by the words of ``Derivation.option_names``: ``noise=match`` may find none to add."""
-    return next((handling for handling in NoiseHandling if f"noise={handling}" in words), NoiseHandling.KEEP)
-
-
 def _format_word(word: str, planned: PlannedJob) -> str:
     """A word of ``Derivation.option_names`` with millimetres for distances between slices."""
     if not word.startswith("slab="):
@@ -105,10 +101,11 @@ def _format_word(word: str, planned: PlannedJob) -> str:
     return f"slab={planned.grid.slab_thickness_mm(planned.volume.affine_lps):.4g}"
 
 
-def count_kept(planned: PlannedJob) -> int:
-    """How many acquired slices the result holds bit for bit."""
+def count_kept(planned: PlannedJob, noise: NoiseHandling) -> int:
+    """How many acquired slices the result holds bit for bit; ``noise``: what was done with it."""
     grid, plane = planned.grid, planned.plane
-    if not planned.job.settings.method_options.keeps_acquired and grid.needs_networks:
+    options = replace(planned.job.settings.method_options, noise=noise, match_noise=False)
+    if not options.keeps_acquired and grid.needs_networks:
         return 0
     return sum(1 for k in grid.kept.nonzero()[0] if plane is None or plane.is_exact(int(k)))
 
@@ -119,7 +116,7 @@ def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None =
 
     written, settings = loaded.volume.placeholder_on(loaded.grid, loaded.plane), loaded.resolved_settings
     if result.noise is NoiseHandling.KEEP:
-        settings = replace(settings, method_options=settings.method_options.without_matched_noise)
+        settings = replace(settings, method_options=settings.method_options.with_noise_kept)
     return JobFacts(
         source=Path(result.source).absolute().name,
         target=Path(result.target).absolute().name,

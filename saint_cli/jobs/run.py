@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saint_cli import io
 from saint_cli.jobs import all_volumes, announcements, labels, networks, outputs, preflight, resampling, results, stages
-from saint_cli.jobs.announcements import MessageCallback
+from saint_cli.jobs.announcements import Announcer
 from saint_cli.jobs.job import Job, JobResult, LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.location import format_location
 from saint_cli.jobs.remote_staging import stage_files
@@ -32,12 +32,10 @@ UNCALIBRATED_WARNING = (
 )
 
 
-def run_job(
-    job: Job, on_progress: ProgressCallback, on_message: MessageCallback = announcements.ignore_message
-) -> JobResult:
+def run_job(job: Job, on_progress: ProgressCallback, announcer: Announcer | None = None) -> JobResult:
     """Read, upsample, write; everything that can be refused is refused before any voxel is computed.
 
-    on_message: called with sentences on model and device, and on the time of a job of more than a minute.
+    announcer: is given warnings, model and device, and the time of a job of more than a minute before it computes.
 
     Raises:
         SaintError: of the kind that fits; the target is then as it was before.
@@ -45,13 +43,13 @@ def run_job(
     began, on_progress = time.perf_counter(), as_job_progress(on_progress)
     is_fetched, is_uploaded = not isinstance(job.source, Path), not isinstance(job.target, Path)
     if isinstance(job.source, Path) and isinstance(job.target, Path):
-        return _run_local(job.with_local_files(job.source, job.target), on_progress, on_message)
+        return _run_local(job.with_local_files(job.source, job.target), on_progress, announcer)
     on_progress.expect(*stages.list_first_stages(fetches=is_fetched), more=True)
     if is_fetched:
         on_progress(stages.FETCHING, 0, 1)
     with stage_files(job) as local_job:
         upload = ProgressStage(stages.UPLOADING, stages.UPLOAD_S if is_uploaded else 0.0)
-        result = _run_local(local_job, on_progress, on_message, upload)
+        result = _run_local(local_job, on_progress, announcer, upload)
         on_progress(stages.UPLOADING, 0, 1)
     on_progress(stages.UPLOADING, 1, 1)
     source, target = format_location(job.source), format_location(job.target)
@@ -59,7 +57,7 @@ def run_job(
 
 
 def _run_local(
-    job: LocalJob, on_progress: JobProgress, on_message: MessageCallback, *later: ProgressStage
+    job: LocalJob, on_progress: JobProgress, announcer: Announcer | None, *later: ProgressStage
 ) -> JobResult:
     """Run a job whose files lie on this machine; ``later``: what the caller does afterwards."""
     began = time.perf_counter()
@@ -69,7 +67,7 @@ def _run_local(
         on_progress(stages.READING, 0, 1)
         series = io.list_volumes(job.source, job.read_options)
         if series.count > 1:
-            return all_volumes.run_series(job, series, on_progress, on_message, *later)
+            return all_volumes.run_series(job, series, on_progress, announcer, *later)
         job = replace(job, settings=replace(job.settings, volume=None))
     disks = preflight.DiskCheck(job)
     wait_for_networks = networks.start_networks(job.settings.model_config, slabs=bool(job.settings.grid.slab))
@@ -79,7 +77,7 @@ def _run_local(
         result = resampling.run_without_networks(planned, began, disks.check, on_progress, *later)
         return replace(result, peak_memory_mb=results.peak_memory_mb())
     loaded = _load(planned, wait_for_networks)
-    result = _run_networks(loaded, began, disks, on_progress, on_message, *later)
+    result = _run_networks(loaded, began, disks, on_progress, announcer, *later)
     return replace(result, seconds=results.seconds_since(began), peak_memory_mb=results.peak_memory_mb())
 
 
@@ -88,18 +86,17 @@ def _run_networks(
     began: float,
     disks: preflight.DiskCheck,
     on_progress: JobProgress,
-    on_message: MessageCallback,
+    announcer: Announcer | None,
     *later: ProgressStage,
 ) -> JobResult:
     """Compute all that is wanted of a job whose scan and networks are in memory, and write it."""
     from saint_cli.method import pipeline
 
-    with_time = on_message is not announcements.ignore_message  # else no time is spent on a forecast
-    for sentence in announcements.describe_start(loaded, with_time=with_time):
-        on_message(sentence)
+    volume, options = preflight.add_warnings(loaded), loaded.job.settings.method_options
+    warnings = (*volume.header.warnings, *labels.list_warnings(loaded.labels))
+    announcements.announce_start(announcer, loaded, warnings)
     on_progress(stages.LOADING, 1, 1)
     on_progress.expect(*stages.list_remaining_stages(loaded), *later)
-    volume, options = preflight.add_warnings(loaded), loaded.job.settings.method_options
     restoration = pipeline.restore(volume, loaded.model, loaded.grid, loaded.compute, options, on_progress)
     on_progress(stages.SLICES, 0, 1)
     restored = restoration.result()

@@ -192,7 +192,7 @@ def with_cut_warning(result: LabelMap, labels: LabelMap, plan: LabelPlan) -> Lab
 def _describe_mismatch(labels: LabelMap, affine_lps: np.ndarray, shape: Shape) -> str:
     """Both grids, and what to do."""
     grids = [
-        f"{' x '.join(map(str, s))} voxels of {geometry.format_spacing(geometry.spacing_mm(a))} mm from "
+        f"{geometry.format_shape(s)} voxels of {geometry.format_spacing(geometry.spacing_mm(a))} mm from "
         f"({', '.join(f'{v:.5g}' for v in a[:3, 3])}) mm"
         for a, s in ((labels.affine_lps, labels.shape), (affine_lps, shape))
     ]

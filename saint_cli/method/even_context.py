@@ -1,6 +1,6 @@
 """Uneven stacks: narrow gaps beside wide ones are interpolated once more, among slices at nearly equal distances.
 
-The trunk of AMI takes neighbouring slices for evenly spaced. Beside a wide gap a narrow one then loses up to 0.9 dB
+The trunk of AMI takes neighbouring slices for evenly spaced. Beside a wide gap a narrow one then loses up to 1.0 dB
 (benchmarks/uneven.py). So slices synthesised in wide gaps are put between the acquired ones, and narrow gaps are
 interpolated again among these. Wide gaps gain from nearer neighbours, and stay as they are.
 """

@@ -27,7 +27,7 @@ SMOOTH_SIGMA = 2.0
 
 MIN_BODY_PIXELS = 200
 
-UNCHANGED_WARNING = "noise is as it was: none could be measured (too little uniform tissue)"
+UNCHANGED_WARNING = "noise is as it was: none to change was found (too little noise or uniform tissue)"
 
 
 def check_handling(volume: Volume, grid: SliceGrid, handling: NoiseHandling) -> None:
@@ -37,8 +37,20 @@ def check_handling(volume: Volume, grid: SliceGrid, handling: NoiseHandling) -> 
         UsageError: ``handling`` is not ``KEEP`` there.
     """
     check_grid(grid, handling)
+    check_modality(volume, handling)
+
+
+def check_modality(volume: Volume, handling: NoiseHandling) -> None:
+    """Refuse to change noise of what is not CT.
+
+    Raises:
+        UsageError: ``handling`` is not ``KEEP`` there.
+    """
     if handling is not NoiseHandling.KEEP and not intensity.is_ct(volume):
-        raise UsageError(f"`noise={handling}` needs CT; leave it out for other modalities")
+        advice = "leave it out for other modalities"
+        if volume.header.modality is None:
+            advice = "the scan is MR by its values: `modality=ct` if it is HU, else leave it out"
+        raise UsageError(f"`noise={handling}` needs CT; {advice}")
 
 
 def check_grid(grid: SliceGrid, handling: NoiseHandling) -> None:

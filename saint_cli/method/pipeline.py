@@ -102,22 +102,30 @@ class Restoration:
         residual, is_changed = self.estimates.residual(stage), True
         if self.grid.slab is not None:
             return self._compute_slabs(acquired, measured, residual), is_changed
-        dense = assemble(measured, self.plan, self.network_input, residual, acquired)
-        padding.repeat_beside_padding(dense, acquired, self.plan, self.source.header)
+        dense = self._assemble(acquired, measured, residual)
         if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.MATCH:
             is_changed = noise_matching.match_noise(dense, measured, self.plan, self._thickness)
         if stage is ResultStage.FUSED and self.options.noise is NoiseHandling.SMOOTH:
             is_changed = noise_smoothing.smooth_noise(dense, measured, self.plan)
+            if not is_changed:  # what little did change is undone, so that the result is that of ``KEEP``
+                del dense
+                dense = self._assemble(acquired, measured, residual)
         padding.restore_padding(dense, acquired, self.plan, self.source.header)
-        codings = find_codings(self.source.header, self.grid)
-        round_to_codings(dense, self.plan, codings, copies_too=self.options.noise is NoiseHandling.SMOOTH)
+        copies_too = is_changed and self.options.noise is NoiseHandling.SMOOTH
+        round_to_codings(dense, self.plan, find_codings(self.source.header, self.grid), copies_too=copies_too)
         return dense, is_changed
+
+    def _assemble(self, acquired: np.ndarray, measured: np.ndarray, residual: Tensor) -> np.ndarray:
+        """[X, Y, output slices] before noise is changed and padding is put back."""
+        dense = assemble(measured, self.plan, self.network_input, residual, acquired)
+        padding.repeat_beside_padding(dense, acquired, self.plan, self.source.header)
+        return dense
 
     def result(self, stage: ResultStage = ResultStage.FUSED) -> Volume:
         """The volume after a stage on its refined grid; by default the final one."""
         dense, is_changed = self._compute_stage(stage)
         said, deviation = "" if is_changed else noise.UNCHANGED_WARNING, None
-        options = self.options if is_changed else self.options.without_matched_noise
+        options = self.options if is_changed else self.options.with_noise_kept
         if self.grid.slab is not None:
             acquired, least = np.moveaxis(self.source.voxels, self.grid.axis, 2), self.network_input.intensity_map.scale
             deviation = slab_consistency.measure_deviation(dense, acquired, self.grid, self.source.header, least / 1000)
@@ -141,8 +149,8 @@ class Restoration:
     def _differences(self, part: Rectangle) -> Iterator[np.ndarray]:
         """``difference`` slice by slice, each [x, y], so that only one is in memory."""
         sizes, boxes = in_plane(self.source.shape, self.grid.axis), self.network_input.box
-        overlaps = [_overlap(range(n)[cut], range(n)[box]) for n, cut, box in zip(sizes, part, boxes, strict=True)]
-        in_part, in_box = zip(*overlaps, strict=True)
+        ranges = ((range(n)[cut], range(n)[box]) for n, cut, box in zip(sizes, part, boxes, strict=True))
+        in_part, in_box = zip(*(planes.find_overlap(*pair) for pair in ranges), strict=True)
         intensity_map = self.network_input.intensity_map
         shape, dtype = self._part_shape(part), intensity_map.dtype
         sagittal, coronal = (e[:, *in_box] for e in (self.estimates.sagittal, self.estimates.coronal))
@@ -212,14 +220,6 @@ class Restoration:
     def _to_volume(self, dense: np.ndarray, header: Header) -> Volume:
         """[X, Y, output slices] as a volume in the source's axis order."""
         return Volume(np.moveaxis(dense, 2, self.grid.axis), self.grid.refine(self.source.affine_lps), header)
-
-
-def _overlap(one: range, other: range) -> tuple[slice, slice]:
-    """Where two ranges of voxels overlap, as a slice of each."""
-    start = max(one.start, other.start)
-    length = max(0, min(one.stop, other.stop) - start)
-    first, second = (slice(start - r.start, start - r.start + length) for r in (one, other))
-    return first, second
 
 
 def restore(

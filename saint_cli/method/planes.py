@@ -221,3 +221,11 @@ def find_span(mask: Tensor) -> slice:
     """From the first to the last of (N,) bool that is true, ``slice(0, 0)`` where none is."""
     at = mask.nonzero()
     return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
+
+
+def find_overlap(one: range, other: range) -> tuple[slice, slice]:
+    """Where two ranges of voxels overlap, as a slice of each."""
+    start = max(one.start, other.start)
+    length = max(0, min(one.stop, other.stop) - start)
+    first, second = (slice(start - r.start, start - r.start + length) for r in (one, other))
+    return first, second

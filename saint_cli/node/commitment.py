@@ -20,6 +20,7 @@ from saint_cli.errors.plain_text import format_count
 from saint_cli.jobs.announcements import MessageCallback
 from saint_cli.node.options import NodeOptions, Peer
 from saint_cli.node.spool import Spool
+from saint_cli.node.tls import TlsContexts
 
 SUCCESS, INVALID_ARGUMENT, NO_SUCH_ACTION, NO_RESOURCES = 0x0000, 0x0115, 0x0123, 0x0213
 """Statuses of N-ACTION (PS3.7 10.1.4)."""
@@ -45,8 +46,10 @@ TRIES, PAUSE_S, TIMEOUT_S = 3, 5.0, 30.0
 class Committer:
     """Answers requests; reports on a new association if the caller's address is known, else on its own."""
 
-    def __init__(self, options: NodeOptions, spool: Spool, on_message: MessageCallback) -> None:
-        self._aet, self._spool, self._on_message = options.aet, spool, on_message
+    def __init__(
+        self, options: NodeOptions, spool: Spool, on_message: MessageCallback, tls: TlsContexts | None = None
+    ) -> None:
+        self._aet, self._spool, self._on_message, self._tls = options.aet, spool, on_message, tls
         self._peers = {peer.aet: peer for peer in options.allowed or () if peer.host}
         self._slots = threading.Semaphore(MAX_REPORTS)
 
@@ -90,7 +93,8 @@ class Committer:
         for number in range(TRIES):
             if number:
                 time.sleep(PAUSE_S)
-            association = node.associate(peer.host, peer.port, ext_neg=[role], ae_title=peer.aet)
+            tls = None if self._tls is None else (self._tls.client, peer.host)
+            association = node.associate(peer.host, peer.port, ext_neg=[role], ae_title=peer.aet, tls_args=tls)
             if association.is_established:
                 try:
                     return _send(association, report)

@@ -162,11 +162,9 @@ def _leave_to_first_rule(plans: list[_Plan], rules: Rules) -> list[_Plan]:
 def _is_damaged(source: Path) -> bool:
     """Whether a folder without slices has files that should be some."""
     from saint_cli.io.dicom import read
-    from saint_cli.io.dicom.validation import ignore_invalid_values
 
     try:
-        with ignore_invalid_values():
-            scan = read.list_stacks(source, may_be_empty=True).scan
+        scan = read.list_stacks(source, may_be_empty=True).scan
     except Exception:
         return True
     return bool(set(scan.skipped) & set(scan.damaged))

@@ -6,6 +6,7 @@ everything again, and the archive holds each instance once.
 """
 
 import re
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from saint_cli.errors import UsageError
 from saint_cli.io.remote.urls import public_url
 from saint_cli.node import stow
 from saint_cli.node.options import parse_address
+from saint_cli.node.tls import TlsContexts
 
 CONNECTION_TIMEOUT_S = 10.0
 
@@ -34,6 +36,8 @@ MAX_REQUEST_BYTES = 32 * 2**20
 """Of the files in one STOW-RS request, which lies in memory; a larger file goes alone."""
 
 NO_CONNECTION = "there is no connection, or it ended"
+
+NO_TLS = f"{NO_CONNECTION}, or one side does not accept the other's TLS or certificate"
 
 WARNINGS = range(0xB000, 0xC000)
 """Statuses of a C-STORE that stored the instance, with a remark (PS3.4 B.2.3)."""
@@ -54,10 +58,10 @@ class Destination(Protocol):
         """Send DICOM files once, in their order; those that the archive did not confirm to hold. Nothing is raised."""
 
 
-def parse_destination(text: str, aet: str) -> Destination:
+def parse_destination(text: str, aet: str, tls: TlsContexts | None = None) -> Destination:
     """The archive that AET@HOST:PORT or the URL of a DICOMweb service names.
 
-    aet: the AE title of the sender.
+    aet: the AE title of the sender. tls: of connections to a node; a URL says itself what it takes.
 
     Raises:
         UsageError: neither, or a URL that holds a password or a query.
@@ -72,17 +76,18 @@ def parse_destination(text: str, aet: str) -> Destination:
     peer = parse_address(text)
     if peer is None:
         raise UsageError(f"--forward {text}: neither AET@HOST:PORT nor the URL of a DICOMweb service (https://…)")
-    return NodeDestination(peer.aet, peer.host, peer.port, aet)
+    return NodeDestination(peer.aet, peer.host, peer.port, aet, None if tls is None else tls.client)
 
 
 @dataclass(frozen=True)
 class NodeDestination:
-    """A DICOM node that takes C-STORE (PS3.4 B); ``aet`` is the AE title of the sender."""
+    """A DICOM node that takes C-STORE (PS3.4 B), with TLS or None; ``aet`` is the AE title of the sender."""
 
     title: str
     host: str
     port: int
     aet: str
+    tls: ssl.SSLContext | None = None
 
     @property
     def name(self) -> str:
@@ -98,10 +103,13 @@ class NodeDestination:
         node = AE(self.aet)
         node.connection_timeout, node.acse_timeout = CONNECTION_TIMEOUT_S, ANSWER_TIMEOUT_S
         node.dimse_timeout = node.network_timeout = ANSWER_TIMEOUT_S
+        tls = None if self.tls is None else (self.tls, self.host)
         try:
-            association = node.associate(self.host, self.port, contexts, ae_title=self.title)
+            association = node.associate(self.host, self.port, contexts, ae_title=self.title, tls_args=tls)
         except (OSError, ValueError):  # of a name that is no host's, or of none at the moment
             return reasons | dict.fromkeys(files, NO_CONNECTION)
+        if self.tls is not None and not (association.is_established or association.is_rejected):
+            return reasons | dict.fromkeys(files, NO_TLS)
         try:
             return reasons | {path: reason for path in files if (reason := _store(association, path))}
         finally:

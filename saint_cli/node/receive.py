@@ -6,6 +6,7 @@ An instance goes to disk as it arrives, and is not decoded; of its data set two 
 import gc
 import re
 import sqlite3
+import ssl
 import threading
 from itertools import count
 from typing import Any
@@ -24,6 +25,7 @@ from saint_cli.node.completion import Arrivals
 from saint_cli.node.incoming import IncomingFile, bound_association
 from saint_cli.node.options import NodeOptions
 from saint_cli.node.spool import Spool
+from saint_cli.node.tls import TlsContexts
 
 SUCCESS, NO_RESOURCES, NO_MATCH, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 """Statuses of C-STORE (PS3.4 B.2.3)."""
@@ -44,7 +46,14 @@ class Receiver:
         OutputError: the address cannot be listened on.
     """
 
-    def __init__(self, options: NodeOptions, spool: Spool, arrivals: Arrivals, on_message: MessageCallback) -> None:
+    def __init__(
+        self,
+        options: NodeOptions,
+        spool: Spool,
+        arrivals: Arrivals,
+        on_message: MessageCallback,
+        tls: TlsContexts | None = None,
+    ) -> None:
         self._spool, self._arrivals, self._on_message = spool, arrivals, on_message
         self._numbers, self._lock = count(1), threading.Lock()
         self._open: dict[Association, _Caller] = {}
@@ -53,15 +62,17 @@ class Receiver:
         vars(dimse_messages)["NamedTemporaryFile"] = spool.open_file
         self._node = _make_node(options)
         handlers: list[Any] = [
-            (evt.EVT_CONN_OPEN, bound_association),
+            (evt.EVT_CONN_OPEN, self._bound),
             (evt.EVT_ACCEPTED, self._accept),
             (evt.EVT_REJECTED, self._report_rejected),
             (evt.EVT_C_ECHO, lambda event: SUCCESS),
             (evt.EVT_C_STORE, self._store),
-            (evt.EVT_N_ACTION, Committer(options, spool, on_message).answer),
+            (evt.EVT_N_ACTION, Committer(options, spool, on_message, tls).answer),
         ]
         try:
-            self._node.start_server((options.host, options.port), block=False, evt_handlers=handlers)
+            context = None if tls is None else tls.server
+            address = options.host, options.port
+            self._server = self._node.start_server(address, block=False, ssl_context=context, evt_handlers=handlers)
         except OSError as error:
             raise OutputError(
                 f"{options.host}:{options.port}: cannot be listened on ({error.strerror or error}); "
@@ -82,10 +93,36 @@ class Receiver:
             self._on_message(f"association {caller.number}: {format_count(caller.stored, 'instance')} stored{end}")
 
     def close(self) -> None:
-        """Listen no more; associations are aborted, and instances that arrive are given up."""
-        self._node.shutdown()
+        """Listen no more; associations are aborted, and instances that arrive are given up.
+
+        A caller that has asked for no association yet is hung up on: pynetdicom raises where that one is aborted.
+        """
+        for association in self._node.active_associations:
+            if association.is_established:
+                association.abort()
+            else:
+                association.dul.kill_dul()
+                if association.dul.socket is not None:
+                    association.dul.socket.close()
+        if self._server is not None:
+            self._server.shutdown()
         for association in list(self._open):
             association.join(TIMEOUT_S)
+
+    def _bound(self, event: Any) -> None:
+        """Bound what a connection brings, and log one whose TLS fails."""
+        bound_association(event)
+        socket: Any = event.assoc.dul.socket
+        receive, address = socket.recv, event.address[0]
+
+        def receive_or_report(size: int) -> Any:
+            try:
+                return receive(size)
+            except ssl.SSLError as error:
+                self._on_message(f"connection refused: from {address}: TLS failed ({error.reason or 'no reason'})")
+                raise
+
+        socket.recv = receive_or_report
 
     def _accept(self, event: Any) -> None:
         with self._lock:

@@ -20,6 +20,7 @@ from saint_cli.node.receive import Receiver
 from saint_cli.node.records import SeriesState
 from saint_cli.node.rules import Rules
 from saint_cli.node.spool import Spool
+from saint_cli.node.tls import TlsContexts
 from saint_cli.node.work import Steps
 from saint_cli.node.worker import StoppedError, Worker
 from saint_cli.runtime.version import __version__
@@ -41,12 +42,13 @@ MAX_SENDING_TRIES = 3
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """A node: its options, the folder of its queue, where results go, and which series are computed."""
+    """A node: its options, the folder of its queue, where results go, which series are computed, TLS or None."""
 
     options: NodeOptions
     folder: Path
     destination: Destination
     rules: Rules
+    tls: TlsContexts | None = None
 
 
 def run_node(config: NodeConfig, on_message: MessageCallback, stop: threading.Event) -> None:
@@ -70,7 +72,7 @@ class _Node:
     """What runs: the receiver's threads, one that computes, one that sends, one for health, and the calling one."""
 
     def __init__(self, config: NodeConfig, spool: Spool, on_message: MessageCallback, stop: threading.Event) -> None:
-        self._options, self._destination = config.options, config.destination
+        self._options, self._destination, self._tls = config.options, config.destination, config.tls
         self._spool, self._on_message, self._stop = spool, on_message, stop
         self._failures: deque[str] = deque(maxlen=REMEMBERED_FAILURES)
         self._arrivals = Arrivals(config.options.quiet_s)
@@ -90,7 +92,7 @@ class _Node:
         """Run until it is stopped, by the event or by an exception."""
         steps = {"computing": lambda: self._steps.compute(self._worker), "sending": self._steps.send}
         threads = [threading.Thread(target=self._repeat, args=step, daemon=True) for step in steps.items()]
-        receiver = Receiver(self._options, self._spool, self._arrivals, self._on_message)
+        receiver = Receiver(self._options, self._spool, self._arrivals, self._on_message, self._tls)
         try:
             with ExitStack() as health:
                 if self._options.health_port is not None:  # it answers only once instances are taken
@@ -131,7 +133,8 @@ class _Node:
     def _announce(self) -> None:
         options = self._options
         callers = ", ".join(peer.aet for peer in options.allowed or ()) or "everybody"
-        self._on_message(f"saint {__version__}: {options.aet} listens on {options.host}:{options.port} for {callers}")
+        place = f"{options.host}:{options.port}" + (" by TLS" if self._tls is not None else "")
+        self._on_message(f"saint {__version__}: {options.aet} listens on {place} for {callers}")
         waiting = ", ".join(f"{count} {state}" for state, count in self._spool.count_states().items() if count)
         self._on_message(f"queue: {waiting or 'empty'}, {self._spool.budget.used_bytes / 1e6:,.1f} MB")
 

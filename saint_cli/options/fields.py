@@ -98,15 +98,19 @@ class Option:
 
 
 def word_option(
-    flag: str, text: str, panel: Panel, words: Sequence[str], *, convert: Any = None, **more: Any
+    flag: str, text: str, panel: Panel, words: Sequence[str], *, is_open: bool = False, convert: Any = None, **more: Any
 ) -> Option:
-    """An option that is one of a few words, by default the first; ``convert``: from the word to the field's value."""
+    """An option that is one of a few words, by default the first, or None where ``is_open``.
+
+    convert: from the word to the field's value.
+    """
 
     def parse(word: str) -> Any:
         check_word(flag, word, words)
         return word if convert is None else convert(word)
 
-    return Option(flag, text, panel, str, words[0], "NAME", word_completer(*words), parse, **more)
+    default = None if is_open else words[0]
+    return Option(flag, text, panel, str, default, "NAME", word_completer(*words), parse, **more)
 
 
 def count_option(flag: str, text: str, panel: Panel, least: int = 1, default: int | None = None) -> Option:

@@ -45,8 +45,8 @@ class GridRequest:
         "--spacing", "Distance between slices to produce, in mm.", Panel.GRID, float, None, "MM"
     ).as_field()
     axis: int | None = Option(
-        "--axis", "Through-plane axis: x, y, z.", Panel.GRID, str, None, "AXIS", word_completer("x", "y", "z"),
-        parse_axis, page_text=lambda axis: "xyz"[axis],
+        "--axis", "Through-plane axis: x, y or z (default: that with the largest spacing).", Panel.GRID, str, None,
+        "AXIS", word_completer("x", "y", "z"), parse_axis, page_text=lambda axis: "xyz"[axis],
     ).as_field()  # fmt: skip
     extrapolate: bool = Option(
         "--extrapolate", "Repeat the last slice to get exactly N * factor slices.", Panel.GRID

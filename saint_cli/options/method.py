@@ -65,10 +65,8 @@ class MethodOptions:
             object.__setattr__(self, "noise", NoiseHandling.MATCH)
 
     @property
-    def without_matched_noise(self) -> "MethodOptions":
-        """The same without ``noise=match``, as the options that a result in which no noise was added was made with."""
-        if self.noise is not NoiseHandling.MATCH:
-            return self
+    def with_noise_kept(self) -> "MethodOptions":
+        """The same with ``noise=keep``: the options that describe a result whose noise stayed as it was."""
         return replace(self, noise=NoiseHandling.KEEP, match_noise=False)
 
     @property

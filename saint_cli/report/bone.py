@@ -39,7 +39,7 @@ def render(pair: ScanPair) -> tuple[np.ndarray, np.ndarray] | None:
     compact bone of the acquired slices.
     """
     skeleton = bone_planes.find_skeleton(pair)
-    readers = (bone_planes.make_before_reader(pair), bone_planes.make_after_reader(pair))
+    readers = (bone_planes.make_before_reader(pair), lambda k: bone_planes.read_plane(pair.after, k))
     shaded = [_shade(skeleton.keep_bone(read), pair) for read in readers]
     if np.mean(shaded[1] > 0) < LEAST_BONE_SHARE:
         return None

@@ -37,11 +37,6 @@ def read_plane(upright: UprightVolume, k: int) -> np.ndarray:
     return np.clip(plane, -MAX_HU, MAX_HU, out=plane)
 
 
-def make_after_reader(pair: ScanPair) -> PlaneReader:
-    """The planes of the output."""
-    return lambda k: read_plane(pair.after, k)
-
-
 def make_before_reader(pair: ScanPair) -> PlaneReader:
     """Linear interpolation of the acquired slices at the output's voxels."""
     before, axis = pair.before, pair.through_plane

@@ -171,7 +171,7 @@ def make_page_content(
         between=None if pictures.between is None else texts.describe_comparison(pictures.between, facts),
         windows=pictures.windows,
         shown_window=pictures.shown_window,
-        errors=texts.describe_error_maps(restoration),
+        errors=texts.describe_error_maps(restoration, resamples_planes=facts.resamples_planes),
         check=check if isinstance(check, str) else _self_check_content(check, restoration),
         bone=pictures.bone,
         methods=methods_text.write_methods(facts, restoration, result, check),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from saint_cli.errors import OutputError
 from saint_cli.errors.plain_text import escape_controls
 from saint_cli.io.atomic import open_atomic_file
+from saint_cli.io.error_conversion import convert_os_errors
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -72,8 +73,5 @@ def write_bytes(content: bytes, path: Path, *, overwrite: bool = True) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    try:
-        with open_atomic_file(path, overwrite=overwrite) as file:
-            file.write(content)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with convert_os_errors(path, "written", OutputError), open_atomic_file(path, overwrite=overwrite) as file:
+        file.write(content)

@@ -72,7 +72,7 @@ def format_gaps(restoration: Restoration, *, digits: int) -> str:
 
 def describe_columns(facts: JobFacts, restoration: Restoration, result: Volume) -> tuple[str, str]:
     """Titles of the preview's columns: the file and its spacing before, that of ``result``, along x, y, z."""
-    before, after = (" x ".join(f"{s:.3g}" for s in v.spacing_mm) + " mm" for v in (restoration.source, result))
+    before, after = (f"{geometry.format_spacing(v.spacing_mm, 3)} mm" for v in (restoration.source, result))
     return f"{facts.source}, {before}", after
 
 
@@ -170,10 +170,11 @@ def describe_orientation(source: Volume, axis: int) -> tuple[str, ...]:
     return (*notes, f"This scan is {oblique:.1f}° oblique: {nearest}") if oblique > OBLIQUE_DEGREES else notes
 
 
-def describe_error_maps(restoration: Restoration) -> ErrorMapTexts:
-    """How to read the error maps of a restoration."""
+def describe_error_maps(restoration: Restoration, *, resamples_planes: bool = False) -> ErrorMapTexts:
+    """How to read the error maps of a restoration; resamples_planes: as in ``JobFacts``."""
     keeps = restoration.options.keeps_acquired and restoration.grid.slab is None
-    zero = "It is 0 at acquired slices, which are copied. " if keeps else ""
+    copied = ", before they are resampled" if resamples_planes else ", which are copied"
+    zero = f"It is 0 at acquired slices{copied}. " if keeps else ""
     if restoration.has_known_error:
         dense = "dense CT" if intensity.is_ct(restoration.source) else "dense scans"
         by = f"{dense}; the self-check could not calibrate it on this scan"

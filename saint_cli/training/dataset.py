@@ -14,7 +14,6 @@ from saint_cli.training.mr_augment import MrVariation, find_bends
 from saint_cli.training.patch_places import OFFSET_COUNT, PatchGroup, PatchPlaces, PatchShape, Variation
 from saint_cli.training.patch_source import LEAST_DIFFICULTY, PatchSource
 from saint_cli.training.slab_patches import MARGIN, average_slabs, weigh_slabs
-from saint_cli.training.slice_profile import SliceProfile
 
 MOST_GROUPS = 16
 """Groups of a batch: patches of one group share volume, direction, factor, extra decimation and profile."""
@@ -94,17 +93,10 @@ class AmiSampler:
                 values, change = self._vary_as_mr(values, places, offsets, (rng, random))
         slices, truth = self._arrange(values)
         linear = _interpolate(slices, offsets)
-        hard = [self._measure_difficulty(group) for group in places.groups]
+        hard = [self.source.measure_difficulty(g.volume, g.factor * g.step, g.profile, g.slab) for g in places.groups]
         difficulty = torch.cat([one.expand(n) for one, n in zip(hard, self.sizes, strict=True)]) * change
         thickness = facts.new_tensor(places.repeat([group.thickness_mm for group in places.groups]))
         return AmiBatch(slices, offsets, in_plane, through_plane, thickness, linear, truth, difficulty)
-
-    def _measure_difficulty(self, group: PatchGroup) -> Tensor:
-        distance = group.factor * group.step
-        if group.slab is None:
-            return self.source.measure_difficulty(group.volume, distance, group.profile)
-        slab = SliceProfile.box(max(1, round(group.slab.thickness * distance)))
-        return self.source.measure_difficulty(group.volume, distance, slab, thin=True)
 
     def _vary_as_mr(
         self,

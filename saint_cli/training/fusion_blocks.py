@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from saint_cli.errors import UsageError
-from saint_cli.geometry import grid_by_factor
+from saint_cli.geometry import SlabProfile, grid_by_factor
 from saint_cli.method import intensity
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.network_input import NetworkInput
@@ -25,6 +25,7 @@ from saint_cli.training.parallel import ProcessGroup
 from saint_cli.training.patch_places import ROUNDING, Variation
 from saint_cli.training.patch_source import AIR_UNITS, FACTORS, LEAST_DIFFICULTY, MOST_TRIES, PatchSource
 from saint_cli.training.settings import TrainingSettings
+from saint_cli.training.slice_profile import PICKED
 
 WHOLE = slice(None)
 
@@ -147,21 +148,32 @@ def make_block(
 
 
 def draw_dense_block(
-    source: PatchSource, factor: int, side: int, rng: np.random.Generator, variation: Variation
+    source: PatchSource,
+    factor: int,
+    side: int,
+    rng: np.random.Generator,
+    variation: Variation,
+    slab: SlabProfile | None = None,
 ) -> tuple[np.ndarray, tuple[float, float, float], float]:
     """(side, side, (W - 1) * factor + 1) dense network values, their spacing in mm, and the block's difficulty.
 
-    Blocks of air are drawn again.
+    Blocks of air are drawn again. slab: by which acquired slices will be averaged, in distances between them; it
+    decides how difficult they are.
     """
     for _ in range(MOST_TRIES):
-        dense, spacing, difficulty = _draw_any_block(source, factor, side, rng, variation)
+        dense, spacing, difficulty = _draw_any_block(source, factor, side, rng, variation, slab)
         if dense.mean() > AIR_UNITS:
             break
     return dense, spacing, difficulty
 
 
 def _draw_any_block(
-    source: PatchSource, factor: int, side: int, rng: np.random.Generator, variation: Variation
+    source: PatchSource,
+    factor: int,
+    side: int,
+    rng: np.random.Generator,
+    variation: Variation,
+    slab: SlabProfile | None,
 ) -> tuple[np.ndarray, tuple[float, float, float], float]:
     volume, step = source.draw(rng, factor)
     varied = Augmentation.none(1) if variation is Variation.NONE else Augmentation.draw(rng, 1)
@@ -172,10 +184,10 @@ def _draw_any_block(
         for n, most in zip((span, span, source.dense_length(factor * step)), volume.voxels.shape, strict=True)
         for c in [int(rng.integers(most - n + 1))]
     )
-    profile = variation.draw_profile(rng, factor, step)
+    profile = variation.draw_profile(rng, factor, step) if slab is None else PICKED
     dense = profile.average_slices(volume.to_network(volume.voxels[x, y, z].cpu()))[..., ::step]
     dense = _zoom(dense, zoom, side)
-    difficulty = float(source.measure_difficulty(volume, step * factor, profile))
+    difficulty = float(source.measure_difficulty(volume, step * factor, profile, slab))
     if variation is Variation.MR:
         dense, change = _vary_as_mr(_filter(dense, varied.kernel), volume, factor, rng)
         difficulty *= change

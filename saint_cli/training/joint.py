@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from saint_cli.errors import UsageError
 from saint_cli.evaluation import baselines
 from saint_cli.evaluation.metrics import psnr
-from saint_cli.geometry import grid_by_factor
+from saint_cli.geometry import SlabProfile, grid_by_factor
+from saint_cli.method.slab_consistency import make_consistent
 from saint_cli.models import weights
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.filter_generation import distance_matrices
+from saint_cli.nets.slab_network import make_slab_network
+from saint_cli.training import slab_patches
 from saint_cli.training.dense_volume import DenseVolume, TrainingData
 from saint_cli.training.fusion_blocks import draw_dense_block
 from saint_cli.training.loop import Objective, StepLoss
@@ -25,7 +28,7 @@ from saint_cli.training.muon import Muon
 from saint_cli.training.patch_places import Variation
 from saint_cli.training.patch_source import PatchSource
 from saint_cli.training.settings import TrainingSettings, require_kind
-from saint_cli.training.stages import RANGE_UNITS, VALIDATION_FACTORS, relative_error
+from saint_cli.training.stages import RANGE_UNITS, SLAB_FACTORS, VALIDATION_FACTORS, relative_error
 
 BLOCK = (36, 8)
 """In-plane voxels and acquired slices of a block, as far as AMI sees it."""
@@ -48,8 +51,9 @@ class JointBlock:
     """A block, network range.
 
     sparse: (X, Y, W) acquired slices; truth: (W - 1, T, x, y) the slices at the T offsets between them, without the
-    margin; offsets: (T,), of the ``factor`` - 1 that there are; spacing_mm: of the acquired slices, x, y,
-    through-plane; difficulty: root mean square error of linear interpolation at the block's volume and distance.
+    margin; offsets: (T,), of all that there are with ``factor``; spacing_mm: of the acquired slices, x, y,
+    through-plane; slab: the profile of acquired slices that are slabs, in distances between them; difficulty: root
+    mean square error of linear interpolation at the block's volume and distance.
     """
 
     sparse: Tensor
@@ -57,21 +61,51 @@ class JointBlock:
     offsets: Tensor
     factor: int
     spacing_mm: tuple[float, float, float]
+    slab: SlabProfile | None = None
     difficulty: float = 1.0
 
     @classmethod
     def cut(
-        cls, dense: Tensor, spacing_mm: tuple[float, float, float], factor: int, between: np.ndarray
+        cls,
+        dense: Tensor,
+        spacing_mm: tuple[float, float, float],
+        factor: int,
+        between: np.ndarray,
+        slab: SlabProfile | None = None,
     ) -> "JointBlock":
-        """From dense slices (X, Y, (W - 1) * factor + 1) with their spacing; between: some of 1 to ``factor`` - 1."""
-        inner = dense.permute(2, 0, 1)[:-1, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        return cls(
+        """From dense slices (X, Y, n) with their spacing; between: some of 1 to ``factor`` - 1, of slabs of 0 too.
+
+        n: (W - 1) * factor + 1, of slabs ``slab_patches.count_dense_slices``.
+        """
+        margin = _count_margin(slab is not None) * factor
+        inner = dense.permute(2, 0, 1)[margin : dense.shape[2] - 1 - margin, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        block = cls(
             sparse=dense[..., ::factor].contiguous(),
             truth=inner.unflatten(0, (-1, factor))[:, torch.from_numpy(between)],
             offsets=torch.from_numpy(between / factor).float(),
             factor=factor,
             spacing_mm=(spacing_mm[0], spacing_mm[1], spacing_mm[2] * factor),
+            slab=slab,
         )
+        return block if slab is None else replace(block, sparse=dense @ torch.from_numpy(block.weigh_slabs()).T)
+
+    @property
+    def thickness_mm(self) -> Tensor | None:
+        """Of slabs."""
+        return None if self.slab is None else torch.tensor(self.slab.thickness * self.spacing_mm[2])
+
+    def weigh_slabs(self) -> np.ndarray:
+        """(W, n) weights of the dense slices in each slab."""
+        assert self.slab is not None
+        return slab_patches.weigh_slabs(self.slab, len(self.truth) + 1, self.factor)
+
+    def make_consistent(self, thin: Tensor) -> Tensor:
+        """All thin slices (W - 1, factor, x, y) with means as the slabs, but the outer ones, have them."""
+        start = slab_patches.MARGIN * self.factor
+        weights = self.weigh_slabs()[1:-1, start : start + len(thin) * self.factor]
+        slabs = self.sparse[MARGIN:-MARGIN, MARGIN:-MARGIN, 1:-1]
+        consistent = make_consistent(thin.flatten(0, 1).permute(1, 2, 0).numpy(), slabs.numpy(), weights)
+        return torch.from_numpy(consistent).permute(2, 0, 1).view_as(thin)
 
     def to(self, device: torch.device) -> "JointBlock":
         """The block on a device."""
@@ -118,55 +152,75 @@ class JointNetworks(nn.Module):
         """Residuals of the planes across the first axis, (planes, T, W - 1, in-plane), without the margin."""
         planes = sparse[MARGIN - 1 : 1 - MARGIN].unfold(0, 3, 1).permute(0, 3, 1, 2)
         through = torch.tensor(block.spacing_mm[2])
-        fdm = distance_matrices(block.offsets.cpu(), torch.tensor(in_plane_mm), through, None).to(sparse.device)
-        residual: Tensor = self.ami(planes.contiguous(), fdm[None])[..., :-1].float()
+        fdm = distance_matrices(block.offsets.cpu(), torch.tensor(in_plane_mm), through, block.thickness_mm)
+        residual: Tensor = self.ami(planes.contiguous(), fdm[None].to(sparse.device))[..., :-1].float()
         return residual.transpose(2, 3)[..., MARGIN:-MARGIN]
 
 
-def draw_block(source: PatchSource, rng: np.random.Generator, variation: Variation) -> JointBlock:
-    """A random block of a random factor, upside down half of the time."""
+def draw_block(
+    source: PatchSource, rng: np.random.Generator, variation: Variation, *, slabs: bool = False
+) -> JointBlock:
+    """A random block of a random factor, upside down half of the time.
+
+    slabs: acquired slices are slabs, by whose margins the blocks of ``source`` are larger.
+    """
     factor = source.draw_factor(rng)
-    dense, spacing_mm, difficulty = draw_dense_block(source, factor, BLOCK[0], rng, variation)
+    slab = slab_patches.draw_slab_profile(rng) if slabs else None
+    dense, spacing_mm, difficulty = draw_dense_block(source, factor, BLOCK[0], rng, variation, slab)
     slices = torch.from_numpy(dense)
     if rng.random() < 0.5:
         slices = slices.flip(2)
-    between = np.sort(rng.permutation(np.arange(1, factor))[:MOST_OFFSETS])
-    return replace(JointBlock.cut(slices, spacing_mm, factor, between), difficulty=difficulty)
+    between = np.sort(rng.permutation(_list_steps(factor, slabs))[:MOST_OFFSETS])
+    return replace(JointBlock.cut(slices, spacing_mm, factor, between, slab), difficulty=difficulty)
+
+
+def _list_steps(factor: int, slabs: bool) -> np.ndarray:
+    """The dense slices from an acquired one on that are synthesised."""
+    return np.arange(0 if slabs else 1, factor)
+
+
+def _count_margin(slabs: bool) -> int:
+    """Acquired slices beyond either end of a block that its slices reach into."""
+    return slab_patches.MARGIN if slabs else 0
 
 
 def load_networks(settings: TrainingSettings) -> JointNetworks:
-    """The networks of ``init``, ready to be trained.
+    """The networks of ``init``, ready to be trained; for slabs they may begin as those for thin slices.
 
     Raises:
-        UsageError: weights for slabs, or with a 3-D RFN.
+        UsageError: weights for slabs where thin slices are learnt from single ones, or with a 3-D RFN.
         WeightsError: they cannot be loaded.
     """
     assert settings.init is not None
     start = weights.load_model(settings.init)
-    require_kind(start.ami, settings.init, slabs=False)
+    require_kind(start.ami, settings.init, slabs=settings.slabs)
     if start.rfn.features.size.dims == 3:
         raise UsageError(f"{settings.init} holds a 3-D RFN, which is trained by itself only; name other weights")
     ami, rfn = copy.deepcopy((start.ami, start.rfn))  # loaded models are shared
     rfn.fewest.fill_(settings.fewest)
+    if settings.slabs and not ami.slabs:
+        ami = make_slab_network(ami)
     return JointNetworks(ami, rfn).train().requires_grad_()
 
 
 def make_joint_objective(settings: TrainingSettings, data: TrainingData, rank: int) -> Objective:
     """The error of fused slices of blocks of the training volumes, and how it is validated."""
-    loss = make_joint_loss(
-        PatchSource(data.train, *BLOCK, sideways=True), settings.batch, (settings.seed, rank), settings.variation
-    )
+    side, acquired = BLOCK
+    source = PatchSource(data.train, side, acquired + 2 * _count_margin(settings.slabs), sideways=True)
+    loss = make_joint_loss(source, settings.batch, (settings.seed, rank), settings.variation, slabs=settings.slabs)
     return Objective(loss, lambda model: validate_joint(model, data.val, settings.modality))
 
 
-def make_joint_loss(source: PatchSource, blocks: int, seed: tuple[int, int], variation: Variation) -> StepLoss:
+def make_joint_loss(
+    source: PatchSource, blocks: int, seed: tuple[int, int], variation: Variation, *, slabs: bool = False
+) -> StepLoss:
     """``relative_error`` of the fused slices of so many blocks, each weighed alike."""
 
     def step_loss(model: nn.Module, step: int) -> Tensor:
         rng, device = np.random.default_rng((*seed, step)), next(model.parameters()).device
         errors = []
         for _ in range(blocks):
-            block = draw_block(source, rng, variation).to(device)
+            block = draw_block(source, rng, variation, slabs=slabs).to(device)
             fused, truth = model(block)[0].flatten(0, 1), block.truth.flatten(0, 1)
             errors.append(relative_error(fused, truth, fused.new_full((len(fused),), block.difficulty)))
         return torch.stack(errors).mean()
@@ -183,12 +237,13 @@ def validate_joint(model: nn.Module, volumes: list[DenseVolume], modality: str) 
     """
     assert isinstance(model, JointNetworks)
     figures = {}
-    for factor, most in VALIDATION_FACTORS.items():
+    for factor, most in (SLAB_FACTORS if model.ami.slabs else VALIDATION_FACTORS).items():
+        words = f"slabs of {factor}" if model.ami.slabs else f"x{factor}"
         gains = [_measure_gains(model, volume, factor, most, RANGE_UNITS[modality]) for volume in volumes]
         for volume, (over_cubic, _) in zip(volumes, gains, strict=True):
-            figures[f"{volume.name} x{factor} over cubic dB"] = round(over_cubic, 3)
+            figures[f"{volume.name} {words} over cubic dB"] = round(over_cubic, 3)
         over_cubic, over_mean = np.mean(gains, axis=0).tolist()
-        figures |= {f"x{factor} over cubic dB": round(over_cubic, 3), f"x{factor} over mean dB": round(over_mean, 3)}
+        figures |= {f"{words} over cubic dB": round(over_cubic, 3), f"{words} over mean dB": round(over_mean, 3)}
     return figures
 
 
@@ -196,15 +251,14 @@ def _measure_gains(
     model: JointNetworks, volume: DenseVolume, factor: int, most: int, units: float
 ) -> tuple[float, float]:
     """PSNR of the fused slices less that of cubic interpolation, and less that of the mean, dB."""
+    slab, steps = SlabProfile(1.0) if model.ami.slabs else None, _list_steps(factor, model.ami.slabs)
     dense = volume.cut_middle(VALIDATION_SIDE + 2 * MARGIN, most, factor)
-    block = JointBlock.cut(dense, volume.spacing_mm, factor, np.arange(1, factor))
-    grid = grid_by_factor(block.sparse.shape[2], 2, factor)
-    cubic = JointBlock.cut(
-        torch.from_numpy(baselines.interpolate_cubic(block.sparse.numpy(), grid)),
-        volume.spacing_mm,
-        factor,
-        np.arange(1, factor),
-    ).truth
+    block = JointBlock.cut(dense, volume.spacing_mm, factor, steps, slab)
+    sparse = block.sparse.numpy()
+    interpolated = torch.from_numpy(baselines.interpolate_cubic(sparse, grid_by_factor(sparse.shape[2], 2, factor)))
+    cubic = JointBlock.cut(interpolated, volume.spacing_mm, factor, steps).truth
     fused, mean = (part.cpu() for part in model(block.to(next(model.parameters()).device)))
+    if slab is not None:
+        fused, mean = block.make_consistent(fused), block.make_consistent(mean)
     of_fused, of_mean, of_cubic = (psnr(block.truth.numpy(), r.numpy(), units) for r in (fused, mean, cubic))
     return of_fused - of_cubic, of_fused - of_mean

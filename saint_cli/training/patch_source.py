@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from saint_cli.errors import UsageError
+from saint_cli.geometry import SlabProfile
 from saint_cli.nets.ami import CONTEXT_SLICES
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.slice_profile import PICKED, SliceProfile
@@ -100,15 +101,18 @@ class PatchSource:
         return volume, steps[int(rng.integers(len(steps)))]
 
     def measure_difficulty(
-        self, volume: DenseVolume, distance: int, profile: SliceProfile = PICKED, *, thin: bool = False
+        self, volume: DenseVolume, distance: int, profile: SliceProfile = PICKED, slab: SlabProfile | None = None
     ) -> Tensor:
         """Root mean square error, network units, of linear interpolation over ``distance`` slices inside the body.
 
-        profile: of every slice; thin: of the acquired ones only, and the truth are single slices. Gains in dB are
-        relative to this error; dividing by it keeps volumes and factors with large errors from drowning the others.
+        profile: of every slice; slab: of the acquired ones only, in distances, where the truth are single slices.
+        Gains in dB are relative to this error; dividing by it keeps volumes and factors with large errors from
+        drowning the others.
         Returns one number on the volume's device, for which a GPU need not be waited for.
         """
-        key = (volume, distance, profile, thin)
+        if slab is not None:
+            profile = SliceProfile.box(max(1, round(slab.thickness * distance)))
+        key = (volume, distance, profile, slab is not None)
         if key not in self._difficulty:
             self._difficulty[key] = _measure_difficulty(*key)
         return self._difficulty[key]

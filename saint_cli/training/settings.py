@@ -32,6 +32,12 @@ SETTINGS = "settings.json"
 CHANGEABLE_SETTINGS = ("schedule", "device")
 """Settings that a resumed run may change: train longer, at another rate, or elsewhere."""
 
+OPTIONS = {"dims": "rfn-dims", "fewest": "rfn-fewest", "slabs": "slab"}
+"""Options of ``saint train`` that are not called as their setting."""
+
+OPPOSITES = {"augment": "no-augment", "context": "no-rfn-context"}
+"""Options that switch their setting off."""
+
 ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube", "modality", "slabs")
 """Missing in settings that were written before these existed."""
 
@@ -156,7 +162,20 @@ def require_same_settings(settings: TrainingSettings, path: Path) -> None:
         before.setdefault(name, json.loads(json.dumps(getattr(TrainingSettings, name))))
     for name, now in json.loads(json.dumps(asdict(settings))).items():
         if name not in CHANGEABLE_SETTINGS and before.get(name) != now:
-            raise UsageError(f"the run was begun with {name} {before.get(name)}, not {now}; resume it as it was")
+            was, is_now = (_name_option(name, value) for value in (before.get(name), now))
+            raise UsageError(f"the run was begun {was}, not {is_now}; resume it as it was")
+
+
+def _name_option(setting: str, value: Any) -> str:
+    """``with --batch 6``, ``with --slab``, or ``without --init``."""
+    if setting in OPPOSITES:
+        setting, value = OPPOSITES[setting], not value
+    option = f"--{OPTIONS.get(setting, setting)}"
+    if value is None or value is False or value == []:
+        return f"without {option}"
+    if value is True:
+        return f"with {option}"
+    return f"with {option} {','.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def require_same_data(data: dict[str, Any], path: Path) -> None:

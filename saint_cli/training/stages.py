@@ -76,12 +76,13 @@ def relative_error(result: Tensor, truth: Tensor, difficulty: Tensor) -> Tensor:
 
 
 def require_scorable(volumes: list[DenseVolume], *, slabs: bool = False) -> None:
-    """Refuse validation volumes too small for ``validate_ami``, or ``validate_slabs``, before hours of training.
+    """Refuse validation volumes that are too small to validate a stage on, before hours of training.
 
     Raises:
-        UsageError: fewer than five slices, with slabs fewer than two of the thickest; or fewer than ten voxels across.
+        UsageError: fewer than five slices, with slabs fewer than five of the thickest, of which the outer two end at
+            their middles; or fewer than ten voxels across.
     """
-    fewest = 2 * max(SLAB_FACTORS) if slabs else max(VALIDATION_FACTORS) + 1
+    fewest = 4 * max(SLAB_FACTORS) + 1 if slabs else max(VALIDATION_FACTORS) + 1
     for volume in volumes:
         if volume.voxels.shape[2] < fewest or min(volume.voxels.shape[:2]) < NARROWEST_VOXELS:
             shape = "x".join(map(str, volume.voxels.shape))

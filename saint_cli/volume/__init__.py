@@ -130,6 +130,11 @@ class Derivation:
         return (*self.options, *(word for word, is_so in of_grid.items() if is_so), *of_plane)
 
     @property
+    def changes_noise(self) -> bool:
+        """Whether the noise of slices was matched or smoothed."""
+        return not {"noise=match", "noise=smooth"}.isdisjoint(self.options)
+
+    @property
     def keeps_acquired(self) -> bool:
         """Whether the method left acquired slices as they were."""
         is_changed = self.grid.averages or self.grid.slab is not None or self.plane is not None
@@ -198,7 +203,7 @@ class Volume:
 
     def __repr__(self) -> str:
         """One line: shape, dtype, spacing, modality and format; neither voxels nor paths."""
-        shape, spacing = " x ".join(map(str, self.shape)), geometry.format_spacing(self.spacing_mm)
+        shape, spacing = geometry.format_shape(self.shape), geometry.format_spacing(self.spacing_mm)
         kind = ", ".join(filter(None, (self.header.modality, self.header.source_format)))
         return f"Volume({shape} {self.voxels.dtype}, {spacing} mm, {kind})"
 

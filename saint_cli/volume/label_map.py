@@ -63,7 +63,7 @@ class LabelMap:
 
     def __repr__(self) -> str:
         """One line: shape, dtype, spacing, how many segments are described (if any), format; no voxels, no names."""
-        shape, spacing = " x ".join(map(str, self.shape)), geometry.format_spacing(self.spacing_mm)
+        shape, spacing = geometry.format_shape(self.shape), geometry.format_spacing(self.spacing_mm)
         count = len(self.segments)
         segments = f"{count} segment{'s' * (count > 1)}, " if count else ""
         return f"LabelMap({shape} {self.labels.dtype}, {spacing} mm, {segments}{self.header.source_format})"

@@ -15,6 +15,7 @@ from saint_cli.batch.manifest import ManifestState
 from saint_cli.batch.output_names import name_outputs
 from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, plan_jobs
 from saint_cli.batch.search import Findings, SearchRules
+from saint_cli.batch.state_files import LOCK
 from saint_cli.batch.workflow import BatchRequest, discover
 from saint_cli.errors import RemoteError, UsageError
 from saint_cli.io import write_volume
@@ -51,7 +52,7 @@ def planned(findings: Findings, state_dir: Path) -> Plan:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Files of all formats, two DICOM series in one folder and one in its own, a broken file, and others."""
+    """Files of all formats, two DICOM series in one folder and one in its own, results, a broken file, and others."""
     folder = tmp_path / "study"
     write_volume(fabricate.volume(), folder / "p0" / "ct.nii.gz")
     write_volume(fabricate.volume(), folder / "p1" / "x.mha")
@@ -61,6 +62,10 @@ def tree(tmp_path: Path) -> Path:
     fabricate.save(fabricate.slices(1), folder / "p3" / "localizer")
     (folder / "broken.nii").write_text("not an image")
     (folder / "README").write_text("about")
+    write_volume(fabricate.volume(), folder / "x4" / "p0" / "ct.mha")
+    for results in (folder / "x4", folder / "x4" / "older"):
+        (results / LOCK).parent.mkdir(parents=True)
+        (results / LOCK).touch()
     (folder / "p0" / ".hidden.nii").touch()
     return folder
 
@@ -87,6 +92,7 @@ def test_a_tree_at_a_url_is_found_as_the_same_tree_here(tree: Path, tmp_path: Pa
     assert describe(there) == describe(here)
     assert sorted(there.skipped) == sorted(here.skipped)
     assert there.ignored == here.ignored
+    assert there.ignored["folder with results of another batch (x4)"] == 1
     assert name_outputs(sorted(there.scans, key=lambda s: s.tag), "{path}", "mha") == name_outputs(
         sorted(here.scans, key=lambda s: s.tag), "{path}", "mha"
     )

@@ -85,6 +85,12 @@ def test_a_table_that_makes_no_sense_is_refused_by_row(tmp_path: Path, name: str
         expand_inputs([tmp_path / name])
 
 
+def test_rows_without_any_text_are_no_rows(tmp_path: Path) -> None:
+    table = tmp_path / "scans.csv"
+    table.write_text("source,name,,\na.nii,one,,\n,,,\n , \n\nb.nii,two,,\n,,,\n")
+    assert [root.name for root in expand_inputs([table])] == ["one", "two"]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_tables_of_all_systems_are_read_alike(tmp_path: Path, end: str, encoding: str) -> None:

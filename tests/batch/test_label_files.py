@@ -7,20 +7,15 @@ from typing import Any
 import fabricate
 import numpy as np
 import pytest
+from cli.runs import run
 from label_scans import label_array, save_labels, save_scan
-from typer.testing import CliRunner, Result
 
 from saint_cli.batch.job_records import JobRecord, JobStatus
 from saint_cli.batch.label_files import fingerprint_labels, locate_labels, resolve_cell
-from saint_cli.cli.app import app
 from saint_cli.errors import UsageError
 from saint_cli.io import read_labels, read_volume
 
 OPTIONS = ("--factor", "2", "-m", "fast", "--workers", "1", "--threads", "1", "--no-pages")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def plan(*arguments: object) -> dict[str, Any]:
@@ -150,9 +145,11 @@ def test_a_url_in_a_table_is_refused_with_its_row(tree: Path) -> None:
 def test_the_fingerprint_of_labels_in_a_folder_knows_every_file(tmp_path: Path) -> None:
     (tmp_path / "seg").mkdir()
     (tmp_path / "seg" / "one.dcm").write_text("1")
-    before = fingerprint_labels(tmp_path / "seg")
-    (tmp_path / "seg" / "two.dcm").write_text("2")
-    assert fingerprint_labels(tmp_path / "seg") != before
+    found = [fingerprint_labels(tmp_path / "seg")]
+    for name, text in (("one.dcm", "12"), ("two.dcm", "2")):  # the first leaves the folder itself as it was
+        (tmp_path / "seg" / name).write_text(text)
+        found.append(fingerprint_labels(tmp_path / "seg"))
+    assert len(set(found)) == 3
 
 
 def test_a_record_whose_labels_lie_outside_of_the_folder_is_damaged() -> None:

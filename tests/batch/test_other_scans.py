@@ -18,7 +18,7 @@ from saint_cli.batch.manifest import ManifestState, open_manifest
 from saint_cli.batch.output_names import name_outputs
 from saint_cli.batch.plan import OutputStore, Plan, RerunPolicy, plan_jobs
 from saint_cli.batch.search import SearchRules
-from saint_cli.batch.workflow import BatchRequest, discover, run_batch
+from saint_cli.batch.workflow import BatchPart, BatchRequest, discover, run_parts
 from saint_cli.cli.job_options import merge_row
 from saint_cli.io import write_volume
 from saint_cli.options.job import make_settings
@@ -136,7 +136,8 @@ def test_a_refusal_is_recorded_once_beside_the_result_that_stays_and_shows_nothi
     rules = SearchRules(lambda row: settings, out)
     request = BatchRequest((sources[1],), rules, RerunPolicy(), settings.model_config, "mha")
     for _ in range(2):
-        summary = run_batch(request, discover(request, lambda count: None), lambda *given: None, lambda text: None)
+        parts = [BatchPart(request, discover(request, lambda count: None))]
+        summary = run_parts(parts, lambda *given: None, lambda text: None)
         (failed,) = summary.with_status(JobStatus.FAILED)
         assert f"is the result of {sources[0]}, another scan; name results apart with --name-template" in failed.reason
         assert summary.index is not None

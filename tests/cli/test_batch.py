@@ -5,57 +5,21 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import fabricate
 import nibabel as nib
 import numpy as np
-import psutil
 import pytest
-from typer.testing import CliRunner, Result
+from cli.batch_runs import OPTIONS, WITH_PAGES, fill, records, states
+from cli.runs import run
+from typer.testing import Result
 
-from saint_cli.cli.app import app
 from saint_cli.io import read_volume, write_volume
-
-WITH_PAGES = ("--factor", "2", "-m", "fast", "--workers", "1", "--threads", "1")
-
-OPTIONS = (*WITH_PAGES, "--no-pages")
-
-
-def run(*arguments: object) -> Result:
-    """Run saint in this process."""
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def program(*arguments: object) -> list[str]:
-    """The command line of saint as a process of its own."""
-    return [sys.executable, "-m", "saint_cli", *map(str, arguments)]
-
-
-def records(out: Path) -> list[dict[str, Any]]:
-    """The lines of the manifest that are whole."""
-    file = out / "manifest.jsonl"
-    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def states(out: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of change of every result."""
-    return {str(p.relative_to(out)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in sorted(out.rglob("*.nii.gz"))}
-
-
-def fill(folder: Path, count: int, shape: tuple[int, int, int] = (24, 20, 6)) -> Path:
-    """So many scans below a folder."""
-    for n in range(count):
-        write_volume(fabricate.volume(shape), folder / f"p{n}" / "ct.nii.gz")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -223,58 +187,6 @@ def test_dicom_becomes_dicom(tmp_path: Path) -> None:
     result = run("batch", tmp_path / "in", tmp_path / "out", *OPTIONS, "--to", "dicom")
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "out" / "p1" / "s1").glob("*.dcm"))) == 11
-
-
-def wait_for(condition: Any, seconds: float = 600) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["kill -9", "Ctrl-C", "SIGTERM"])
-def test_after_a_violent_end_nothing_is_half_done_lost_or_redone(tmp_path: Path, end: signal.Signals) -> None:
-    source, out = fill(tmp_path / "in", 5, (48, 40, 10)), tmp_path / "out"
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it was ignored, the child would ignore it too
-    running = subprocess.Popen(program("batch", source, out, *WITH_PAGES), stderr=subprocess.PIPE)
-    wait_for(lambda: len(records(out)) >= 2)
-    children = psutil.Process(running.pid).children(recursive=True)
-    running.send_signal(end)
-    _, errors = running.communicate()
-    assert running.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[end], errors
-    assert b"Traceback" not in errors
-    assert end == signal.SIGKILL or not list(out.rglob("*.partial"))
-    psutil.wait_procs(children, 30)
-    for result in out.rglob("*.nii.gz"):
-        read_volume(result)
-    before = {record["target"] for record in records(out)}
-    kept = {target: state for target, state in states(out).items() if target in before}
-    assert run("batch", source, out, *WITH_PAGES).exit_code == 0
-    assert len(states(out)) == 5
-    assert {target: states(out)[target] for target in before} == kept
-    assert max(Counter(record["target"] for record in records(out)).values()) == 1
-    assert not list(out.rglob("*.partial"))
-
-
-def test_a_killed_worker_costs_its_job_nothing_but_time(tmp_path: Path) -> None:
-    source, out = fill(tmp_path / "in", 4, (64, 60, 12)), tmp_path / "out"
-    running = subprocess.Popen(program("batch", source, out, *OPTIONS), stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(records(out)) >= 1)
-    biggest = max(psutil.Process(running.pid).children(recursive=True), key=lambda p: p.memory_info().rss)
-    biggest.kill()
-    assert running.wait() == 0
-    assert Counter(record["target"] for record in records(out)) == {f"p{n}/ct.nii.gz": 1 for n in range(4)}
-
-
-def test_two_batches_in_one_folder_are_refused(tmp_path: Path) -> None:
-    source, out = fill(tmp_path / "in", 2), tmp_path / "out"
-    running = subprocess.Popen(program("batch", source, out, *OPTIONS), stderr=subprocess.DEVNULL)
-    wait_for(lambda: (out / "manifest.jsonl").exists())
-    second = run("batch", source, out, *OPTIONS)
-    assert running.wait() == 0
-    assert second.exit_code == 5
-    assert "another saint batch" in second.output
 
 
 def test_scans_of_any_name_are_done_with_pages_that_their_links_reach(tmp_path: Path) -> None:

@@ -19,20 +19,14 @@ import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from cli.runs import run
 
-from saint_cli.cli.app import app
 from saint_cli.io import read_volume, write_volume
 from saint_cli.runtime.temporary import TemporaryFolder
 
 OPTIONS = ("--factor", "2", "-m", "fast")
 
 BATCH = (*OPTIONS, "--workers", "1", "--threads", "1", "--no-pages")
-
-
-def run(*arguments: object) -> Result:
-    """Run saint in this process."""
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def summary(*arguments: object) -> dict[str, Any]:

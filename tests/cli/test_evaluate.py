@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -220,8 +221,8 @@ def test_noise_tissues_and_edges_have_tables_of_their_own_and_stand_in_the_json(
         *("--json-file", written),
     )
     assert result.exit_code == 0, result.output
-    for words in ("slice correlation", "bone volume %", "rise mm", "by self-check HU"):
-        assert words in " ".join(result.stdout.split())
+    for words in ("no noise could be measured", "bone volume %", "rise mm", "by self-check HU"):
+        assert words in " ".join(result.output.split())
     document = json.loads(written.read_text())
     measures = {one["method"]: one for one in document["measures"]}
     assert list(measures) == ["truth", "cubic", "fast fused"]
@@ -235,6 +236,27 @@ def test_noise_tissues_and_edges_have_tables_of_their_own_and_stand_in_the_json(
     (found,) = document["calibration_by_scan"]
     assert found["model"] == "fast"
     assert 0.5 < found["observed_hu"] / found["by_scan_hu"] < 2
+
+
+def test_the_noise_of_uniform_tissue_has_a_table(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).normal(50, 15, (60, 60, 9)).astype(np.int16)
+    voxels[:8] = -1000  # of air, by which it is known for CT
+    nib.save(nib.Nifti1Image(voxels, np.diag([0.7, 0.7, 1.0, 1.0])), tmp_path / "water.nii")
+    result = run(tmp_path / "water.nii", "-f", "2", "-m", "fast", "--against", "cubic", "--measure", "noise")
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.split())
+    assert "slice correlation" in shown
+    found = re.search(r"truth │ ([\d.]+) │ ([\d.]+) │", shown)
+    assert found is not None
+    assert 14 < float(found[1]) < 16
+    assert float(found[2]) == pytest.approx(1, abs=0.05)  # independent from slice to slice
+
+
+def test_where_no_noise_can_be_measured_a_line_says_so_in_place_of_an_empty_table(small: Path) -> None:
+    result = run(small, "-f", "2", "-m", "fast", "--against", "cubic", "--measure", "noise")
+    assert result.exit_code == 0, result.output
+    assert "no noise could be measured (too little uniform tissue)" in " ".join(result.stderr.split())
+    assert "kurtosis" not in result.stdout
 
 
 def test_without_being_asked_for_nothing_else_is_measured(small: Path) -> None:

@@ -4,15 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
-
-from saint_cli.cli.app import app
-
-
-def run(*arguments: object) -> Result:
-    """Run saint in this process, where no input exists."""
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
+from cli.runs import run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
 UPSAMPLE = ("upsample", "a.nii", "-o", "b.nii")

@@ -34,6 +34,13 @@ def test_help_shows_no_type_of_what_takes_no_value(command: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_the_help_teaches_by_an_example(command: str) -> None:
+    text = shown(*filter(None, [command]), "-h")
+    example = text.partition("Examples")[2].partition("╭")[0]
+    assert f"   saint {command or 'upsample'} " in example.replace("\n", " ")
+
+
 def test_options_are_grouped() -> None:
     text = shown("upsample", "-h", columns=160)
     titles = [line.split("─")[1].strip() for line in text.splitlines() if line.startswith("╭")]

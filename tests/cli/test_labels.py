@@ -8,23 +8,15 @@ import fabricate_labels
 import numpy as np
 import pydicom
 import pytest
+from cli.info_runs import one_line
+from cli.runs import run
 from label_scans import SHAPE, label_array, save_labels, save_scan
-from typer.testing import CliRunner, Result
 
 from saint_cli.cli import result_view
-from saint_cli.cli.app import app
 from saint_cli.io import read_labels, read_volume
 from saint_cli.labels import LabelVolume
 
 FAST = ("-m", "fast", "--threads", "1", "--factor", "2")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def fold(text: str) -> str:
-    return " ".join(text.split())
 
 
 @pytest.fixture
@@ -52,9 +44,9 @@ def test_labels_go_there_and_back_on_the_command_line(scan: Path, tmp_path: Path
     words = ("labels", tmp_path / "seg.nii.gz", "--like", tmp_path / "x2.nii.gz")
     guided = run(*words, "-o", tmp_path / "guided.mha")
     assert guided.exit_code == 0, guided.output
-    assert "labels refined along the edges of the scan" in fold(guided.output)
+    assert "labels refined along the edges of the scan" in one_line(guided.output)
     there = run(*words, "-o", tmp_path / "fine.mha", "--no-guide")
-    assert "labels refined, " in fold(there.output)
+    assert "labels refined, " in one_line(there.output)
     back = run("labels", tmp_path / "fine.mha", "--like", scan, "-o", tmp_path / "back.nii.gz", "--json")
     document = json.loads(back.stdout)
     assert (document["relation"], document["shape_after"]) == ("coarsen", list(SHAPE))
@@ -78,20 +70,20 @@ def test_labels_go_there_and_back_on_the_command_line(scan: Path, tmp_path: Path
 def test_options_that_say_nothing_or_cannot_be_are_refused(scan: Path, words: tuple[str, ...], reason: str) -> None:
     result = run("upsample", scan, "-o", scan.with_name("out.nii.gz"), *words, *FAST)
     assert result.exit_code == 2
-    assert reason in fold(result.output)
+    assert reason in one_line(result.output)
     assert not scan.with_name("out.nii.gz").exists()
 
 
 def test_labels_take_the_grid_of_one_volume(scan: Path) -> None:
     result = run("labels", scan, "--like", scan, "-o", scan.with_name("out.nii.gz"), "--volume", "all")
     assert result.exit_code == 2
-    assert "all volumes of a scan have one grid; name any of them" in fold(result.output)
+    assert "all volumes of a scan have one grid; name any of them" in one_line(result.output)
 
 
 def test_labels_that_go_to_a_url_need_a_file_of_their_own(scan: Path) -> None:
     result = run("upsample", scan, "-o", "memory://out/x.nii.gz", "--labels", scan.with_name("seg.nii.gz"), *FAST)
     assert result.exit_code == 2
-    assert "labels go to a file on this machine; name it with --labels-out" in fold(result.output)
+    assert "labels go to a file on this machine; name it with --labels-out" in one_line(result.output)
 
 
 @pytest.mark.parametrize("count", [3, 21])
@@ -157,7 +149,10 @@ def test_without_highdicom_a_segmentation_is_refused_with_the_way_out(
     result = run("upsample", scan, "-o", tmp_path / "x2", "--labels", seg, *FAST)
     assert result.exit_code == 2
     assert "highdicom" in result.output
+    assert "name a file ending in .nii.gz (`saint upsample`: --labels-out)" in result.output
     assert not (tmp_path / "x2").exists()
+    words = ("upsample", scan, "-o", tmp_path / "x2", "--labels", seg, "--labels-out", tmp_path / "l.nii.gz", *FAST)
+    assert run(*words).exit_code == 0
 
 
 def test_contours_become_labels_of_the_upsampled_scan(tmp_path: Path) -> None:

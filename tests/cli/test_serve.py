@@ -41,6 +41,8 @@ def serve(*arguments: str | Path) -> Result:
         (("-o", "Q", "--forward", ARCHIVE, "--tries", "0"), 2, "--tries 0: at least 1"),
         (("-o", "Q", "--forward", ARCHIVE, "--rules", "none.toml"), 3, "none.toml: cannot be read"),
         (("-o", "Q", "--forward", ARCHIVE, "--device", "toaster"), 2, "toaster"),
+        (("-o", "Q", "--forward", ARCHIVE, "--tls-ca", "ca.pem"), 2, "--tls-ca needs --tls-cert"),
+        (("-o", "Q", "--forward", ARCHIVE, "--tls-cert", "none.pem"), 3, "none.pem: cannot be read"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line_and_nothing_is_made(

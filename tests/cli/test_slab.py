@@ -7,16 +7,11 @@ import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from cli.runs import run
 
-from saint_cli.cli.app import app
 from saint_cli.cli.parameters import complete_bare_flags
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture

@@ -8,14 +8,10 @@ import fabricate_bids
 import nibabel as nib
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from cli.runs import run
+from typer.testing import Result
 
-from saint_cli.cli.app import app
 from saint_cli.io import write_volume
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def words(result: Result) -> str:

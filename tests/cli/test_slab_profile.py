@@ -7,21 +7,16 @@ import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
+from cli.runs import run
 from nets import tiny
-from typer.testing import CliRunner, Result
 
 import saint_cli
-from saint_cli.cli.app import app
 from saint_cli.errors import UsageError
 from saint_cli.geometry import ProfileShape, SlabProfile, grid_by_factor, grid_of_slabs
 from saint_cli.models.weights import save_model
 from saint_cli.nets.slab_network import make_slab_network
 from saint_cli.options.grid import GridRequest
 from saint_cli.options.values import SLAB_PROFILES
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture

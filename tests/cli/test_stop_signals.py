@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 import saint_cli
@@ -115,6 +117,36 @@ def test_ctrl_c_as_python_ends_is_one_line() -> None:
     program = BEGIN + "atexit.register(os.kill, os.getpid(), signal.SIGINT)\nprogram.main()"
     done = saint(program, "--version")
     assert (done.returncode, done.stderr) == (130, "saint: interrupted\n")
+
+
+AS_WORKERS_START = (
+    BEGIN
+    + """
+from distributed.process import AsyncProcess
+
+start = AsyncProcess.start
+
+async def send(process):
+    await start(process)
+    os.kill(os.getpid(), number)
+
+AsyncProcess.start, number = send, int(sys.argv.pop(1))
+program.main()
+"""
+)
+
+
+@pytest.mark.parametrize(("number", "line"), [(signal.SIGINT, "saint: interrupted\n"), (signal.SIGTERM, "")])
+def test_a_batch_that_is_stopped_while_its_workers_start_ends_without_a_traceback(
+    tmp_path: Path, number: signal.Signals, line: str
+) -> None:
+    voxels = np.arange(256, dtype=np.int16).reshape(8, 8, 4)
+    nib.save(nib.Nifti1Image(voxels, np.diag([1, 1, 4, 1])), tmp_path / "scan.nii")
+    done = saint(AS_WORKERS_START, int(number), "batch", tmp_path / "scan.nii", tmp_path / "out", "--workers", 1)
+    assert (done.returncode, done.stdout) == (128 + number, "")
+    first, *rest = done.stderr.splitlines(keepends=True)
+    assert first.startswith("1 job with model")
+    assert "".join(rest) == line
 
 
 def test_ctrl_c_twice_at_once_is_once() -> None:

@@ -7,20 +7,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from cli.runs import run as saint
 
-from saint_cli.cli.app import app
 from saint_cli.models import shipped
 from saint_cli.models.weights import load_model
 from saint_cli.training import patch_source, run, settings
 from saint_cli.training.journal import LOG
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_dense.nii.gz"
-
-
-def saint(*arguments: object) -> Result:
-    """Run saint in this process."""
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def held_back(scans: Path) -> Path:

@@ -10,11 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from typer.testing import CliRunner, Result
+from cli.runs import run
 
-from saint_cli.cli.app import app
+from saint_cli.errors import SaintError
 from saint_cli.io import read_volume
-from saint_cli.method import residuals
+from saint_cli.method import pipeline, residuals
 from saint_cli.models import shipped, weights
 from saint_cli.models.calibration import Calibration
 from saint_cli.options.job import make_settings
@@ -22,11 +22,6 @@ from saint_cli.runtime import memory
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chest_thick.nii.gz"
 THICK_MM = 4.0
-
-
-def run(*arguments: object) -> Result:
-    """Run saint in this process."""
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture
@@ -117,6 +112,26 @@ def test_what_is_mr_by_its_values_gets_the_weights_of_mr_and_the_summary_says_so
     assert "read as MR by its values" in result.output
     assert "model mr-fast on cpu" in result.output
     assert "trained on CT only" not in result.output
+
+
+@pytest.mark.parametrize("volumes", [1, 2])
+def test_warnings_come_before_networks_run_and_once(
+    volumes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voxels = np.random.default_rng(0).integers(0, 900, (20, 20, 4, volumes)).astype(np.uint16)
+    source, words = save(voxels.squeeze(), tmp_path / "mr.nii"), ("--modality", "ct", "-f", 2, "-m", "mr-fast")
+    result = run("upsample", source, *words, "--volume", "all", "-o", tmp_path / "out.nii")
+    assert result.exit_code == 0, result.output
+    warning = "saint: warning: the scan is CT; mr-fast was trained on MR only"
+    assert result.stderr.splitlines().count(warning) == 1
+
+    def fail(*_: object) -> None:
+        raise SaintError("networks run")
+
+    monkeypatch.setattr(pipeline, "restore", fail)
+    result = run("upsample", source, *words, "--volume", "all", "-o", tmp_path / "other.nii")
+    assert result.exit_code == 1
+    assert warning in result.stderr.splitlines()
 
 
 def test_uncertainty_writes_the_expected_error_beside_the_result(thick: Path, tmp_path: Path) -> None:

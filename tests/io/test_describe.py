@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io import describe, write_volume
-from saint_cli.io.dicom import patient_text
+from saint_cli.io.dicom.patient_text import PATIENT_TAGS, SERIES_TAGS, read_texts
 
 SHEARED_Z = np.array([[0.8, 0, 0, 0], [0, 0.8, 1.2, 0], [0, 0, 4.8, 0], [0, 0, 0, 1.0]])
 """Slices 4.8 mm apart along their normal, each 1.2 mm beside the one before: a tilt of 14.04 degrees."""
@@ -151,5 +151,5 @@ def test_bytes_that_no_character_set_explains_do_not_hide_a_series(tmp_path: Pat
 
 def test_a_file_that_is_no_dicom_has_no_texts(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xff" * 300)
-    assert patient_text.read_series_text(tmp_path / "a") == {}
-    assert patient_text.read_patient_text(tmp_path / "nowhere") == {}
+    assert read_texts(tmp_path / "a", SERIES_TAGS) == {}
+    assert read_texts(tmp_path / "nowhere", PATIENT_TAGS) == {}

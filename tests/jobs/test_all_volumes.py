@@ -163,9 +163,22 @@ def one_of_labels(folder: Path) -> Path:
     return save(voxels, folder / "in.nii")
 
 
+def one_of_mr(folder: Path) -> Path:
+    voxels = ct_volumes()
+    voxels[..., 1] = np.abs(voxels[..., 1])
+    return save(voxels, folder / "in.nii")
+
+
+MATCHED = {"method_options": MethodOptions(noise=NoiseHandling.MATCH)}
 REFUSED = {
     "a truncated file": (damaged, {}, UnreadableError, "truncated"),
     "a volume without a number": (one_without_numbers, {}, UnreadableError, "volume 3: no voxel is a finite number"),
+    "noise of one that is MR by its values": (
+        one_of_mr,
+        MATCHED,
+        UsageError,
+        "volume 2: `noise=match` needs CT; the scan is MR by its values: `modality=ct`",
+    ),
     "a volume of labels": (one_of_labels, {}, LabelMapError, "volume 2: looks like labels"),
     "parts of stacks": (KINDS["packed"], {"split_runs": True}, UsageError, "with `volume`"),
     "a series of a file": (KINDS["packed"], {"series": "1"}, UsageError, "`series` chooses among DICOM series"),
@@ -292,16 +305,21 @@ def test_the_whole_job_is_one_bar(tmp_path: Path, model_config: ModelConfig) -> 
     assert estimate.state().fraction == 1.0
 
 
-@pytest.mark.parametrize(
-    ("added", "noise"), [((True, False), "match"), ((False, True), "match"), ((False, False), "keep")]
-)
-def test_noise_was_matched_if_it_was_in_any_volume(
-    added: tuple[bool, ...], noise: str, tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("handling", [NoiseHandling.MATCH, NoiseHandling.SMOOTH])
+@pytest.mark.parametrize("changed", [(True, False), (False, True), (False, False)])
+def test_noise_was_changed_if_it_was_in_any_volume(
+    changed: tuple[bool, ...],
+    handling: NoiseHandling,
+    tmp_path: Path,
+    model_config: ModelConfig,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers = iter(added)
+    answers = iter(changed)
     monkeypatch.setattr(pipeline.noise_matching, "match_noise", lambda *_: next(answers))
+    monkeypatch.setattr(pipeline.noise_smoothing, "smooth_noise", lambda *_: next(answers))
     source = save(ct_volumes(2), tmp_path / "4d.nii")
     job = make_job(source, tmp_path / "out.nii", GridRequest(factor=2), model_config, volume="all")
-    result = run_job(change_job(job, method_options=MethodOptions(noise=NoiseHandling.MATCH)), silent)
-    assert str(result.noise) == noise
-    assert ("matched to theirs" in result.summary) == (noise == "match")
+    result = run_job(change_job(job, method_options=MethodOptions(noise=handling)), silent)
+    assert result.noise is (handling if any(changed) else NoiseHandling.KEEP)
+    assert result.summary.count("matched to theirs") + result.summary.count("all smoothed") == any(changed)
+    assert result.acquired_kept == (0 if result.noise is NoiseHandling.SMOOTH else 5)

@@ -54,6 +54,17 @@ def test_there_by_shapes_and_back_again_gives_the_same_labels(job: LabelJob, tmp
     np.testing.assert_array_equal(read_labels(back.target).labels, label_array())
 
 
+def test_warnings_are_not_of_what_upsampling_does_to_the_scan(job: LabelJob, tmp_path: Path) -> None:
+    thick = fabricate.volume(SHAPE)
+    voxels, tilted = thick.voxels.astype(np.float32), thick.affine_lps.copy()
+    voxels[:2, :2], tilted[1, 2] = np.nan, tilted[1, 2] + 1.5
+    write_volume(Volume(voxels, tilted, thick.header), tmp_path / "tilted.nii.gz")
+    seg = save_labels(tmp_path / "tilted_seg.nii.gz", affine_lps=tilted)
+    scan = read_volume(tmp_path / "tilted.nii.gz").header.warnings
+    assert ["tilted" in text or "NaN" in text for text in scan] == [True, True]
+    assert run_label_job(replace(job, labels=seg, like=tmp_path / "tilted.nii.gz"), silent).warnings == ()
+
+
 def test_on_the_same_grid_labels_are_copied_and_the_summary_says_so(job: LabelJob, tmp_path: Path) -> None:
     done = run_label_job(replace(job, like=tmp_path / "thick.nii.gz"), silent)
     assert done.relation == "same"

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import fabricate
-import nibabel
 import numpy as np
 import pydicom
 import pytest
+from jobs.thick_files import save
 from make_jobs import make_job
 
 from saint_cli import geometry
@@ -18,7 +18,6 @@ from saint_cli.jobs import GridRequest, JobResult, ModelConfig, outputs, run_job
 from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import silent
 from saint_cli.report.quality_control import spread_slices
-from saint_cli.volume import Volume
 
 GAPS = [3.0, 6.0, 3.0, 4.5, 3.0]
 
@@ -28,11 +27,6 @@ def uneven(folder: Path, gaps: list[float] = GAPS) -> Path:
     for data, height in zip(series, np.cumsum([30.0, *gaps]), strict=True):
         data.ImagePositionPatient = [-10, 20, float(height)]
     return fabricate.save(series, folder)
-
-
-def save(volume: Volume, path: Path) -> Path:
-    nibabel.save(nibabel.Nifti1Image(volume.voxels, geometry.RAS_FROM_LPS @ volume.affine_lps), path)
-    return path
 
 
 def run(source: Path, target: Path, grid: GridRequest, config: ModelConfig, **more: Any) -> JobResult:

@@ -56,18 +56,18 @@ def test_as_many_pixels_are_counted_as_the_networks_see(
     assert (expected.ami, expected.rfn) == tuple(seen.values())
 
 
-def test_a_short_job_is_not_announced(model_config: ModelConfig) -> None:
+@pytest.mark.parametrize(
+    ("is_small", "seconds", "is_announced"), [(True, 1e3, False), (False, 5, False), (False, 1e3, True)]
+)
+def test_a_short_job_is_not_announced(
+    is_small: bool, seconds: float, is_announced: bool, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short is what has few multiplications, which is not even measured, or what was measured as less than a minute."""
     volume = body()
-    assert (
-        forecast.forecast(
-            volume,
-            weights.load_model(model_config.model),
-            GridRequest(factor=2).make_grid(volume),
-            CPU,
-            MethodOptions(),
-        )
-        is None
-    )
+    monkeypatch.setattr(forecast, "measure_network_seconds", lambda *rest: seconds)
+    monkeypatch.setattr(forecast, "SHORT_JOB_MACS", {"cpu": np.inf if is_small else 0})
+    given = weights.load_model(model_config.model), GridRequest(factor=2).make_grid(volume), CPU, MethodOptions()
+    assert (forecast.forecast(volume, *given) is not None) == is_announced
 
 
 def test_a_long_job_on_slabs_has_no_other_model_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:

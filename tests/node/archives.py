@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -79,16 +80,17 @@ class Archive:
 
 
 @contextmanager
-def run_archive(title: str = "ARCHIVE", contexts: Any = AllStoragePresentationContexts) -> Iterator[Archive]:
+def run_archive(
+    title: str = "ARCHIVE", contexts: Any = AllStoragePresentationContexts, tls: ssl.SSLContext | None = None
+) -> Iterator[Archive]:
     """A node of this AE title that listens on the loopback interface, and refuses callers of other nodes."""
     node = AE(title)
     node.supported_contexts = contexts
     node.add_supported_context(Verification)
     node.require_called_aet = True
     archive = Archive(free_port())
-    server = node.start_server(
-        ("127.0.0.1", archive.port), block=False, evt_handlers=[(evt.EVT_C_STORE, archive.store)]
-    )
+    handlers: list[Any] = [(evt.EVT_C_STORE, archive.store)]
+    server = node.start_server(("127.0.0.1", archive.port), block=False, ssl_context=tls, evt_handlers=handlers)
     try:
         yield archive
     finally:

@@ -1,12 +1,10 @@
 """Outlines of labels: inside their borders, in their colours; the table of volumes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import browser
 import numpy as np
-import pytest
 from label_scans import label_map
 from report.scans import page, pair
 
@@ -106,12 +104,6 @@ def test_a_page_names_labels_without_markup_of_theirs() -> None:
     assert "liver &lt;b&gt;&amp;amp;" in text
     assert NAME not in text
     assert text.count(' outlines"') == 4
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with browser.chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 def test_outlines_are_shown_and_hidden_by_click_and_by_key(chromium: Any, tmp_path: Path) -> None:

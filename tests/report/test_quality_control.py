@@ -95,6 +95,9 @@ def test_acquired_slices_are_called_copied_only_where_they_are(
 ) -> None:
     restoration = restored(tiny.volume((12, 10, 5)), grid_by_factor(5, 2, 4), calibrated=calibrated, **options)
     assert ("which are copied" in texts.describe_error_maps(restoration).note) == is_copied
+    resampled = texts.describe_error_maps(restoration, resamples_planes=True).note
+    assert "which are copied" not in resampled
+    assert ("before they are resampled" in resampled) == is_copied
 
 
 @pytest.mark.parametrize("handling", ["keep", "match", "smooth"])

@@ -110,7 +110,7 @@ def test_statistics_of_batch_normalisation_reach_the_saved_model(data: Path, tmp
 
 def test_another_architecture_is_not_resumed(data: Path, tmp_path: Path) -> None:
     run(settings_of("rdn"), data, tmp_path, stop=2)
-    with pytest.raises(UsageError, match=r"begun with factors \[4\], not \[6\]"):
+    with pytest.raises(UsageError, match="begun with --factors 4, not with --factors 6;"):
         run(replace(settings_of("rdn"), factors=(6,)), data, tmp_path, resume=True)
 
 

@@ -1,6 +1,7 @@
 """AMI and RFN trained together: what a block becomes, what learns from it, and whole runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch import Tensor
 from training.folders import write_train_and_val
 
 from saint_cli.errors import UsageError
-from saint_cli.geometry import grid_by_factor
-from saint_cli.method import intensity
+from saint_cli.geometry import SlabProfile, SliceGrid, grid_by_factor
+from saint_cli.method import intensity, slab_ends
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.network_input import NetworkInput
 from saint_cli.method.slice_plan import SlicePlan
@@ -21,7 +22,7 @@ from saint_cli.models import weights
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.slab_network import make_slab_network
-from saint_cli.training import joint
+from saint_cli.training import joint, slab_patches
 from saint_cli.training.dense_volume import DenseVolume, TrainingData
 from saint_cli.training.joint import MARGIN, JointBlock, JointNetworks
 from saint_cli.training.loop import Schedule, StepResult
@@ -56,17 +57,26 @@ def cut(factor: int, *between: int, lines: bool = False) -> JointBlock:
     return JointBlock.cut(torch.from_numpy(dense).float(), SPACING_MM, factor, wanted)
 
 
-def fuse_in_use(networks: JointNetworks, block: JointBlock) -> Tensor:
+def cut_slabs(factor: int, *between: int, thickness: float = 1.0) -> JointBlock:
+    """Of noise, whose slabs are means of dense slices."""
+    random, slices = np.random.default_rng(2), slab_patches.count_dense_slices(ACQUIRED + 1, factor)
+    dense = torch.from_numpy(random.uniform(-1, 1, (SIDE, SIDE + 2, slices))).float()
+    return JointBlock.cut(dense, SPACING_MM, factor, np.array(between or range(factor)), SlabProfile(thickness))
+
+
+def fuse_in_use(networks: JointNetworks, block: JointBlock, grid: SliceGrid) -> Tensor:
     """(W - 1, T, x, y) what the pipeline's directions and RFN make of a block's acquired slices, without the margin."""
     inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
-    spacing, sparse = block.spacing_mm, block.sparse
-    network_input = NetworkInput(sparse, (WHOLE, WHOLE), spacing, intensity.CT)
-    plan = SlicePlan.from_grid(grid_by_factor(ACQUIRED, 2, block.factor))
+    spacing, sparse, windows = block.spacing_mm, block.sparse, block.sparse.shape[2] - 1
+    thickness = None if block.slab is None else block.slab.thickness * spacing[2]
+    network_input = NetworkInput(sparse, (WHOLE, WHOLE), spacing, intensity.CT, thickness_mm=thickness)
+    plan, ends = SlicePlan.from_grid(grid), slab_ends.count_ends(grid)
+    plan = replace(plan, window=plan.window - ends, above=plan.above - ends)  # blocks have no repeated ends
     views = [view.values for view in interpolate_directions(network_input, networks.ami, plan, tiny.CPU)]
-    sagittal, coronal = (view.float().unflatten(0, (ACQUIRED - 1, -1))[inner] for view in views)
-    acquired, t = sparse.permute(2, 0, 1)[inner], torch.arange(1, block.factor) / block.factor
+    sagittal, coronal = (view.float().unflatten(0, (windows, -1))[inner] for view in views)
+    acquired, t = sparse.permute(2, 0, 1)[inner], block.offsets
     fused = []
-    for w in range(ACQUIRED - 1):
+    for w in range(windows):
         line = torch.lerp(acquired[w], acquired[w + 1], t[:, None, None])
         added = networks.rfn.fuse(sagittal[w], coronal[w], acquired[w], acquired[w + 1], t, spacing[2])
         fused.append(line + added)
@@ -78,8 +88,45 @@ def test_fused_slices_are_those_of_the_pipeline() -> None:
     both, block = networks(), cut(4)
     fused, mean = both(block)
     assert fused.shape == (ACQUIRED - 1, 3, INNER, INNER + 2)
-    np.testing.assert_allclose(fused, fuse_in_use(both, block), atol=2e-3)  # residuals are kept in half precision
+    in_use = fuse_in_use(both, block, grid_by_factor(ACQUIRED, 2, 4))
+    np.testing.assert_allclose(fused, in_use, atol=2e-3)  # residuals are kept in half precision
     assert float((fused - mean).abs().max()) > 0.02
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("thickness", [1.0, 1.5])
+def test_fused_slices_of_slabs_are_those_of_the_pipeline(thickness: float) -> None:
+    rfn, block = tiny.rfn(), cut_slabs(3, thickness=thickness)
+    ami = make_slab_network(tiny.ami())
+    for parameter in ami.filters.layers[0].parameters():
+        parameter.add_(torch.randn_like(parameter))  # so that thickness counts
+    both = JointNetworks(ami, rfn)
+    windows = ACQUIRED
+    grid = SliceGrid(2, windows + 1, 1 / 3, 3 * windows, slab=SlabProfile(thickness))
+    fused, mean = both(block)
+    assert fused.shape == (windows, 3, INNER, INNER + 2)
+    np.testing.assert_allclose(fused, fuse_in_use(both, block, grid), atol=5e-3)
+    assert float((fused - mean).abs().max()) > 0.02
+
+
+def test_slabs_are_means_of_what_surrounds_the_truth_and_of_the_truth_itself() -> None:
+    block = cut_slabs(3)
+    thin = block.truth.flatten(0, 1)  # from the middle of the first slab to just below that of the last
+    for k in range(1, ACQUIRED):
+        slab = block.sparse[MARGIN:-MARGIN, MARGIN:-MARGIN, k]
+        np.testing.assert_allclose(thin[3 * k - 1 : 3 * k + 2].mean(0), slab, atol=1e-6)
+    some = cut_slabs(3, 0, 2)
+    assert torch.equal(some.truth, block.truth[:, [0, 2]])
+    assert some.offsets.tolist() == pytest.approx([0, 2 / 3])
+
+
+def test_consistent_slices_have_the_means_of_the_slabs_and_the_truth_is_consistent() -> None:
+    block = cut_slabs(3)
+    np.testing.assert_allclose(block.make_consistent(block.truth), block.truth, atol=1e-6)
+    thin = block.make_consistent(torch.zeros_like(block.truth)).flatten(0, 1)
+    for k in range(1, ACQUIRED):
+        slab = block.sparse[MARGIN:-MARGIN, MARGIN:-MARGIN, k]
+        np.testing.assert_allclose(thin[3 * k - 1 : 3 * k + 2], slab.expand(3, -1, -1), atol=1e-6)
 
 
 @torch.no_grad()
@@ -132,7 +179,9 @@ def test_volumes_of_thin_slices_are_also_seen_along_their_in_plane_axes(monkeypa
     voxels = np.random.default_rng(0).integers(-500, 900, (40, 40, 40)).astype(np.int16)
     volume = DenseVolume.from_array("v", voxels, (x, y, z), intensity.CT)
     drawn, draw_block = [], joint.draw_block
-    monkeypatch.setattr(joint, "draw_block", lambda *given: drawn.append(draw_block(*given)) or drawn[-1])
+    monkeypatch.setattr(
+        joint, "draw_block", lambda *given, **more: drawn.append(draw_block(*given, **more)) or drawn[-1]
+    )
     settings = TrainingSettings("joint", "base", Schedule(1), augment=False, batch=30)
     joint.make_joint_objective(settings, TrainingData([volume], []), rank=0).loss(networks(), 0)
     assert {block.spacing_mm[:2] for block in drawn} == {(x, y), (y, z), (x, z)}
@@ -159,10 +208,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_joint(data: Path, out: Path, *, resume: bool = False, stop: int | None = None) -> list[StepResult]:
-    settings = TrainingSettings(
-        "joint", "base", Schedule(4, warmup=1, validate_every=2), batch=2, init=str(data / "init.safetensors")
-    )
+def run_joint(
+    data: Path, out: Path, *, resume: bool = False, stop: int | None = None, slabs: bool = False
+) -> list[StepResult]:
+    schedule = Schedule(4, warmup=1, validate_every=2)
+    settings = TrainingSettings("joint", "base", schedule, batch=2, init=str(data / "init.safetensors"), slabs=slabs)
     results = []
     paths = TrainingPaths(data / "train", data / "val", out, data / "cache")
     for result in train(settings, paths, resume=resume, on_progress=lambda *_: None):
@@ -184,6 +234,18 @@ def test_a_run_changes_both_networks_and_goes_on_where_it_was(data: Path, tmp_pa
     assert [result.step for result in run_joint(data, tmp_path / "parts", resume=True)] == [3, 4]
     parts = load_file(tmp_path / "parts" / MODEL)
     assert all(torch.equal(parts[name], after[name]) for name in after)
+
+
+def test_a_run_on_slabs_may_start_from_networks_for_single_slices(tmp_path: Path) -> None:
+    data = write_train_and_val(tmp_path, (26, 25, 40))
+    weights.save_model(tiny.ami(), tiny.rfn(), data / "init.safetensors")
+    results = run_joint(data, tmp_path / "run", slabs=True)
+    assert {"slabs of 3 over cubic dB", "slabs of 5 over mean dB"} <= results[-1].validation.keys()
+    before, after = (weights.load_model(str(path)) for path in (data / "init.safetensors", tmp_path / "run" / MODEL))
+    assert (before.ami.slabs, after.ami.slabs) == (False, True)
+    second_matrix = after.ami.filters.layers[0].weight[:, 1:].detach()
+    assert float(second_matrix.abs().max()) > 0
+    assert not torch.equal(before.rfn.output.weight, after.rfn.output.weight)
 
 
 @pytest.mark.parametrize(

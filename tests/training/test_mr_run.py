@@ -90,7 +90,7 @@ def test_the_settings_record_the_modality_and_a_resumed_run_keeps_it(data: Path,
     run_stage(AMI, data, tmp_path, stop=2)
     file = tmp_path / "ami" / SETTINGS
     assert json.loads(file.read_text())["modality"] == "mr"
-    with pytest.raises(UsageError, match="begun with modality mr, not ct"):
+    with pytest.raises(UsageError, match="begun with --modality mr, not with --modality ct;"):
         run_stage(replace(AMI, modality="ct"), data, tmp_path, resume=True)
 
 

@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import uniform_filter1d
 
 from saint_cli.errors import UsageError
+from saint_cli.geometry import SlabProfile
 from saint_cli.method import intensity
 from saint_cli.training import patch_source
 from saint_cli.training.dense_volume import DenseVolume
@@ -43,6 +44,23 @@ def test_difficulty_in_plain_loops(distance: int, averaged: int, monkeypatch: py
         if (truth := row[first + c]) > AIR_UNITS
     ]
     found = PatchSource([volume], 7, 3).measure_difficulty(volume, distance, SliceProfile.box(averaged))
+    assert float(found) == pytest.approx(np.mean(squares) ** 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(("thickness", "averaged"), [(1.0, 4), (0.5, 2), (0.1, 1)])
+def test_difficulty_of_slabs_in_plain_loops(thickness: float, averaged: int) -> None:
+    volume, distance = deep(40), 4
+    values = intensity.CT.to_network(volume.voxels.numpy())
+    slabs = uniform_filter1d(values, averaged, axis=2, mode="nearest")
+    squares = [
+        np.square(low + (high - low) * c / distance - truth)
+        for row, means in zip(values.reshape(-1, 40), slabs.reshape(-1, 40), strict=True)
+        for first in range(0, 40 - distance, distance)
+        for low, high in [(means[first], means[first + distance])]
+        for c in range(distance)
+        if (truth := row[first + c]) > AIR_UNITS
+    ]
+    found = PatchSource([volume], 7, 3).measure_difficulty(volume, distance, slab=SlabProfile(thickness))
     assert float(found) == pytest.approx(np.mean(squares) ** 0.5, rel=1e-4)
 
 

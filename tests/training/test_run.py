@@ -3,8 +3,9 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from saint_cli.geometry import grid_by_factor
 from saint_cli.models import weights
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.training import fusion_blocks
+from saint_cli.training.journal import write_json
 from saint_cli.training.loop import CHECKPOINT, Schedule, StepResult
 from saint_cli.training.run import DATA, MODEL, TrainingPaths, train
-from saint_cli.training.settings import SETTINGS, TrainingSettings
+from saint_cli.training.settings import SETTINGS, TrainingSettings, require_same_settings
 
 AMI = TrainingSettings(
     "ami",
@@ -310,6 +312,24 @@ def test_adam_can_be_chosen_and_learns_something_else_than_muon(data: Path, tmp_
         run_stage(replace(AMI, optimiser=name), data, tmp_path / name)
     with pytest.raises(AssertionError):
         assert_same_tensors(tmp_path / "adam" / MODEL, tmp_path / "muon" / MODEL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"init": "medium"}, "begun without --init, not with --init medium; resume"),
+        ({"slabs": True}, "begun without --slab, not with --slab;"),
+        ({"augment": False}, "begun without --no-augment, not with --no-augment;"),
+        ({"fewest": 2}, "begun with --rfn-fewest 1, not with --rfn-fewest 2"),
+    ],
+)
+def test_a_run_that_is_resumed_with_other_settings_is_told_the_options(
+    changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    write_json(asdict(AMI), tmp_path / SETTINGS)
+    require_same_settings(AMI, tmp_path / SETTINGS)
+    with pytest.raises(UsageError, match=said):
+        require_same_settings(replace(AMI, **changes), tmp_path / SETTINGS)
 
 
 def test_a_run_is_not_resumed_on_other_volumes_or_from_other_weights(data: Path, tmp_path: Path) -> None:

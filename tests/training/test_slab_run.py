@@ -26,7 +26,7 @@ def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_train_and_val(tmp_path_factory.mktemp("volumes"))
+    return write_train_and_val(tmp_path_factory.mktemp("volumes"), (26, 25, 24))
 
 
 @pytest.fixture

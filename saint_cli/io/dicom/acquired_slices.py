@@ -30,8 +30,8 @@ ACQUIRED_SPACING = "acquired slice spacing"
 
 TAGS = ("SourceImageSequence", "DerivationDescription")
 
-Reference = tuple[str, int]
-"""SOPInstanceUID of an acquired slice, and its frame."""
+Provenance = tuple[str, frozenset[tuple[str, int]]]
+"""DerivationDescription of a slice, and the acquired slices that it was made of: SOPInstanceUID and frame of each."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ def read_sources(headers: Sequence[SliceHeader]) -> DerivedSources | None:
     return DerivedSources(uids, _make_acquired(kept, headers, described))
 
 
-def _find_slabs(
-    headers: Sequence[SliceHeader], described: Sequence[tuple[str, frozenset[Reference]]]
-) -> AcquiredSlices | None:
+def _find_slabs(headers: Sequence[SliceHeader], described: Sequence[Provenance]) -> AcquiredSlices | None:
     """The middles of the slabs that a series of thin slices was made of, whose middle is that of the series."""
     step = _find_stated_step(headers, described)
     count = len(frozenset().union(*(references for _, references in described)))
@@ -77,9 +75,7 @@ def _find_slabs(
     return AcquiredSlices((first + last) / 2 + (ranks[:, None] - (count - 1) / 2) * step, ranks)
 
 
-def _find_stated_step(
-    headers: Sequence[SliceHeader], described: Sequence[tuple[str, frozenset[Reference]]]
-) -> np.ndarray | None:
+def _find_stated_step(headers: Sequence[SliceHeader], described: Sequence[Provenance]) -> np.ndarray | None:
     """(3,) LPS mm from one acquired slice to the next, by the distance that a series states; None if that changes."""
     stated = re.search(rf"{ACQUIRED_SPACING} ([\d.e+-]+) mm", described[0][0])
     ends = np.array([headers[0].position, headers[-1].position])
@@ -88,7 +84,7 @@ def _find_stated_step(
 
 
 def _make_acquired(
-    kept: Sequence[int], headers: Sequence[SliceHeader], described: Sequence[tuple[str, frozenset[Reference]]]
+    kept: Sequence[int], headers: Sequence[SliceHeader], described: Sequence[Provenance]
 ) -> AcquiredSlices | None:
     """The slices ``kept``, counted with those between them that are not in the series, and the last one beyond it."""
     references = [names for _, names in described]
@@ -103,8 +99,7 @@ def _make_acquired(
     return AcquiredSlices(np.array(positions), np.array(ranks)) if len(positions) > 1 else None
 
 
-def _read(path: Path) -> tuple[str, frozenset[Reference]]:
-    """DerivationDescription, and the acquired slices that a slice was made of."""
+def _read(path: Path) -> Provenance:
     try:
         data, _ = read_header(path, TAGS)
         items: Sequence[Dataset] = data.get("SourceImageSequence") or ()

@@ -31,7 +31,7 @@ def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: 
     model = "".join(c if c.isascii() and c.isprintable() else "?" for c in series.derivation.model[:64])
     options = "".join(f", {_describe_option(word, series)}" for word in series.derivation.option_names)
     numbers = [str(source.instance_number) for source in output.neighbours]
-    grid = series.derivation.grid
+    grid, changes = series.derivation.grid, series.derivation.options
     if grid.averages:
         origin = f"mean of acquired slices {numbers[0]} to {numbers[-1]}"
     elif grid.slab is not None:
@@ -40,7 +40,7 @@ def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: 
         origin = f"extrapolated beyond acquired slice {numbers[0]}, which it repeats"
     elif is_acquired:
         origin = f"kept acquired slice {numbers[0]}"
-    elif len(numbers) == 1 and _is_only_smoothed(series):
+    elif len(numbers) == 1 and "noise=smooth" in changes and "regenerate" not in changes:
         origin = f"acquired slice {numbers[0]} with less noise, not bit-exact"
     elif len(numbers) == 1 and output.is_moved:
         origin = f"acquired slice {numbers[0]} resampled"
@@ -79,8 +79,3 @@ def _describe_option(word: str, series: DerivedSeries) -> str:
         before = "" if series.derivation.plane is None else " before slices were resampled"
         return f"acquired slices taken for slabs {thick:.4g} mm thick, means of the result over slabs {means}{before}"
     return f"pixels resampled to {value} mm" if name == "in-plane" else METHOD_DESCRIPTIONS.get(word, word)
-
-
-def _is_only_smoothed(series: DerivedSeries) -> bool:
-    """Whether an acquired slice that changed lost noise, and was not computed anew."""
-    return "noise=smooth" in series.derivation.options and "regenerate" not in series.derivation.options

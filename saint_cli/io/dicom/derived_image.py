@@ -23,8 +23,8 @@ from saint_cli.io.dicom.derived_series import DerivedSlice
 from saint_cli.io.dicom.headers import PADDING_TAGS
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.slice_header import SliceHeader
-from saint_cli.io.dicom.source_check import source_changed_error
 from saint_cli.io.dicom.template import load_template, read_full_header
+from saint_cli.io.file_stamps import source_changed_error
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import SliceSource
 from saint_cli.volume.stored_values import choose_coding

@@ -9,7 +9,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.io.dicom.slice_header import SliceHeader
-from saint_cli.io.dicom.uids import make_instance_uid, make_series_uid
+from saint_cli.io.dicom.uids import make_series_uid, make_uid
 from saint_cli.volume import Derivation, Volume
 from saint_cli.volume.fourth_axis import VolumeMark
 
@@ -101,7 +101,8 @@ class DerivedSlice:
     def instance_uid(self) -> str:
         """SOPInstanceUID."""
         series = self.series
-        return make_instance_uid(series.uid if series.place is None else f"{series.uid} {series.own_uid}", self.index)
+        volume = series.uid if series.place is None else f"{series.uid} {series.own_uid}"
+        return make_uid(f"{volume} {self.index}")
 
     @property
     def file_name(self) -> str:

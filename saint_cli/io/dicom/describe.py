@@ -11,7 +11,7 @@ from saint_cli.errors import SaintError
 from saint_cli.io.description import MAX_TEXT_LENGTH, StackInfo, isotropic_fields, make_refused, placement_fields
 from saint_cli.io.dicom import selection
 from saint_cli.io.dicom.layout import Layout
-from saint_cli.io.dicom.patient_text import read_patient_text, read_series_text
+from saint_cli.io.dicom.patient_text import PATIENT_TAGS, SERIES_TAGS, read_texts
 from saint_cli.io.dicom.regular_runs import advise_uneven
 from saint_cli.io.dicom.stack_list import label_stacks
 from saint_cli.io.dicom.stacks import Stack
@@ -21,17 +21,18 @@ from saint_cli.io.formats import Format
 
 def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
     """Describe stacks in order; the texts of a series are read once, those of the patient only with ``phi``."""
-    texts: dict[str, dict[str, Any]] = {}
-    volumes = {id(one): found for found in _find_series_volumes(stacks) for one in found}
+    texts: dict[tuple[str, ...], dict[str, Any]] = {}
+    by_series = ([stack for stack in stacks if stack.series == one] for one in {stack.series for stack in stacks})
+    volumes = {id(one): found for found in map(selection.find_volumes, by_series) for one in found}
     infos = []
     for number, (label, stack) in enumerate(zip(label_stacks(stacks), stacks, strict=True), 1):
         first = stack.slices[0].path
-        if stack.series_uid not in texts:
-            series = {name: _make_one_line(text) for name, text in read_series_text(first).items()}
-            texts[stack.series_uid] = {
+        if stack.series not in texts:
+            series = {name: _make_one_line(text) for name, text in read_texts(first, SERIES_TAGS).items()}
+            texts[stack.series] = {
                 "series_description": series.get("SeriesDescription"),
                 "protocol_name": series.get("ProtocolName"),
-                "patient": read_patient_text(first) if phi else None,
+                "patient": read_texts(first, PATIENT_TAGS) if phi else None,
             }
         try:
             with convert_exceptions(first):
@@ -39,14 +40,8 @@ def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
         except SaintError as error:
             info = replace(make_refused(first, Format.DICOM.value, error), number=number, label=label)
         count = len(volumes.get(id(stack), [stack]))
-        infos.append(replace(info, series_volumes=count, **texts[stack.series_uid]))
+        infos.append(replace(info, series_volumes=count, **texts[stack.series]))
     return infos
-
-
-def _find_series_volumes(stacks: Sequence[Stack]) -> list[list[Stack]]:
-    """The volumes of each series that is a 4-D scan."""
-    uids = dict.fromkeys(stack.series_uid for stack in stacks)
-    return [selection.find_volumes([stack for stack in stacks if stack.series_uid == uid]) for uid in uids]
 
 
 def _make_one_line(text: str) -> str:

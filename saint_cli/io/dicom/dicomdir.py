@@ -6,16 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import pydicom
-from pydicom.dataelem import RawDataElement
 
 from saint_cli.errors import UnreadableError
-from saint_cli.io.dicom.bounded_parse import read_header
+from saint_cli.io.dicom.bounded_parse import is_truncated, read_header
 from saint_cli.io.dicom.values import list_values
 
 SKIP_REASON = "DICOMDIR"
 """Reason under which a DICOMDIR is counted."""
-
-UNDEFINED_LENGTH = 0xFFFFFFFF
 
 IN_USE = 0xFFFF
 """RecordInUseFlag of a record that counts."""
@@ -38,7 +35,8 @@ def read_dicomdir(path: Path) -> list[tuple[str, Path | None]]:
         warnings.filterwarnings("error", "End of file")  # a list that ends early would hide a part of the study
         try:
             data, _ = read_header(path, ["DirectoryRecordSequence"])
-            _check_length(data)
+            if is_truncated(data):
+                raise EOFError("the directory is cut short")
             records = data.get("DirectoryRecordSequence") or []
             listed = [parts for record in records if (parts := _parse_file_id(record))]
         except Exception as error:  # damage makes pydicom raise whatever its parser stumbles over
@@ -47,13 +45,6 @@ def read_dicomdir(path: Path) -> list[tuple[str, Path | None]]:
             ) from None
     list_names = lru_cache(maxsize=None)(_list_names)
     return [(_show_name(parts), _find_file(path.absolute().parent, parts, list_names)) for parts in listed]
-
-
-def _check_length(data: pydicom.Dataset) -> None:
-    """Raise EOFError where the directory is longer than the file: pydicom would silently list its start."""
-    raw = data.get_item("DirectoryRecordSequence")
-    if isinstance(raw, RawDataElement) and raw.value is not None and UNDEFINED_LENGTH > raw.length > len(raw.value):
-        raise EOFError("the directory is cut short")
 
 
 def _parse_file_id(record: pydicom.Dataset) -> list[str]:

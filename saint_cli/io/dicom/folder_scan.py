@@ -7,14 +7,14 @@ from pathlib import Path
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io.dicom import dicomdir
-from saint_cli.io.dicom.headers import NOT_DICOM, read_headers
+from saint_cli.io.dicom.headers import read_headers
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.values import SkippedFileError
 from saint_cli.io.folder_walk import explain_absence, explain_unusable, is_folder, is_there, walk_folders
 from saint_cli.io.formats import Format, detect_format, read_head
 from saint_cli.io.partial_names import is_partial_name
 from saint_cli.io.regular_files import SPECIAL_FILE
-from saint_cli.io.skipped_files import ARCHIVE, MAX_NAMES_SHOWN, is_archive
+from saint_cli.io.skipped_files import ARCHIVE, MAX_NAMES_SHOWN, NOT_DICOM, is_archive
 from saint_cli.io.unzip import extract_zip
 from saint_cli.runtime.temporary import TemporaryFolder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pydicom
 
-from saint_cli.errors import SourceChangedError, UnreadableError
+from saint_cli.errors import UnreadableError
 from saint_cli.io.decompress import Packing, read_packing
 from saint_cli.io.dicom.bounded_parse import BYTES_AFTER_HEADER, parse_sequences, read_header, read_with_pixels
 from saint_cli.io.dicom.compressed_frames import explain_excessive_size
@@ -24,16 +24,14 @@ from saint_cli.io.dicom.values import (
     parse_optional_int,
 )
 from saint_cli.io.dicom.volume_keys import VOLUME_KEYWORDS
-from saint_cli.io.file_stamps import take_stamp
+from saint_cli.io.file_stamps import source_changed_error, take_stamp
 from saint_cli.io.formats import Format, detect_format
 from saint_cli.io.regular_files import SPECIAL_FILE, open_regular
+from saint_cli.io.skipped_files import NOT_DICOM
 from saint_cli.volume import SliceSource
 
 MOSAIC = "Siemens mosaic"
 """Reason under which images are counted that hold many slices as tiles."""
-
-NOT_DICOM = "not DICOM"
-"""Reason under which files of other kinds are counted."""
 
 PADDING_TAGS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 
@@ -154,11 +152,9 @@ def reread_headers(sources: Sequence[SliceSource]) -> list[SliceHeader]:
             try:
                 files[source.path] = {header.frame: header for header in read_headers(source.path)}
             except SkippedFileError as reason:
-                raise SourceChangedError(f"{source.path}: changed since it was read ({reason}); run again") from None
+                raise source_changed_error(source.path, str(reason)) from None
         if source.frame not in files[source.path]:
-            raise SourceChangedError(
-                f"{source.path}: changed since it was read (frame {source.frame + 1} is gone); run again"
-            )
+            raise source_changed_error(source.path, f"frame {source.frame + 1} is gone")
     return [_apply_format(files[source.path][source.frame], source) for source in sources]
 
 
@@ -193,6 +189,19 @@ def read_dataset(path: Path, *, pixels: bool = False) -> tuple[pydicom.Dataset, 
     if following[:4] in FLOAT_PIXEL_TAGS:
         raise DamagedImageError("with floating-point pixel data, not supported")
     return data, len(following) == BYTES_AFTER_HEADER
+
+
+def reread_dataset(path: Path, *, pixels: bool = False) -> pydicom.Dataset:
+    """The elements of a file that was read before; as :func:`read_dataset`.
+
+    Raises:
+        SourceChangedError: it no longer is what it was.
+        UnreadableError: not readable as DICOM.
+    """
+    try:
+        return read_dataset(path, pixels=pixels)[0]
+    except SkippedFileError as reason:
+        raise source_changed_error(path, str(reason)) from None
 
 
 def _parse_values(data: pydicom.Dataset) -> None:

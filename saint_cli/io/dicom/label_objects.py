@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
+from saint_cli.errors.plain_text import list_first
 from saint_cli.io.dicom.acquired_slices import read_sources
 from saint_cli.io.dicom.bounded_parse import read_header
 from saint_cli.io.dicom.folder_scan import list_files
@@ -161,8 +162,7 @@ def choose_segments(
     """
     missing = sorted(set(wanted) - {segment.number for segment in segments})
     if missing:
-        listed = ", ".join(describe_segment(segment, noun) for segment in segments[:MAX_SHOWN])
-        more = f" and {len(segments) - MAX_SHOWN} more" if len(segments) > MAX_SHOWN else ""
+        listed = list_first([describe_segment(segment, noun) for segment in segments], MAX_SHOWN)
         given = ",".join(map(str, wanted))
-        raise UsageError(f"{path}: `segments={given}`: there is no {noun} {missing[0]}; it holds {listed}{more}")
+        raise UsageError(f"{path}: `segments={given}`: there is no {noun} {missing[0]}; it holds {listed}")
     return tuple(segment for segment in segments if not wanted or segment.number in wanted)

@@ -42,14 +42,18 @@ class SliceGroup:
     is_scattered: bool = False
 
 
+def identify_series(header: SliceHeader) -> tuple[str, ...]:
+    """What tells a slice's series from others: its UID; where it has none, its folder and number."""
+    return (header.series_uid,) if header.series_uid else ("", str(header.path.parent), str(header.series_number))
+
+
 def series_identity(header: SliceHeader) -> dict[str, object]:
-    """The identifiers of a slice's series; one without UID is known by its folder and number."""
-    series = (header.series_uid,) if header.series_uid else ("", str(header.path.parent), str(header.series_number))
+    """The identifiers of a slice's series."""
     return {
         "ImageType": header.image_type,
         "FrameOfReferenceUID": header.frame_of_reference_uid,
         "StudyInstanceUID": header.study_uid,
-        "SeriesInstanceUID": series,
+        "SeriesInstanceUID": identify_series(header),
     }
 
 

@@ -11,6 +11,7 @@ from saint_cli.io.dicom.derived_series import DerivedSeries
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.referenced_series import ReferencedSeries, refer_to_derived
 from saint_cli.io.dicom.uids import make_uid
+from saint_cli.io.dicom.validation import ignore_invalid_values
 from saint_cli.io.dicom.write import make_series
 from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
@@ -32,6 +33,7 @@ def check_map(volume: Volume, path: Path) -> None:
     highdicom_objects.check_pixel_bytes(4 * volume.voxels.size, path, KIND)
 
 
+@ignore_invalid_values()
 def write_map(
     error: Volume, result: Volume, path: Path, *, overwrite: bool = True, keep_slice_thickness: bool = True
 ) -> None:

@@ -11,23 +11,14 @@ PATIENT_TAGS = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyDescription"),
     *("SeriesDescription", "AccessionNumber"),
 )
-"""What ``saint info --phi`` shows of a patient and a study."""
+"""What ``saint info --phi`` shows of a patient and a study; only for users who asked for it."""
 
 SERIES_TAGS = ("SeriesDescription", "ProtocolName")
 """What ``saint info`` shows of a series: what its operator called it, which is no patient text."""
 
 
-def read_patient_text(path: Path) -> dict[str, str]:
-    """Patient and study text of a file, by DICOM keyword, where it holds any; only for users who asked for it."""
-    return _read_texts(path, PATIENT_TAGS)
-
-
-def read_series_text(path: Path) -> dict[str, str]:
-    """What a file calls its series, by DICOM keyword, where it says so."""
-    return _read_texts(path, SERIES_TAGS)
-
-
-def _read_texts(path: Path, names: Sequence[str]) -> dict[str, str]:
+def read_texts(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Those of some elements of a file, by DICOM keyword, that hold text; none of a file that cannot be read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -16,16 +16,16 @@ import pydicom
 from pydicom import encaps, uid
 from pydicom.dataset import FileMetaDataset
 
-from saint_cli.errors import DecoderUnavailableError, SourceChangedError, UnreadableError
+from saint_cli.errors import DecoderUnavailableError, UnreadableError
 from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.compressed_frames import StreamError, check_frame, explain_excessive_size, split_frames
 from saint_cli.io.dicom.decoder import Decoder, DecoderError
 from saint_cli.io.dicom.decoder_process import DecoderStartError
-from saint_cli.io.dicom.headers import read_dataset
+from saint_cli.io.dicom.headers import reread_dataset
 from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values, has_high_bits
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.transfer_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
-from saint_cli.io.dicom.values import SkippedFileError, parse_optional_int
+from saint_cli.io.dicom.values import parse_optional_int
 
 ITEM_TAG = b"\xfe\xff\x00\xe0"
 """Tag of an item, with which encapsulated pixel data start; of 16-bit pixels it would be 65534 beside 57344."""
@@ -105,10 +105,7 @@ class PixelReader:
 
     def _read_words(self, header: PixelLayout, wanted: Sequence[int] | None = None) -> np.ndarray:
         """The words that hold the stored values, [frame, row, column], in the type of these."""
-        try:
-            data, _ = read_dataset(header.path, pixels=True)
-        except SkippedFileError as reason:
-            raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
+        data = reread_dataset(header.path, pixels=True)
         words, lines, excess = _decode_file(header, data, wanted, self._decoder)
         if lines:
             self.decoder_notes[header.path] = lines[-1][:MAX_LINE]

@@ -7,6 +7,7 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError
+from saint_cli.errors.plain_text import list_first
 from saint_cli.volume import Volume
 
 SLICE_TOLERANCE = 0.1
@@ -190,11 +191,9 @@ def _unknown_distance_error(reason: str) -> GeometryError:
 def _misplaced_error(places: np.ndarray, scan: ScanGrid) -> GeometryError:
     """The error of planes that lie on no slice of the scan."""
     distance = geometry.slice_distance_mm(scan.affine_lps, 2)
-    wrong = np.unique(np.round(places, 3))
-    shown = ", ".join(f"{place * distance:.6g}" for place in wrong[:MAX_SHOWN])
-    more = f" and {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
+    shown = list_first([f"{place * distance:.6g}" for place in np.unique(np.round(places, 3))], MAX_SHOWN)
     return GeometryError(
-        f"label planes at {shown}{more} mm from the first slice lie on none of the scan's {scan.shape[2]} slices "
+        f"label planes at {shown} mm from the first slice lie on none of the scan's {scan.shape[2]} slices "
         f"({distance:.6g} mm apart); give the scan on which the labels were drawn"
     )
 

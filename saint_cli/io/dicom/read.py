@@ -11,7 +11,7 @@ from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom.alternation import describe_alternation
 from saint_cli.io.dicom.declared_padding import find_padding
 from saint_cli.io.dicom.folder_scan import HeaderScan, scan_headers
-from saint_cli.io.dicom.headers import MOSAIC, NOT_DICOM
+from saint_cli.io.dicom.headers import MOSAIC
 from saint_cli.io.dicom.pixel_format import describe_high_bit
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.regular_runs import advise_uneven, find_regular_runs
@@ -20,12 +20,11 @@ from saint_cli.io.dicom.selection import choose_stack
 from saint_cli.io.dicom.slice_header import NO_SLOPE, SliceHeader
 from saint_cli.io.dicom.sop_class import LABELS_HINT, LabelObject
 from saint_cli.io.dicom.source_check import record_source
-from saint_cli.io.dicom.stacks import Stack, build_stacks
+from saint_cli.io.dicom.stacks import Stack, accept_uneven, build_stacks
 from saint_cli.io.dicom.stored_bits import read_stored_values
-from saint_cli.io.dicom.uneven_stack import accept_uneven
+from saint_cli.io.dicom.validation import ignore_invalid_values
 from saint_cli.io.read_options import ReadOptions
-from saint_cli.io.size_limits import ReadLimits
-from saint_cli.io.skipped_files import format_counts
+from saint_cli.io.skipped_files import NOT_DICOM, format_counts
 from saint_cli.runtime import memory
 from saint_cli.volume import Header, Volume
 from saint_cli.volume.stored_values import Coding
@@ -39,6 +38,7 @@ class StackInventory:
     scan: HeaderScan
 
 
+@ignore_invalid_values()
 def list_stacks(
     path: Path,
     *,
@@ -63,13 +63,14 @@ def list_stacks(
         raise no_slices_error(path, scan)
     stacks = build_stacks(scan.slices, merge=merge)
     if split_runs:
-        stacks = [run for stack in stacks for run in find_regular_runs(stack)]
+        stacks = [run for stack in stacks for run in find_regular_runs(stack) or [stack]]
     if irregular:
         stacks = [accept_uneven(stack) for stack in stacks]
     noted = (replace(stack, warnings=(*_count_notes(stack.slices), *stack.warnings)) for stack in stacks)
     return StackInventory(tuple(noted), scan)
 
 
+@ignore_invalid_values()
 def read_series(path: Path, options: ReadOptions = ReadOptions()) -> Volume:  # noqa: B008  (frozen)
     """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom.selection.choose_stack`.
 
@@ -83,7 +84,7 @@ def read_series(path: Path, options: ReadOptions = ReadOptions()) -> Volume:  # 
     """
     inventory = list_stacks(path, split_runs=options.split_runs, irregular=options.irregular, merge=options.merge)
     stack, notes = choose_stack(path, inventory.stacks, options.series, options.volume)
-    return read_stack(path, stack, inventory, ReadLimits(options.max_memory), notes)
+    return read_stack(path, stack, inventory, options.max_memory, notes)
 
 
 def check_usable(path: Path, stack: Stack, scan: HeaderScan) -> None:
@@ -92,13 +93,18 @@ def check_usable(path: Path, stack: Stack, scan: HeaderScan) -> None:
         raise _explain_problem(path, stack, scan)
 
 
+@ignore_invalid_values()
 def read_stack(
-    path: Path, stack: Stack, inventory: StackInventory, limits: ReadLimits, choice_notes: tuple[str, ...] = ()
+    path: Path, stack: Stack, inventory: StackInventory, max_memory: int | None, choice_notes: tuple[str, ...]
 ) -> Volume:
-    """Read one stack of an inventory; ``choice_notes`` are warnings on its choice. Errors as of :func:`read_series`."""
+    """Read one stack of an inventory into so many bytes at most; errors as of :func:`read_series`.
+
+    max_memory: None for what is free. choice_notes: warnings on the choice of the stack.
+    """
     check_usable(path, stack, inventory.scan)
     assert stack.geometry is not None
-    _check_memory(path, stack, limits)
+    itemsize = max(header.pixel_format.dtype.itemsize for header in stack.slices)
+    memory.check_voxels_fit(path, itemsize * math.prod(stack.slices[0].shape) * len(stack.slices), max_memory)
     with PixelReader() as reader:
         stored, slices, bit_notes = read_stored_values(stack.slices, reader)
     voxels, storage = rescale(stored, slices)
@@ -116,11 +122,6 @@ def read_stack(
         slice_positions=stack.geometry.slice_positions,
     )
     return Volume(voxels, stack.geometry.affine_lps, header)
-
-
-def _check_memory(path: Path, stack: Stack, limits: ReadLimits) -> None:
-    itemsize = max(header.pixel_format.dtype.itemsize for header in stack.slices)
-    memory.check_voxels_fit(path, itemsize * math.prod(stack.slices[0].shape) * len(stack.slices), limits.max_memory)
 
 
 def _list_codings(slices: Sequence[SliceHeader]) -> tuple[Coding, ...]:

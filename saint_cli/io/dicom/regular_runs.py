@@ -8,17 +8,7 @@ from saint_cli.errors import GeometryError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.layout import Layout, SliceList
-from saint_cli.io.dicom.stacks import Stack, build_stack
-from saint_cli.io.dicom.uneven_stack import accept_uneven
-
-
-def find_regular_runs(stack: Stack) -> list[Stack]:
-    """The evenly spaced runs of an irregular stack; the stack itself where it is regular or has none.
-
-    A slice where the spacing changes ends one run and starts the next.
-    """
-    return _find_runs(stack) or [stack]
-
+from saint_cli.io.dicom.stacks import Stack, accept_uneven, build_stack
 
 INTERPOLATE_ADVICE = ", or interpolate every gap by its own distance with `irregular=True`"
 """Of a scan alone; labels cannot follow uneven slices."""
@@ -29,14 +19,18 @@ def advise_uneven(stack: Stack) -> str:
     uneven = accept_uneven(stack)
     if uneven.geometry is None or uneven is stack:
         return ""
-    advice, count = INTERPOLATE_ADVICE, len(_find_runs(stack))
+    advice, count = INTERPOLATE_ADVICE, len(find_regular_runs(stack))
     if count:
         runs = "its regular run" if count == 1 else f"one of its {count} regular runs"
         advice += f", or take {runs} with `split_runs=True`"
     return adapt_message(advice)
 
 
-def _find_runs(stack: Stack) -> list[Stack]:
+def find_regular_runs(stack: Stack) -> list[Stack]:
+    """The evenly spaced runs of an irregular stack; none of a regular one.
+
+    A slice where the spacing changes ends one run and starts the next.
+    """
     is_irregular = stack.geometry is None and isinstance(stack.problem, GeometryError)
     if not is_irregular or len(stack.slices) < regularity.MIN_SLICES:
         return []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from saint_cli.errors import UnreadableError
-from saint_cli.errors.plain_text import format_count
+from saint_cli.errors.plain_text import format_count, list_first
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.scaling import choose_scaled_dtype, unscale
 from saint_cli.volume import Storage
@@ -80,7 +80,10 @@ def check_rescale(voxels: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[st
         if mismatch:
             raise UnreadableError(f"{slices[k + 1].path}: {_explain_mismatch(slices, mismatch)}")
     shifts = [(k, _shift_hu(sample[..., k], sample[..., k + 1])) for k in range(len(slices) - 1)]
-    steps = [f"values step by {hu:.0f} HU {_describe_gap(slices, k)}" for k, hu in shifts if abs(hu) >= MIN_STEP_HU]
+    z = [f"{header.position[2]:.6g}" for header in slices]
+    steps = [
+        f"values step by {hu:.0f} HU between z = {z[k]} and {z[k + 1]} mm" for k, hu in shifts if abs(hu) >= MIN_STEP_HU
+    ]
     if steps:
         more = f" and at {format_count(len(steps) - MAX_SHOWN, 'more place')}" if len(steps) > MAX_SHOWN else ""
         shown = "; ".join(steps[:MAX_SHOWN])
@@ -118,14 +121,9 @@ def _explain_mismatch(slices: Sequence[SliceHeader], mismatch: float) -> str:
     """Which slices have which rescale, and what it does."""
     usual = Counter(header.rescale for header in slices).most_common(1)[0][0]
     odd = [header for header in slices if header.rescale != usual]
-    places = ", ".join(f"{header.position[2]:.6g}" for header in odd[:MAX_SHOWN])
-    more = f" and {len(odd) - MAX_SHOWN} more" if len(odd) > MAX_SHOWN else ""
+    places = list_first([f"{header.position[2]:.6g}" for header in odd], MAX_SHOWN)
     return (
         f"RescaleIntercept or RescaleSlope is wrong or missing in {len(odd)} of {len(slices)} slices: "
-        f"{odd[0].intercept:g} and {odd[0].slope:g} at z = {places}{more} mm, {usual[1]:g} and {usual[0]:g} elsewhere, "
+        f"{odd[0].intercept:g} and {odd[0].slope:g} at z = {places} mm, {usual[1]:g} and {usual[0]:g} elsewhere, "
         f"though the stored values go on: a step of {mismatch:.0f} HU; repair the headers first"
     )
-
-
-def _describe_gap(slices: Sequence[SliceHeader], k: int) -> str:
-    return f"between z = {slices[k].position[2]:.6g} and {slices[k + 1].position[2]:.6g} mm"

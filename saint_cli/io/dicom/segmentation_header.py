@@ -11,11 +11,10 @@ from pydicom.dataset import Dataset
 from saint_cli.errors import GeometryError
 from saint_cli.errors.plain_text import format_count
 from saint_cli.io.dicom import values
-from saint_cli.io.dicom.bounded_parse import is_truncated, parse_sequences, read_header
 from saint_cli.io.dicom.label_planes import PIXEL_TOLERANCE, Planes
-from saint_cli.io.dicom.object_failures import convert_object_failures
+from saint_cli.io.dicom.object_files import open_object
 from saint_cli.io.dicom.segment_descriptions import parse_segment
-from saint_cli.io.dicom.values import DamagedImageError, parse_optional_float, parse_optional_int
+from saint_cli.io.dicom.values import DamagedImageError, find_in_groups, parse_optional_float, parse_optional_int
 from saint_cli.volume.label_map import Segment
 
 HEADER_TAGS = (
@@ -76,11 +75,7 @@ def read_segmentation_header(path: Path) -> SegmentationHeader:
         UnreadableError: damaged, or without what places its frames and names their segments.
         GeometryError: frames that are not parallel.
     """
-    with convert_object_failures(path, "a", "DICOM Segmentation"):
-        data, following = read_header(path, HEADER_TAGS)
-        if is_truncated(data):
-            raise DamagedImageError("a header that is cut off")
-        parse_sequences(data, path.stat().st_size)
+    with open_object(path, "a DICOM Segmentation", HEADER_TAGS) as (data, following):
         if not following:
             raise DamagedImageError("no pixel data")
         return _parse_header(path, data)
@@ -122,45 +117,37 @@ def _parse_frames(
     path: Path, data: Dataset, shape: tuple[int, int], *, is_labelmap: bool
 ) -> tuple[tuple[SegmentationFrame, ...], Planes]:
     """The frames, and the planes in which they lie."""
-    own: list[Dataset] = list(data.get("PerFrameFunctionalGroupsSequence") or ())
+    found = values.list_frame_groups(data)
     count = parse_optional_int(data.get("NumberOfFrames")) or 1
-    if len(own) != count:
-        raise DamagedImageError(f"{format_count(count, 'frame')} and functional groups for {len(own)}")
-    common = (data.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-    frames = tuple(_parse_frame(index, one, common, is_labelmap=is_labelmap) for index, one in enumerate(own))
-    directions = {_key(_find(one, common, "PlaneOrientationSequence", "ImageOrientationPatient")) for one in own}
-    spacings = {_key(_find(one, common, "PixelMeasuresSequence", "PixelSpacing")) for one in own}
+    if len(found) != count:
+        raise DamagedImageError(f"{format_count(count, 'frame')} and functional groups for {len(found)}")
+    frames = tuple(_parse_frame(index, groups, is_labelmap=is_labelmap) for index, groups in enumerate(found))
+    directions = {
+        _key(find_in_groups(groups, "PlaneOrientationSequence", "ImageOrientationPatient")) for groups in found
+    }
+    spacings = {_key(find_in_groups(groups, "PixelMeasuresSequence", "PixelSpacing")) for groups in found}
     orientations = [values.parse_orientation(list(key))[0] for key in directions]
     if np.ptp(orientations, axis=0).max() * max(shape) > PIXEL_TOLERANCE or len(spacings) > 1:
         raise GeometryError(f"{path}: frames of different direction or pixel spacing, which form no stack of slices")
     spacing = values.parse_pixel_spacing(list(next(iter(spacings))))
     if not min(spacing) > 0:
         raise DamagedImageError("a pixel spacing of zero")
-    distance = parse_optional_float(_find(own[0], common, "PixelMeasuresSequence", "SpacingBetweenSlices"))
+    distance = parse_optional_float(find_in_groups(found[0], "PixelMeasuresSequence", "SpacingBetweenSlices"))
     positions = np.array([frame.position for frame in frames])
     return frames, Planes(positions, orientations[0], spacing, shape, abs(distance) if distance else None)
 
 
-def _parse_frame(index: int, own: Dataset, common: Dataset, *, is_labelmap: bool) -> SegmentationFrame:
-    position = _find(own, common, "PlanePositionSequence", "ImagePositionPatient")
+def _parse_frame(index: int, groups: values.FrameGroups, *, is_labelmap: bool) -> SegmentationFrame:
+    position = find_in_groups(groups, "PlanePositionSequence", "ImagePositionPatient")
     if position is None:
         raise DamagedImageError("frames without a place in the patient (ImagePositionPatient)")
     place = values.parse_vector(position, 3, "ImagePositionPatient")
     if is_labelmap:
         return SegmentationFrame(index, 0, place)
-    number = parse_optional_int(_find(own, common, "SegmentIdentificationSequence", "ReferencedSegmentNumber"))
+    number = parse_optional_int(find_in_groups(groups, "SegmentIdentificationSequence", "ReferencedSegmentNumber"))
     if not number or number < 1:
         raise DamagedImageError(f"no segment number in frame {index + 1}")
     return SegmentationFrame(index, number, place)
-
-
-def _find(own: Dataset, common: Dataset, group: str, name: str) -> Any:
-    """An element of a frame's functional groups, of its own or the shared ones; None where neither has it."""
-    for groups in (own, common):
-        items = groups.get(group)
-        if items and items[0].get(name) not in (None, ""):
-            return items[0].get(name)
-    return None
 
 
 def _key(several: Any) -> tuple[float, ...]:

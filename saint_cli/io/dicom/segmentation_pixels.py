@@ -51,9 +51,7 @@ def open_frames(header: SegmentationHeader, reader: PixelReader, max_memory: int
     if header.bits_allocated > 1:
         layout = PixelFormat(header.bits_allocated, header.bits_allocated, header.bits_allocated - 1, False)
         stored = reader.read_frames(_FrameLayout(header.path, header.planes.shape, layout))
-        if len(stored) < len(header.frames):
-            counts = f"{format_count(len(stored), 'frame')}, the header says {len(header.frames)}"
-            raise UnreadableError(f"{header.path}: pixel data hold {counts}")
+        _require_frames(header, len(stored))
         return lambda index: np.asarray(stored[index])
     return _open_bits(header)
 
@@ -69,9 +67,7 @@ def _open_bits(header: SegmentationHeader) -> ReadFrame:
     syntax, stored = transfer_syntax(data), bytes(data.get("PixelData") or b"")
     if syntax == DEFLATED_FRAMES:
         frames = split_frames(stored, len(header.frames))
-        if len(frames) < len(header.frames):
-            counts = f"{format_count(len(frames), 'frame')}, the header says {len(header.frames)}"
-            raise UnreadableError(f"{path}: pixel data hold {counts}")
+        _require_frames(header, len(frames))
         return lambda index: _unpack_bits(_inflate(path, frames[index], -(-size // 8)), 0, (rows, columns))
     if syntax not in NATIVE or syntax == uid.ExplicitVRBigEndian:
         raise UnreadableError(
@@ -81,6 +77,12 @@ def _open_bits(header: SegmentationHeader) -> ReadFrame:
     if len(stored) < need:
         raise UnreadableError(f"{path}: pixel data are truncated: {len(stored)} of {need} bytes; export the file again")
     return lambda index: _unpack_bits(stored, index * size, (rows, columns))
+
+
+def _require_frames(header: SegmentationHeader, count: int) -> None:
+    if count < len(header.frames):
+        counts = f"{format_count(count, 'frame')}, the header says {len(header.frames)}"
+        raise UnreadableError(f"{header.path}: pixel data hold {counts}")
 
 
 def _unpack_bits(stored: bytes, start: int, shape: tuple[int, int]) -> np.ndarray:

@@ -11,6 +11,7 @@ from pydicom.charset import convert_encodings, custom_encoders
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import UsageError
+from saint_cli.geometry import format_shape
 from saint_cli.io.dicom import highdicom_objects
 from saint_cli.io.dicom.derived_header import MAX_IS, make_contribution
 from saint_cli.io.dicom.headers import reread_headers
@@ -24,6 +25,7 @@ from saint_cli.io.dicom.referenced_series import (
 )
 from saint_cli.io.dicom.segment_descriptions import encode_segment
 from saint_cli.io.dicom.uids import make_uid
+from saint_cli.io.dicom.validation import ignore_invalid_values
 from saint_cli.io.dicom.values import list_values
 from saint_cli.io.dicom.write import make_series
 from saint_cli.runtime.version import __version__
@@ -53,6 +55,7 @@ def check_installed(path: Path) -> None:
     highdicom_objects.check_installed(path, KIND, EXTRA)
 
 
+@ignore_invalid_values()
 def write_segmentation(
     label_map: LabelMap, result: Volume, path: Path, *, overwrite: bool = True, keep_slice_thickness: bool
 ) -> None:
@@ -83,6 +86,7 @@ def write_segmentation(
     )
 
 
+@ignore_invalid_values()
 def check_labels(label_map: LabelMap, result: Volume, path: Path, *, is_derived: bool) -> None:
     """Check early whether a label map could be written once it lies on the grid of ``result``.
 
@@ -127,7 +131,7 @@ def _choose_segments(label_map: LabelMap, present: set[int], path: Path) -> list
 def _check_grid(label_map: LabelMap, result: Volume, path: Path) -> None:
     drift = np.abs(np.linalg.solve(result.affine_lps, label_map.affine_lps) - np.eye(4))[:3]
     if label_map.shape != result.shape or float((drift @ [*label_map.shape, 1]).max()) > GRID_TOLERANCE:
-        shapes = (" x ".join(map(str, shape)) for shape in (label_map.shape, result.shape))
+        shapes = map(format_shape, (label_map.shape, result.shape))
         raise UsageError(
             f"{path}: the labels ({next(shapes)} voxels) do not lie on the grid of the DICOM series "
             f"({next(shapes)} voxels) to which a DICOM SEG refers; name a file ending in .nii.gz"

@@ -9,10 +9,10 @@ import numpy as np
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UsageError
 from saint_cli.errors.parameter_names import adapt_message
-from saint_cli.errors.plain_text import format_count
+from saint_cli.errors.plain_text import format_count, list_first
 from saint_cli.io.dicom.layout import ORIENTATION_TOLERANCE
 from saint_cli.io.dicom.regular_runs import advise_uneven
-from saint_cli.io.dicom.stack_list import NO_UID, format_stacks, summarize_stack
+from saint_cli.io.dicom.stack_list import NO_UID, format_stacks, label_stacks, note_other_stacks, summarize_stack
 from saint_cli.io.dicom.stacks import Stack
 
 MIN_SUFFIX = 4
@@ -41,8 +41,7 @@ def choose_stack(
     """The stack that ``series`` and ``volume`` name, or the only one of more than one slice, and notes on the choice.
 
     Where several have more than one slice and only one of them can be upsampled, the user still has to name it, since
-    another may be meant: the message names it first. A number that is also the SeriesNumber of another stack counts as
-    number in the list, with a note.
+    another may be meant: the message names it first. A number counts in the list, with a note where it may mislead.
 
     series: number of the stack in the list (from 1), its SeriesInstanceUID, the end of that, or one of these with
     ``#k`` for the k-th stack of that series. volume: k as well, from 1.
@@ -58,9 +57,11 @@ def choose_stack(
         volume = _choose_place(path, series, volume)
         if not named:
             raise UsageError(f"{path}: `series={series}` names no stack; choose one of: {format_stacks(stacks)}")
-        if volume is not None and named[0].series_uid and len({stack.series_uid for stack in named}) == 1:
-            named = [stack for stack in stacks if stack.series_uid == named[0].series_uid]
-    notes = _note_other_series(stacks, named, series)
+        if "#" in series and series in (labels := label_stacks(stacks)):
+            return stacks[labels.index(series)], ()
+        if volume is not None and len({stack.series for stack in named}) == 1:
+            named = [stack for stack in stacks if stack.series == named[0].series]
+    notes = note_other_stacks(stacks, named, series)
     if volume is not None:
         return _choose_volume(path, stacks, named, volume), notes
     if len(named) == 1:
@@ -69,7 +70,7 @@ def choose_stack(
         return _choose_longest_run(path, named)
     if series is not None:
         raise _explain_undecided(path, stacks, named, f"`series={series}` names {len(named)} stacks")
-    larger = [stack for stack in stacks if len(stack.slices) > 1 and not stack.is_scattered]
+    larger = [stack for stack in stacks if _is_volume(stack)]
     if len(larger) == 1:
         others = sum(len(stack.slices) for stack in stacks) - len(larger[0].slices)
         return larger[0], (f"{format_count(others, 'single slice')} beside the stack ignored",)
@@ -122,14 +123,14 @@ def choose_volumes(
     named = list(stacks)
     if series is not None:
         _check_length(path, series)
-        found = _find_by_name(stacks, series.partition("#")[0])
-        named = [stack for stack in stacks if found and stack.series_uid == found[0].series_uid]
+        found = {stack.series for stack in _find_by_name(stacks, series.partition("#")[0])}
+        named = [stack for stack in stacks if stack.series in found]
     larger = [stack for stack in named if _is_volume(stack)]
     if len(larger) < 2 or "#" in (series or ""):
         stack, notes = choose_stack(path, stacks, series)
         return (stack,), notes
-    notes = _note_other_series(stacks, named, series)
-    if len({stack.series_uid for stack in larger}) > 1:
+    notes = note_other_stacks(stacks, named, series)
+    if len({stack.series for stack in larger}) > 1:
         raise UsageError(
             f"{path}: `volume=all` takes the volumes of one series; choose it with `series`, or upsample every series "
             f"with `saint batch`: {format_stacks(stacks)}"
@@ -189,21 +190,8 @@ def _find_by_name(stacks: Sequence[Stack], name: str) -> list[Stack]:
     return matching
 
 
-def _note_other_series(stacks: Sequence[Stack], named: Sequence[Stack], series: str | None) -> tuple[str, ...]:
-    """That a number took one stack of the list, where it is the SeriesNumber of another one that may be meant."""
-    name = (series or "").partition("#")[0]
-    if not (name.isdecimal() and 1 <= int(name) <= len(stacks)):
-        return ()
-    taken = named[0].slices[0].series_number
-    meant = [number for number, stack in enumerate(stacks, 1) if stack.slices[0].series_number == int(name)]
-    if not meant or taken == int(name):
-        return ()
-    place = f"number {name} of the list" + (f", SeriesNumber {taken}" if taken else "")
-    return (adapt_message(f"`series={name}` is {place}; SeriesNumber {name} is `series={meant[0]}`"),)
-
-
 def _choose_volume(path: Path, stacks: Sequence[Stack], named: Sequence[Stack], volume: int) -> Stack:
-    if len({stack.series_uid for stack in named}) > 1:
+    if len({stack.series for stack in named}) > 1:
         raise UsageError(
             f"{path}: `volume={volume}` counts within one series; choose that with `series` too: "
             f"{format_stacks(stacks)}"
@@ -237,7 +225,7 @@ def _explain_undecided(path: Path, stacks: Sequence[Stack], possible: Sequence[S
     if len(usable) == 1 and len(possible) > 1:
         count += ", of which 1 can be upsampled"
     shown = format_stacks(stacks)
-    if len({stack.series_uid for stack in possible}) > 1:
+    if len({stack.series for stack in possible}) > 1:
         return UsageError(f"{path}: {count}; choose one with `series`: {shown}")
     if all(stack.merge_hint for stack in possible):
         return UsageError(f"{path}: {count} of one series: {possible[0].merge_hint}, or choose with `volume`: {shown}")
@@ -255,13 +243,10 @@ def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack]) -> str
     """Why none of some stacks can be upsampled, each with its number."""
     numbers = {id(stack): number for number, stack in enumerate(stacks, 1)}
     lines = []
-    for stack in unusable[:MAX_SHOWN_REASONS]:
-        summary = summarize_stack(stack)
+    for stack in unusable:
         reason = "a single slice" if len(stack.slices) == 1 else str(stack.problem)
-        lines.append(f"{numbers[id(stack)]} = {summary}: {reason}{advise_uneven(stack)}")
-    if len(unusable) > MAX_SHOWN_REASONS:
-        lines.append(f"and {len(unusable) - MAX_SHOWN_REASONS} more")
-    return "; ".join(lines)
+        lines.append(f"{numbers[id(stack)]} = {summarize_stack(stack)}: {reason}{advise_uneven(stack)}")
+    return list_first(lines, MAX_SHOWN_REASONS, "; ")
 
 
 def _describe_difference(stacks: Sequence[Stack]) -> str:
@@ -272,9 +257,8 @@ def _describe_difference(stacks: Sequence[Stack]) -> str:
     if any(float(np.abs(header.orientation - first.orientation).max()) > ORIENTATION_TOLERANCE for header in others):
         return "of different direction"
     ends = [_ends_mm(stack, first.orientation) for stack in stacks]
-    if all(a[1] < b[0] or b[1] < a[0] for i, a in enumerate(ends) for b in ends[i + 1 :]):
-        return "at different places"
-    return ""
+    are_apart = all(a[1] < b[0] or b[1] < a[0] for i, a in enumerate(ends) for b in ends[i + 1 :])
+    return "at different places" if are_apart else ""
 
 
 def _ends_mm(stack: Stack, orientation: np.ndarray) -> tuple[float, float]:

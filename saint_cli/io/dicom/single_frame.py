@@ -7,7 +7,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat, format_number_as_ds
 
-from saint_cli.io.dicom.values import list_values
+from saint_cli.io.dicom.values import FrameGroups, list_values
 
 SINGLE_FRAME_CLASSES = {
     uid.EnhancedCTImageStorage: uid.CTImageStorage,
@@ -73,7 +73,8 @@ def flatten_frame(data: Dataset, frame: int) -> Dataset:
             single[tag] = copy.copy(data.get_item(tag))  # setting a value below must not change that of data
     implicit, little = data.original_encoding
     single.set_original_encoding(implicit, little, data.original_character_set)
-    groups = _functional_groups(data, frame)
+    shared = data.get("SharedFunctionalGroupsSequence") or ()
+    groups = (data.PerFrameFunctionalGroupsSequence[frame], *shared[:1])
     for group, name in ((group, name) for group, names in GROUP_ELEMENTS.items() for name in names):
         item, classic = _find_item(groups, group, name), CLASSIC_NAMES.get(name, name)
         if item is not None and name == classic:
@@ -92,12 +93,7 @@ def flatten_frame(data: Dataset, frame: int) -> Dataset:
     return single
 
 
-def _functional_groups(data: Dataset, frame: int) -> tuple[Dataset, Dataset]:
-    shared = data.get("SharedFunctionalGroupsSequence")
-    return data.PerFrameFunctionalGroupsSequence[frame], shared[0] if shared else Dataset()
-
-
-def _find_item(groups: tuple[Dataset, Dataset], group: str, name: str) -> Dataset | None:
+def _find_item(groups: FrameGroups, group: str, name: str) -> Dataset | None:
     """The item of a frame's own or shared functional group that has a value of this name."""
     for own_or_shared in groups:
         items = own_or_shared.get(group)

@@ -100,14 +100,11 @@ class _Elements:
     """The elements of an image or of one frame: of its own functional groups, the shared ones, then the top level."""
 
     data: pydicom.Dataset
-    groups: tuple[pydicom.Dataset, ...] = ()
+    groups: values.FrameGroups = ()
 
     def get(self, group: str, name: str) -> Any:
-        for groups in self.groups:
-            items = groups.get(group)
-            if items and items[0].get(name) not in (None, ""):
-                return items[0].get(name)
-        return self.data.get(name)
+        found = values.find_in_groups(self.groups, group, name)
+        return self.data.get(name) if found is None else found
 
     def get_keyword(self, name: str) -> Any:
         """The value of a keyword of ``VOLUME_KEYS``."""
@@ -139,12 +136,10 @@ def parse_frame_headers(path: Path, data: pydicom.Dataset) -> list[SliceHeader]:
     Raises:
         IncompleteImageError: not as many functional groups as frames, or frames without position or orientation.
     """
-    groups = data.get("PerFrameFunctionalGroupsSequence")
-    if not groups or len(groups) != int(data.get("NumberOfFrames") or 1):
+    found = values.list_frame_groups(data)
+    if not found or len(found) != int(data.get("NumberOfFrames") or 1):
         raise values.IncompleteImageError("multi-frame without functional groups for every frame")
-    shared = data.get("SharedFunctionalGroupsSequence")
-    common = shared[0] if shared else pydicom.Dataset()
-    return [_parse_header(path, _Elements(data, (own, common)), frame) for frame, own in enumerate(groups)]
+    return [_parse_header(path, _Elements(data, groups), frame) for frame, groups in enumerate(found)]
 
 
 def _parse_header(path: Path, elements: _Elements, frame: int) -> SliceHeader:

@@ -8,8 +8,10 @@ from saint_cli.errors import SourceChangedError, UnreadableError
 from saint_cli.io.dicom.folder_scan import HeaderScan, list_files
 from saint_cli.io.dicom.headers import read_headers
 from saint_cli.io.dicom.slice_header import SliceHeader
+from saint_cli.io.dicom.validation import ignore_invalid_values
 from saint_cli.io.dicom.values import SkippedFileError
-from saint_cli.io.file_stamps import check_stamps, take_stamp
+from saint_cli.io.error_conversion import convert_os_errors
+from saint_cli.io.file_stamps import check_stamps, source_changed_error, take_stamp
 from saint_cli.io.regular_files import open_regular
 from saint_cli.volume import DicomSource, FolderListing, SliceSource, Volume
 
@@ -33,17 +35,16 @@ def record_source(slices: Sequence[SliceHeader], scan: HeaderScan) -> DicomSourc
     stamps = {header.path: header.stamp for header in slices}
     digests = {path: digest_header(path) for path in stamps}
     check_stamps((path, stamp) for path, stamp in stamps.items() if stamp is not None)
-    sources = tuple(_record_slice(header, digests[header.path]) for header in slices)
+    formats = [(header.pixel_format.bits_stored, header.pixel_format.shift) for header in slices]
+    sources = tuple(
+        SliceSource(header.path, header.frame, digests[header.path], header.stamp, bits, header.padding)
+        for header, bits in zip(slices, formats, strict=True)
+    )
     listing = None
     if scan.folder is not None:
         series = frozenset(header.series_uid for header in slices)
         listing = FolderListing(scan.folder.absolute(), frozenset(scan.names), series)
     return DicomSource(sources, scan.keep_alive, listing, slices[0].slice_thickness)
-
-
-def _record_slice(header: SliceHeader, digest: str) -> SliceSource:
-    bits = header.pixel_format.bits_stored, header.pixel_format.shift
-    return SliceSource(header.path, header.frame, digest, header.stamp, bits, header.padding)
 
 
 def digest_header(path: Path) -> str:
@@ -55,17 +56,14 @@ def digest_header(path: Path) -> str:
         UnreadableError: it cannot be opened.
     """
     digest, before, pixels = hashlib.sha1(usedforsecurity=False), b"", 0
-    try:
-        with open_regular(path) as file:
-            while file.tell() < MAX_HASHED_BYTES and (block := file.read(BLOCK_BYTES)):
-                digest.update(block)
-                joined = before + block
-                pixels += sum(map(joined.count, PIXELS)) - sum(map(joined.count, ICON))
-                if pixels > 0:
-                    break
-                before = block[-3:]  # shorter than a tag, so that none counts twice
-    except OSError as error:
-        raise UnreadableError(f"{path}: cannot be opened ({error.strerror or error})") from None
+    with convert_os_errors(path, "opened"), open_regular(path) as file:
+        while file.tell() < MAX_HASHED_BYTES and (block := file.read(BLOCK_BYTES)):
+            digest.update(block)
+            joined = before + block
+            pixels += sum(map(joined.count, PIXELS)) - sum(map(joined.count, ICON))
+            if pixels > 0:
+                break
+            before = block[-3:]  # shorter than a tag, so that none counts twice
     return digest.hexdigest()
 
 
@@ -89,11 +87,7 @@ def check_unchanged(sources: Iterable[SliceSource]) -> frozenset[Path]:
     return frozenset(touched)
 
 
-def source_changed_error(path: Path) -> SourceChangedError:
-    """The error of a file that is no longer what was read."""
-    return SourceChangedError(f"{path}: changed since it was read; run again when nothing writes to the scan")
-
-
+@ignore_invalid_values()
 def check_no_new_slices(volume: Volume) -> None:
     """Check that no further slices of its series lie where a DICOM volume was read from, as while it is received.
 

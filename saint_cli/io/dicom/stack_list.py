@@ -1,8 +1,10 @@
-"""The list of stacks from which one is chosen: how each is called, and all of them on one line."""
+"""The list of stacks from which one is chosen: how each is called, all of them on one line, and mistakable numbers."""
 
 from collections import Counter
 from collections.abc import Sequence
 
+from saint_cli.errors.parameter_names import adapt_message
+from saint_cli.errors.plain_text import list_first
 from saint_cli.io.dicom.stacks import Stack
 
 NO_UID = "none"
@@ -26,13 +28,8 @@ def label_stacks(stacks: Sequence[Stack]) -> list[str]:
 def format_stacks(stacks: Sequence[Stack]) -> str:
     """The stacks on one line, each with its number, what it is, and the end of its UID; usable ones first."""
     numbered = sorted(enumerate(zip(stacks, label_stacks(stacks), strict=True), 1), key=lambda n: not n[1][0].is_usable)
-    lines = [
-        f"{number} = {summarize_stack(stack)} UID {_shorten(label)}"
-        for number, (stack, label) in numbered[:MAX_SHOWN_STACKS]
-    ]
-    if len(stacks) > MAX_SHOWN_STACKS:
-        lines.append(f"and {len(stacks) - MAX_SHOWN_STACKS} more")
-    return "; ".join(lines)
+    lines = [f"{number} = {summarize_stack(stack)} UID {_shorten(label)}" for number, (stack, label) in numbered]
+    return list_first(lines, MAX_SHOWN_STACKS, "; ")
 
 
 def summarize_stack(stack: Stack) -> str:
@@ -47,6 +44,37 @@ def summarize_stack(stack: Stack) -> str:
     split_by = f" {stack.split_by}" if stack.split_by else ""
     derived = " (derived)" if first.is_derived else ""
     return f"{number}{first.modality} {shape}{split_by}{derived}{problem}"
+
+
+def note_other_stacks(stacks: Sequence[Stack], named: Sequence[Stack], series: str | None) -> tuple[str, ...]:
+    """Warnings that the number in ``series``, by which ``named`` were chosen, stands for another stack elsewhere."""
+    name = (series or "").partition("#")[0]
+    if not (name.isdecimal() and 1 <= int(name) <= len(stacks)):
+        return ()
+    notes = _note_whole_stack(stacks, int(name)), _note_series_number(stacks, named, name)
+    return tuple(adapt_message(note) for note in notes if note)
+
+
+def _note_whole_stack(stacks: Sequence[Stack], number: int) -> str:
+    """That runs count in the list, where the stack of a number is another one in the list without runs; else ""."""
+    split = [stack.run_of or str(k) for k, stack in enumerate(stacks)]
+    whole = list(dict.fromkeys(split))
+    if number > len(whole) or whole[number - 1] == split[number - 1]:
+        return ""
+    return (
+        f"`series={number}` is number {number} of the list of `saint info --split-runs`; number {number} of the list "
+        f"without that option is `series={split.index(whole[number - 1]) + 1}`"
+    )
+
+
+def _note_series_number(stacks: Sequence[Stack], named: Sequence[Stack], name: str) -> str:
+    """That a number is the SeriesNumber of another stack than the one that it took; else ""."""
+    taken = named[0].slices[0].series_number
+    meant = [number for number, stack in enumerate(stacks, 1) if stack.slices[0].series_number == int(name)]
+    if not meant or taken == int(name):
+        return ""
+    place = f"number {name} of the list" + (f", SeriesNumber {taken}" if taken else "")
+    return f"`series={name}` is {place}; SeriesNumber {name} is `series={meant[0]}`"
 
 
 def _shorten(label: str) -> str:

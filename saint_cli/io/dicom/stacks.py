@@ -15,7 +15,7 @@ from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.errors.plain_text import format_count
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.layout import SliceList, are_parallel
-from saint_cli.io.dicom.merging import SliceGroup, join_groups, series_identity
+from saint_cli.io.dicom.merging import SliceGroup, identify_series, join_groups, series_identity
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, HIDDEN_KEYS
 from saint_cli.io.dicom.volume_split import VolumeSplit, split_volumes
@@ -59,6 +59,11 @@ class Stack:
     def series_uid(self) -> str:
         """SeriesInstanceUID of the slices; empty where they have none."""
         return self.slices[0].series_uid
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """What tells its series from others, with and without a UID (``merging.identify_series``)."""
+        return identify_series(self.slices[0])
 
 
 def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[Stack]:
@@ -170,10 +175,32 @@ def build_stack(slices: Sequence[SliceHeader], notes: tuple[str, ...]) -> Stack:
     except GeometryError as error:
         return Stack(tuple(sorted(slices, key=lambda header: header.sort_key)), None, error, notes)
     ordered = tuple(slices[i] for i in placed.order)
-    problem = None
-    if first.is_phase:
-        problem = GeometryError("phase map: its values wrap around, so no interpolation holds; choose another series")
-    return Stack(ordered, placed, problem, (*notes, *describe_contrast(ordered), *_describe_geometry(ordered, placed)))
+    warnings = (*notes, *_describe_contrast(ordered), *_describe_geometry(ordered, placed))
+    return Stack(ordered, placed, _find_problem(first), warnings)
+
+
+def accept_uneven(stack: Stack) -> Stack:
+    """The stack taken as it is although its slices are unevenly spaced (``irregular``); itself where they are not."""
+    if stack.geometry is not None or not isinstance(stack.problem, GeometryError):
+        return stack
+    first = stack.slices[0]
+    positions = np.array([header.position for header in stack.slices])
+    try:
+        placed = geometry.stack_uneven_slices(positions, first.orientation, first.pixel_spacing)
+    except GeometryError:
+        return stack
+    if not placed.slice_positions:  # evenly spaced: its problem is another
+        return stack
+    ordered = tuple(stack.slices[i] for i in placed.order)
+    warnings = (*stack.warnings, *_describe_contrast(ordered), *_describe_gaps(ordered, placed))
+    return replace(stack, slices=ordered, geometry=placed, problem=_find_problem(first), warnings=warnings)
+
+
+def _find_problem(first: SliceHeader) -> SaintError | None:
+    """Why a stack that has a geometry cannot be upsampled nevertheless."""
+    if not first.is_phase:
+        return None
+    return GeometryError("phase map: its values wrap around, so no interpolation holds; choose another series")
 
 
 def _describe_geometry(slices: Sequence[SliceHeader], placed: geometry.SliceStack) -> list[str]:
@@ -193,7 +220,20 @@ def _describe_geometry(slices: Sequence[SliceHeader], placed: geometry.SliceStac
     return warnings
 
 
-def describe_contrast(slices: Sequence[SliceHeader]) -> list[str]:
+def _describe_gaps(slices: Sequence[SliceHeader], placed: geometry.SliceStack) -> list[str]:
+    """Warnings of uneven gaps, and of tilt."""
+    distance, step = geometry.slice_distance_mm(placed.affine_lps, 2), geometry.spacing_mm(placed.affine_lps)[2]
+    gaps = np.diff(placed.slice_positions) * step
+    warnings = [
+        f"slices are unevenly spaced: gaps of {gaps.min():.4g} to {gaps.max():.4g} mm, commonest {step:.4g} mm; each "
+        "is interpolated by its own distance"
+    ]
+    if placed.tilt_degrees:
+        warnings.append(format_tilt(placed.tilt_degrees, step, distance, is_ct=slices[0].modality == "CT"))
+    return warnings
+
+
+def _describe_contrast(slices: Sequence[SliceHeader]) -> list[str]:
     """Warnings of attributes that should be the same in all slices of a volume and are not."""
     warnings = []
     for key in CONTRAST_KEYS:

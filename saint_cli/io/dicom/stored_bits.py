@@ -4,14 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pydicom
 
-from saint_cli.errors import SourceChangedError
-from saint_cli.io.dicom.headers import read_dataset
+from saint_cli.io.dicom.headers import reread_dataset
 from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values, parse_padding_range
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.slice_header import SliceHeader
-from saint_cli.io.dicom.values import SkippedFileError
 
 
 def read_stored_values(
@@ -132,11 +129,6 @@ def _apply_claimed_shift(header: SliceHeader) -> SliceHeader:
     if not header.pixel_format.claimed_shift:
         return header
     pixel_format = replace(header.pixel_format, shift=header.pixel_format.claimed_shift)
-    return replace(header, pixel_format=pixel_format, padding=parse_padding_range(_reread(header), pixel_format))
-
-
-def _reread(header: SliceHeader) -> pydicom.Dataset:
-    try:
-        return read_dataset(header.path)[0]
-    except SkippedFileError as reason:
-        raise SourceChangedError(f"{header.path}: changed since it was read ({reason})") from None
+    return replace(
+        header, pixel_format=pixel_format, padding=parse_padding_range(reread_dataset(header.path), pixel_format)
+    )

@@ -11,8 +11,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from saint_cli.io.dicom import values
-from saint_cli.io.dicom.bounded_parse import is_truncated, parse_sequences, read_header
-from saint_cli.io.dicom.object_failures import convert_object_failures
+from saint_cli.io.dicom.object_files import open_object
+from saint_cli.io.dicom.segment_descriptions import ALGORITHM_TYPES
 from saint_cli.io.dicom.values import DamagedImageError, parse_optional_int
 from saint_cli.volume.label_map import Segment
 
@@ -26,9 +26,6 @@ SEQUENCE_TAGS = (0x30060010, 0x30060020, 0x30060039)
 """Those sequences of them that may be large."""
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-
-ALGORITHMS = {"MANUAL": "MANUAL", "SEMIAUTOMATIC": "SEMIAUTOMATIC", "AUTOMATIC": "AUTOMATIC"}
-"""ROIGenerationAlgorithm and what SegmentAlgorithmType calls it."""
 
 MAX_NUMBER = 65535
 """Of a label; regions with higher numbers are numbered anew."""
@@ -62,11 +59,7 @@ def read_structure_set(path: Path) -> StructureSet:
     Raises:
         UnreadableError: damaged, or without regions.
     """
-    with convert_object_failures(path, "an", "RT Structure Set"):
-        data, _ = read_header(path, HEADER_TAGS)
-        if is_truncated(data):
-            raise DamagedImageError("a header that is cut off")
-        parse_sequences(data, path.stat().st_size, SEQUENCE_TAGS)
+    with open_object(path, "an RT Structure Set", HEADER_TAGS, SEQUENCE_TAGS) as (data, _):
         return _parse(path, data)
 
 
@@ -102,7 +95,7 @@ def _parse_region(item: Dataset, label: int, drawn: list[Dataset], frame: str) -
     if color is not None:
         red, green, blue = (min(255, max(0, parse_optional_int(value) or 0)) for value in color)
         rgb = red, green, blue
-    algorithm = ALGORITHMS.get(str(item.get("ROIGenerationAlgorithm") or ""))
+    algorithm = next((kind for kind in ALGORITHM_TYPES if kind == item.get("ROIGenerationAlgorithm")), None)
     segment = Segment(
         label,
         str(item.get("ROIName") or "").strip() or None,

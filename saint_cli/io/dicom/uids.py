@@ -35,11 +35,6 @@ def make_series_uid(
     return make_uid(json.dumps([sources, recipe, voxels.hexdigest()]))
 
 
-def make_instance_uid(series_uid: str, index: int) -> str:
-    """SOPInstanceUID of an output slice."""
-    return make_uid(f"{series_uid} {index}")
-
-
 def find_study_uid(source: SliceHeader) -> str:
     """The source's StudyInstanceUID, or one made for its series where it has none."""
     return source.study_uid or make_uid(f"study of {source.series_uid}")

@@ -40,6 +40,22 @@ def list_values(value: Any) -> list[Any]:
     return list(value) if isinstance(value, pydicom.multival.MultiValue | list | tuple) else [value]
 
 
+FrameGroups = tuple[pydicom.Dataset, ...]
+"""The functional groups of a frame: its own, then those that all frames share (PS3.3 C.7.6.16)."""
+
+
+def list_frame_groups(data: pydicom.Dataset) -> list[FrameGroups]:
+    """The functional groups of each frame of a multi-frame object."""
+    shared = data.get("SharedFunctionalGroupsSequence") or ()
+    return [(own, *shared[:1]) for own in data.get("PerFrameFunctionalGroupsSequence") or ()]
+
+
+def find_in_groups(groups: FrameGroups, group: str, name: str) -> Any:
+    """The value of an element of a functional group, from the first groups that have one; None where none has it."""
+    found = (items[0].get(name) for one in groups if (items := one.get(group)))
+    return next((value for value in found if value not in (None, "")), None)
+
+
 def parse_optional_float(value: Any) -> float | None:
     """The number of an element that only informs; None where it is absent, empty or damaged."""
     try:

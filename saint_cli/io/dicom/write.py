@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import OutputError, UsageError
@@ -21,16 +20,18 @@ from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.place_check import check_place
 from saint_cli.io.dicom.single_frame import SINGLE_FRAME_CLASSES
-from saint_cli.io.dicom.sop_class import IMAGE_CLASSES
+from saint_cli.io.dicom.sop_class import IMAGE_CLASSES, class_name
 from saint_cli.io.dicom.source_check import check_no_new_slices, check_unchanged
 from saint_cli.io.dicom.template import load_template
 from saint_cli.io.dicom.uids import make_uid
+from saint_cli.io.dicom.validation import ignore_invalid_values
 from saint_cli.io.dicom.values import list_values
 from saint_cli.io.path_identity import lies_in
 from saint_cli.volume import Derivation, DicomSource, Volume
 from saint_cli.volume.fourth_axis import VolumeMark
 
 
+@ignore_invalid_values()
 def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True) -> None:
     """Write a volume as one derived series of single-frame images into a new folder.
 
@@ -87,6 +88,7 @@ class _VolumesWriter:
     series_uid: str = ""
     last: Volume | None = None
 
+    @ignore_invalid_values()
     def write(self, volume: Volume) -> None:
         """Write the next volume; errors as of :func:`write_series`."""
         source = check_dicom_target(volume, self.folder)
@@ -94,12 +96,8 @@ class _VolumesWriter:
         series = make_series(volume, self.folder, keep_slice_thickness=self.keep_slice_thickness)
         self.series_uid = self.series_uid or make_uid(f"{series.own_uid} {list(self.marks)}")
         place = VolumePlace(self.written * volume.shape[2], self.series_uid, self.marks[self.written])
-        _save_slices(
-            replace(series, place=place, created=self.created),
-            derived_image.SourceFiles(self.reader, touched),
-            self.partial,
-            self.folder,
-        )
+        series = replace(series, place=place, created=self.created)
+        _save_slices(series, derived_image.SourceFiles(self.reader, touched), self.partial, self.folder)
         check_unchanged(source.slices)
         self.written += 1
         self.last = replace(volume, voxels=np.empty((0, 0, 0), volume.voxels.dtype))
@@ -141,6 +139,7 @@ def _save(data: Dataset, path: Path) -> None:
         os.fsync(file.fileno())
 
 
+@ignore_invalid_values()
 def check_dicom_target(volume: Volume, folder: Path, grid: SliceGrid | None = None) -> DicomSource:
     """Check that a volume, once on ``grid``, could be written as DICOM into ``folder``; returns its source.
 
@@ -176,8 +175,8 @@ def check_dicom_target(volume: Volume, folder: Path, grid: SliceGrid | None = No
 
 
 def _check_class(data: Dataset, folder: Path) -> None:
-    name = uid.UID(str(data.SOPClassUID)).name.removesuffix(" Storage")
     if data.SOPClassUID not in (*IMAGE_CLASSES, *SINGLE_FRAME_CLASSES):
+        name = class_name(data.SOPClassUID)
         raise UsageError(f"{folder}: {name} cannot be written back as DICOM; name a file ending in .nii.gz")
     kind = "".join(str(v) for v in list_values(data.get("SeriesType"))[:1])
     if kind in ("DYNAMIC", "GATED"):
@@ -187,11 +186,13 @@ def _check_class(data: Dataset, folder: Path) -> None:
         )
 
 
+@ignore_invalid_values()
 def count_pixel_bytes(source: DicomSource) -> int:
     """Of each pixel of a derived series, which keeps the type of its source's stored values."""
     return int(load_template(source.slices[0]).BitsAllocated) // 8
 
 
+@ignore_invalid_values()
 def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneGrid | None = None) -> None:
     """Encode the first two slices of a volume on ``grid`` and then ``plane``, without pixels, and write neither.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.errors.plain_text import format_count
 from saint_cli.io.decompress import Packing, read_packing
@@ -128,7 +129,7 @@ def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, allow_several: bool)
     for kind, size in zip(kinds, sizes, strict=True):
         if kind in DOMAIN_KINDS or size == 1:
             continue
-        shape = " x ".join(map(str, sizes))
+        shape = geometry.format_shape(sizes)
         if kind == "complex":
             raise UnreadableError(f"{fields.path}: complex image, not a CT/MR volume; export its magnitude first")
         if kind in COLOURS:
@@ -140,7 +141,7 @@ def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, allow_several: bool)
     listed = math.prod(size for kind, size in zip(kinds, sizes, strict=True) if kind == "list")
     domain = [axis for axis, kind in enumerate(kinds) if kind in DOMAIN_KINDS]
     if any(kinds[axis] == "time" for axis in domain[:3]):
-        shape = " x ".join(map(str, sizes))
+        shape = geometry.format_shape(sizes)
         hint = "time is no direction of a volume; save each time point as a volume of its own"
         raise GeometryError(f"{fields.path}: {shape} image, kinds {', '.join(kinds)}: {hint}")
     return domain, listed
@@ -158,7 +159,7 @@ def _payload(
     file_packing = read_packing(fields.path) if files == (fields.path,) else Packing.NONE
     start = start if files == (fields.path,) else 0
     if axes and (math.prod(sizes[axes:]) != len(files) if axes < len(sizes) else sizes[-1] % len(files)):
-        counts = f"{format_count(len(files), 'data file')} for {' x '.join(map(str, sizes))} voxels"
+        counts = f"{format_count(len(files), 'data file')} for {geometry.format_shape(sizes)} voxels"
         raise UnreadableError(f"{fields.path}: {counts}; the header is damaged or files are missing from its list")
     line_skip = fields.integers("line skip", 1, default="0")[0]
     if not 0 <= line_skip <= MAX_SKIPPED_LINES:

@@ -142,7 +142,7 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
     if volume is not None and not 1 <= volume <= max(volumes, 1):
         raise UsageError(f"{path}: `volume={volume}`, but the file holds {volumes}; they are counted from 1")
     if volumes > 1 and volume is None:
-        shown = " x ".join(map(str, shape))
+        shown = geometry.format_shape(shape)
         raise GeometryError(
             f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`, or take all with "
             "`volume=all`"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from saint_cli.cli.app import app
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.io import describe, list_volumes, read_volume, write_volume
 
 UIDS = ("FrameOfReferenceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -155,6 +155,26 @@ def test_series_without_uid_are_distinguished_by_folder_or_number(apart: str, tm
         np.testing.assert_array_equal(read_volume(tmp_path / "in", series=stack.label).voxels, expected)
     found = sorted(int((read_volume(tmp_path / "in", series=s.label).voxels - whole()).max()) for s in stacks)
     assert found == [1, 2]
+
+
+def test_a_volume_of_a_series_without_uid_counts_within_that_series(tmp_path: Path) -> None:
+    for number in (3, 4):
+        made = [*nameless(number, 10 * number), *nameless(number, 10 * number + 1)]
+        for k, data in enumerate(made):
+            data.EchoTime, data.SeriesDescription = 10 * (1 + k // (len(made) // 2)), f"of number {number}"
+        fabricate.save(made, tmp_path / "in", shuffle=number)
+    stacks = describe(tmp_path / "in").stacks
+    assert [stack.series_description for stack in stacks] == [f"of number {number}" for number in (3, 3, 4, 4)]
+    assert [stack.series_volumes for stack in stacks] == [2, 2, 2, 2]
+    for series in ("3", "4", "3#2", "none#4"):
+        volume = None if "#" in series else 2
+        found = read_volume(tmp_path / "in", series=series, volume=volume)
+        np.testing.assert_array_equal(found.voxels, whole() + 41)
+    for read in (list_volumes, lambda path: read_volume(path, volume=2)):
+        with pytest.raises(UsageError, match="one series; choose"):
+            read(tmp_path / "in")
+    both = list_volumes(tmp_path / "in", series="2")
+    assert [int((volume.voxels - whole()).max()) for volume in both.read()] == [30, 31]
 
 
 def test_batch_takes_series_without_uid(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import uid
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import FileMetaDataset
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
@@ -25,17 +25,11 @@ def refused(path: Path, error: type[SaintError], words: str, **options: str) -> 
     return str(caught.value)
 
 
-def hounsfield(series: list[Dataset]) -> np.ndarray:
-    """Expected HU [x, y, z] of a series made in ascending order."""
-    planes = [fabricate.pixels(d).astype(int) * int(d.RescaleSlope) + int(d.RescaleIntercept) for d in series]
-    return np.stack(planes).transpose(2, 1, 0)
-
-
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_series_becomes_hounsfield_units_in_place(tmp_path: Path, signed: bool) -> None:
     series = fabricate.slices(signed=signed)
     volume = read_volume(fabricate.save(series, tmp_path / "s"))
-    np.testing.assert_array_equal(volume.voxels, hounsfield(series))
+    np.testing.assert_array_equal(volume.voxels, fabricate.hounsfield(series))
     assert volume.voxels.dtype == np.int16
     assert volume.shape == (16, 12, 6)
     np.testing.assert_allclose(volume.spacing_mm, (0.5, 0.75, 5.0))
@@ -87,7 +81,7 @@ def test_copies_of_an_instance_are_dropped_with_a_warning(tmp_path: Path) -> Non
     series = fabricate.slices()
     folder = fabricate.save(series + series[1:3], tmp_path / "s")
     volume = read_volume(folder)
-    np.testing.assert_array_equal(volume.voxels, hounsfield(series))
+    np.testing.assert_array_equal(volume.voxels, fabricate.hounsfield(series))
     assert volume.header.warnings == ("2 duplicated files ignored",)
 
 
@@ -97,7 +91,7 @@ def test_equal_pixels_at_one_position_are_dropped_with_a_warning(count: int, not
     for copy in copies:
         copy.SOPInstanceUID = uid.generate_uid()
     volume = read_volume(fabricate.save(series + copies, tmp_path / "s"))
-    np.testing.assert_array_equal(volume.voxels, hounsfield(series))
+    np.testing.assert_array_equal(volume.voxels, fabricate.hounsfield(series))
     assert volume.header.warnings == (f"{noted}, identical to another at the same position",)
 
 
@@ -117,7 +111,7 @@ def test_a_localizer_and_other_objects_are_skipped_and_counted(tmp_path: Path) -
         data.SOPInstanceUID = uid.generate_uid()
     folder = fabricate.save([*series, scout, report, colour], tmp_path / "s")
     (folder / "notes.txt").write_text("not a scan")
-    np.testing.assert_array_equal(read_volume(folder).voxels, hounsfield(series))
+    np.testing.assert_array_equal(read_volume(folder).voxels, fabricate.hounsfield(series))
     expected = {"localizer": 1, "Basic Text SR": 1, "colour image": 1, "not DICOM": 1}
     assert describe(folder).skipped == expected
 
@@ -169,7 +163,7 @@ def test_positions_visited_twice_are_two_volumes(tmp_path: Path, key: str | None
     folder = fabricate.save(first + second, tmp_path / "s", shuffle=3)
     refused(folder, GeometryError, "4-D image, 2 stacks")
     voxels = [read_volume(folder, series=n).voxels for n in ("1", "2")]
-    np.testing.assert_array_equal(voxels[0], hounsfield(first))
+    np.testing.assert_array_equal(voxels[0], fabricate.hounsfield(first))
     np.testing.assert_array_equal(voxels[1], voxels[0] + 5)
 
 
@@ -194,7 +188,7 @@ def test_a_file_without_preamble_is_read(tmp_path: Path) -> None:
             pydicom.dcmwrite(target, data, implicit_vr=True, little_endian=True, enforce_file_format=False)
         raw = file.read_bytes()
         file.write_bytes(raw[132:] if raw[128:132] == b"DICM" else raw)
-    np.testing.assert_array_equal(read_volume(folder).voxels, hounsfield(series))
+    np.testing.assert_array_equal(read_volume(folder).voxels, fabricate.hounsfield(series))
 
 
 def test_one_file_of_a_series_asks_for_its_folder(tmp_path: Path) -> None:

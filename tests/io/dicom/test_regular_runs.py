@@ -22,10 +22,6 @@ def placed(gaps: list[float]) -> list[Dataset]:
     return series
 
 
-def hounsfield(series: list[Dataset]) -> np.ndarray:
-    return np.stack([fabricate.pixels(data).T.astype(int) - 1024 for data in series], axis=2)
-
-
 MISSING = [5.0, 5.0, 10.0, 5.0, 5.0, 5.0]
 """One slice is missing: runs of three and of four."""
 
@@ -47,7 +43,7 @@ def test_runs_are_read_and_listed_whatever_the_order_of_files(name: str, tmp_pat
     assert [stack.problem for stack in stacks] == [None] * len(bounds)
     for number, (start, stop) in enumerate(bounds, 1):
         run = read_volume(folder, series=str(number), split_runs=True)
-        np.testing.assert_array_equal(run.voxels, hounsfield(series[start:stop]))
+        np.testing.assert_array_equal(run.voxels, fabricate.hounsfield(series[start:stop]))
         assert run.affine_lps[2, 3] == series[start].ImagePositionPatient[2]
         assert run.spacing_mm[2] == pytest.approx(gaps[start], abs=0.05)
 
@@ -56,7 +52,7 @@ def test_the_longest_run_stands_for_the_stack_and_both_are_reported(tmp_path: Pa
     series = placed(MISSING)
     folder = fabricate.save(series, tmp_path / "s")
     longest = read_volume(folder, split_runs=True)
-    np.testing.assert_array_equal(longest.voxels, hounsfield(series[3:]))
+    np.testing.assert_array_equal(longest.voxels, fabricate.hounsfield(series[3:]))
     warnings = " ".join(longest.header.warnings)
     assert "regular run from 50 to 65 mm: 4 of the stack's 7 slices" in warnings
     assert "`volume` chooses another: 1 = run from 30 to 40 mm" in warnings
@@ -70,6 +66,9 @@ def test_without_the_option_the_stack_is_refused_and_the_option_named_where_it_h
     (stack,) = describe(folder).stacks
     assert stack.problem is not None
     assert "`split_runs=True`" in stack.problem
+    uneven = fabricate.save(placed([4.0, 4.0, 3.5, 4.0, 5.0, 4.0]), tmp_path / "u")
+    with pytest.raises(GeometryError, match=r"expected 4 mm; look for missing slices, or interpolate every gap"):
+        read_volume(uneven)
     hopeless = fabricate.save(placed([5.0, 9.0, 4.0, 11.0]), tmp_path / "t")
     for split in (False, True):
         with pytest.raises(GeometryError, match="unevenly spaced") as caught:
@@ -110,7 +109,8 @@ def test_a_run_is_upsampled_into_a_series_of_its_own(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert "4 of the stack's 7 slices" in result.stderr
-    np.testing.assert_array_equal(read_volume(tmp_path / "out").voxels[..., ::2], hounsfield(series[3:]))
+    np.testing.assert_array_equal(read_volume(tmp_path / "out").voxels[..., ::2], fabricate.hounsfield(series[3:]))
     shown = CliRunner().invoke(app, ["info", "--split-runs", str(folder)])
     assert shown.exit_code == 0
     assert "run from 30 to 40 mm" in shown.stdout
+    assert "`saint upsample --split-runs --series 1`" in shown.stdout

@@ -10,7 +10,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import UnreadableError
-from saint_cli.io import read_volume
+from saint_cli.io import describe, read_volume
 
 
 def body(change: Callable[[int, Dataset], None], *, modality: str = "CT", count: int = 8) -> list[Dataset]:
@@ -108,3 +108,49 @@ def test_a_slope_that_only_some_slices_lack_is_reported(modality: str, missing: 
     warnings = read_volume(fabricate.save(series, tmp_path / "s")).header.warnings
     found = [warning for warning in warnings if "RescaleSlope" in warning]
     assert found == (["no RescaleSlope: 1 is assumed (1 of 8 slices)"] if missing == 1 else [])
+
+
+def test_slopes_that_differ_by_slice_give_float32(tmp_path: Path) -> None:
+    series = fabricate.slices(modality="MR")
+    for index, data in enumerate(series):
+        data.RescaleSlope, data.RescaleIntercept = str(0.5 + index), str(10 * index)
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    expected = [fabricate.pixels(d) * (0.5 + i) + 10 * i for i, d in enumerate(series)]
+    np.testing.assert_array_equal(volume.voxels, np.stack(expected).transpose(2, 1, 0).astype(np.float32))
+    assert describe(tmp_path / "s").stacks[0].slope is None
+
+
+def test_one_broken_slope_for_all_is_kept_for_storage(tmp_path: Path) -> None:
+    series = fabricate.slices(modality="MR")
+    for data in series:
+        data.RescaleSlope = "0.25"
+    header = read_volume(fabricate.save(series, tmp_path / "s")).header
+    assert header.storage is not None
+    assert (header.storage.dtype, header.storage.slope) == (np.uint16, 0.25)
+
+
+def test_values_beyond_int16_need_int32(tmp_path: Path) -> None:
+    series = fabricate.slices(modality="MR")
+    fabricate.set_pixels(series[0], fabricate.pixels(series[0]) + np.uint16(50000))
+    volume = read_volume(fabricate.save(series, tmp_path / "s"))
+    assert volume.voxels.dtype == np.int32
+    np.testing.assert_array_equal(volume.voxels, fabricate.hounsfield(series))
+
+
+def test_a_slope_of_zero_is_refused(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    for data in series:
+        data.RescaleSlope = "0"
+    with pytest.raises(UnreadableError, match="RescaleSlope is 0"):
+        read_volume(fabricate.save(series, tmp_path / "s"))
+
+
+def test_a_damaged_slope_is_never_taken_for_one(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    folder = fabricate.save(series, tmp_path / "s")
+    for file in folder.iterdir():
+        raw = file.read_bytes()
+        assert raw.count(b"\x28\x00\x53\x10DS\x02\x001 ") == 1
+        file.write_bytes(raw.replace(b"\x28\x00\x53\x10DS\x02\x001 ", b"\x28\x00\x53\x10DS\x02\x00x "))
+    with pytest.raises(UnreadableError, match="no readable DICOM slice"):
+        read_volume(folder)

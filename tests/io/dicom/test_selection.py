@@ -49,11 +49,11 @@ def test_single_slices_alone_are_no_choice(tmp_path: Path) -> None:
 
 
 def test_stacks_at_different_places_are_not_4d(tmp_path: Path) -> None:
-    folder = fabricate.save(
-        [*series(4, own_uid=False), *series(6, start=200.0, own_uid=False)], tmp_path / "s", shuffle=1
-    )
-    for data in describe(folder).stacks:
-        assert data.problem is None or "4-D" not in data.problem
+    other = series(6, start=200.0, own_uid=False)
+    for data in other:
+        data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "OTHER"]
+    folder = fabricate.save([*series(4, own_uid=False), *other], tmp_path / "s", shuffle=1)
+    assert [stack.series_volumes for stack in describe(folder).stacks] == [1, 1]
 
 
 @pytest.mark.parametrize("what", ["size", "places"])
@@ -132,6 +132,24 @@ def test_a_number_of_the_list_that_is_the_series_number_of_another_stack_has_a_w
     assert read_volume(folder, series=str(second[0].SeriesInstanceUID)).header.warnings == ()
     with pytest.raises(UsageError, match=r"1 = SeriesNumber 2, CT 16x12x4 .*2 = SeriesNumber 3, CT 16x12x5"):
         read_volume(folder)
+
+
+def test_a_number_that_is_another_stack_in_the_list_without_runs_has_a_warning(tmp_path: Path) -> None:
+    made = [series(7, missing=True), series(6), series(8)]
+    for number, slices in enumerate(made, 1):
+        for data in slices:
+            data.SeriesInstanceUID = f"1.2.3.{number}"
+    folder = fabricate.save([data for slices in made for data in slices], tmp_path / "s")
+    sizes = [stack.shape[2] for stack in describe(folder, split_runs=True).stacks]
+    assert sizes == [3, 3, 6, 8]
+    noted = {
+        number: [text for text in read_volume(folder, series=number, split_runs=True).header.warnings if "list" in text]
+        for number in "1234"
+    }
+    assert noted["1"] == noted["4"] == []
+    assert "number 2 of the list without that option is `series=3`" in noted["2"][0]
+    assert "number 3 of the list without that option is `series=4`" in noted["3"][0]
+    assert not any("list" in text for text in read_volume(folder, series="2").header.warnings)
 
 
 def test_a_number_of_the_list_stands_for_its_series_where_a_volume_is_named(tmp_path: Path) -> None:

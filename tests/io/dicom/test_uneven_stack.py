@@ -26,10 +26,6 @@ def placed(gaps: list[float], tilt: float = 0.0) -> list[Dataset]:
     return series
 
 
-def hounsfield(series: list[Dataset]) -> np.ndarray:
-    return np.stack([fabricate.pixels(data).T.astype(int) - 1024 for data in series], axis=2)
-
-
 def refine(volume: Volume, target: float) -> Volume:
     """The volume on its regular grid, linearly."""
     grid = geometry.grid_of_uneven(volume.header.slice_positions, 2, volume.affine_lps, target)
@@ -42,7 +38,7 @@ def test_an_uneven_stack_is_read_whole_whatever_the_order_of_files(tmp_path: Pat
     series = placed(GAPS)
     volume = read_volume(fabricate.save(series, tmp_path / "s", shuffle=4), irregular=True)
     assert volume.header.slice_positions == pytest.approx((0, 1, 3, 4, 5.5, 6.5))
-    np.testing.assert_array_equal(volume.voxels, hounsfield(series))
+    np.testing.assert_array_equal(volume.voxels, fabricate.hounsfield(series))
     assert volume.spacing_mm == pytest.approx((0.5, 0.75, 3.0))
     assert any("gaps of 3 to 6 mm, commonest 3 mm" in text for text in volume.header.warnings)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from simpleitk_check import check_like_simpleitk
 
 from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.io import describe, read_volume, write_volume
@@ -26,18 +26,6 @@ def write(path: Path, fields: dict[str, str], data: bytes = RAW, sign: str = " =
     lines = [*(f"{name}{sign}{value}" for name, value in merged.items() if value), ""]
     path.write_bytes(end.join(lines).encode("utf-8", "surrogateescape") + data)
     return path
-
-
-def check_like_simpleitk(path: Path) -> None:
-    """Voxels and affine are those that SimpleITK gives."""
-    image = sitk.ReadImage(str(path), imageIO="MetaImageIO")
-    volume = read_volume(path)
-    stored = sitk.GetArrayFromImage(image).reshape(volume.shape[::-1]).transpose()
-    np.testing.assert_array_equal(volume.voxels, stored.astype(volume.voxels.dtype))
-    axes = image.GetDimension()
-    direction = np.array(image.GetDirection()).reshape(axes, axes)[:3, :3]
-    np.testing.assert_allclose(volume.affine_lps[:3, :3], direction * image.GetSpacing()[:3], atol=1e-12)
-    np.testing.assert_allclose(volume.affine_lps[:3, 3], image.GetOrigin()[:3], atol=1e-12)
 
 
 TYPES = {"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4", "UINT": "u4", "LONG": "i4"}

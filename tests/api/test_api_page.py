@@ -5,7 +5,7 @@ from pathlib import Path
 
 import saint_cli
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_page_is_current() -> None:
@@ -18,3 +18,9 @@ def test_every_public_name_has_a_place_on_the_page() -> None:
     page = (DOCS / "api.md").read_text(encoding="utf-8")
     for name in saint_cli.__all__:
         assert name.startswith("_") or f"### {name}\n" in page or f"| `{name}` |" in page, name
+
+
+def test_every_keyword_of_upsample_has_a_line_of_its_own() -> None:
+    lines = (DOCS / "api.md").read_text(encoding="utf-8").splitlines()
+    for name in saint_cli.Options.__annotations__:
+        assert any(line.startswith(f"- `{name}`: ") for line in lines), name

@@ -12,7 +12,6 @@ from label_scans import label_map
 
 import saint_cli
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.options.model import ModelConfig
 
 GAPS = (4.0, 4.0, 12.0, 4.0, 4.0)
 
@@ -22,12 +21,6 @@ def save_uneven(folder: Path) -> Path:
     for data, height in zip(series, np.cumsum([30.0, *GAPS]), strict=True):
         data.ImagePositionPatient = [-10, 20, float(height)]
     return fabricate.save(series, folder)
-
-
-@pytest.fixture
-def tiny_model(model_config: ModelConfig) -> dict[str, Any]:
-    """Keywords that run untrained small networks on one CPU thread."""
-    return {"model": model_config.model, "device": "cpu", "precision": "fp32", "threads": 1}
 
 
 @pytest.fixture

@@ -2,43 +2,24 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import fabricate
-import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import torch
 from nets import tiny
 
 import saint_cli
 from saint_cli import api
 from saint_cli.errors import GeometryError, OutputError, UsageError, WeightsError
-from saint_cli.models import weights
 from saint_cli.options import keyword_checks
 from saint_cli.options.grid import GridRequest
 from saint_cli.options.method import MethodOptions
 from saint_cli.options.model import ModelConfig
 from saint_cli.volume import Volume
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Keywords that run untrained small networks on the CPU."""
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    weights.save_model(tiny.ami(), tiny.rfn(), path)
-    return {"model": str(path), "device": "cpu", "precision": "fp32"}
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_the_public_names_are_there() -> None:
@@ -127,52 +108,6 @@ def test_files_are_named_by_words_or_by_paths(tmp_path: Path) -> None:
         np.testing.assert_array_equal(saint_cli.read_volume(name).voxels, scan.voxels)
 
 
-def kinds() -> dict[str, tuple[Any, dict[str, Any], Callable[[Any], np.ndarray]]]:
-    """A scan as every kind of image, what must be said of it, and how its voxels [x, y, z] are found."""
-    voxels, spacing = tiny.volume().voxels, tiny.volume().spacing_mm
-    itk = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose()))
-    itk.SetSpacing(spacing)
-    return {
-        "numpy": (voxels.copy(), {"voxel_spacing_mm": spacing, "modality": "CT"}, lambda one: one),
-        "nibabel": (
-            nib.Nifti1Image(voxels.copy(), np.diag([*spacing, 1])),
-            {"modality": "CT"},
-            lambda one: one.dataobj,
-        ),
-        "SimpleITK": (itk, {"modality": "CT"}, lambda one: sitk.GetArrayFromImage(one).transpose()),
-    }
-
-
-@pytest.mark.parametrize("kind", ["numpy", "nibabel", "SimpleITK"])
-def test_every_kind_of_image_gives_the_voxels_that_a_volume_gives_and_comes_back_in_kind(
-    kind: str, tiny_model: dict[str, Any]
-) -> None:
-    image, options, voxels = kinds()[kind]
-    before = np.array(voxels(image))
-    dense = saint_cli.upsample(image, factor=3, **tiny_model, **options)
-    assert type(dense) is type(image)
-    expected = saint_cli.upsample(tiny.volume(), factor=3, **tiny_model).voxels
-    np.testing.assert_array_equal(np.asanyarray(voxels(dense)), expected)
-    np.testing.assert_array_equal(np.asanyarray(voxels(image)), before)
-
-
-def test_an_array_of_simpleitk_needs_its_axes_turned_and_then_gives_the_same(tiny_model: dict[str, Any]) -> None:
-    image, options, _ = kinds()["SimpleITK"]
-    array = sitk.GetArrayFromImage(image)  # [z, y, x]
-    spacing = image.GetSpacing()
-    turned = saint_cli.upsample(array.transpose(), factor=2, voxel_spacing_mm=spacing, **tiny_model, **options)
-    dense = saint_cli.upsample(image, factor=2, **tiny_model, **options)
-    np.testing.assert_array_equal(turned.transpose(), sitk.GetArrayFromImage(dense))
-
-
-def test_what_is_odd_about_an_image_is_a_warning_of_python(tiny_model: dict[str, Any]) -> None:
-    odd = tiny.volume().voxels.astype(np.float32)
-    odd[0, 0, 0] = np.nan
-    with pytest.warns(UserWarning, match="1 of 1800 voxels is NaN") as caught:
-        saint_cli.upsample(odd, factor=2, voxel_spacing_mm=(1, 1, 5), **tiny_model)
-    assert [one.filename for one in caught] == [__file__]
-
-
 ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a fraction": (
         {"factor": 2.5},
@@ -228,8 +163,17 @@ def test_errors_name_parameters_instead_of_options(tmp_path: Path, tiny_model: d
         saint_cli.read_volume(path, volume=3)
     with pytest.raises(GeometryError, match=r"choose one with `axis`, or a grid with `factor` or `spacing_mm`"):
         saint_cli.upsample(Volume(np.zeros((4, 4, 4), np.int16), np.eye(4)))
-    with pytest.raises(UsageError, match=r"`noise=match` needs CT"):
+    with pytest.raises(UsageError, match=r"`noise=match` needs CT; leave it out"):
         saint_cli.upsample(tiny.volume(modality="MR"), factor=2, noise="match", **tiny_model)
+    bright = replace(scan, voxels=np.abs(scan.voxels), header=replace(scan.header, modality=None))
+    with pytest.raises(UsageError, match=r"needs CT; the scan is MR by its values: `modality=ct` if it is HU, else"):
+        saint_cli.upsample(bright, factor=2, noise="match", **tiny_model)
+
+
+@pytest.mark.parametrize("name", ["series", "split_runs", "merge", "outside_data"])
+def test_a_keyword_that_only_the_reader_has_is_refused_with_its_place(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{name} is not a keyword.*the volume of read_volume\(path, {name}=...\)$"):
+        saint_cli.upsample("STUDY", **{name: "1"})
 
 
 @pytest.mark.parametrize("name", ["a--overwrite.nii", "a`overwrite.nii"])
@@ -257,43 +201,6 @@ def test_a_volume_shows_itself_in_one_line_without_voxels_or_paths(tmp_path: Pat
     assert repr(volume) == "Volume(16 x 12 x 40 int16, 0.5 x 0.75 x 5 mm, CT, DICOM)"
     assert "SECRET" not in repr(volume.header)
     assert len(repr(volume.header)) < 400
-
-
-@pytest.mark.parametrize("name", ["a path", "numpy", "nibabel", "SimpleITK"])
-def test_every_stage_is_an_image_of_the_kind_that_was_passed(
-    name: str, tmp_path: Path, tiny_model: dict[str, Any]
-) -> None:
-    image, options, voxels = tmp_path / "scan.nii", {}, lambda volume: volume.voxels
-    if name == "a path":
-        saint_cli.write_volume(tiny.volume(), image)
-    else:
-        image, options, voxels = kinds()[name]
-    stages = saint_cli.restore(image, 3, **options, **tiny_model)
-    dense = saint_cli.upsample(image, 3, **options, **tiny_model)
-    assert type(stages.fused) is type(dense)
-    np.testing.assert_array_equal(np.asanyarray(voxels(stages.fused)), np.asanyarray(voxels(dense)))
-    sagittal, coronal = (np.asanyarray(voxels(one)) for one in (stages.sagittal, stages.coronal))
-    assert (sagittal != coronal).any()
-    for acquired in (sagittal[..., ::3], coronal[..., ::3], np.asanyarray(voxels(stages.mean))[..., ::3]):
-        np.testing.assert_array_equal(acquired, tiny.volume().voxels)
-
-
-def test_expected_errors_are_zero_at_acquired_slices_and_lie_on_the_grid_of_the_result() -> None:
-    image, options, voxels = kinds()["SimpleITK"]
-    stages = saint_cli.restore(image, 3, model="fast", device="cpu", **options)
-    error = stages.expected_error
-    assert error.GetSpacing() == stages.fused.GetSpacing()
-    assert (voxels(error)[..., ::3] == 0).all()
-    assert (voxels(error)[..., 1] > 0).any()
-
-
-@pytest.mark.parametrize("keywords", [{"tta": True}, {"directions": 4}, {"extrapolate": True}, {"model": None}])
-def test_expected_errors_that_were_never_measured_are_refused(
-    keywords: dict[str, Any], tiny_model: dict[str, Any]
-) -> None:
-    uncalibrated = tiny_model if "model" in keywords else {"model": "fast", "device": "cpu", **keywords}
-    with pytest.raises(UsageError, match="expected errors are known for models with a calibration for such images"):
-        _ = saint_cli.restore(tiny.volume((8, 8, 3)), 2, **uncalibrated).expected_error
 
 
 def test_a_name_a_path_and_a_loaded_model_give_the_same(tiny_model: dict[str, Any]) -> None:
@@ -324,22 +231,6 @@ def test_a_coarser_spacing_gives_means_of_slices_and_has_no_stages(tiny_model: d
     np.testing.assert_array_equal(coarse.voxels, np.rint(volume.voxels[..., :4].reshape(20, 18, 2, 2).mean(3)))
     with pytest.raises(UsageError, match="no stages"):
         saint_cli.restore(volume, spacing_mm=10.0, **tiny_model)
-
-
-def test_pixels_are_resampled_for_every_kind_of_image(tiny_model: dict[str, Any]) -> None:
-    volume = tiny.volume()
-    result = saint_cli.upsample(volume, 2, in_plane_mm=0.5, **tiny_model)
-    spacing = (0.7, 0.9, 5)
-    with pytest.warns(UserWarning, match=r"given pixels of 0.5 mm"):
-        array = saint_cli.upsample(
-            volume.voxels, 2, in_plane_mm=0.5, voxel_spacing_mm=spacing, modality="CT", **tiny_model
-        )
-    np.testing.assert_array_equal(result.voxels, array)
-    assert result.spacing_mm == pytest.approx((0.5, 0.5, 2.5))
-    stages = saint_cli.restore(volume, 2, in_plane_mm=0.5, **tiny_model)
-    np.testing.assert_array_equal(stages.fused.voxels, result.voxels)
-    with pytest.raises(UsageError, match="in_plane_mm"):
-        _ = stages.expected_error
 
 
 def test_progress_is_reported(tiny_model: dict[str, Any]) -> None:

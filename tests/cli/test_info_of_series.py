@@ -1,0 +1,120 @@
+"""How saint info groups the stacks of a DICOM folder, and names them."""
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import fabricate
+import pytest
+from cli.info_runs import TO, called, one_line
+from cli.runs import run
+from pydicom.dataset import Dataset
+
+from saint_cli.io import read_volume
+
+
+def test_a_single_slice_is_called_one(tmp_path: Path) -> None:
+    folder = fabricate.save(fabricate.slices(1), tmp_path / "one")
+    shown = run("info", folder).stdout
+    assert "single slice" in shown
+    assert "uniform" not in shown
+    assert "cannot be upsampled" in shown
+    assert json.loads(run("info", "--json", folder).stdout)[0]["stacks"][0]["uniform"] is None
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_the_end_of_a_uid_stays_in_one_piece_and_can_be_given_to_series(
+    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    series, other = fabricate.slices(), fabricate.slices(4)
+    for data in other:
+        data.SeriesInstanceUID = f"1.2.3.{data.SeriesInstanceUID[-20:]}"
+        data.SOPInstanceUID = extended(data.SOPInstanceUID, 1)
+    fabricate.save(series + other, tmp_path / "series")
+    ends = re.findall(r"UID …(\S+)", one_line(run("info", tmp_path / "series").stdout))
+    assert len(set(ends)) == 2
+    assert {read_volume(tmp_path / "series", series=end).shape[2] for end in ends} == {4, 6}
+
+
+def extended(uid: str, number: int) -> str:
+    """Another UID that ends on a number; none has more than 64 characters."""
+    return f"{uid[:55]}.{number}"
+
+
+def volumes_of_one_series(count: int) -> list[Dataset]:
+    """A series that visits every position ``count`` times, at another EchoTime each."""
+    series = []
+    for k in range(count):
+        for data in fabricate.slices(4, modality="MR"):
+            data.EchoTime, data.InstanceNumber = 10.0 * (k + 1), 4 * k + data.InstanceNumber
+            data.SOPInstanceUID = extended(data.SOPInstanceUID, k)
+            series.append(data)
+    return called(series, "T2 mapping", 7)
+
+
+def test_volumes_that_are_alike_are_one_block_that_says_how_they_differ(tmp_path: Path) -> None:
+    folder = fabricate.save(volumes_of_one_series(10), tmp_path / "series")
+    shown = run("info", folder).stdout
+    for words in (
+        "10 DICOM volumes",
+        f' 1{TO}10  MR DICOM, SeriesNumber 7 "T2 mapping", volumes 1{TO}10',
+        "1=10, 2=20",
+        "10=100",
+    ):
+        assert words in shown
+    assert shown.count("would produce") == 1
+    assert f"`saint upsample --series N` (N = 1{TO}10)" in shown
+    assert "`saint upsample --series 1 --volume all` takes the 10 volumes together" in shown
+    assert len(shown.splitlines()) <= 10
+    assert len(json.loads(run("info", "--json", folder).stdout)[0]["stacks"]) == 10
+
+
+def test_a_volume_that_differs_from_its_neighbours_has_a_block_of_its_own(tmp_path: Path) -> None:
+    series = volumes_of_one_series(3)
+    for data in series[4:8]:
+        data.SliceThickness = 4.0
+    shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
+    heads = [line.split()[0] for line in shown.splitlines() if "MR DICOM" in line]
+    assert heads == ["1", "2", "3"]
+
+
+def test_what_is_said_of_several_blocks_is_said_once_with_their_numbers(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    for number, count in ((1, 1), (2, 6), (3, 1), (4, 5)):
+        series = called(fabricate.slices(count, modality="MR"), f"series {number}", number)
+        for data in series:
+            data.SeriesInstanceUID = extended(data.SeriesInstanceUID, number)
+            data.SOPInstanceUID = extended(data.SOPInstanceUID, number)
+            data.SpacingBetweenSlices = 2.0
+        fabricate.save(series, folder)
+    shown = run("info", folder).stdout
+    assert shown.count("cannot be upsampled") == 1
+    assert "cannot be upsampled (1, 3): nothing to interpolate" in shown
+    assert shown.count("warning") == 1
+    assert "warning (2, 4): SpacingBetweenSlices says 2 mm" in shown
+
+
+def test_a_series_is_shown_by_its_number_and_description_made_harmless(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom would rather not write this
+        for data in series:
+            data.SpecificCharacterSet = "ISO_IR 192"
+        folder = fabricate.save(called(series, "a\x1b[31mb\n\u202e" + "c" * 90, 12), tmp_path / "series")
+    shown = run("info", folder).stdout
+    assert 'CT DICOM, SeriesNumber 12 "a?[31mb' in shown
+    (stack,) = json.loads(run("info", "--json", folder).stdout)[0]["stacks"]
+    assert stack["series_number"] == 12
+    assert stack["series_description"].isprintable()
+    assert len(stack["series_description"]) == 64
+    assert "\x1b" not in shown
+
+
+def test_the_protocol_stands_for_a_missing_description(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    for data in series:
+        del data.SeriesDescription
+        data.ProtocolName = "Knee"
+    assert 'SeriesNumber 4 "Knee"' in run("info", fabricate.save(series, tmp_path / "series")).stdout
