@@ -5,7 +5,7 @@ from itertools import groupby
 
 from saint_cli.cli import info_text
 from saint_cli.errors.plain_text import format_ranges
-from saint_cli.io import StackInfo
+from saint_cli.io import NO_UID, StackInfo
 
 MIN_UID_END = 8
 """Characters shown of the end of a UID, or as many as distinguish it from the others; UIDs share their root."""
@@ -52,7 +52,7 @@ def format_head(group: Group, uids: Sequence[str]) -> str:
         parts.append(f"volume{'s' if len(places) > 1 else ''} {format_ranges(places)}")
     if len(group) == 1 and first.split_by:
         parts.append(first.split_by)
-    if len({stack.series_uid for stack in group}) == 1 and first.series_uid:
+    if len({stack.series_uid for stack in group}) == 1 and first.series_uid != NO_UID:
         parts.append(f"UID …{_distinguishing_end(first.series_uid, uids)}")
     return ", ".join(parts)
 

@@ -8,7 +8,7 @@
 
 from saint_cli.io.atomic import commit_together
 from saint_cli.io.describe import describe
-from saint_cli.io.description import LABEL_MAP, DescribeOptions, Description, StackInfo
+from saint_cli.io.description import LABEL_MAP, NO_UID, DescribeOptions, Description, StackInfo
 from saint_cli.io.formats import require_format
 from saint_cli.io.label_maps import check_intensities, count_labels
 from saint_cli.io.labels import (
@@ -46,6 +46,7 @@ from saint_cli.io.write import check_error_map, check_result, write_error_map, w
 __all__ = [
     "LABEL_MAP",
     "MAP_ENDING",
+    "NO_UID",
     "OUTPUT_ENDINGS",
     "DescribeOptions",
     "Description",

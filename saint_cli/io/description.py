@@ -21,6 +21,9 @@ AXES = "xyz"
 MIN_SHOWN_DEGREES = 0.1
 """Less tilt or shear in a file's affine is rounding."""
 
+NO_UID = "none"
+"""What stands for the SeriesInstanceUID of DICOM that has none."""
+
 LABEL_MAP = "a label map"
 """``StackInfo.secondary`` of what holds labels."""
 
@@ -116,7 +119,7 @@ class StackInfo:
 
     @property
     def series_uid(self) -> str:
-        """SeriesInstanceUID of a DICOM stack: ``label`` without its place among the stacks of its series."""
+        """SeriesInstanceUID of a DICOM stack, or ``NO_UID``: ``label`` without its place in the series."""
         return self.label.partition("#")[0]
 
 

@@ -38,6 +38,15 @@ def test_the_end_of_a_uid_stays_in_one_piece_and_can_be_given_to_series(
     assert {read_volume(tmp_path / "series", series=end).shape[2] for end in ends} == {4, 6}
 
 
+def test_a_series_without_uid_has_no_end_of_one(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    for data in series:
+        del data.SeriesInstanceUID
+    shown = one_line(run("info", fabricate.save(series, tmp_path / "series")).stdout)
+    assert "CT" in shown
+    assert "UID" not in shown
+
+
 def extended(uid: str, number: int) -> str:
     """Another UID that ends on a number; none has more than 64 characters."""
     return f"{uid[:55]}.{number}"

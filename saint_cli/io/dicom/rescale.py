@@ -63,6 +63,7 @@ def _rescale_whole_numbers(stored: np.ndarray, slope: int, intercept: int) -> tu
     return unscale(stored, Storage(stored.dtype, float(slope), float(intercept)))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of values that are infinite by their rescale
 def check_rescale(voxels: np.ndarray, slices: Sequence[SliceHeader]) -> tuple[str, ...]:
     """Warnings of slices whose values do not continue those of their neighbours; ``voxels`` are HU [x, y, z].
 

@@ -10,9 +10,10 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UsageError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.errors.plain_text import format_count, list_first
+from saint_cli.io.description import NO_UID
 from saint_cli.io.dicom.layout import ORIENTATION_TOLERANCE
 from saint_cli.io.dicom.regular_runs import advise_uneven
-from saint_cli.io.dicom.stack_list import NO_UID, format_stacks, label_stacks, note_other_stacks, summarize_stack
+from saint_cli.io.dicom.stack_list import format_stacks, label_stacks, note_other_stacks, summarize_stack
 from saint_cli.io.dicom.stacks import Stack
 
 MIN_SUFFIX = 4

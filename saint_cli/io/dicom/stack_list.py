@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.errors.plain_text import list_first
+from saint_cli.io.description import NO_UID
 from saint_cli.io.dicom.stacks import Stack
-
-NO_UID = "none"
-"""What stands for the UID of stacks that have none."""
 
 MAX_SHOWN_STACKS = 12
 """Stacks listed in the message that asks for a choice; more would hide the question."""

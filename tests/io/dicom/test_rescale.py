@@ -154,3 +154,12 @@ def test_a_damaged_slope_is_never_taken_for_one(tmp_path: Path) -> None:
         file.write_bytes(raw.replace(b"\x28\x00\x53\x10DS\x02\x001 ", b"\x28\x00\x53\x10DS\x02\x00x "))
     with pytest.raises(UnreadableError, match="no readable DICOM slice"):
         read_volume(folder)
+
+
+def test_values_that_are_infinite_by_their_rescale_are_refused_without_another_word(tmp_path: Path) -> None:
+    series = fabricate.slices(4)
+    for data in series:
+        fabricate.set_pixels(data, np.full(data.pixel_array.shape, 500, "u2"))
+        data.RescaleSlope = "1e308"
+    with pytest.raises(UnreadableError, match="no voxel is a finite number"):
+        read_volume(fabricate.save(series, tmp_path / "s"))
