@@ -70,7 +70,7 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
     job, volume, grid = planned.job, planned.volume, planned.grid
     derivation = restored.header.derivation
     words = () if derivation is None else derivation.option_names
-    # there may have been none to change
+    # what was done, not what was asked for: there may have been no noise to change
     noise = next((one for one in NoiseHandling if f"noise={one}" in words), NoiseHandling.KEEP)
     return JobResult(
         source=str(job.source),

@@ -79,30 +79,31 @@ class JointBlock:
         """
         margin = _count_margin(slab is not None) * factor
         inner = dense.permute(2, 0, 1)[margin : dense.shape[2] - 1 - margin, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        block = cls(
-            sparse=dense[..., ::factor].contiguous(),
-            truth=inner.unflatten(0, (-1, factor))[:, torch.from_numpy(between)],
+        truth = inner.unflatten(0, (-1, factor))[:, torch.from_numpy(between)]
+        if slab is None:
+            sparse = dense[..., ::factor].contiguous()
+        else:
+            sparse = dense @ torch.from_numpy(slab_patches.weigh_slabs(slab, len(truth) + 1, factor)).T
+        return cls(
+            sparse=sparse,
+            truth=truth,
             offsets=torch.from_numpy(between / factor).float(),
             factor=factor,
             spacing_mm=(spacing_mm[0], spacing_mm[1], spacing_mm[2] * factor),
             slab=slab,
         )
-        return block if slab is None else replace(block, sparse=dense @ torch.from_numpy(block.weigh_slabs()).T)
 
     @property
     def thickness_mm(self) -> Tensor | None:
         """Of slabs."""
         return None if self.slab is None else torch.tensor(self.slab.thickness * self.spacing_mm[2])
 
-    def weigh_slabs(self) -> np.ndarray:
-        """(W, n) weights of the dense slices in each slab."""
-        assert self.slab is not None
-        return slab_patches.weigh_slabs(self.slab, len(self.truth) + 1, self.factor)
-
     def make_consistent(self, thin: Tensor) -> Tensor:
         """All thin slices (W - 1, factor, x, y) with means as the slabs, but the outer ones, have them."""
+        assert self.slab is not None
         start = slab_patches.MARGIN * self.factor
-        weights = self.weigh_slabs()[1:-1, start : start + len(thin) * self.factor]
+        weights = slab_patches.weigh_slabs(self.slab, len(thin) + 1, self.factor)
+        weights = weights[1:-1, start : start + len(thin) * self.factor]
         slabs = self.sparse[MARGIN:-MARGIN, MARGIN:-MARGIN, 1:-1]
         consistent = make_consistent(thin.flatten(0, 1).permute(1, 2, 0).numpy(), slabs.numpy(), weights)
         return torch.from_numpy(consistent).permute(2, 0, 1).view_as(thin)
