@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from saint_cli.evaluation.metrics import PAPER, list_scored_slices
 from saint_cli.evaluation.scores import DegradedScan
-from saint_cli.report import bone, render
+from saint_cli.io.whole_files import write_bytes
+from saint_cli.report import bone
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.difference_maps import Comparison, write_difference_maps
 from saint_cli.report.plane_cuts import ScanPair
@@ -121,7 +122,7 @@ def draw_bones(restored: Restored, path: Path) -> bool:
     for label, result in {**restored.results, "truth": degraded.truth}.items():
         dense = np.moveaxis(result, 2, degraded.grid.axis)
         after = UprightVolume.from_voxels(dense, degraded.grid.refine(affine_lps))
-        shown = bone.render(ScanPair(before, after, after.find_axis(degraded.grid.axis)))
+        shown = bone.draw_surface(ScanPair(before, after, after.find_axis(degraded.grid.axis)))
         if shown is None:
             return False
         pictures[label] = shown[1]
@@ -144,4 +145,4 @@ def _draw_label(label: str, picture: np.ndarray) -> np.ndarray:
 def _write_jpeg(picture: Image.Image, path: Path) -> None:
     file = BytesIO()
     picture.convert("RGB").save(file, "JPEG", quality=QUALITY, optimize=True)
-    render.write_bytes(file.getvalue(), path)
+    write_bytes(file.getvalue(), path)

@@ -20,13 +20,13 @@ from arguments import make_parser, split_integers
 from peak_memory import measure_work
 from tables import format_table
 
+from saint_cli.io.whole_files import write_bytes, write_text
 from saint_cli.method.baseline_networks import cut_blocks
 from saint_cli.nets import AMI
 from saint_cli.nets.baselines import ARCHITECTURES, Baseline
 from saint_cli.nets.baselines.architectures import CUBES
 from saint_cli.nets.filter_generation import filter_distance_matrix
 from saint_cli.report.plotting import literal_text
-from saint_cli.report.render import write_bytes, write_text
 from saint_cli.runtime import device_selection
 
 AMI_SIZE = (64, 32, 8, 6)

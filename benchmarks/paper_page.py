@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
-from saint_cli.report.render import write_text
+from saint_cli.io.whole_files import write_text
 
 END = "<!-- end -->"
 PART = re.compile(rf"(<!-- (?P<name>[^>]+) -->\n).*?{END}", re.DOTALL)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from saint_cli.errors import UnreadableError
-from saint_cli.report.render import write_text
+from saint_cli.io.whole_files import write_text
 from saint_cli.training.volumes import LIST_ENDING, VOLUME_ENDINGS
 
 MODEL, RECORD = "model.safetensors", "record.json"

@@ -9,7 +9,7 @@ import numpy as np
 from paper_records import MODEL, read_record
 from paper_systems import INTERPOLATORS, Regime, System
 
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.evaluation.scores import DegradedScan
 from saint_cli.method import pipeline
 from saint_cli.method.baseline_networks import restore_by_baseline
@@ -47,7 +47,7 @@ def make_runner(runs: Path, system: System, regime: Regime, factor: int) -> Runn
         WeightsError: the weights are damaged.
     """
     if system.name in INTERPOLATORS:
-        interpolate = baselines.INTERPOLATORS[system.name]
+        interpolate = interpolators.INTERPOLATORS[system.name]
         return Runner(lambda degraded: interpolate(degraded.acquired, degraded.grid), 0, system.name)
     weights = find_weights(runs, system, regime, factor)
     if weights is None:

@@ -15,8 +15,8 @@ import numpy as np
 from arguments import make_parser
 
 from saint_cli import read_volume
-from saint_cli.evaluation.baselines import interpolate_linear
 from saint_cli.evaluation.inputs import keep_central_slices
+from saint_cli.evaluation.interpolators import interpolate_linear
 from saint_cli.evaluation.metrics import PAPER
 from saint_cli.evaluation.scores import DegradedScan, Scorer, crop_in_plane
 from saint_cli.geometry import spacing_limits, through_plane_axis

@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw
 from tables import format_table
 
 import saint_cli
-from saint_cli.evaluation.baselines import interpolate_cubic, interpolate_linear
 from saint_cli.evaluation.edge_measures import find_edges
+from saint_cli.evaluation.interpolators import interpolate_cubic, interpolate_linear
 from saint_cli.geometry import grid_by_factor
 from saint_cli.volume import Volume
 

@@ -16,8 +16,8 @@ import numpy as np
 from arguments import make_parser, split_integers
 
 from saint_cli import read_volume
-from saint_cli.evaluation.baselines import interpolate_linear
 from saint_cli.evaluation.inputs import keep_central_slices
+from saint_cli.evaluation.interpolators import interpolate_linear
 from saint_cli.evaluation.metrics import PAPER
 from saint_cli.evaluation.scores import crop_in_plane
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_of_uneven, through_plane_axis

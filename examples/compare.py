@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from saint_cli import read_volume, upsample
-from saint_cli.evaluation.baselines import interpolate_linear
+from saint_cli.evaluation.interpolators import interpolate_linear
 from saint_cli.evaluation.metrics import psnr_by_protocol
 from saint_cli.geometry import grid_by_factor
 

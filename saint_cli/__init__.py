@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # not imported from ``typing``, which takes as long as al
 if TYPE_CHECKING:
     from typing import Any
 
-    from saint_cli.api import Options, Stages, restore, upsample
+    from saint_cli.api import Stages, restore, upsample
     from saint_cli.errors import (
         GeometryError,
         LabelMapError,
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from saint_cli.io import LabelReadOptions, ReadOptions, read_labels, read_volume, write_labels, write_volume
     from saint_cli.label_api import convert_labels
     from saint_cli.models.weights import SaintModel, load_model
+    from saint_cli.options.keywords import Options
     from saint_cli.volume import Header, Volume
     from saint_cli.volume.label_map import CodedConcept, LabelMap, Segment
 
 _MODULE_OF = {
-    **dict.fromkeys(("upsample", "restore", "Options", "Stages"), "saint_cli.api"),
+    **dict.fromkeys(("upsample", "restore", "Stages"), "saint_cli.api"),
+    "Options": "saint_cli.options.keywords",
     **dict.fromkeys(("read_volume", "write_volume", "ReadOptions"), "saint_cli.io"),
     **dict.fromkeys(("read_labels", "write_labels", "LabelReadOptions"), "saint_cli.io"),
     "convert_labels": "saint_cli.label_api",

@@ -5,18 +5,22 @@ Modules that need torch are imported by the first call.
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from saint_cli import geometry, io
 from saint_cli.errors import UsageError
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io import images
 from saint_cli.io.read_options import parse_modality
+from saint_cli.method.intensity import find_modality
+from saint_cli.method.modality_warnings import add_modality_warning
 from saint_cli.method.resampling_warnings import add_resampling_warnings
+from saint_cli.models import shipped
 from saint_cli.options.grid import GridRequest
 from saint_cli.options.keyword_checks import CHECKS, check_flag, check_whole_number
+from saint_cli.options.keywords import Options, PathLike
 from saint_cli.options.method import MATCH_NOISE_WARNING, MethodOptions
 from saint_cli.options.model import ModelConfig
 from saint_cli.options.values import ALL_VOLUMES, parse_volume
@@ -28,66 +32,8 @@ if TYPE_CHECKING:
     from saint_cli.method import pipeline
     from saint_cli.models.weights import SaintModel
 
-PathLike = str | os.PathLike[str]
 Image = TypeVar("Image")
 Settings = TypeVar("Settings")
-
-
-class Options(TypedDict, total=False):
-    """Keywords of ``upsample`` and ``restore``; each may be left out.
-
-    model: "auto" ("medium", "mr-medium" on MR, "slab-medium" with slab), another name, a weights file, or what
-    ``load_model`` returned.
-    device: "auto", "cpu", "gpu" (every CUDA GPU, else Apple's), "gpu:1", "cuda", "cuda:0,cuda:1" or "mps".
-    precision: "auto" (half if the hardware has it), "fp32" (turns TF32 off in the whole process), "bf16" or "fp16".
-    batch_size: slices at once; None for as many as fit.
-    threads: of the CPU; None for the free cores.
-    max_memory: bytes; larger volumes go to disk in TMPDIR.
-    tta: average over four flips: a little better, four times the time.
-    directions: 2, or 4 with both diagonals.
-    noise: of CT: "keep"; "match" makes synthesised slices as noisy as acquired ones, "smooth" acquired ones as quiet as
-    synthesised ones. match_noise: the old name of ``noise="match"``, for one more release.
-    regenerate: send acquired slices through the networks too.
-    skip_air: interpolate the air around the body linearly; True unless given.
-    spacing_mm: distance between slices, instead of a factor. isotropic: slice spacing = pixel spacing, the default.
-    in_plane_mm: resample slices to this distance between pixels too. untilt: resample tilted slices to a straight grid.
-    irregular: of a path of DICOM slices that are missing or uneven, interpolate each gap by its own distance.
-    slab: take slices for slabs, which thick slices of scanners are, and make thin slices of them; True, or how thick
-    they are in mm, where the header is wrong.
-    slab_profile: of slabs, "box" or "gaussian" (thickness = full width at half maximum).
-    axis: the through-plane axis, 0, 1 or 2, if it is not the one with the largest spacing.
-    extrapolate: repeat the last slice to get exactly N * factor slices.
-    voxel_spacing_mm: (x, y, z) of a numpy array, which has no spacing of its own.
-    modality: "CT" or "MR", if the image does not say so.
-    allow_labels: interpolate a label map as if it were an image.
-    on_progress: called with the name of a stage, the steps done and the steps in all.
-    """
-
-    model: "PathLike | SaintModel"
-    device: str
-    precision: str
-    batch_size: int | None
-    threads: int | None
-    max_memory: int | None
-    tta: bool
-    directions: int
-    noise: str
-    match_noise: bool
-    regenerate: bool
-    skip_air: bool
-    spacing_mm: float | None
-    isotropic: bool
-    axis: int | None
-    extrapolate: bool
-    in_plane_mm: float | None
-    untilt: bool
-    slab: bool | float
-    slab_profile: str
-    irregular: bool
-    voxel_spacing_mm: Sequence[float] | None
-    modality: str | None
-    allow_labels: bool
-    on_progress: ProgressCallback
 
 
 @dataclass(frozen=True, repr=False)
@@ -266,8 +212,19 @@ def _plan(source: Any, keywords: dict[str, Any]) -> _Plan:
     plane = request.make_plane_grid(volume, grid)
     images.check_convertible(source, volume.placeholder_on(grid, plane))
     volume = add_resampling_warnings(volume, grid, plane, is_assumed=request.assumes_thickness(volume))
+    if grid.needs_networks:
+        slabs = grid.slab is not None
+        modality = find_modality(volume)
+        name = _name_weights(loaded) if loaded else shipped.resolve_name(config.model, modality, slabs=slabs)
+        volume = add_modality_warning(volume, name, slabs=slabs)
     _warn(source, volume.header.warnings, stacklevel=4)
     return _Plan(source, volume, grid, plane, options, config, loaded, on_progress)
+
+
+def _name_weights(model: "SaintModel") -> str:
+    """The name of a shipped model; of other weights, whose file may be called alike, their sha256."""
+    entry = shipped.read_manifest().get(model.name)
+    return model.name if entry is not None and entry["sha256"] == model.sha256 else model.sha256
 
 
 def _warn(source: Any, sentences: Iterable[str], stacklevel: int) -> None:
@@ -279,10 +236,10 @@ def _warn(source: Any, sentences: Iterable[str], stacklevel: int) -> None:
 
 def _restore(planned: _Plan) -> Stages[Any]:
     """What the networks make of an image."""
-    from saint_cli.method import intensity, memory_needs, pipeline
+    from saint_cli.method import memory_needs, pipeline
 
     volume, grid = planned.volume, planned.grid
-    model, compute = planned.config.start(planned.loaded, intensity.find_modality(volume), slabs=grid.slab is not None)
+    model, compute = planned.config.start(planned.loaded, find_modality(volume), slabs=grid.slab is not None)
     extra = memory_needs.extra_bytes_per_voxel(volume, grid, planned.plane)
     compute = memory_needs.with_memory_budget(volume, model, grid, compute, planned.config.max_memory, extra)
     restoration = pipeline.restore(volume, model, grid, compute, planned.options, planned.on_progress)

@@ -1,7 +1,7 @@
 """Label maps for Python: those of a thick scan on the grid of an upsampled one, and back."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from saint_cli import io
@@ -46,7 +46,8 @@ def convert_labels(
     if scan.header.slice_positions:
         raise GeometryError("the slices of `like` are unevenly spaced; labels need a scan with even ones")
     if isinstance(labels, str | os.PathLike):
-        labels = io.read_labels(os.fspath(labels), scan, segments=tuple(segments))
+        wanted = tuple(segments) if isinstance(segments, Iterable) else segments
+        labels = io.read_labels(os.fspath(labels), scan, segments=wanted)
     elif segments:
         raise UsageError("`segments` chooses among the labels of a file; set others of a LabelMap to 0")
     if not isinstance(labels, LabelMap):

@@ -13,7 +13,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from saint_cli import geometry
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.volume import Derivation, Header, Storage, Volume
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # odd values are made here on purpose
@@ -219,7 +219,7 @@ def pet() -> list[Dataset]:
 def interpolated(volume: Volume, factor: int, *, extrapolate: bool = False) -> Volume:
     """The volume on a grid ``factor`` times finer along z, linearly, with what the pipeline notes about it."""
     grid = geometry.grid_by_factor(volume.shape[2], 2, factor, extrapolate=extrapolate)
-    voxels = baselines.interpolate_linear(volume.voxels, grid)
+    voxels = interpolators.interpolate_linear(volume.voxels, grid)
     if volume.voxels.dtype.kind in "iu":
         voxels = np.rint(voxels).astype(volume.voxels.dtype)
     header = replace(volume.header, derivation=Derivation(grid, "linear", "0" * 64))

@@ -5,7 +5,7 @@ Descriptions lie beside the manifest, one file for each file or DICOM folder; th
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -98,9 +98,8 @@ def _describe(source: RemoteSource, how: dict[str, bool]) -> dict[str, Any]:
         description = describe_remote(source, DescribeOptions(**how, only_dicom=True))
     except SaintError as error:
         return {"error": type(error).__name__, "message": str(error)}
-    stacks = [replace(stack, series_description=None, protocol_name=None) for stack in description.stacks]
     return {
-        "stacks": [asdict(stack) for stack in stacks],
+        "stacks": [asdict(stack.without_text()) for stack in description.stacks],
         "skipped": description.skipped,
         "files": [[file.as_posix() for file in files] for files in description.files],
         "named": description.named,

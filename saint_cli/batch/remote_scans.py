@@ -16,9 +16,9 @@ from saint_cli.batch.remote_cache import RemoteCache
 from saint_cli.batch.search import OTHER_RESULTS, SearchRules, Unit, strip_image_ending
 from saint_cli.batch.state_files import LOCK
 from saint_cli.io import Description, StackInfo
-from saint_cli.io.formats import DICOM_ENDINGS, IMAGE_ENDINGS
+from saint_cli.io.formats import DICOM_ENDINGS, IMAGE_ENDINGS, SINGLE_FILE_ENDINGS
 from saint_cli.io.output_checks import FILE_ENDING
-from saint_cli.io.remote.transfer import SINGLE_FILE_ENDINGS, RemoteFile, RemoteSource
+from saint_cli.io.remote.transfer import RemoteFile, RemoteSource
 from saint_cli.io.skipped_files import MAX_NAMES_SHOWN, format_reason
 from saint_cli.options.job import JobSettings
 

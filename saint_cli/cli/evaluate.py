@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from saint_cli.evaluation.evaluate import EvaluationOptions, EvaluationResult
 
 INTERPOLATORS = ("linear", "cubic", "bspline", "lanczos", "bicubic-misaligned")
+"""Those of ``evaluation.interpolators``, here without its imports; a test compares them, and those below."""
+
 MEASURES = ("noise", "tissues")
 
 
@@ -96,9 +98,9 @@ def evaluate(
     results, evaluation_options = _score(options, from_typed(MethodOptions, typed), config, volumes, quiet=as_json)
     document = evaluate_view.make_document(results, evaluation_options)
     if options.json_file is not None:
-        from saint_cli.report import render
+        from saint_cli.io.whole_files import write_text
 
-        render.write_text(console.format_json(document), options.json_file, overwrite=options.overwrite)
+        write_text(console.format_json(document), options.json_file, overwrite=options.overwrite)
     if options.figure is not None:
         from saint_cli.report import difference_maps
 

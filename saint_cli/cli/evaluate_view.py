@@ -93,7 +93,10 @@ class AnnouncedProgress:
 
 
 def make_document(results: "Sequence[EvaluationResult]", options: "EvaluationOptions") -> dict[str, Any]:
-    """Everything that was measured, without infinity or NaN, which are not JSON."""
+    """Everything that was measured, without infinity or NaN, which are not JSON.
+
+    The protocol is as it is named: each score says the range of its volume, and in which unit its bias is.
+    """
     scores = [asdict(score) for result in results for score in result.scores]
     reliability = [
         {"volume": o.volume, "factor": o.factor, "model": label, **asdict(one)}
@@ -102,7 +105,7 @@ def make_document(results: "Sequence[EvaluationResult]", options: "EvaluationOpt
         for one in bins
     ]
     return {
-        "protocol": asdict(options.protocol),
+        "protocol": {name: value for name, value in asdict(options.protocol).items() if name != "is_ct"},
         "degradation": options.degradation,
         "scores": [_replace_nonfinite(score) for score in scores],
         "measures": [_replace_nonfinite(asdict(one)) for result in results for one in result.measures],

@@ -72,8 +72,21 @@ def format_differences(group: Group) -> str:
     name = names.pop() if len(names) == 1 else ""
     if name == "visit":
         return ""
-    values = [text.removeprefix(name).strip() for text in texts]
-    pairs = [f"{number}={value.removesuffix('.0')}" for number, value in zip(list_numbers(group), values, strict=True)]
+    values = [text.removeprefix(name).strip().removesuffix(".0") for text in texts]
+    return f"distinguished by {name + ': ' if name else ''}{_join_pairs(group, values)}"
+
+
+def format_folders(group: Group) -> str:
+    """The folder of a group of stacks, or of each of them."""
+    folders = [stack.folder for stack in group]
+    if len(set(folders)) == 1:
+        return f"in folder {folders[0]}"
+    return f"in folders {_join_pairs(group, folders)}"
+
+
+def _join_pairs(group: Group, values: Sequence[str]) -> str:
+    """The number of each stack with its value; of many, the first and the last ones."""
+    pairs = [f"{number}={value}" for number, value in zip(list_numbers(group), values, strict=True)]
     if len(pairs) > MAX_DIFFERENCES:
         pairs = [*pairs[: MAX_DIFFERENCES // 2], "…", *pairs[-2:]]
-    return f"distinguished by {name + ': ' if name else ''}{', '.join(pairs)}"
+    return ", ".join(pairs)

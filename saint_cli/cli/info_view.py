@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from saint_cli.cli import info_text
 from saint_cli.cli.console import Line
-from saint_cli.cli.info_groups import Group, format_differences, format_head, group_stacks, list_numbers
+from saint_cli.cli.info_groups import Group, format_differences, format_folders, format_head, group_stacks, list_numbers
 from saint_cli.errors import SaintError
 from saint_cli.errors.plain_text import format_count, format_ranges, list_first
 from saint_cli.io import Description, StackInfo
@@ -99,9 +99,11 @@ def _format_blocks(stacks: Sequence[StackInfo], flags: str) -> list[Line]:
     indent = " " * max(map(len, leads), default=0)
     uids = sorted({stack.series_uid for stack in stacks})
     is_one_of_several = sum(stack.shape is not None and stack.shape[2] > 1 for stack in stacks) > 1
+    has_folders = len({stack.folder for stack in stacks}) > 1
     lines = []
     for group, lead, own in zip(groups, leads, notes, strict=True):
         lines.append(Line(lead.ljust(len(indent)), format_head(group, uids), "bold"))
+        lines += [Line(indent, format_folders(group))] if has_folders else []
         facts = _list_facts(group, f"saint upsample{flags}", is_one_of_several=is_one_of_several)
         lines += [Line(indent, text) for text in facts]
         for note, numbers in own.items():

@@ -120,13 +120,17 @@ def positive(flag: str) -> Callable[[float], float]:
 
 
 def check_new_file(flag: str, path: Path, ending: str, *, overwrite: bool) -> None:
-    """Refuse a file that does not end so or that could not be written, before anything is computed."""
+    """Refuse a file that does not end so or that could not be written, before anything is computed.
+
+    Pipes, sockets and devices are refused too: a file would take their place.
+    """
     if path.suffix.lower() != ending:
         raise UsageError(f"{flag} {path} does not end in {ending}")
     folder = path.absolute().parent
     while not folder.exists() and not folder.is_symlink():  # missing folders are made when the file is written
         folder = folder.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    is_other = path.exists() and not path.is_file()
+    if is_other or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{flag} {path}: no file of this name can be written in {folder}")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{flag} {path}: exists already; choose another name or pass --overwrite")

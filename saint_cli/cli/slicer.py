@@ -29,15 +29,14 @@ def _write_launcher(path: str | None) -> None:
     if path is None:
         return
     from saint_cli.cli import console, parsing
-    from saint_cli.io.atomic import open_atomic_file
+    from saint_cli.io.whole_files import write_bytes
     from saint_cli.slicer.launcher import render_launcher
 
     target = parsing.parse_local_path(path)
     if target.suffix:
         raise UsageError(f"--launcher {target}: Slicer finds programs without an ending only; call it {target.stem}")
     parsing.check_new_file("--launcher", target, "", overwrite=True)
-    with open_atomic_file(target) as file:
-        file.write(render_launcher().encode())
+    write_bytes(render_launcher().encode(), target)
     target.chmod(LAUNCHER_MODE)
     console.print_message(f"{target}: add its folder in Slicer, Edit > Application Settings > Modules, and restart it")
     raise typer.Exit
@@ -69,7 +68,7 @@ def slicer(
 ) -> None:
     """Run as a command-line module of 3D Slicer: saint upsample, with Slicer's progress lines on stdout."""
     from saint_cli.cli import console, job_options
-    from saint_cli.jobs import run_job
+    from saint_cli.jobs import announcements, run_job
     from saint_cli.slicer.progress_elements import ProgressElements
 
     if source is None or target is None:
@@ -77,8 +76,13 @@ def slicer(
     form = read_form(typed, FORM_OPTIONS)
     others = vars(from_typed(OtherOutputs, form)) | {"overwrite": True}  # of files that Slicer named, or a user chose
     job = job_options.make_job(source, target, form, **others)
-    progress = ProgressElements(console.print_plain)
-    result = run_job(job, progress)
-    for sentence in result.warnings:
+    progress, announced = ProgressElements(console.print_plain), list[str]()
+
+    def warn(sentence: str) -> None:
+        announced.append(sentence)
+        console.print_warning(sentence)
+
+    result = run_job(job, progress, announcements.Announcer(None, warn))
+    for sentence in (one for one in result.warnings if one not in announced):
         console.print_warning(sentence)
     progress.finish(result.summary)

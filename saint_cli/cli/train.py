@@ -64,7 +64,7 @@ def _make_settings(options: TrainOptions, out: Path, device: str) -> "TrainingSe
     from saint_cli.training.settings import TrainingSettings, read_fewest
 
     names = ["stage", "size", "seed", "batch", "blocks", "context", "dims", "optimiser", "augment", "init", "teacher"]
-    names += ["arch", "width", "factors", "modality", "slabs"]
+    names += ["arch", "width", "factors", "modality", "slabs", "frozen"]
     return TrainingSettings(
         schedule=_make_schedule(options, out),
         fewest=options.fewest or read_fewest(options.init),

@@ -99,6 +99,13 @@ class TrainOptions:
         "Use RFN only where at least this many slices are synthesised per gap (default: as in --init, else 1).",
         TRAINING,
     ).as_field()
+    frozen: int = count_option(
+        "--freeze",
+        "Leave AMI's first so many residual dense blocks as they are (joint stage).",
+        TRAINING,
+        default=0,
+        least=0,
+    ).as_field()
     validate_every: int | None = count_option(
         "--validate-every", "Steps between validations (default: 1,000).", TRAINING
     ).as_field()
@@ -125,6 +132,8 @@ def complete_options(options: TrainOptions) -> TrainOptions:
     options = replace(options, batch=options.batch or settings.choose_batch(options.arch, options.stage))
     if options.stage == "joint":
         _require_joint(options)
+    elif options.frozen:
+        raise UsageError("--freeze is of the joint stage; leave it out, or add --stage joint")
     if options.slabs and options.stage == "rfn":
         raise UsageError(
             "--slab has no stage rfn: the RFN of --init fuses thin slices of slabs too. Leave out --stage rfn, or "

@@ -8,6 +8,11 @@ from saint_cli.errors import GeometryError
 from saint_cli.geometry import ProfileShape, SlabProfile, refine_axis
 from saint_cli.volume import Volume
 
+DECIMATE = "decimate"
+
+SLAB_SHAPES = {"average": ProfileShape.BOX, "gaussian": ProfileShape.GAUSSIAN}
+"""How dense slices become sparse in place of ``DECIMATE`` (Eq. 1): averaged to slabs, as scanners do."""
+
 
 def decimate(volume: Volume, axis: int, factor: int) -> Volume:
     """Every ``factor``-th slice along ``axis``, from the first (Eq. 1); trailing slices past the last kept one drop.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import UsageError
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import degrade, interpolators
 from saint_cli.evaluation.inputs import EvaluationInputs, check_slice_thickness, name_files, read_dense_volume
 from saint_cli.evaluation.metrics import PAPER, Factor, Protocol
 from saint_cli.evaluation.result_measures import TRUTH, Measurer, ResultMeasures
@@ -50,9 +50,9 @@ class EvaluationOptions:
     ``result_measures.MEASURES``), whether errors are also predicted by each scan's self-check, options of the method,
     whether names of models stand for those for slabs."""
 
-    interpolators: Sequence[str] = tuple(baselines.INTERPOLATORS)
+    interpolators: Sequence[str] = tuple(interpolators.INTERPOLATORS)
     protocol: Protocol = PAPER
-    degradation: str = "decimate"
+    degradation: str = degrade.DECIMATE
     measures: Sequence[str] = ()
     checks_calibration: bool = False
     method_options: MethodOptions = field(default_factory=MethodOptions)
@@ -135,10 +135,10 @@ def evaluate(
     on_progress(INTERPOLATION_STAGE, 0, len(options.interpolators))
     for i, name in enumerate(options.interpolators):
         began = time.perf_counter()
-        restored = baselines.INTERPOLATORS[name](degraded.acquired, degraded.grid)
+        restored = interpolators.INTERPOLATORS[name](degraded.acquired, degraded.grid)
         scoring.add(name, restored, seconds=time.perf_counter() - began)
         on_progress(INTERPOLATION_STAGE, i + 1, len(options.interpolators))
-    pictures = {"cubic": baselines.interpolate_cubic(degraded.acquired, degraded.grid)}
+    pictures = {"cubic": interpolators.interpolate_cubic(degraded.acquired, degraded.grid)}
     for label, model in networks.items():
         of_model = _name_stages(on_progress, label)
         if isinstance(model, BaselineModel):

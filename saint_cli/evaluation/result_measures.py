@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from saint_cli.evaluation.edge_measures import find_edges
 from saint_cli.evaluation.metrics import Protocol
 from saint_cli.evaluation.noise_measures import (
     NoiseFigures,
@@ -15,7 +14,8 @@ from saint_cli.evaluation.noise_measures import (
     measure_noise,
 )
 from saint_cli.evaluation.scores import DegradedScan, factor_as_number
-from saint_cli.evaluation.tissue_measures import TissueComparison, TissueFigures
+from saint_cli.evaluation.tissue_measures import TissueFigures
+from saint_cli.evaluation.user_measures import UserMeasurer
 from saint_cli.geometry import in_plane
 
 MEASURES = ("noise", "tissues")
@@ -55,25 +55,25 @@ class Measurer:
             self._true_spectrum = measure_noise(truth, self._offset, self._patches).spectrum
         if "tissues" in wanted:
             between_mm = degraded.sparse.spacing_mm[axis] * degraded.grid.step
-            self._tissues = TissueComparison(truth, (*in_plane(degraded.sparse.spacing_mm, axis), between_mm))
-            self._edges = find_edges(truth, float(degraded.factor), between_mm)
+            spacing_mm = (*in_plane(degraded.sparse.spacing_mm, axis), between_mm)
+            self._user_measurer = UserMeasurer(truth, spacing_mm, float(degraded.factor))
         self._wanted = frozenset(wanted)
 
     def measure(self, method: str, result: np.ndarray) -> ResultMeasures:
         """The measures of a restoration [X, Y, slices]."""
-        slices, noise, tissues = self._hu(result), None, None
+        slices, noise, measures = self._hu(result), None, None
         if "noise" in self._wanted:
             noise = measure_noise(slices, self._offset, self._patches)
         if "tissues" in self._wanted:
-            tissues = self._tissues.compare(slices)
+            measures = self._user_measurer.measure(slices)
         return ResultMeasures(
             volume=self._degraded.volume,
             factor=factor_as_number(self._degraded.factor),
             method=method,
             noise=noise,
             spectrum_distance=None if noise is None else compute_spectrum_distance(noise.spectrum, self._true_spectrum),
-            tissues=tissues,
-            edge_rise_mm=None if tissues is None else self._edges.measure_rise(slices),
+            tissues=None if measures is None else measures.tissues,
+            edge_rise_mm=None if measures is None else measures.edge_rise_mm,
         )
 
     def _hu(self, slices: np.ndarray) -> np.ndarray:

@@ -10,16 +10,11 @@ import numpy as np
 from saint_cli.errors import GeometryError
 from saint_cli.errors.plain_text import format_count
 from saint_cli.evaluation import metrics
-from saint_cli.evaluation.degrade import average_slabs, decimate
+from saint_cli.evaluation.degrade import DECIMATE, SLAB_SHAPES, average_slabs, decimate
 from saint_cli.evaluation.metrics import Factor, Protocol
-from saint_cli.geometry import ProfileShape, SlabProfile, SliceGrid
+from saint_cli.geometry import SlabProfile, SliceGrid
 from saint_cli.method import intensity, noise, slab_consistency
 from saint_cli.volume import Volume
-
-DECIMATE = "decimate"
-
-SLAB_SHAPES = {"average": ProfileShape.BOX, "gaussian": ProfileShape.GAUSSIAN}
-"""How dense slices become sparse in place of ``DECIMATE`` (Eq. 1): averaged to slabs, as scanners do."""
 
 BODY_SHARE = 0.1
 """Of the range of a volume that is not CT, above which a voxel belongs to the body."""
@@ -70,6 +65,7 @@ class DegradedScan:
         """Degrade along a voxel axis. Trailing slices that decimation cannot reach are left out.
 
         factor: an integer, or p/q: every p-th slice is kept, and every q-th one restored and compared.
+        degradation: ``DECIMATE``, or one of ``SLAB_SHAPES``.
         data_range: of the volume of which ``dense`` is a part; None finds that of ``dense``.
 
         Raises:
@@ -77,7 +73,7 @@ class DegradedScan:
         """
         kept, compared = Fraction(factor).as_integer_ratio()
         require_slices(dense.shape[axis], factor, name or "this scan")
-        shape = SLAB_SHAPES.get(degradation)
+        shape = None if degradation == DECIMATE else SLAB_SHAPES[degradation]
         if shape is not None:  # no slab is the mean of slices beyond those that are compared
             compared_part = [slice(None)] * 3
             compared_part[axis] = slice((dense.shape[axis] - 1) // kept * kept + 1)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from saint_cli import geometry
-from saint_cli.evaluation import baselines, degrade
+from saint_cli.evaluation import degrade, interpolators, tissues
 from saint_cli.evaluation.check_region import FEWEST_SLICES, Region, plan_region
 from saint_cli.evaluation.left_out import LeftOutErrors, measure_change, measure_left_out
 from saint_cli.evaluation.metrics import PAPER, Protocol, psnr_by_protocol
-from saint_cli.evaluation.scan_measures import MethodMeasures, measure_methods
+from saint_cli.evaluation.user_measures import UserMeasurer, UserMeasures
 from saint_cli.evaluation.verdict import Verdict
 from saint_cli.geometry import SliceGrid, in_plane
 from saint_cli.method import intensity, padding, pipeline
@@ -28,9 +28,6 @@ FACTOR = 2
 
 STAGE, STEPS = "self-check", 1000
 """Its name in progress, and its steps per pass of the networks."""
-
-BODY_HU, COARSE_VOXELS = -300.0, 128
-"""HU of the patient, in whose middle the check is made, and voxels along each axis that are looked at to find it."""
 
 FOREGROUND_UNITS = 0.3
 """Network value above which a voxel of another modality than CT belongs to the body."""
@@ -61,7 +58,7 @@ class SelfCheck:
     noise_error: float | None
     data_range: float
     unit: str
-    measures: tuple[MethodMeasures, ...]
+    measures: tuple[UserMeasures, ...]
     errors: LeftOutErrors
     truth: np.ndarray
     predicted: np.ndarray
@@ -100,11 +97,17 @@ class _Prediction:
         return error
 
 
-def find_reason_to_skip(volume: Volume, axis: int) -> str | None:
-    """Why a volume cannot be checked, or None."""
-    acquired = volume.shape[axis]
-    if acquired < FEWEST_SLICES:
-        return f"only {acquired} slices were acquired; at least {FEWEST_SLICES} are needed to leave some out"
+def find_reason_to_skip(restoration: pipeline.Restoration) -> str | None:
+    """Why a restored volume cannot be checked, or None."""
+    grid, (low, high) = restoration.grid, intensity.FLOAT32_SCALES
+    if grid.slab is not None:
+        return "slices were taken for slabs, of which none can be left out without leaving tissue out"
+    if grid.positions is not None:
+        return "slices are unevenly spaced, so none can be left out and predicted over the gaps of the job"
+    if grid.acquired < FEWEST_SLICES:
+        return f"only {grid.acquired} slices were acquired; at least {FEWEST_SLICES} are needed to leave some out"
+    if not low < restoration.network_input.intensity_map.scale < high:
+        return "its values are too large, or too near to each other, for figures"
     return None
 
 
@@ -112,14 +115,7 @@ def try_self_check(
     restoration: pipeline.Restoration, compute: Compute, on_progress: ProgressCallback = silent
 ) -> SelfCheck | str:
     """The self-check around the middle of the body, or why there is none."""
-    reason = find_reason_to_skip(restoration.source, restoration.grid.axis)
-    low, high = intensity.FLOAT32_SCALES
-    if reason is None and not low < restoration.network_input.intensity_map.scale < high:
-        reason = "its values are too large, or too near to each other, for figures"
-    if restoration.grid.positions is not None:
-        reason = "slices are unevenly spaced, so none can be left out and predicted over the gaps of the job"
-    if restoration.grid.slab is not None:
-        reason = "slices were taken for slabs, of which none can be left out without leaving tissue out"
+    reason = find_reason_to_skip(restoration)
     if reason is not None:
         return reason
     limited = replace(restoration, measured=limit_values(restoration.measured))
@@ -130,15 +126,9 @@ def try_self_check(
 
 
 def find_middle(restoration: pipeline.Restoration) -> tuple[int, int, int]:
-    """The voxel x, y, z in the middle of the body: the median position of the voxels that belong to it."""
-    voxels, foreground = restoration.measured.voxels, _foreground(restoration)
-    strides = [max(1, n // COARSE_VOXELS) for n in voxels.shape]
-    coarse = voxels[tuple(slice(None, None, s) for s in strides)]
-    is_body = coarse > (BODY_HU if foreground is None else foreground)
-    if not is_body.any():
-        is_body = np.ones(coarse.shape, bool)
-    x, y, z = (int(np.median(hits)) * s for hits, s in zip(np.nonzero(is_body), strides, strict=True))
-    return x, y, z
+    """The voxel x, y, z in the middle of the body."""
+    foreground = _foreground(restoration)
+    return tissues.find_middle(restoration.measured.voxels, tissues.BODY_HU if foreground is None else foreground)
 
 
 def run_self_check(
@@ -180,7 +170,7 @@ def _score(found: _Prediction, restoration: pipeline.Restoration, region: Region
         noise_error=noise.mean_error,
         data_range=protocol.data_range,
         unit="HU" if is_ct else "",
-        measures=_measure_tissues(found, measured, axis) if is_ct else (),
+        measures=_measure(found, measured, axis) if is_ct else (),
         errors=LeftOutErrors(
             difference=found.difference,
             error=error,
@@ -212,8 +202,8 @@ def _predict(
     return _Prediction(
         truth=np.moveaxis(dense.voxels, axis, 2)[inner],
         predicted=check.stage(pipeline.ResultStage.FUSED)[inner],
-        cubic=baselines.interpolate_cubic(acquired[inner], grid),
-        linear=baselines.interpolate_linear(acquired[inner], grid),
+        cubic=interpolators.interpolate_cubic(acquired[inner], grid),
+        linear=interpolators.interpolate_linear(acquired[inner], grid),
         difference=check.difference(inner),
     )
 
@@ -247,10 +237,10 @@ def _foreground(restoration: pipeline.Restoration) -> float | None:
     return None if values is intensity.CT else values.low + FOREGROUND_UNITS * values.scale
 
 
-def _measure_tissues(found: _Prediction, volume: Volume, axis: int) -> tuple[MethodMeasures, ...]:
+def _measure(found: _Prediction, volume: Volume, axis: int) -> tuple[UserMeasures, ...]:
     spacing_mm = (*in_plane(volume.spacing_mm, axis), volume.spacing_mm[axis])
-    results = {"saint": found.predicted, "cubic": found.cubic, "linear": found.linear}
-    return measure_methods(found.truth, results, spacing_mm, FACTOR)
+    measurer = UserMeasurer(found.truth, spacing_mm, FACTOR)
+    return tuple(map(measurer.measure, (found.truth, found.predicted, found.cubic, found.linear)))
 
 
 def choose_protocol(volume: Volume) -> Protocol:

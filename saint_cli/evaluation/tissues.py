@@ -5,6 +5,8 @@ from math import inf
 
 import numpy as np
 
+from saint_cli.volume import Header
+
 AIR_HU = -920.0
 """Smoothed HU below which a pixel is the air around the patient; lung is denser on average."""
 
@@ -13,6 +15,14 @@ SMOOTHED_PIXELS = 5
 
 SMALLEST_PART = 0.25
 """Of the largest connected part of a plane: smaller ones are table, cables and cushions; arms count as those."""
+
+BODY_HU = -300.0
+"""HU above which single voxels belong to the patient, in whose middle planes are shown and the self-check is made."""
+
+COARSE_VOXELS = 128
+"""Voxels along each axis that are looked at to find that middle."""
+
+NO_PADDING = Header()
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,20 @@ FAT_AND_SOFT = Tissue("fat and soft tissue", -200.0, 250.0)
 
 MEASURED_TISSUES = (BONE, LUNG, FAT)
 """Whose volume and surface are compared; contrast medium counts as bone, gas inside the body as lung."""
+
+
+def find_middle(voxels: np.ndarray, above: float, header: Header = NO_PADDING) -> tuple[int, int, int]:
+    """The median position of the voxels [x, y, z] brighter than ``above``; the centre where there are none.
+
+    header: of the volume, which defines its padding; that does not count.
+    """
+    strides = [max(1, n // COARSE_VOXELS) for n in voxels.shape]
+    coarse = voxels[tuple(slice(None, None, s) for s in strides)]
+    bright = (coarse > above) & ~header.is_padding(coarse)
+    if not bright.any():
+        bright = np.ones(bright.shape, bool)
+    x, y, z = (int(np.median(hits)) * s for hits, s in zip(np.nonzero(bright), strides, strict=True))
+    return x, y, z
 
 
 def find_body(slices_hu: np.ndarray) -> np.ndarray:

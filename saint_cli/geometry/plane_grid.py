@@ -87,15 +87,18 @@ def make_plane_grid(
     The field of view keeps its outer edge at the first pixel, so that the centre of that moves by half the difference.
 
     Raises:
-        GeometryError: tilted slices whose rows are not perpendicular to their columns.
+        GeometryError: ``untilt``, and the in-plane axes are not perpendicular to each other, as across the rows of a
+            tilted stack: no slices straight above each other make that grid rectangular.
     """
     columns = in_plane(affine_lps[:3, :3].T, axis)
     normal = _find_normal(columns)
     step, sizes = affine_lps[:3, axis], in_plane(shape, axis)
     drifts = _find_drifts(step - (step @ normal) * normal, columns, shape[axis]) if untilt else (0.0, 0.0)
-    if any(drifts) and abs(cosine(*columns)) > ORTHOGONAL_COSINE:
+    if untilt and abs(cosine(*columns)) > ORTHOGONAL_COSINE:
+        first, second = in_plane("xyz", axis)
         raise GeometryError(
-            "rows are not perpendicular to columns, so no rectangular grid holds them; leave `untilt` out"
+            f"the in-plane axes {first} and {second} are not perpendicular, so no rectangular grid holds the slices; "
+            "leave `untilt` out, or take another `axis`"
         )
     pixels = [1.0 if pixel_mm is None else pixel_mm / float(np.linalg.norm(column)) for column in columns]
     lines = tuple(_make_line(*one, shape[axis]) for one in zip(sizes, pixels, drifts, strict=True))

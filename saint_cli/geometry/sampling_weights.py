@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 KEYS_A = -0.5
-"""Parameter of Keys' cubic convolution, which reproduces second-degree polynomials (IEEE TASSP 1981)."""
+"""Parameter of Keys' cubic convolution, which reproduces second-degree polynomials (IEEE TASSP 1981); measured better
+on CT than -0.75 and than a cubic spline."""
 
 ROUNDING = 1e-6
 """Places nearer to a voxel than this, in voxels, are the voxel's own, so that what is not moved stays exact."""
@@ -37,11 +38,15 @@ def cubic_weights(places: np.ndarray, count: int) -> LineWeights:
     places = np.where(np.abs(places - near) < ROUNDING, near, places)
     base = np.floor(places).astype(int)
     taps = base[:, None] + np.arange(-1, 3)
-    distance = np.abs(taps - places[:, None])
-    inner = (KEYS_A + 2) * distance**3 - (KEYS_A + 3) * distance**2 + 1
-    outer = KEYS_A * (distance**3 - 5 * distance**2 + 8 * distance - 4)
-    weights = np.where(distance <= 1, inner, np.where(distance < 2, outer, 0.0))
-    return _make_weights(taps, weights, places, count)
+    return _make_weights(taps, cubic_kernel(taps - places[:, None]), places, count)
+
+
+def cubic_kernel(distance: np.ndarray, a: float = KEYS_A) -> np.ndarray:
+    """What a voxel at a distance (any shape, in voxels) counts in a cubic convolution with parameter ``a``."""
+    d = np.abs(distance)
+    inner = (a + 2) * d**3 - (a + 3) * d**2 + 1
+    outer = a * (d**3 - 5 * d**2 + 8 * d - 4)
+    return np.where(d <= 1, inner, np.where(d < 2, outer, 0.0))
 
 
 def box_weights(places: np.ndarray, width: float, count: int) -> LineWeights:

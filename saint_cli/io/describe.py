@@ -1,5 +1,6 @@
 """What a path holds, from headers alone."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,6 +33,7 @@ from saint_cli.io.formats import (
 )
 from saint_cli.io.skipped_files import NOT_DICOM
 from saint_cli.io.volume_header import Payload, VolumeHeader
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 if TYPE_CHECKING:
     from saint_cli.io.dicom.read import StackInventory
@@ -90,15 +92,26 @@ def _describe_dicom(path: Path, options: DescribeOptions, on_progress: Callable[
         return Description(path, (labels,), files=((path,),))
     if not inventory.stacks and not volumes:
         raise read.no_slices_error(path, inventory.scan)
-    packed = None if inventory.scan.keep_alive is None else (path,)
-    stack_files = [packed or tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks]
+    infos = describe_stacks(inventory.stacks, phi=options.phi)
+    if inventory.scan.keep_alive is None:
+        stack_files = [tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks]
+        top = path if path.is_dir() else path.parent
+        infos = [replace(info, folder=_find_folder(files, top)) for info, files in zip(infos, stack_files, strict=True)]
+    else:
+        stack_files = [(path,)] * len(infos)
     return Description(
         path,
-        (*describe_stacks(inventory.stacks, phi=options.phi), *(info for info, _ in volumes)),
+        (*infos, *(info for info, _ in volumes)),
         _count_skipped(inventory, {file for _, files in volumes for file in files}),
         (*stack_files, *(files for _, files in volumes)),
         inventory.scan.named,
     )
+
+
+def _find_folder(files: tuple[Path, ...], top: Path) -> str:
+    """The innermost folder that holds all files, as a path from ``top``."""
+    folder = os.path.commonpath([one.absolute() for one in {file.parent for file in files}])
+    return Path(os.path.relpath(folder, top)).as_posix()
 
 
 def _describe_volume_files(
@@ -155,7 +168,8 @@ def _describe_file(path: Path, file_format: Format, options: DescribeOptions) ->
         header = _read_header(path, file_format, options)
     except GeometryError as error:
         return make_refused(path, file_format.value, error), (path,)
-    fields = _label_fields(header, options) or _size_fields(path, header.payload)
+    labels = _label_fields(header, options)
+    fields = labels or _size_fields(path, header.payload)
     if header.volumes > 1 and file_format is not Format.NIFTI:
         shape = geometry.format_shape((*header.payload.shape, header.volumes))
         problem = f"4-D image ({shape}), not one volume; split its {header.volumes} volumes first"
@@ -170,7 +184,7 @@ def _describe_file(path: Path, file_format: Format, options: DescribeOptions) ->
         dtype=header.storage.dtype.newbyteorder("=").name,
         slope=header.storage.slope,
         intercept=header.storage.intercept,
-        warnings=(*header.warnings, *find_placement_warnings(header.affine_lps)),
+        warnings=(*_select_warnings(header, is_labels=bool(labels)), *find_placement_warnings(header.affine_lps)),
         **placement,
         **(fields or isotropic_fields(header.payload.shape, header.affine_lps)),
     )
@@ -195,6 +209,11 @@ def _read_header(path: Path, file_format: Format, options: DescribeOptions) -> V
             warning = f"not all of its {header.volumes} volumes can be read: {remove_path(error, path)}"
             return replace(header, warnings=(*header.warnings, warning))
     return header
+
+
+def _select_warnings(header: VolumeHeader, *, is_labels: bool) -> tuple[str, ...]:
+    """Those of a header; labels that were drawn on a result of saint, whose header they took over, are not a result."""
+    return tuple(text for text in header.warnings if not (is_labels and text == MADE_BY_SAINT))
 
 
 def _label_fields(header: VolumeHeader, options: DescribeOptions) -> dict[str, Any]:

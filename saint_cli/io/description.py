@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,13 @@ class DescribeOptions:
 class StackInfo:
     """One volume that a file or folder holds, or a file of several; also the fields of ``saint info --json``.
 
+    ``io.describe`` fills them in for files, ``io.dicom.describe`` for DICOM. ``without_text`` lists what people typed.
+
     number: 1, 2, ... as ``series`` of ``read_volume`` counts DICOM stacks; 1 for other formats.
     label: SeriesInstanceUID for DICOM, with #1, #2, ... if a series holds several; else the file's name, or its path
     below the folder that was described; never patient text.
+    folder: where the files of a DICOM stack lie, as a path from the folder that was described, or from that of a file
+    that was; "." is that folder itself; "" of other formats and of zip files.
     format: "NIfTI", "NRRD", "MetaImage" or "DICOM". modality: "CT", "MR", or None if unknown.
     shape: number of voxels along x, y, z, of one volume. volumes: how many of it a 4-D file holds (``volume`` of
     ``read_volume`` chooses one), else 1. dtype: of the stored values.
@@ -116,11 +120,16 @@ class StackInfo:
     series_description: str | None = None
     protocol_name: str | None = None
     median_distance_mm: float | None = None
+    folder: str = ""
 
     @property
     def series_uid(self) -> str:
         """SeriesInstanceUID of a DICOM stack, or ``NO_UID``: ``label`` without its place in the series."""
         return self.label.partition("#")[0]
+
+    def without_text(self) -> "StackInfo":
+        """The same without text that people typed, which may name a patient: saint stores none of it."""
+        return replace(self, series_description=None, protocol_name=None, patient=None)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,15 @@ IMAGE_ENDINGS = (
 )
 """Endings that promise an image: a file that does not keep the promise is a failure, any other is skipped."""
 
+PART_ENDINGS = (".hdr", ".hdr.gz", ".img", ".img.gz", ".nhdr", ".mhd")
+"""Those of them beside which a header or voxels lie in another file."""
+
+SINGLE_FILE_ENDINGS = tuple(ending for ending in IMAGE_ENDINGS if ending not in PART_ENDINGS)
+
 DICOM_ENDINGS = tuple(ending for ending in IMAGE_ENDINGS if ending.startswith((".dcm", ".dicom", ".ima")))
 
 VOLUME_ENDINGS = tuple(ending for ending in IMAGE_ENDINGS if ending not in (*DICOM_ENDINGS, ".zip"))
 """Those of them that promise a NIfTI, NRRD or MetaImage file."""
-
 
 META_FIRST_FIELDS = (
     b"objecttype",

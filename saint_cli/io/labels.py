@@ -171,12 +171,15 @@ def write_labels(
     or what was interpolated of one; ``write_volume`` writes that with the same ``keep_slice_thickness``.
 
     Raises:
-        UsageError: a SEG without a DICOM ``result`` on the same grid, or of one that was turned or moved since it was
-            read, or highdicom is not installed; a format that does not hold the labels.
+        UsageError: no LabelMap; a SEG without a DICOM ``result`` on the same grid, or of one that was turned or moved
+            since it was read, or highdicom is not installed; a format that does not hold the labels.
         SourceChangedError: the DICOM files of ``result`` are gone or changed.
         OutputError: the target exists and ``overwrite`` is False, or it cannot be written.
     """
     path = Path(path)
+    if not isinstance(label_map, LabelMap):
+        kind = type(label_map).__name__
+        raise UsageError(f"{path}: a {kind} is not a LabelMap; read_labels and convert_labels make one")
     if not is_map_target(path):
         header = replace(label_map.header, storage=Storage(label_map.labels.dtype))
         write_volume(Volume(label_map.labels, label_map.affine_lps, header), path, overwrite=overwrite)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from saint_cli.errors import OutputError, TargetExistsError, UsageError
@@ -124,14 +124,8 @@ def check_extra_output(file: ExtraOutput, *, overwrite: bool) -> None:
     Raises:
         UsageError: an ending that it may not have. OutputError: as ``check_target_path``.
     """
-    if MAP_ENDING in file.endings and not is_map_target(file.path):
-        file = replace(file, endings=OUTPUT_ENDINGS)
-    if file.endings == OUTPUT_ENDINGS:
-        if is_folder_target(file.path):
-            raise UsageError(f"{file.option} {file.path} names no file; use one ending in .nii.gz, .nrrd or .mha")
-        check_target_path(file.path, overwrite=overwrite)
-        return
-    if not file.path.name.lower().endswith(file.endings):
+    name = file.path.name.lower()
+    if not name.endswith(file.endings) or name in file.endings:
         raise UsageError(f"{file.option} {file.path}: the name must end in {' or '.join(file.endings)}")
     _check_file(file.path, overwrite=overwrite)
 

@@ -30,7 +30,7 @@ class Survey:
 
     grid, plane: of every volume. format: how results are stored together. largest: the volume that takes most memory,
     with zeros for its voxels, or NaN if any is not finite. sample: the volume of number ``shown`` (from 0), of which
-    pictures are made. constant: numbers (from 0) of volumes with one value.
+    pictures are made; its warnings are those of reading all. constant: numbers (from 0) of volumes with one value.
     """
 
     grid: SliceGrid
@@ -101,6 +101,7 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
         SaintError: of the kind that fits, naming the volume.
     """
     storages, constant, shown = list[tuple[Storage, np.dtype]](), set[int](), 0
+    warnings = list[tuple[str, ...]]()
     grids: tuple[SliceGrid, PlaneGrid | None] | None = None
     largest: Volume | None = None
     sample: Volume | None = None
@@ -112,6 +113,7 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
         constant |= {index} if is_constant else set()
         _check_volume(job, volume, series.name(index), is_constant=is_constant)
         storages.append(io.find_storage(volume))
+        warnings.append(volume.header.warnings)
         is_finite = padding.is_finite(volume.voxels)
         rank = volume.voxels.nbytes, padding.count_copies(volume.header, is_finite=is_finite)  # the memory it takes
         if largest is None or rank > most:
@@ -125,6 +127,7 @@ def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgr
     assert grids is not None  # there are several volumes
     assert largest is not None
     assert sample is not None
+    sample = replace(sample, header=replace(sample.header, warnings=merge_warnings(warnings)))
     on_progress(stages.READING, 1, 1)
     together = io.SeriesFormat(series.marks, series.axis, io.join_storages(storages))
     grid, plane = grids

@@ -17,9 +17,9 @@ MessageCallback = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Announcer:
-    """Receives sentences before a job computes: ``on_message`` model, device and time, ``on_warning`` warnings."""
+    """Receives sentences before a job computes: ``on_warning`` warnings, ``on_message`` model, device and time."""
 
-    on_message: MessageCallback
+    on_message: MessageCallback | None
     on_warning: MessageCallback
 
 
@@ -28,8 +28,8 @@ def announce_start(
 ) -> None:
     """Say all that is known before the networks run, so that the user can still stop them; nothing without announcer.
 
-    The networks' speed is measured, which takes seconds, to predict how long the job will take. volumes: how many such
-    volumes it has.
+    For ``on_message`` the networks' speed is measured, which takes seconds, to predict how long the job will take.
+    volumes: how many such volumes it has.
 
     Raises:
         UsageError: no folder for temporary files can be written.
@@ -37,13 +37,14 @@ def announce_start(
     other_folder = memory.check_temporary_folder()
     if announcer is None:
         return
-    if other_folder is not None:
-        announcer.on_message(other_folder)
-    announcer.on_message(describe_machine(loaded.model.name, loaded.compute))
+    say = announcer.on_message
+    if say is not None:
+        for sentence in filter(None, (other_folder, describe_machine(loaded.model.name, loaded.compute))):
+            say(sentence)
     for sentence in warnings:
         announcer.on_warning(sentence)
-    if (time := describe_time(loaded, volumes)) is not None:
-        announcer.on_message(time)
+    if say is not None and (time := describe_time(loaded, volumes)) is not None:
+        say(time)
 
 
 def describe_machine(model: str, compute: "Compute") -> str:

@@ -112,7 +112,7 @@ def run_label_job(job: LabelJob, on_progress: ProgressCallback) -> LabelJobResul
 
 def _list_warnings(like: Volume) -> tuple[str, ...]:
     """Those of the scan but what becomes of its slices and voxels where it is upsampled."""
-    upsampled = (warning_words.TILTED, warning_words.HIDDEN)
+    upsampled = (warning_words.TILTED, warning_words.HIDDEN, warning_words.MADE_BY_SAINT)
     return tuple(text for text in like.header.warnings if not any(words in text for words in upsampled))
 
 

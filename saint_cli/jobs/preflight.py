@@ -11,9 +11,9 @@ from saint_cli.jobs import labels
 from saint_cli.jobs.job import LoadedJob, LocalJob, PlannedJob
 from saint_cli.jobs.resampling import add_resampling_warnings
 from saint_cli.method import intensity, noise
+from saint_cli.method.modality_warnings import add_modality_warning
 from saint_cli.models import shipped
 from saint_cli.models.calibration import HU
-from saint_cli.models.shipped import CT_MODALITY
 from saint_cli.options.method import MATCH_NOISE_WARNING
 from saint_cli.volume import Volume
 
@@ -136,33 +136,13 @@ def check_calibration(loaded: LoadedJob) -> None:
         raise UsageError(f"--uncertainty: {source} is not CT, and Parametric Maps are of HU; name a .nii.gz or .nrrd")
 
 
-def _describe_modality(loaded: LoadedJob) -> str:
-    """What to know of a scan whose modality was judged by its values, or is not that of the weights; else nothing."""
-    model, is_ct = loaded.resolved_settings.model_config.model, loaded.modality == CT_MODALITY
-    trained_on = shipped.find_trained_modality(model)
-    is_other = trained_on not in (None, loaded.modality)
-    if is_ct:
-        return f"the scan is CT; {loaded.model.name} was trained on {trained_on} only" if is_other else ""
-    training = ""
-    if is_other:
-        training = f"; {model} was trained on {trained_on} only"
-        installed = [] if loaded.grid.slab is not None else shipped.list_models_for(loaded.modality)
-        if installed:
-            training += f", and its size is not installed for {loaded.modality}: use `model={installed[0]}`"
-    if loaded.volume.header.modality is None:
-        return adapt_message(f"read as {loaded.modality} by its values; `modality=ct` if it is HU{training}")
-    if trained_on == loaded.modality:
-        return ""
-    return adapt_message(f"not CT: intensities are normalised by percentiles{training}")
-
-
 def add_warnings(loaded: LoadedJob) -> Volume:
     """The volume with a warning for each thing that limits its result."""
     volume, grid = add_resampling_warnings(loaded), loaded.grid
     if loaded.job.settings.method_options.match_noise:
         volume = volume.with_warning(adapt_message(MATCH_NOISE_WARNING))
-    if sentence := _describe_modality(loaded):
-        volume = volume.with_warning(sentence)
+    model = loaded.resolved_settings.model_config.model
+    volume = add_modality_warning(volume, model, slabs=grid.slab is not None)
     network_mm = spacing_limits.network_spacing_mm(volume.spacing_mm, grid.axis)[2]
     if network_mm < volume.spacing_mm[grid.axis]:
         spacing = geometry.format_spacing(volume.spacing_mm)

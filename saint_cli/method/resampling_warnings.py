@@ -95,7 +95,17 @@ def _describe_planes(volume: Volume, grid: SliceGrid, plane: PlaneGrid | None) -
         + (" mm" if word.startswith("in-plane") else "")
         for word in plane.words
     )
-    no = "no acquired slice is" if exact == 0 else f"only {exact} acquired slice{'s are' if exact > 1 else ' is'}"
     tilt = geometry.tilt_degrees(volume.affine_lps, grid.axis)
     tilted = f"slices were tilted by {tilt:.1f}°; they" if plane.untilts else "slices"
-    return f"{tilted} were {what} in their plane by resampling, so that {no} kept bit for bit"
+    return (
+        f"{tilted} were {what} in their plane by resampling, {_describe_exact(exact, grid.acquired)} kept bit for bit"
+    )
+
+
+def _describe_exact(exact: int, acquired: int) -> str:
+    """How many of the acquired slices stay as they were, where slices are resampled in their plane."""
+    if exact == acquired:
+        return f"by whole pixels, so that all {exact} acquired slices are"
+    if exact == 0:
+        return "so that no acquired slice is"
+    return f"so that only {exact} acquired slice{'s are' if exact > 1 else ' is'}"

@@ -128,6 +128,11 @@ class ResidualDenseNetwork(nn.Module):
         """Of a pixel of the image: every weight of a convolution is used once for each ``fold`` of them."""
         return count_weights(self) // self.size.fold
 
+    def freeze(self, blocks: int) -> None:
+        """Let training leave the first so many residual dense blocks, and the layers before them, as they are."""
+        for part in (self.first, self.second, *self.blocks[:blocks]):
+            part.requires_grad_(False)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, ...) to features (B, outputs, ...), same height and width."""
         if self.size.fold == 1:

@@ -102,10 +102,11 @@ def word_option(
 ) -> Option:
     """An option that is one of a few words, by default the first, or None where ``is_open``.
 
-    convert: from the word to the field's value.
+    Capitals count as small letters. convert: from the word to the field's value.
     """
 
     def parse(word: str) -> Any:
+        word = word if word in words else word.lower()
         check_word(flag, word, words)
         return word if convert is None else convert(word)
 

@@ -14,7 +14,6 @@ PLANES = ("sagittal", "coronal", "axial")
 SIDE_LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 """Where each patient axis comes from and where it goes."""
 
-
 NO_HEADER = Header()
 
 
@@ -88,15 +87,3 @@ def edge_letters(fixed: int) -> tuple[str, str, str, str]:
     across, along = in_plane_axes(fixed)
     upper, lower = SIDE_LETTERS[along] if fixed == 2 else SIDE_LETTERS[along][::-1]
     return (*SIDE_LETTERS[across], upper, lower)
-
-
-def find_body_centre(upright: UprightVolume, above: float) -> tuple[int, int, int]:
-    """The median position of the measured voxels brighter than ``above``; the centre where there are none."""
-    strides = [max(1, n // 128) for n in upright.voxels.shape]
-    coarse = upright.voxels[tuple(slice(None, None, s) for s in strides)]
-    bright = (coarse > above) & ~upright.header.is_padding(coarse)
-    if not bright.any():
-        bright = np.ones(bright.shape, bool)
-    medians = (int(np.median(hits)) for hits in np.nonzero(bright))
-    x, y, z = (m * s for m, s in zip(medians, strides, strict=True))
-    return x, y, z

@@ -32,7 +32,7 @@ def is_too_flat(pair: ScanPair) -> bool:
     return bool(high < LEAST_HEIGHT_SHARE * wide)
 
 
-def render(pair: ScanPair) -> tuple[np.ndarray, np.ndarray] | None:
+def draw_surface(pair: ScanPair) -> tuple[np.ndarray, np.ndarray] | None:
     """Before and after as uint8 [rows, columns] of square pixels, or None where hardly any bone is seen.
 
     Before is interpolated linearly between the acquired slices, as a workstation does it. Both show what lies near

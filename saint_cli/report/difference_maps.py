@@ -9,7 +9,8 @@ import numpy as np
 
 from saint_cli.errors.plain_text import make_printable
 from saint_cli.evaluation.metrics import Protocol, psnr
-from saint_cli.report import anatomy, render
+from saint_cli.io.whole_files import write_bytes
+from saint_cli.report import anatomy
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.plotting import literal_text
 
@@ -74,7 +75,7 @@ def write_difference_maps(comparison: Comparison, path: Path, *, overwrite: bool
     """
     with literal_text():
         png = _draw(comparison)
-    render.write_bytes(png, path, overwrite=overwrite)
+    write_bytes(png, path, overwrite=overwrite)
 
 
 def _draw(comparison: Comparison) -> bytes:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
+from saint_cli.io.whole_files import write_text
 from saint_cli.report import render
 from saint_cli.runtime.version import __version__
 
@@ -78,7 +79,7 @@ def write_index(path: Path, rows: Sequence[IndexRow]) -> None:
     text = render_index(rows)
     if len(text) > LARGEST_BYTES and any(map(_has_inline_thumbnail, rows)):
         text = render_index([replace(row, thumbnail=None) if _has_inline_thumbnail(row) else row for row in rows])
-    render.write_text(text, path)
+    write_text(text, path)
 
 
 def render_index(rows: Sequence[IndexRow]) -> str:

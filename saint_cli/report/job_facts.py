@@ -45,3 +45,8 @@ class JobFacts:
     warnings: tuple[str, ...] = field(default=())
     labels: LabelPair | None = None
     slab_deviation: SlabDeviation | None = None
+
+    @property
+    def options_text(self) -> str:
+        """The flags as they were typed, one after the other; "" without any."""
+        return " ".join(f"{flag} {text}".rstrip() for flag, text in self.options.items())

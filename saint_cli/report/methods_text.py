@@ -25,9 +25,8 @@ def write_methods(facts: JobFacts, restoration: Restoration, result: Volume, che
     grid = restoration.grid
     after, before = facts.spacing_after_mm[grid.axis], format_gaps(restoration, digits=4)
     kind = "CT" if intensity.is_ct(restoration.source) else restoration.source.header.modality or ""
-    options = " ".join(f"{flag} {text}".rstrip() for flag, text in facts.options.items())
     weights = f"model {facts.model}, weights SHA-256 {facts.weights_sha256[:HASH_LETTERS]}"
-    with_options = f"options {options}" if options else "default options"
+    with_options = f"options {facts.options_text}" if facts.options else "default options"
     sentences = [
         f"The distance between {kind} slices was reduced from {before} mm to {after:.4g} mm ".replace("  ", " ")
         + f"({grid.acquired} to {grid.count} slices) with saint {__version__} ({weights}; {with_options}), "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saint_cli.io.whole_files import write_text
 from saint_cli.report import anatomy, encode, label_outlines, render
 from saint_cli.report.bone import BONE_HU
 from saint_cli.report.bone_planes import DENSE_HU, REACH_MM
@@ -154,7 +155,7 @@ def write_page(page: PageContent, path: Path, *, overwrite: bool = True) -> None
     Raises:
         OutputError: it cannot be written.
     """
-    render.write_text(render_page(page), path, overwrite=overwrite)
+    write_text(render_page(page), path, overwrite=overwrite)
 
 
 def render_page(page: PageContent) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saint_cli.errors.plain_text import make_printable
-from saint_cli.report import render
+from saint_cli.io.whole_files import write_bytes
 from saint_cli.report.anatomy import edge_letters
 from saint_cli.report.plane_cuts import Cut
 from saint_cli.report.slice_comparison import SliceComparison
@@ -132,4 +132,4 @@ def _save(picture: np.ndarray, path: Path, *, overwrite: bool) -> None:
 
     file = BytesIO()
     Image.fromarray(picture).save(file, FORMATS[path.suffix.lower()], quality=85)
-    render.write_bytes(file.getvalue(), path, overwrite=overwrite)
+    write_bytes(file.getvalue(), path, overwrite=overwrite)

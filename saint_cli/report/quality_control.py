@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from saint_cli.evaluation import selfcheck
+from saint_cli.evaluation import selfcheck, tissues
 from saint_cli.geometry import SliceGrid
 from saint_cli.method import intensity
 from saint_cli.method.pipeline import Restoration
 from saint_cli.progress import ProgressCallback, silent
-from saint_cli.report import anatomy, bone, label_outlines, methods_text, page, plane_cuts, preview, texts
+from saint_cli.report import bone, label_outlines, methods_text, page, plane_cuts, preview, texts
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.error_maps import make_error_maps
 from saint_cli.report.job_facts import JobFacts, LabelPair
@@ -22,9 +22,6 @@ from saint_cli.volume import Volume
 from saint_cli.volume.float_limits import limit_values
 
 __all__ = ["JobFacts", "ReportFiles", "write_report"]
-
-TISSUE_HU = -300.0
-"""Voxels above belong to the patient, in whose middle the planes are placed."""
 
 MOST_ELONGATED_THUMBNAIL = 3.0
 """Longer over shorter side of a thumbnail across the slices."""
@@ -45,8 +42,7 @@ class Pictures:
     """The pictures of one restoration that page, preview and thumbnail share.
 
     between: a synthesised slice, None where there is none; shown_window: which of the windows suits the scan;
-    bone: before and after as uint8 pictures, or why there are none; centre: the voxel x, y, z of the source in which
-    the planes meet.
+    bone: before and after as uint8 pictures, or why there are none.
     """
 
     pair: ScanPair
@@ -55,7 +51,6 @@ class Pictures:
     windows: tuple[Window, ...]
     shown_window: int
     bone: tuple[np.ndarray, np.ndarray] | str
-    centre: tuple[int, int, int]
 
     @property
     def window(self) -> Window:
@@ -114,8 +109,8 @@ def make_pictures(restoration: Restoration, result: Volume, labels: LabelPair | 
     shown = spread_slices(source, restoration.grid)
     before, after = (UprightVolume.from_voxels(v.voxels, v.affine_lps, v.header) for v in (shown, result))
     windows, shown_window = choose_windows(result, before, is_ct=is_ct)
-    body_above = TISSUE_HU if windows == CT_WINDOWS else (windows[0].low + windows[0].high) / 2
-    middle, upright_labels = anatomy.find_body_centre(after, body_above), None
+    body_above = tissues.BODY_HU if windows == CT_WINDOWS else (windows[0].low + windows[0].high) / 2
+    middle, upright_labels = tissues.find_middle(after.voxels, body_above, after.header), None
     if labels is not None:
         on_thick, on_fine = (UprightVolume.from_voxels(m.labels, m.affine_lps) for m in (labels.before, labels.after))
         middle, upright_labels = label_outlines.find_centre(on_fine) or middle, (on_thick, on_fine)
@@ -123,7 +118,9 @@ def make_pictures(restoration: Restoration, result: Volume, labels: LabelPair | 
     pair = ScanPair(before, after, through, make_error_maps(restoration, result, after, middle), upright_labels)
     surface: tuple[np.ndarray, np.ndarray] | str = texts.BONE_NEEDS_CT
     if is_ct:
-        surface = texts.TOO_FLAT_FOR_BONE if bone.is_too_flat(pair) else bone.render(pair) or texts.HARDLY_ANY_BONE
+        surface = (
+            texts.TOO_FLAT_FOR_BONE if bone.is_too_flat(pair) else bone.draw_surface(pair) or texts.HARDLY_ANY_BONE
+        )
     return Pictures(
         pair=pair,
         cuts=tuple(plane_cuts.make_cut(pair, fixed, middle) for fixed in pair.list_planes()),
@@ -133,7 +130,6 @@ def make_pictures(restoration: Restoration, result: Volume, labels: LabelPair | 
         windows=windows,
         shown_window=shown_window,
         bone=surface,
-        centre=_find_source_voxel(restoration.grid, after, middle),
     )
 
 
@@ -144,14 +140,6 @@ def spread_slices(source: Volume, grid: SliceGrid) -> Volume:
     nearest = [grid.find_nearest(j) for j in range(grid.count)]
     header = replace(source.header, slice_positions=())
     return Volume(source.voxels.take(nearest, grid.axis), grid.refine(source.affine_lps), header)
-
-
-def _find_source_voxel(grid: SliceGrid, after: UprightVolume, voxel: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The voxel of the source nearest to a voxel of the upright result."""
-    x, y, z = (after.find_source_index(i, voxel[i]) for i in map(after.axis_order.index, range(3)))
-    nearest = [x, y, z]
-    nearest[grid.axis] = grid.find_nearest(nearest[grid.axis])
-    return nearest[0], nearest[1], nearest[2]
 
 
 def make_page_content(

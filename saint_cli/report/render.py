@@ -1,14 +1,10 @@
-"""Templates to text and text to files."""
+"""Templates to text."""
 
 import base64
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saint_cli.errors import OutputError
 from saint_cli.errors.plain_text import escape_controls
-from saint_cli.io.atomic import open_atomic_file
-from saint_cli.io.error_conversion import convert_os_errors
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,24 +50,3 @@ def _escape_value(value: Any) -> Any:
 def _hash(content: str) -> str:
     """A style or script in a policy: the hash of exactly what stands between its tags."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
-
-
-def write_text(content: str, path: Path, *, overwrite: bool = True) -> None:
-    """Write UTF-8, as :func:`write_bytes` does. What UTF-8 cannot hold becomes ``?``.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    write_bytes(content.encode("utf-8", "replace"), path, overwrite=overwrite)
-
-
-def write_bytes(content: bytes, path: Path, *, overwrite: bool = True) -> None:
-    """Write a file that appears under its name only when complete; folders above it are made.
-
-    overwrite: whether it may replace what is at ``path`` by then.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    with convert_os_errors(path, "written", OutputError), open_atomic_file(path, overwrite=overwrite) as file:
-        file.write(content)

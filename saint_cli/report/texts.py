@@ -144,13 +144,12 @@ def _describe_ends(grid: SliceGrid, spacing_mm: float) -> str:
 
 def describe_provenance(facts: JobFacts) -> tuple[tuple[str, str], ...]:
     """Program, files, weights, options, device and time."""
-    options = " ".join(f"{flag} {text}".rstrip() for flag, text in facts.options.items())
     return (
         ("Program", f"saint {__version__}"),
         ("Input", facts.source),
         ("Output", facts.target),
         ("Weights", f"{facts.model}, sha256 {facts.weights_sha256}"),
-        ("Options", options),
+        ("Options", facts.options_text),
         ("Device and precision", f"{facts.device}, {facts.precision}"),
         (
             "Time",

@@ -28,7 +28,7 @@ class Window:
             return f"{self.low:.4g} to {self.high:.4g} {self.unit}".strip().replace("-", "\N{MINUS SIGN}")
         digits = 0 if abs(self.high - self.low) >= 20 else 3
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.low:.{digits}f} to {self.high:.{digits}f}{unit}".replace("-", "−")  # noqa: RUF001  (a minus)
+        return f"{self.low:.{digits}f} to {self.high:.{digits}f}{unit}".replace("-", "\N{MINUS SIGN}")
 
     def to_grey(self, picture: np.ndarray) -> np.ndarray:
         """Scanner values of any shape as uint8, black to white; what is not a number is black."""

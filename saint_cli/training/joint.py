@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from saint_cli.errors import UsageError
-from saint_cli.evaluation import baselines
+from saint_cli.errors.plain_text import format_count
+from saint_cli.evaluation import interpolators
 from saint_cli.evaluation.metrics import psnr
 from saint_cli.geometry import SlabProfile, grid_by_factor
 from saint_cli.method.slab_consistency import make_consistent
@@ -189,7 +190,8 @@ def load_networks(settings: TrainingSettings) -> JointNetworks:
     """The networks of ``init``, ready to be trained; for slabs they may begin as those for thin slices.
 
     Raises:
-        UsageError: weights for slabs where thin slices are learnt from single ones, or with a 3-D RFN.
+        UsageError: weights for slabs where thin slices are learnt from single ones, with a 3-D RFN, or whose AMI has
+            fewer blocks than are to be frozen.
         WeightsError: they cannot be loaded.
     """
     assert settings.init is not None
@@ -197,11 +199,17 @@ def load_networks(settings: TrainingSettings) -> JointNetworks:
     require_kind(start.ami, settings.init, slabs=settings.slabs)
     if start.rfn.features.size.dims == 3:
         raise UsageError(f"{settings.init} holds a 3-D RFN, which is trained by itself only; name other weights")
+    if settings.frozen > (most := start.ami.features.size.blocks):
+        has = format_count(most, "block")
+        raise UsageError(f"--freeze {settings.frozen}: the AMI of {settings.init} has {has}; give at most {most}")
     ami, rfn = copy.deepcopy((start.ami, start.rfn))  # loaded models are shared
     rfn.fewest.fill_(settings.fewest)
     if settings.slabs and not ami.slabs:
         ami = make_slab_network(ami)
-    return JointNetworks(ami, rfn).train().requires_grad_()
+    networks = JointNetworks(ami, rfn).train().requires_grad_()
+    if settings.frozen:
+        ami.features.freeze(settings.frozen)
+    return networks
 
 
 def make_joint_objective(settings: TrainingSettings, data: TrainingData, rank: int) -> Objective:
@@ -256,7 +264,7 @@ def _measure_gains(
     dense = volume.cut_middle(VALIDATION_SIDE + 2 * MARGIN, most, factor)
     block = JointBlock.cut(dense, volume.spacing_mm, factor, steps, slab)
     sparse = block.sparse.numpy()
-    interpolated = torch.from_numpy(baselines.interpolate_cubic(sparse, grid_by_factor(sparse.shape[2], 2, factor)))
+    interpolated = torch.from_numpy(interpolators.interpolate_cubic(sparse, grid_by_factor(sparse.shape[2], 2, factor)))
     cubic = JointBlock.cut(interpolated, volume.spacing_mm, factor, steps).truth
     fused, mean = (part.cpu() for part in model(block.to(next(model.parameters()).device)))
     if slab is not None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saint_cli.errors import UsageError
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.evaluation.metrics import PAPER, psnr
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method.baseline_networks import estimate_residual
@@ -118,4 +118,4 @@ def _measure_gain(model: Baseline, volume: DenseVolume, factor: int) -> float:
     return psnr(truth, line + residual, units) - psnr(truth, cubic, units)
 
 
-_INTERPOLATORS = (baselines.interpolate_linear, baselines.interpolate_cubic)
+_INTERPOLATORS = (interpolators.interpolate_linear, interpolators.interpolate_cubic)

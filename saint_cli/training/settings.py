@@ -32,13 +32,13 @@ SETTINGS = "settings.json"
 CHANGEABLE_SETTINGS = ("schedule", "device")
 """Settings that a resumed run may change: train longer, at another rate, or elsewhere."""
 
-OPTIONS = {"dims": "rfn-dims", "fewest": "rfn-fewest", "slabs": "slab"}
+OPTIONS = {"dims": "rfn-dims", "fewest": "rfn-fewest", "slabs": "slab", "frozen": "freeze"}
 """Options of ``saint train`` that are not called as their setting."""
 
 OPPOSITES = {"augment": "no-augment", "context": "no-rfn-context"}
 """Options that switch their setting off."""
 
-ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube", "modality", "slabs")
+ADDED_SETTINGS = ("fewest", "arch", "width", "factors", "cube", "modality", "slabs", "frozen")
 """Missing in settings that were written before these existed."""
 
 
@@ -51,6 +51,8 @@ class TrainingSettings:
     from, and their in-plane voxels and acquired slices. context: RFN gets the acquired neighbours too. dims: 3 for the
     3-D RFN.
     fewest: RFN is trained and used where at least so many slices are synthesised per gap.
+    frozen: how many of AMI's first residual dense blocks the joint stage leaves as they are, with the layers before
+    them; 0 trains those layers too.
     optimiser: ``muon`` or ``adam``, the paper's. modality: what the weights are for, ``ct`` or ``mr``; augment: vary
     patches and blocks as it varies (``augment``, ``mr_augment``). init: weights to start from; teacher: weights to
     imitate as well. device: as ``--device`` names it.
@@ -73,6 +75,7 @@ class TrainingSettings:
     context: bool = True
     dims: int = 2
     fewest: int = 1
+    frozen: int = 0
     optimiser: str = "muon"
     augment: bool = True
     init: str | None = None

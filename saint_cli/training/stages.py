@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saint_cli.errors import UsageError
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.evaluation.metrics import PAPER, is_blank, psnr
 from saint_cli.geometry import grid_by_factor
 from saint_cli.geometry.slab_profile import SlabProfile
@@ -130,7 +130,7 @@ def _validate_volume(model: AMI, volume: DenseVolume, factor: int, most: int) ->
         for c in range(1, factor):
             residual[s, :, c::factor] = part[:, c - 1, :, :-1]
     acquired = dense[:, 1, :, ::factor]
-    line, cubic = baselines.interpolate_linear(acquired, grid), baselines.interpolate_cubic(acquired, grid)
+    line, cubic = interpolators.interpolate_linear(acquired, grid), interpolators.interpolate_cubic(acquired, grid)
     synthesised = np.arange(depth) % factor > 0
     result = residual if model.predicts_intensities else line + residual
     truth, ours = dense[:, 1][..., synthesised], result[..., synthesised]
@@ -162,7 +162,7 @@ def _validate_on_slabs(model: AMI, volume: DenseVolume, factor: int, most: int) 
     for s, part in _run_in_parts(model, torch.from_numpy(slabs), fdm):
         for t, c in enumerate((offsets * factor).round().int().tolist()):
             residual[s, :, c::factor] = part[:, t, :, : len(range(c, grid.count, factor))]
-    line, cubic = (f(slabs[:, 1], grid) for f in (baselines.interpolate_linear, baselines.interpolate_cubic))
+    line, cubic = (f(slabs[:, 1], grid) for f in (interpolators.interpolate_linear, interpolators.interpolate_cubic))
     first = round(middles[0])
     scored = slice(first, first + grid.count)
     whole = np.pad(line + residual, [(0, 0), (0, 0), (first, dense.shape[3] - scored.stop)], mode="edge")
@@ -229,5 +229,5 @@ def _cubic(block: FusionBlock) -> np.ndarray:
     """(W - 1, T, x, y) aligned cubic interpolation of a block's acquired slices."""
     factor = len(block.offsets) + 1
     grid = grid_by_factor(len(block.sparse), 2, factor)
-    dense = baselines.interpolate_cubic(np.moveaxis(block.sparse, 0, 2), grid)[..., :-1]  # (x, y, (W - 1) * factor)
+    dense = interpolators.interpolate_cubic(np.moveaxis(block.sparse, 0, 2), grid)[..., :-1]  # (x, y, (W - 1) * factor)
     return np.moveaxis(dense, 2, 0).reshape(-1, factor, *dense.shape[:2])[:, 1:]

@@ -1,6 +1,11 @@
-"""Words of warnings that a reader gives a volume, and that are changed where they are not true of its result."""
+"""Warnings that a reader gives a volume, or words of them: not all are true of its result, or of labels on its grid."""
 
 TILTED = "slices are tilted and kept as acquired"
 
 HIDDEN = "kept there, hidden from the networks"
 """What a warning says of voxels without a measurement."""
+
+MADE_BY_SAINT = (
+    "its header says that this is a result of saint: synthesised slices count as acquired ones here; upsample the "
+    "acquired scan instead, with a larger factor or a smaller spacing"
+)

@@ -1,5 +1,6 @@
 """Images of other libraries in Python: every kind gives the same, and comes back in kind."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,31 @@ def test_what_is_odd_about_an_image_is_a_warning_of_python(tiny_model: dict[str,
     with pytest.warns(UserWarning, match="1 of 1800 voxels is NaN") as caught:
         saint_cli.upsample(odd, factor=2, voxel_spacing_mm=(1, 1, 5), **tiny_model)
     assert [one.filename for one in caught] == [__file__]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "nibabel", "SimpleITK"])
+def test_an_image_that_is_taken_for_mr_by_its_values_warns_of_it(kind: str, tiny_model: dict[str, Any]) -> None:
+    image, options, _ = kinds()[kind]
+    image = image + 2000 if kind != "nibabel" else nib.Nifti1Image(np.asarray(image.dataobj) + 2000, image.affine)
+    if kind == "SimpleITK":
+        image.CopyInformation(kinds()[kind][0])
+    with pytest.warns(UserWarning, match="read as MR by its values; `modality=ct` if it is HU") as caught:
+        saint_cli.upsample(image, factor=2, **tiny_model, **{**options, "modality": None})
+    assert [one.filename for one in caught] == [__file__]
+    saint_cli.upsample(image, factor=2, **tiny_model, **options)  # which name the modality
+
+
+def test_weights_that_are_called_as_shipped_ones_are_not_taken_for_them(
+    tmp_path: Path, tiny_model: dict[str, Any]
+) -> None:
+    own = tmp_path / "medium.safetensors"
+    shutil.copy(tiny_model["model"], own)
+    image, options, _ = kinds()["numpy"]
+    grid = {**options, "modality": "MR", "spacing_mm": 2.0, "device": "cpu"}
+    with pytest.warns(UserWarning, match="not CT: intensities are normalised by percentiles$"):
+        saint_cli.upsample(image, model=saint_cli.load_model(str(own)), **grid)
+    with pytest.warns(UserWarning, match="fast was trained on CT only, and its size is not installed for MR"):
+        saint_cli.restore(image, model=saint_cli.load_model("fast"), **grid)
 
 
 @pytest.mark.parametrize("name", ["a path", "numpy", "nibabel", "SimpleITK"])

@@ -42,6 +42,16 @@ def test_a_label_map_in_memory_keeps_its_names_and_is_not_modified() -> None:
     np.testing.assert_array_equal(labels.labels, label_array())
 
 
+def test_segments_and_label_maps_of_another_type_are_refused(tmp_path: Path) -> None:
+    seg = save_labels(tmp_path / "seg.nii.gz")
+    for segments in (1, None):
+        with pytest.raises(saint_cli.UsageError, match=f"`segments={segments}` must be whole numbers"):
+            saint_cli.convert_labels(seg, fine_scan(), segments=segments)  # type: ignore[arg-type]
+    with pytest.raises(saint_cli.UsageError, match="a Volume is not a LabelMap"):
+        saint_cli.write_labels(fine_scan(), tmp_path / "new.nrrd")  # type: ignore[arg-type]
+    assert not (tmp_path / "new.nrrd").exists()
+
+
 def test_labels_outside_of_the_scan_are_left_out_with_a_warning() -> None:
     scan = fine_scan()
     half = Volume(scan.voxels[:12], scan.affine_lps, scan.header)

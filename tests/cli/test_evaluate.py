@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from saint_cli.cli.app import app
 from saint_cli.cli.evaluate import INTERPOLATORS, MEASURES, EvaluateOptions
-from saint_cli.evaluation import baselines, metrics, result_measures, scores
+from saint_cli.evaluation import degrade, interpolators, metrics, result_measures
 from saint_cli.options.fields import get_options
 
 LEAST_GAIN_DB = {2: 0.0, 4: 1.0}
@@ -51,6 +51,7 @@ def test_shipped_models_beat_aligned_cubic_on_a_scan_never_trained_on(model: str
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["protocol"]["name"], found["protocol"]["data_range"]) == ("paper", 4000)
+    assert "is_ct" not in found["protocol"]  # which depends on the volume
     for factor, least in LEAST_GAIN_DB.items():
         scores = {s["method"]: s for s in found["scores"] if s["factor"] == factor}
         assert list(scores) == METHODS
@@ -109,10 +110,10 @@ def test_a_figure_shows_truth_and_methods_with_their_differences(small: Path, tm
 
 
 def test_every_interpolator_protocol_and_degradation_can_be_named() -> None:
-    assert set(INTERPOLATORS) == set(baselines.INTERPOLATORS)
+    assert set(INTERPOLATORS) == set(interpolators.INTERPOLATORS)
     assert MEASURES == result_measures.MEASURES
     options = get_options(EvaluateOptions)
-    for name, known in (("protocol", metrics.PROTOCOLS), ("degradation", (scores.DECIMATE, *scores.SLAB_SHAPES))):
+    for name, known in (("protocol", metrics.PROTOCOLS), ("degradation", (degrade.DECIMATE, *degrade.SLAB_SHAPES))):
         assert {options[name].convert(word) for word in known} == set(known)
 
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import fabricate
@@ -127,3 +129,48 @@ def test_the_protocol_stands_for_a_missing_description(tmp_path: Path) -> None:
         del data.SeriesDescription
         data.ProtocolName = "Knee"
     assert 'SeriesNumber 4 "Knee"' in run("info", fabricate.save(series, tmp_path / "series")).stdout
+
+
+def patients(tree: Path, counts: Sequence[int]) -> Path:
+    """A folder of patients, each with a series of so many slices in a folder of its own."""
+    for patient, count in enumerate(counts, 1):
+        series = fabricate.slices(count)
+        for data in series:
+            data.SeriesInstanceUID = extended(data.SeriesInstanceUID, patient)
+            data.SOPInstanceUID = extended(data.SOPInstanceUID, patient)
+        fabricate.save(series, tree / f"patient{patient}" / "thorax")
+    return tree
+
+
+def test_the_folder_of_each_series_is_said_where_series_lie_in_several(tmp_path: Path) -> None:
+    tree = patients(tmp_path / "tree", (6, 6, 7))
+    shown = run("info", tree).stdout
+    assert "in folders 1=patient1/thorax, 2=patient2/thorax" in shown
+    assert "in folder patient3/thorax" in shown
+    assert "in folder" not in run("info", tree / "patient3").stdout
+    (found,) = json.loads(run("info", "--json", tree).stdout)
+    assert [stack["folder"] for stack in found["stacks"]] == [f"patient{k}/thorax" for k in (1, 2, 3)]
+
+
+def test_the_folder_of_a_series_is_relative_to_what_was_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = patients(tmp_path / "tree", (6,))
+    monkeypatch.chdir(tree)
+    for path, folder in (("../tree", "patient1/thorax"), ("patient1/thorax", "."), ("patient1/thorax/0000.dcm", ".")):
+        (found,) = json.loads(run("info", "--json", path).stdout)
+        assert [stack["folder"] for stack in found["stacks"]] == [folder]
+
+
+def test_a_series_whose_files_lie_in_several_folders_is_in_the_one_around_them(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    fabricate.save(series[:3], tmp_path / "tree" / "scan" / "a")
+    fabricate.save(series[3:], tmp_path / "tree" / "scan" / "b")
+    (found,) = json.loads(run("info", "--json", tmp_path / "tree").stdout)
+    assert [stack["folder"] for stack in found["stacks"]] == ["scan"]
+
+
+def test_a_series_in_a_zip_file_is_in_no_folder(tmp_path: Path) -> None:
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", patients(tmp_path / "tree", (6, 7)))
+    (found,) = json.loads(run("info", "--json", packed).stdout)
+    assert [stack["folder"] for stack in found["stacks"]] == ["", ""]

@@ -1,5 +1,6 @@
 """``saint slicer``, called as Slicer calls it: files, progress, failures, the launcher."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import slicer_standin
 from typer.testing import CliRunner, Result
 
 from saint_cli.cli.app import app
+from saint_cli.errors import OutputError
 from saint_cli.io import read_volume, write_volume
 from saint_cli.jobs import ModelConfig
+from saint_cli.method import pipeline
 
 SETTINGS = {"device": "cpu", "precision": "fp32", "threads": "1"}
 
@@ -69,6 +72,23 @@ def test_the_result_is_that_of_upsample(xml: str, scan: Path, model_config: Mode
     first, second = read_volume(ours), read_volume(theirs)
     np.testing.assert_array_equal(first.voxels, second.voxels)
     np.testing.assert_array_equal(first.affine_lps, second.affine_lps)
+
+
+def test_warnings_come_once_and_before_the_networks_run(
+    xml: str, scan: Path, model_config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_volume(fabricate.volume((24, 20, 5), affine_lps=fabricate.SHEARED_LPS), scan, overwrite=True)
+    whole = run_form(xml, model_config, scan, outputVolume=tmp_path / "out.nrrd", factor=2)
+    tilted, shear = whole.stderr.splitlines()
+    assert "tilted" in tilted
+    assert "Shear" in shear
+
+    def fail(*_: object) -> None:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(pipeline, "restore", fail)
+    failed = run_form(xml, model_config, scan, outputVolume=tmp_path / "out.nrrd", factor=2)
+    assert failed.stderr == f"{whole.stderr}saint: the disk is full\n"
 
 
 def test_stdout_is_progress_and_nothing_else(xml: str, scan: Path, model_config: ModelConfig, tmp_path: Path) -> None:
@@ -163,3 +183,11 @@ def test_a_launcher_that_slicer_would_not_find_is_refused(tmp_path: Path) -> Non
     assert result.exit_code == 2
     assert "without an ending" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_launcher_takes_the_place_of_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "SAINT")
+    result = run("slicer", "--launcher", tmp_path / "SAINT")
+    assert (result.exit_code, result.stderr.count("\n")) == (OutputError.exit_code, 1)
+    assert f"{tmp_path / 'SAINT'}: no file of this name can be written" in result.stderr
+    assert (tmp_path / "SAINT").is_fifo()

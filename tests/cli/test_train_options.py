@@ -53,6 +53,7 @@ def test_published_networks_are_trained_as_the_paper_does(stage: str) -> None:
         ({"arch": "meta-sr", "modality": "mr"}, "--arch meta-sr has no --modality; leave it out"),
         ({"arch": "mdcsrn", "blocks": 5}, "--arch mdcsrn has no --blocks; leave it out"),
         ({"factors": (4,)}, "--arch saint has no --factors"),
+        ({"frozen": 4}, "--freeze is of the joint stage"),
         ({"stage": "joint"}, "name them with --init"),
         ({"stage": "joint", "init": "fast", "arch": "rdn"}, "not --arch rdn"),
         ({"stage": "joint", "init": "fast", "size": "fast"}, "--stage joint has no --size, which is that of --init"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.evaluation.edge_measures import find_edges
 from saint_cli.geometry import SliceGrid
 
@@ -23,7 +23,7 @@ def test_a_ramp_rises_from_10_to_90_percent_over_four_fifths_of_its_width(width:
 
 def test_linear_interpolation_between_far_slices_widens_a_sharp_edge() -> None:
     scan = steps(1.0)
-    restored = baselines.interpolate_linear(scan[..., ::4], SliceGrid(2, 9, 0.25, 33))
+    restored = interpolators.interpolate_linear(scan[..., ::4], SliceGrid(2, 9, 0.25, 33))
     edges = find_edges(scan, 4, 1.0)
     rise = edges.measure_rise(scan)
     assert rise is not None

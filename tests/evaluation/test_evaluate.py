@@ -12,7 +12,7 @@ from nets import tiny, tiny_baselines
 
 from saint_cli import write_volume
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
-from saint_cli.evaluation import baselines, degrade
+from saint_cli.evaluation import degrade, interpolators
 from saint_cli.evaluation.evaluate import EvaluationOptions, EvaluationResult, evaluate, evaluate_all, load_models
 from saint_cli.evaluation.inputs import EvaluationInputs
 from saint_cli.evaluation.metrics import ALL, Factor, Protocol, psnr_by_protocol
@@ -53,7 +53,7 @@ def test_interpolators_are_scored_against_the_slices_that_were_there(axis: int) 
     found = by_method(evaluate_trial(volume, axis, 3))
     count = (volume.shape[axis] - 1) // 3 * 3 + 1
     truth = np.moveaxis(volume.voxels, axis, 2)[..., :count]
-    for name, method in baselines.INTERPOLATORS.items():
+    for name, method in interpolators.INTERPOLATORS.items():
         result = method(truth[..., ::3], grid_by_factor((count - 1) // 3 + 1, 2, 3))
         assert found[name].psnr_db == pytest.approx(psnr_by_protocol(truth, result, 2, 3), abs=2e-3)
         assert found[name].slices == count

@@ -91,7 +91,7 @@ def test_other_modalities_are_judged_in_the_range_of_their_percentiles() -> None
 
 @pytest.mark.parametrize("acquired", [2, 4, 5])
 def test_too_few_slices_are_refused(acquired: int) -> None:
-    reason = selfcheck.find_reason_to_skip(tiny.volume((20, 18, acquired)), 2)
+    reason = selfcheck.find_reason_to_skip(restore(tiny.volume((20, 18, acquired))))
     assert (reason is None) == (acquired >= 5)
     assert reason is None or f"only {acquired} slices" in reason
 

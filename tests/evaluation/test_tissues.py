@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from saint_cli.evaluation import tissues
+from saint_cli.volume import Header
 
 
 def chest() -> np.ndarray:
@@ -37,3 +39,18 @@ def test_tissues_are_found_inside_the_body_alone() -> None:
     lung = tissues.LUNG.find(scan, body)
     assert 0.8 < lung.sum() / (3 * 2 * np.pi * 49) < 1.2
     assert not lung[2, 2].any()
+
+
+def test_the_middle_is_that_of_the_bright_voxels_that_are_no_padding() -> None:
+    voxels = np.full((20, 20, 20), -1000)
+    voxels[12:17, 3:6, 9:12] = 40
+    assert tissues.find_middle(voxels, -300) == (14, 4, 10)
+    voxels[0:6] = 3000
+    assert tissues.find_middle(voxels, -300, Header("CT", padding=((3000.0, 3000.0),))) == (14, 4, 10)
+    assert tissues.find_middle(np.full((9, 9, 3), np.nan), 0) == (4, 4, 1)
+
+
+def test_the_middle_of_a_large_volume_is_found_on_a_coarser_grid() -> None:
+    voxels = np.full((520, 4, 3), -1000, np.int16)
+    voxels[400:441, 2] = 40
+    assert tissues.find_middle(voxels, -300) == pytest.approx((420, 2, 1), abs=4)

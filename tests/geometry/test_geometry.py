@@ -88,6 +88,14 @@ def test_directions_that_span_no_plane_raise(orientation: tuple[float, ...]) -> 
         stack(orientation, positions((0.0, 0.0, 5.0)))
 
 
+@pytest.mark.parametrize("cosine", [-0.0173, 0.004, 0.0173])
+def test_directions_that_digits_made_oblique_are_both_turned_by_half_of_that(cosine: float) -> None:
+    given = np.array([[1.0, 0.0, 0.0], [cosine, np.sqrt(1 - cosine**2), 0.0]])
+    turned = np.stack(geometry.slice_directions(given.ravel()))
+    np.testing.assert_allclose(turned @ turned.T, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(turned - given, axis=1), abs(cosine) / 2, rtol=1e-3)
+
+
 def test_one_slice_is_nothing_to_interpolate() -> None:
     with pytest.raises(GeometryError, match="nothing to interpolate"):
         stack(AXIAL, positions((0.0, 0.0, 5.0), count=1))
@@ -177,6 +185,13 @@ def test_the_through_plane_axis_has_the_largest_spacing() -> None:
     with pytest.raises(GeometryError, match="nearly isotropic"):
         geometry.through_plane_axis((1.0, 1.0, 1.19))
     assert geometry.through_plane_axis((1.0, 1.0, 1.19), allow_isotropic=True) == 2
+
+
+@pytest.mark.parametrize(
+    ("spacing", "axis"), [((1.0, 1.0, 1.0), 2), ((1.0, 5.0, 5.0), 2), ((5.0, 5.0, 1.0), 1), ((1.0004, 1.0, 1.0), 2)]
+)
+def test_of_equal_spacings_that_of_the_last_axis_counts(spacing: tuple[float, float, float], axis: int) -> None:
+    assert geometry.through_plane_axis(spacing, allow_isotropic=True) == axis
 
 
 def test_slice_distance_of_sheared_axes_is_less_than_their_spacing() -> None:

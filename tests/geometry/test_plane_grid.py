@@ -57,8 +57,14 @@ def test_what_needs_no_resampling_gets_none() -> None:
 def test_rows_that_are_not_perpendicular_to_columns_are_not_untilted() -> None:
     affine = TILTED.copy()
     affine[1, 0] = 0.1
-    with pytest.raises(GeometryError, match=r"not perpendicular .* leave `untilt` out"):
+    with pytest.raises(GeometryError, match=r"axes x and y are not perpendicular.* leave `untilt` out"):
         make_plane_grid(affine, (9, 9, 4), 2, untilt=True, pixel_mm=None)
+
+
+@pytest.mark.parametrize("pixel_mm", [None, 0.5])
+def test_an_axis_across_which_nothing_becomes_rectangular_is_refused(pixel_mm: float | None) -> None:
+    with pytest.raises(GeometryError, match=r"axes y and z are not perpendicular.* another `axis`"):
+        make_plane_grid(TILTED, (9, 9, 4), 0, untilt=True, pixel_mm=pixel_mm)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -76,6 +76,24 @@ def test_the_phase_is_that_which_meets_the_most_slices() -> None:
     np.testing.assert_allclose(grid.refine(AFFINE)[:3, 3], (-10, 20, 30.75))
 
 
+def test_of_phases_that_meet_as_many_slices_the_least_counts() -> None:
+    grid = make((0.0, 1.0, 2.3, 3.3), 1.5)
+    assert (grid.origin, np.flatnonzero(grid.kept).tolist()) == (0.0, [0, 2])
+
+
+@pytest.mark.parametrize(
+    ("grid", "nearest"),
+    [
+        (SliceGrid(2, 4, 0.5, 7, 0.25, (0.0, 1.0, 2.25, 3.25)), [0, 1, 1, 2, 2, 2, 3]),
+        (SliceGrid(2, 4, 0.5, 8, -0.25), [0, 0, 1, 1, 2, 2, 3, 3]),
+    ],
+    ids=["uneven", "slabs"],
+)
+def test_the_nearest_acquired_slice_is_found_from_where_the_output_begins(grid: SliceGrid, nearest: list[int]) -> None:
+    assert [grid.find_nearest(j) for j in range(grid.count)] == nearest
+    assert [int(np.abs(np.array(grid.positions or range(4)) - place).argmin()) for place in grid.places] == nearest
+
+
 def test_every_slice_lies_at_its_place_by_window_and_offset() -> None:
     grid = make((0.0, 1.0, 2.13, 4.0, 5.0, 7.5), 1.1)
     window, offset = grid.locate()

@@ -1,52 +1,26 @@
 """``--volume all``: each volume of a 4-D scan comes out as a job of it alone makes it, and all of them or none."""
 
-import gzip
 import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import fabricate
 import nibabel
 import numpy as np
 import pytest
+from jobs.scans_4d import SHAPE, ct_volumes, run, save
 from make_jobs import change_job, make_job
 from scan_passes import FIRST, SAME, SECOND, put, scan_pass
 
 from saint_cli import io
-from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, UsageError
 from saint_cli.io import voxel_stream
-from saint_cli.jobs import GridRequest, JobResult, ModelConfig, networks, resampling, run_job
+from saint_cli.jobs import GridRequest, ModelConfig, networks, run_job
+from saint_cli.jobs.announcements import Announcer
 from saint_cli.method import memory_needs, pipeline
 from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import ProgressEstimate, silent
 from saint_cli.report.texts import TIMES
-from saint_cli.volume import Volume
-
-SHAPE = (20, 18, 5)
-
-
-def ct_volumes(count: int = 4, dtype: str = "int16") -> np.ndarray:
-    """[x, y, z, volume] CT with air around it, each volume with noise of its own."""
-    random = np.random.default_rng(11)
-    voxels = random.normal(40, 60, (*SHAPE, count))
-    voxels[:2] = voxels[-1:] = -1000
-    return voxels.round().astype(dtype) if np.dtype(dtype).kind in "iu" else voxels.astype(dtype)
-
-
-def save(voxels: np.ndarray, path: Path, **header: Any) -> Path:
-    image = nibabel.Nifti1Image(voxels, np.diag([0.7, 0.9, 5.0, 1.0]))
-    image.header.set_xyzt_units("mm", "sec")
-    image.header["pixdim"][4] = 2.5
-    for name, value in header.items():
-        image.header[name] = value
-    nibabel.save(image, path)
-    return path
-
-
-def run(source: Path, target: Path, model: ModelConfig, volume: Any = "all", **more: Any) -> JobResult:
-    return run_job(make_job(source, target, GridRequest(factor=3), model, volume=volume, **more), silent)
 
 
 def values(path: Path) -> np.ndarray:
@@ -113,6 +87,19 @@ def test_a_constant_volume_passes_through_with_a_warning(tmp_path: Path, model_c
     assert warning.endswith("nothing to interpolate (volumes 1, 4)")
 
 
+def test_warnings_of_reading_are_said_before_the_networks_run_and_not_in_other_words_at_the_end(
+    tmp_path: Path, model_config: ModelConfig
+) -> None:
+    voxels, announced = ct_volumes(3, "float32"), list[str]()
+    voxels[9, 9, 2:4, 1] = voxels[9, 9, 1:4, 2] = np.nan
+    job = make_job(
+        save(voxels, tmp_path / "in.nii"), tmp_path / "out.nii", GridRequest(factor=3), model_config, volume="all"
+    )
+    done = run_job(job, silent, Announcer(None, announced.append))
+    assert [text.endswith("(volumes 2\N{EN DASH}3; similar in each)") for text in announced if "NaN" in text] == [True]
+    assert set(done.warnings) == set(announced)
+
+
 def test_a_packed_file_is_opened_twice_however_many_volumes_it_has(
     tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,100 +121,6 @@ def test_memory_is_counted_for_a_volume_that_is_not_finite(
     )
     run(save(voxels, tmp_path / "in.nii"), tmp_path / "out.nii", model_config)
     assert np.isnan(asked[0]).all()
-
-
-def refuse_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        pytest.fail("voxels were computed")
-
-    monkeypatch.setattr(pipeline, "restore", fail)
-
-
-def damaged(folder: Path) -> Path:
-    path = save(ct_volumes(), folder / "in.nii.gz")
-    whole = gzip.decompress(path.read_bytes())
-    path.write_bytes(gzip.compress(whole)[:-2000])
-    return path
-
-
-def one_without_numbers(folder: Path) -> Path:
-    voxels = ct_volumes(dtype="float32")
-    voxels[..., 2] = np.nan
-    return save(voxels, folder / "in.nii")
-
-
-def one_of_labels(folder: Path) -> Path:
-    voxels = np.repeat(np.repeat(ct_volumes(), 2, axis=0), 2, axis=1)
-    voxels[..., 1] = 0
-    voxels[8:20, 8:20, :, 1] = 1
-    return save(voxels, folder / "in.nii")
-
-
-def one_of_mr(folder: Path) -> Path:
-    voxels = ct_volumes()
-    voxels[..., 1] = np.abs(voxels[..., 1])
-    return save(voxels, folder / "in.nii")
-
-
-MATCHED = {"method_options": MethodOptions(noise=NoiseHandling.MATCH)}
-REFUSED = {
-    "a truncated file": (damaged, {}, UnreadableError, "truncated"),
-    "a volume without a number": (one_without_numbers, {}, UnreadableError, "volume 3: no voxel is a finite number"),
-    "noise of one that is MR by its values": (
-        one_of_mr,
-        MATCHED,
-        UsageError,
-        "volume 2: `noise=match` needs CT; the scan is MR by its values: `modality=ct`",
-    ),
-    "a volume of labels": (one_of_labels, {}, LabelMapError, "volume 2: looks like labels"),
-    "parts of stacks": (KINDS["packed"], {"split_runs": True}, UsageError, "with `volume`"),
-    "a series of a file": (KINDS["packed"], {"series": "1"}, UsageError, "`series` chooses among DICOM series"),
-    "an expected error": (KINDS["packed"], {"uncertainty": "e.nii"}, UsageError, "--volume K"),
-    "DICOM of a file": (KINDS["packed"], {"target": "folder"}, UsageError, "only DICOM input can be written as DICOM"),
-    "a format of one volume": (KINDS["packed"], {"target": "out.nrrd"}, UsageError, r"ending in \.nii\.gz"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_done_is_refused_before_any_voxel_is_computed(
-    case: str, tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make, options, error, words = REFUSED[case]
-    source, more = make(tmp_path), dict(options)
-    target = tmp_path / str(more.pop("target", "out.nii.gz"))
-    if "uncertainty" in more:
-        more["uncertainty"] = tmp_path / more["uncertainty"]
-    refuse_to_compute(monkeypatch)
-    with pytest.raises(error, match=words) as caught:
-        run(source, target, model_config, **more)
-    assert "\n" not in str(caught.value)
-    assert [path.name for path in tmp_path.iterdir()] == [source.name]
-
-
-def test_4d_nrrd_is_refused_with_the_way_out(tmp_path: Path, model_config: ModelConfig) -> None:
-    head = "NRRD0004\ntype: short\ndimension: 4\nspace: left-posterior-superior\nsizes: 4 4 4 2\nendian: little\n"
-    head += "space directions: (1,0,0) (0,1,0) (0,0,5) none\nspace origin: (0,0,0)\nencoding: raw\n\n"
-    (tmp_path / "in.nrrd").write_bytes(head.encode() + bytes(2 * 4**3 * 2))
-    with pytest.raises(SaintError, match="split its 2 volumes first"):
-        run(tmp_path / "in.nrrd", tmp_path / "out.nii", model_config)
-
-
-def test_a_failure_in_a_later_volume_leaves_no_file(
-    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original, calls = pipeline.restore, []
-
-    def fail_later(*more: object) -> object:
-        calls.append(1)
-        if len(calls) == 4:
-            raise OutputError("the disk is full")
-        return original(*more)
-
-    monkeypatch.setattr(pipeline, "restore", fail_later)
-    source = save(ct_volumes(), tmp_path / "in.nii")
-    with pytest.raises(OutputError, match="the disk is full"):
-        run(source, tmp_path / "out.nii", model_config, preview=tmp_path / "p.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.nii"]
 
 
 def test_the_page_shows_one_volume_and_says_which(tmp_path: Path, model_config: ModelConfig) -> None:
@@ -266,28 +159,6 @@ def test_volumes_of_a_dicom_series_go_to_one_series_or_to_one_file(
         np.testing.assert_array_equal(again.voxels, alone.voxels)
         np.testing.assert_allclose(again.affine_lps, alone.affine_lps, atol=1e-4)
     assert json.dumps(done.volume_labels)
-
-
-def test_a_slice_that_comes_while_volumes_are_computed_leaves_the_target_as_it_was(
-    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second, late = (
-        scan_pass(SAME, FIRST + 300 * k, put(EchoTime=echo), modality="MR") for k, echo in enumerate(("5", "40", "90"))
-    )
-    source, target, restored = fabricate.save([*first, *second], tmp_path / "s"), tmp_path / "out.nii", []
-    target.write_bytes(b"before")
-
-    def receive_meanwhile(volume: Volume, planned: object) -> Volume:
-        restored.append(volume)
-        if len(restored) == 2:
-            fabricate.save(late, source)
-        return volume
-
-    monkeypatch.setattr(resampling, "resample_result", receive_meanwhile)
-    with pytest.raises(SourceChangedError, match="came after the others"):
-        run(source, target, model_config, overwrite=True)
-    assert len(restored) == 2
-    assert target.read_bytes() == b"before"
 
 
 def test_networks_are_loaded_once(tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from saint_cli.io import LabelReadOptions, read_labels, read_volume, write_volum
 from saint_cli.io.dicom import highdicom_objects, segmentation_write
 from saint_cli.jobs.label_job import LabelJob, run_label_job
 from saint_cli.progress import silent
-from saint_cli.volume import Volume
+from saint_cli.volume import Derivation, Volume
 
 GRID = geometry.grid_by_factor(SHAPE[2], 2, 4)
 
@@ -58,10 +58,11 @@ def test_warnings_are_not_of_what_upsampling_does_to_the_scan(job: LabelJob, tmp
     thick = fabricate.volume(SHAPE)
     voxels, tilted = thick.voxels.astype(np.float32), thick.affine_lps.copy()
     voxels[:2, :2], tilted[1, 2] = np.nan, tilted[1, 2] + 1.5
-    write_volume(Volume(voxels, tilted, thick.header), tmp_path / "tilted.nii.gz")
+    made = Derivation(geometry.grid_by_factor(SHAPE[2], 2, 2), "linear", "0" * 64)
+    write_volume(Volume(voxels, tilted, replace(thick.header, derivation=made)), tmp_path / "tilted.nii.gz")
     seg = save_labels(tmp_path / "tilted_seg.nii.gz", affine_lps=tilted)
     scan = read_volume(tmp_path / "tilted.nii.gz").header.warnings
-    assert ["tilted" in text or "NaN" in text for text in scan] == [True, True]
+    assert [any(word in text for text in scan) for word in ("tilted", "NaN", "result of saint")] == [True] * 3
     assert run_label_job(replace(job, labels=seg, like=tmp_path / "tilted.nii.gz"), silent).warnings == ()
 
 
@@ -111,7 +112,7 @@ REFUSED: dict[str, tuple[dict[str, str], type[SaintError], str]] = {
     "no labels": ({"labels": "no.nii.gz"}, UnreadableError, "no.nii.gz: no such file"),
     "no scan": ({"like": "no.nii.gz"}, UnreadableError, "no.nii.gz: no such file"),
     "segmentation of no series": ({"target": "seg.dcm"}, UsageError, "a DICOM SEG refers to a DICOM series"),
-    "folder": ({"target": "folder"}, UsageError, "names no file"),
+    "folder": ({"target": "folder"}, UsageError, "-o .*folder: the name must end in .nii or"),
     "labels as target": ({"target": "seg.nii.gz"}, OutputError, "exists already"),
     "scan as labels": ({"labels": "thick.nii.gz"}, UsageError, "thick.nii.gz: .*are not labels"),
     "another place": ({"like": "apart.nii.gz"}, GeometryError, "seg.nii.gz: .*does not fit"),

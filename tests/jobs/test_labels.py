@@ -155,11 +155,15 @@ REFUSED: dict[str, tuple[Change, type[SaintError], str]] = {
         UsageError,
         "seg.dcm: a DICOM SEG refers to a DICOM series.*ending in .nii.gz",
     ),
-    "folder": (lambda job, folder: change_job(job, labels_target=folder / "new"), UsageError, "names no file"),
+    "folder": (
+        lambda job, folder: change_job(job, labels_target=folder / "new"),
+        UsageError,
+        "--labels-out .*new: the name must end in .nii or",
+    ),
     "other ending": (
         lambda job, folder: change_job(job, labels_target=folder / "new.png"),
         UsageError,
-        "the ending names no output format",
+        "--labels-out .*new.png: the name must end in .nii or .nii.gz or .nrrd or .mha or .dcm",
     ),
 }
 

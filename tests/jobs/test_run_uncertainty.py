@@ -92,7 +92,7 @@ UNTOLD = {
         OutputError,
         "exists already",
     ),
-    "no format": (lambda d, job: change_job(job, uncertainty=d / "x.png"), UsageError, "no output format"),
+    "no format": (lambda d, job: change_job(job, uncertainty=d / "x.png"), UsageError, "--uncertainty .*must end in"),
     "a map beside NIfTI": (lambda d, job: change_job(job, uncertainty=d / "e.dcm"), UsageError, "refers to a DICOM"),
     "not CT": (lambda d, job: change_job(job, modality="MR"), UsageError, "not CT"),
     "four directions": (
@@ -111,7 +111,11 @@ UNTOLD = {
         UsageError,
         "inside the output folder",
     ),
-    "a folder": (lambda d, job: change_job(job, uncertainty=d / "folder"), UsageError, "names no file"),
+    "a folder": (
+        lambda d, job: change_job(job, uncertainty=d / "folder"),
+        UsageError,
+        "--uncertainty .*folder: the name must end in",
+    ),
     "extrapolated": (
         lambda d, job: change_job(job, grid=GridRequest(factor=2, extrapolate=True)),
         UsageError,

@@ -137,6 +137,13 @@ def test_slices_count_by_the_part_that_lies_in_the_slab() -> None:
         assert coarsen_labels(fine, thick, (1, 1, 1)).labels.item() == label
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_slab_reaches_as_far_to_either_side_of_its_middle(step: int) -> None:
+    column = np.array([9, 9, 1, 1, 2, 3, 4, 9, 9], np.uint8)[::step]  # 1 fills one and a half slices of the slab of 4
+    fine = LabelMap(column[None, None], np.eye(4))
+    assert coarsen_labels(fine, np.diag([1.0, 1.0, 4.0, 1.0]), (1, 1, 3)).labels.ravel().tolist() == [9, 1, 9]
+
+
 @pytest.mark.parametrize(("spacing", "factor"), [(2.5, 7), (4.5, 10), (5.0, 6), (7.0, 12)])
 def test_labels_come_back_the_same_through_affines_of_single_precision(spacing: float, factor: int) -> None:
     x, y, z = np.indices((24, 24, 9))

@@ -7,8 +7,9 @@ import pytest
 from labels import shapes_of_labels as shapes
 from scipy import ndimage
 
-from saint_cli.geometry import grid_by_factor, grid_by_spacing
+from saint_cli.geometry import SlabProfile, grid_by_factor, grid_by_spacing, grid_of_slabs
 from saint_cli.labels import coarsen_labels, label_volumes, refine_labels
+from saint_cli.labels.refine import _Scan
 from saint_cli.volume import Header, Volume
 from saint_cli.volume.label_map import LabelMap, Segment
 
@@ -171,6 +172,14 @@ def test_a_grid_that_meets_few_acquired_slices_keeps_those_it_meets() -> None:
     window, offset = grid.locate()
     assert (offset == 0).sum() == 5
     assert np.array_equal(found.labels[..., offset == 0], labels.labels[..., window[offset == 0]])
+
+
+@pytest.mark.parametrize("factor", [4, 5])
+def test_images_of_acquired_slices_are_taken_from_their_places_on_a_grid_of_slabs(factor: int) -> None:
+    grid = grid_of_slabs(grid_by_factor(6, 2, factor), SlabProfile(1.0))
+    scan = _Scan(np.broadcast_to(100 * grid.places.astype(np.float32), (5, 4, grid.count)), grid)
+    for k in range(6):
+        np.testing.assert_allclose(scan.acquired(k), 100 * k, atol=1e-3)
 
 
 def test_slices_beyond_the_last_one_repeat_it() -> None:

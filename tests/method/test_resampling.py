@@ -81,6 +81,21 @@ def test_a_warning_of_voxels_that_are_not_finite_says_what_happens_to_them() -> 
         assert said in add_resampling_warnings(known, grid, None).header.warnings
 
 
+@pytest.mark.parametrize(
+    ("drift", "said"),
+    [
+        (1.0, "by whole pixels, so that all 9 acquired slices are kept bit for bit"),
+        (0.5, "so that only 5 acquired slices are kept bit for bit"),
+        (0.05 + 1 / 3, "so that only 1 acquired slice is kept bit for bit"),
+    ],
+)
+def test_it_is_said_how_many_slices_stay_as_they_were_when_they_are_moved(drift: float, said: str) -> None:
+    volume = noisy()
+    volume.affine_lps[1, 2] = drift * 0.5
+    plane = plane_of(volume, untilt=True)
+    assert said in add_resampling_warnings(volume, same_grid(9, 2), plane).header.warnings[-1]
+
+
 def test_a_volume_of_one_value_is_reported() -> None:
     volume, grid = noisy(), grid_by_averaging(9, 2, 1.0, 3.0)
     assert CONSTANT_WARNING not in add_resampling_warnings(volume, grid, None).header.warnings

@@ -8,7 +8,7 @@ import torch
 from nets import tiny
 from nets.tiny import CPU, estimates
 
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import assembly
 from saint_cli.method.intensity import IntensityMap
@@ -17,6 +17,7 @@ from saint_cli.method.pipeline import estimate_residuals
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.options.method import MethodOptions
 from saint_cli.volume import Header, Volume
+from saint_cli.volume.stored_values import Coding
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
@@ -47,7 +48,7 @@ def test_dtype_is_kept_and_synthesised_voxels_lie_near_the_line(given: str, retu
     grid = grid_by_factor(5, 2, 3)
     dense = tiny.upsample(volume, tiny.linear_model(), grid, CPU).voxels
     assert dense.dtype == np.dtype(returned)
-    line = baselines.interpolate_linear(volume.voxels.astype(np.float64), grid)
+    line = interpolators.interpolate_linear(volume.voxels.astype(np.float64), grid)
     np.testing.assert_allclose(dense, line, atol=0.51 if np.dtype(given).kind in "iu" else 1e-3)
 
 
@@ -89,7 +90,7 @@ def test_metal_of_20000_hu_passes_through_linearly() -> None:
     volume = tiny.volume(dtype="int32")
     volume.voxels[8:11, 8, 1:3] = 20_000, 18_000
     grid = grid_by_factor(5, 2, 4)
-    line = baselines.interpolate_linear(volume.voxels.astype(np.float64), grid)
+    line = interpolators.interpolate_linear(volume.voxels.astype(np.float64), grid)
     linear = tiny.upsample(volume, tiny.linear_model(), grid, CPU).voxels
     np.testing.assert_array_equal(linear[8:11, 8], np.rint(line[8:11, 8]))
     fused = estimates(volume, grid).fused.float().abs()
@@ -175,3 +176,15 @@ def test_a_constant_volume_stays_constant_beside_voxels_that_are_not_finite(hole
     beside = dense[:2, :2]
     assert np.isnan(beside).any()
     np.testing.assert_allclose(beside[np.isfinite(beside)], 250.0)
+
+
+def test_a_slice_between_two_codings_has_what_either_can_store_and_one_at_a_slice_what_that_can() -> None:
+    fine, coarse = Coding(0.5, 0.0, 0, 1000), Coding(4.0, 0.0, 0, 1000)
+    grid = grid_by_factor(2, 2, 2)
+    for codings in ((fine, coarse), (coarse, fine)):
+        dense = np.full((1, 1, 3), 1901.0, np.float32)
+        assembly.round_to_codings(dense, SlicePlan.from_grid(grid), codings)
+        assert dense.ravel().tolist() == [1901, 1900, 1901]
+    dense = np.full((1, 1, 3), 5.6, np.float32)
+    assembly.round_to_codings(dense, SlicePlan.from_grid(grid, regenerate=True), (fine, coarse))
+    assert dense.ravel().tolist() == [5.5, 4, 4]

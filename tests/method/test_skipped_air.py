@@ -11,7 +11,7 @@ from nets import tiny
 from nets.tiny import CPU, HALF, estimates
 
 from saint_cli import read_volume
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method.network_input import BODY_MARGIN, BOX_STEP, prepare_input
 from saint_cli.models.weights import load_model
@@ -32,7 +32,7 @@ def test_air_around_the_patient_is_interpolated_linearly_and_costs_nothing() -> 
     assert network_input.voxels.shape == (12 + 2 * margin, 11 + 2 * margin + (25 - margin) % step, 5)
     assert (25 - margin) % step > 0
     dense = tiny.upsample(volume, tiny.model(), grid, CPU).voxels
-    line = np.rint(baselines.interpolate_linear(voxels, grid))
+    line = np.rint(interpolators.interpolate_linear(voxels, grid))
     outside = np.ones(voxels.shape[:2], bool)
     outside[network_input.box] = False
     assert np.abs(dense - line)[outside].max() <= 1
@@ -78,7 +78,7 @@ def test_skipped_air_changes_no_voxel_of_the_patient_and_is_linear(directions: i
     assert 0.1 < float(network_input.needed.float().mean()) < 0.9
     body = (volume.voxels > -724).any(2)
     np.testing.assert_allclose(skipped[body], whole[body], atol=1)
-    line, air = np.rint(baselines.interpolate_linear(volume.voxels, grid)).astype(int), np.ones(body.shape, bool)
+    line, air = np.rint(interpolators.interpolate_linear(volume.voxels, grid)).astype(int), np.ones(body.shape, bool)
     air[network_input.box] = ~network_input.needed.numpy()
     np.testing.assert_allclose(skipped[air], line[air], atol=1)
     assert np.abs(whole - line)[air].max() > 1

@@ -43,6 +43,12 @@ def test_keys_hold_what_changes_the_result_and_nothing_else() -> None:
     }
 
 
+def test_capitals_of_words_do_not_count() -> None:
+    assert make_settings({"modality": "CT", "noise": "Match"}) == make_settings({"modality": "ct", "noise": "match"})
+    with pytest.raises(UsageError, match="--modality must be one of auto, ct, mr, not pt"):
+        make_settings({"modality": "PT"})
+
+
 def test_slab_false_counts_as_not_given() -> None:
     plain = make_settings({})
     settings = make_settings({"slab": "false"})

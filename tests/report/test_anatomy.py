@@ -62,10 +62,3 @@ def test_letters_stand_where_the_patient_is() -> None:
 def test_an_oblique_scan_shows_its_angle_and_an_upright_one_none() -> None:
     assert UprightVolume.from_voxels(*scan((1, 0, 2), (1, -1, 1))).oblique_degrees == pytest.approx(0, abs=1e-5)
     assert UprightVolume.from_voxels(np.zeros(SHAPE), OBLIQUE_LPS).oblique_degrees > 30
-
-
-def test_the_middle_is_that_of_the_bright_voxels() -> None:
-    voxels = np.full((20, 20, 20), -1000)
-    voxels[12:17, 3:6, 9:12] = 40
-    assert anatomy.find_body_centre(UprightVolume.from_voxels(voxels, np.eye(4)), -300) == (14, 4, 10)
-    assert anatomy.find_body_centre(UprightVolume.from_voxels(np.full((9, 9, 3), np.nan), np.eye(4)), 0) == (4, 4, 1)

@@ -209,10 +209,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_joint(
-    data: Path, out: Path, *, resume: bool = False, stop: int | None = None, slabs: bool = False
+    data: Path, out: Path, *, resume: bool = False, stop: int | None = None, slabs: bool = False, frozen: int = 0
 ) -> list[StepResult]:
     schedule = Schedule(4, warmup=1, validate_every=2)
-    settings = TrainingSettings("joint", "base", schedule, batch=2, init=str(data / "init.safetensors"), slabs=slabs)
+    init = str(data / "init.safetensors")
+    settings = TrainingSettings("joint", "base", schedule, batch=2, init=init, slabs=slabs, frozen=frozen)
     results = []
     paths = TrainingPaths(data / "train", data / "val", out, data / "cache")
     for result in train(settings, paths, resume=resume, on_progress=lambda *_: None):
@@ -234,6 +235,22 @@ def test_a_run_changes_both_networks_and_goes_on_where_it_was(data: Path, tmp_pa
     assert [result.step for result in run_joint(data, tmp_path / "parts", resume=True)] == [3, 4]
     parts = load_file(tmp_path / "parts" / MODEL)
     assert all(torch.equal(parts[name], after[name]) for name in after)
+
+
+def test_frozen_blocks_and_what_is_before_them_stay_as_they_are(data: Path, tmp_path: Path) -> None:
+    run_joint(data, tmp_path, frozen=1)
+    before, after = load_file(data / "init.safetensors"), load_file(tmp_path / MODEL)
+    kept = {name for name in after if torch.equal(before[name], after[name])}
+    frozen = ("ami.features.first.", "ami.features.second.", "ami.features.blocks.0.")
+    assert {name for name in after if name.startswith(frozen)} <= kept
+    for part in ("ami.features.fuse.", "ami.features.last.", "ami.filters.", "rfn.features.blocks."):
+        assert not all(name in kept for name in after if name.startswith(part)), part
+
+
+def test_more_blocks_than_there_are_cannot_be_frozen(data: Path) -> None:
+    settings = TrainingSettings("joint", "base", Schedule(1), init=str(data / "init.safetensors"), frozen=3)
+    with pytest.raises(UsageError, match=r"--freeze 3: the AMI of .*init\.safetensors has 2 blocks; give at most 2"):
+        joint.load_networks(settings)
 
 
 def test_a_run_on_slabs_may_start_from_networks_for_single_slices(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from nets import tiny
 from torch import Tensor, nn
 
 from saint_cli.errors import UsageError
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.evaluation.metrics import psnr
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import intensity
@@ -173,7 +173,8 @@ def test_validation_of_a_network_that_adds_nothing_gives_linear_interpolation() 
     grid = grid_by_factor(6, 2, 4)
     between = np.arange(21) % 4 > 0
     line, cubic = (
-        f(truth[..., ::4], grid)[..., between] for f in (baselines.interpolate_linear, baselines.interpolate_cubic)
+        f(truth[..., ::4], grid)[..., between]
+        for f in (interpolators.interpolate_linear, interpolators.interpolate_cubic)
     )
     scores = [psnr(truth[..., between], result, 4.0) for result in (line, cubic)]
     assert found["v x4 over cubic dB"] == pytest.approx(scores[0] - scores[1], abs=2e-3)

@@ -2,8 +2,9 @@
 
 from pydicom.dataset import Dataset
 
-from saint_cli.io.dicom.acquired_slices import ACQUIRED_SPACING, OF_SLABS
+from saint_cli.io.dicom.acquired_slices import ACQUIRED_SPACING, DERIVED_BY_SAINT, OF_SLABS
 from saint_cli.io.dicom.derived_series import DerivedSeries, DerivedSlice
+from saint_cli.io.dicom.slice_header import INTERPOLATED_BY_SAINT
 from saint_cli.runtime.version import __version__
 
 METHOD_DESCRIPTIONS = {
@@ -54,8 +55,10 @@ def derivation_description(data: Dataset, output: DerivedSlice, *, is_acquired: 
     if grid.positions is not None:
         gaps = grid.gaps * series.acquired_spacing_mm
         spacing = f"{ACQUIRED_SPACING} {gaps.min():.6g} to {gaps.max():.6g} mm"
-    what = f"interpolation {series.factor}, model {model}" if grid.needs_networks else "resampling without networks"
-    return f"SAINT slice {what}, saint {__version__}{options}; {origin}; {spacing}{thick}"
+    what = f"{DERIVED_BY_SAINT}resampling without networks"
+    if grid.needs_networks:
+        what = f"{INTERPOLATED_BY_SAINT} {series.factor}, model {model}"
+    return f"{what}, saint {__version__}{options}; {origin}; {spacing}{thick}"
 
 
 def _describe_slabs(output: DerivedSlice) -> str:

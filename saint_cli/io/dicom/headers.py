@@ -40,6 +40,7 @@ FLOAT_PIXEL_TAGS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00", b"\x7f\xe0\x00\x08
 
 OPTIONAL_TAGS = {
     *("SliceThickness", "SpacingBetweenSlices", "InstanceNumber", "SeriesNumber", "HighBit"),
+    "DerivationDescription",
     *PADDING_TAGS,
     *VOLUME_KEYWORDS,
 }
@@ -51,6 +52,7 @@ HEADER_TAGS = [
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "ComplexImageComponent", *PADDING_TAGS),
+    "DerivationDescription",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *VOLUME_KEYWORDS,
 ]

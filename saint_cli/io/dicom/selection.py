@@ -70,7 +70,7 @@ def choose_stack(
     if named[0].run_of and len({stack.run_of for stack in named}) == 1:
         return _choose_longest_run(path, named)
     if series is not None:
-        raise _explain_undecided(path, stacks, named, f"`series={series}` names {len(named)} stacks")
+        raise _explain_undecided(path, stacks, named, f"`series={series}` names {len(named)} stacks", listed=named)
     larger = [stack for stack in stacks if _is_volume(stack)]
     if len(larger) == 1:
         others = sum(len(stack.slices) for stack in stacks) - len(larger[0].slices)
@@ -218,14 +218,19 @@ def _choose_longest_run(path: Path, runs: Sequence[Stack]) -> tuple[Stack, tuple
     return longest, (adapt_message(taken),)
 
 
-def _explain_undecided(path: Path, stacks: Sequence[Stack], possible: Sequence[Stack], count: str) -> SaintError:
-    """The question which of the ``possible`` stacks is meant; the reasons where none can be upsampled."""
+def _explain_undecided(
+    path: Path, stacks: Sequence[Stack], possible: Sequence[Stack], count: str, listed: Sequence[Stack] | None = None
+) -> SaintError:
+    """The question which of the ``possible`` stacks is meant; the reasons where none can be upsampled.
+
+    listed: the stacks that the question lists; all where none are given.
+    """
     usable = [stack for stack in possible if stack.is_usable]
     if not usable:
         return GeometryError(f"{path}: {count}, none of which can be upsampled: {_explain_unusable(stacks, possible)}")
     if len(usable) == 1 and len(possible) > 1:
         count += ", of which 1 can be upsampled"
-    shown = format_stacks(stacks)
+    shown = format_stacks(stacks, listed)
     if len({stack.series for stack in possible}) > 1:
         return UsageError(f"{path}: {count}; choose one with `series`: {shown}")
     if all(stack.merge_hint for stack in possible):

@@ -11,12 +11,16 @@ from saint_cli.io.dicom import values
 from saint_cli.io.dicom.pixel_format import PixelFormat, parse_padding_range, parse_pixel_format
 from saint_cli.io.dicom.volume_keys import FRAME_ELEMENTS, VOLUME_KEYS, Key, comparable_value, parse_seconds
 from saint_cli.volume.stored_values import Coding
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 PIXEL_MEASURES = "PixelMeasuresSequence"
 VALUE_TRANSFORMATION = "PixelValueTransformationSequence"
 MR_FRAME_TYPE = "MRImageFrameTypeSequence"
 NO_SLOPE = "no RescaleSlope: 1 is assumed"
 """A note that is worth a word only where other slices have one."""
+
+INTERPOLATED_BY_SAINT = "SAINT slice interpolation"
+"""How DerivationDescription of slices begins that networks made, and of acquired ones between them."""
 
 FRAME_TYPES = ("CTImageFrameTypeSequence", MR_FRAME_TYPE, "PETFrameTypeSequence")
 
@@ -178,8 +182,14 @@ def _parse_header(path: Path, elements: _Elements, frame: int) -> SliceHeader:
         is_phase=_is_phase(elements, image_type),
         is_derived=image_type[:1] == ("DERIVED",),
         volume_keys=tuple(values.make_hashable(tuple(map(elements.get_keyword, key))) for key in VOLUME_KEYS),
-        notes=tuple(filter(None, (note, *_describe_missing_rescale(elements)))),
+        notes=tuple(filter(None, (note, *_describe_missing_rescale(elements), _describe_maker(data)))),
     )
+
+
+def _describe_maker(data: pydicom.Dataset) -> str:
+    """A note on a slice of a result of saint; empty of others."""
+    made = values.decode_text(data.get("DerivationDescription"))
+    return MADE_BY_SAINT if made.startswith(INTERPOLATED_BY_SAINT) else ""
 
 
 def _is_phase(elements: _Elements, image_type: tuple[str, ...]) -> bool:

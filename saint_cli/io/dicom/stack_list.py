@@ -23,10 +23,18 @@ def label_stacks(stacks: Sequence[Stack]) -> list[str]:
     return labels
 
 
-def format_stacks(stacks: Sequence[Stack]) -> str:
-    """The stacks on one line, each with its number, what it is, and the end of its UID; usable ones first."""
+def format_stacks(stacks: Sequence[Stack], named: Sequence[Stack] | None = None) -> str:
+    """The stacks on one line, each with its number, what it is, and the end of its UID; usable ones first.
+
+    named: list these of the stacks only.
+    """
+    shown = {id(stack) for stack in (stacks if named is None else named)}
     numbered = sorted(enumerate(zip(stacks, label_stacks(stacks), strict=True), 1), key=lambda n: not n[1][0].is_usable)
-    lines = [f"{number} = {summarize_stack(stack)} UID {_shorten(label)}" for number, (stack, label) in numbered]
+    lines = [
+        f"{number} = {summarize_stack(stack)} UID {_shorten(label)}"
+        for number, (stack, label) in numbered
+        if id(stack) in shown
+    ]
     return list_first(lines, MAX_SHOWN_STACKS, "; ")
 
 

@@ -144,7 +144,8 @@ def check_dicom_target(volume: Volume, folder: Path, grid: SliceGrid | None = No
     """Check that a volume, once on ``grid``, could be written as DICOM into ``folder``; returns its source.
 
     Raises:
-        UsageError: not read from DICOM, interpolated along another axis, or a class that cannot be written back.
+        UsageError: not read from DICOM, interpolated along another axis, other slices than the source's or a result of
+            these, or a class that cannot be written back.
         OutputError: ``folder`` holds source files or lies among them.
     """
     source, derivation = volume.header.dicom_source, volume.header.derivation
@@ -152,13 +153,7 @@ def check_dicom_target(volume: Volume, folder: Path, grid: SliceGrid | None = No
         raise UsageError(
             f"{folder}: only DICOM input can be written as DICOM; name a file ending in .nii, .nii.gz, .nrrd or .mha"
         )
-    grid = grid or (derivation.grid if derivation else None)
-    slices = volume.shape[2] if grid is None else grid.acquired
-    if (grid is not None and grid.axis != 2) or slices != len(source.slices):
-        raise UsageError(
-            f"{folder}: DICOM output keeps the planes of the source's slices, the z axis; leave `axis` out, or name "
-            "a file ending in .nii.gz"
-        )
+    _check_slices(volume, folder, grid)
     paths = {one.path for one in source.slices}
     homes = {home for path in paths for home in (path.parent, Path(os.path.realpath(path)).parent)}
     if any(lies_in(folder, home) for home in homes):
@@ -172,6 +167,25 @@ def check_dicom_target(volume: Volume, folder: Path, grid: SliceGrid | None = No
             f"source have {data.Columns}x{data.Rows}; name a file ending in .nii.gz"
         )
     return source
+
+
+def _check_slices(volume: Volume, folder: Path, grid: SliceGrid | None) -> None:
+    """Refuse slices that are not those of the source, or not made of these; grid: as for ``check_dicom_target``."""
+    source, derivation = volume.header.dicom_source, volume.header.derivation
+    assert source is not None
+    made_by = derivation.grid if grid is None and derivation is not None else grid
+    if made_by is not None and made_by.axis != 2:
+        raise UsageError(
+            f"{folder}: DICOM output keeps the planes of the source's slices, the z axis; leave `axis` out, or name "
+            "a file ending in .nii.gz"
+        )
+    acquired = volume.shape[2] if made_by is None else made_by.acquired
+    is_whole = made_by is None or grid is not None or volume.shape[2] == made_by.count
+    if acquired != len(source.slices) or not is_whole:
+        raise UsageError(
+            f"{folder}: the volume of {volume.shape[2]} slices is not the whole DICOM series of {len(source.slices)}, "
+            "nor a result of it, as where it was cropped or upsampled twice; name a file ending in .nii.gz"
+        )
 
 
 def _check_class(data: Dataset, folder: Path) -> None:

@@ -13,6 +13,8 @@ from saint_cli.io.itk.meta_header import read_meta_header
 from saint_cli.io.itk.nrrd_header import read_nrrd_header
 from saint_cli.io.volume_header import VolumeHeader
 
+READERS = {Format.NRRD: read_nrrd_header, Format.META: read_meta_header}
+
 MAX_SKIPPED_BYTES = 1 << 30
 """Packed data before the voxels have to be unpacked to be skipped."""
 
@@ -28,9 +30,8 @@ def read_header(
         UnreadableError: not such a file, truncated, corrupt, colour or complex, or its data file is missing.
         GeometryError: not a 3-D volume of at least two slices along every axis.
     """
-    read = read_nrrd_header if file_format is Format.NRRD else read_meta_header
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of such numbers is refused below
-        header = read(path, allow_several=allow_several, outside_data=outside_data)
+        header = READERS[file_format](path, allow_several=allow_several, outside_data=outside_data)
     try:
         geometry.check_affine(header.affine_lps)
     except GeometryError as error:

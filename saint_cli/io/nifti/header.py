@@ -1,6 +1,7 @@
 """Headers of NIfTI-1 and NIfTI-2, single files and pairs: nibabel parses them, this module checks them."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from saint_cli.io.volume_header import Payload, VolumeHeader
 from saint_cli.io.voxel_checks import require_3d
 from saint_cli.volume import Storage
 from saint_cli.volume.fourth_axis import FourthAxis
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 MAX_OFFSET = 1 << 28
 """Header extensions beyond 256 MiB do not occur; an offset above, or NaN, is damage."""
@@ -29,6 +31,9 @@ TIME_UNIT_BITS = 0x38
 """The bits of xyzt_units that name the unit of the fourth axis."""
 
 EXTENSIONS_DROPPED = "the header has extensions; they are not copied to the result"
+
+MADE_BY_NETWORKS = re.compile(rb"saint \S+ x\S+ model=.*:[0-9a-f]{8}")
+"""How ``descrip`` of a result begins that networks made, whose weights it names (``nifti.write``)."""
 
 LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL."""
@@ -69,8 +74,8 @@ def read_header(path: Path, volume: int | None = None, *, outside_data: bool = F
     payload = Payload((data,), start, dtype, shape, file_packing=read_packing(data), trailing=trailing)
     is_labels = int(raw["intent_code"]) == LABEL_INTENT
     storage, fourth = _storage(raw, dtype, path), _fourth_axis(raw)
-    if _has_extensions(head, version, int(raw["vox_offset"]) if is_single else len(head)):
-        warnings = (*warnings, EXTENSIONS_DROPPED)
+    end = int(raw["vox_offset"]) if is_single else len(head)
+    warnings = (*warnings, *_list_notes(head, raw, version, end))
     code = code or UNKNOWN_SPACE
     header = VolumeHeader(Format.NIFTI, affine, payload, storage, warnings, is_labels, volumes, code, fourth)
     return replace(header, warnings=(*warnings, *voxel_stream.describe_excess(header)))
@@ -103,6 +108,12 @@ def _parse(head: bytes, path: Path) -> tuple[Any, int]:
     kinds = {1: (Nifti1PairHeader, Nifti1Header), 2: (Nifti2PairHeader, Nifti2Header)}
     raw = kinds[version][_is_single(head, version)](head[: 348 if version == 1 else 540], check=False)  # type: ignore[no-untyped-call]
     return raw, version
+
+
+def _list_notes(head: bytes, raw: Any, version: int, end: int) -> list[str]:
+    """Of a header that ends at byte ``end``: that its extensions are lost, that it is of a result of saint."""
+    notes = [EXTENSIONS_DROPPED] if _has_extensions(head, version, end) else []
+    return [*notes, MADE_BY_SAINT] if MADE_BY_NETWORKS.match(bytes(raw["descrip"].item())) else notes
 
 
 def _has_extensions(head: bytes, version: int, end: int) -> bool:

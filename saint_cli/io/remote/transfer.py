@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from saint_cli.errors import OutputError, RemoteError, TargetExistsError, UsageError
 from saint_cli.io import partial_names
-from saint_cli.io.formats import IMAGE_ENDINGS
+from saint_cli.io.formats import IMAGE_ENDINGS, SINGLE_FILE_ENDINGS
 from saint_cli.io.output_checks import OUTPUT_ENDINGS as OUT_ENDINGS
 from saint_cli.io.remote.filesystems import connect, is_object_store
 from saint_cli.io.remote.urls import encode_url, has_query, is_web, public_url
@@ -22,9 +22,6 @@ STAMP_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "Last-
 
 PAUSES_S = (1.0, 5.0)
 """How long to wait before an upload that failed is tried again."""
-
-SINGLE_FILE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".dicom", ".ima", ".zip")
-"""Endings of files that need no other; beside the others lie headers or voxels."""
 
 
 @dataclass(frozen=True)

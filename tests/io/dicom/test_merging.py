@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from saint_cli.cli.app import app
 from saint_cli.errors import GeometryError, UsageError
 from saint_cli.io import describe, list_volumes, read_volume, write_volume
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 UIDS = ("FrameOfReferenceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -195,7 +196,7 @@ def test_a_merged_scan_is_written_as_one_series_study_and_frame_of_reference(tmp
     for name in UIDS:
         assert len({str(data[name].value) for data in saved}) == 1
     np.testing.assert_array_equal(read_volume(tmp_path / "out").voxels[..., ::2], whole())
-    assert read_volume(tmp_path / "out").header.warnings == ()
+    assert read_volume(tmp_path / "out").header.warnings == (MADE_BY_SAINT,)
 
 
 def test_merge_is_for_dicom(tmp_path: Path) -> None:

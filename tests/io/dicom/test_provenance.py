@@ -5,12 +5,16 @@ from pathlib import Path
 
 import fabricate
 import nibabel as nib
+import numpy as np
 import pytest
 from fabricate import interpolated, saved_series
 
-from saint_cli.io import read_volume, write_volume
+from saint_cli.geometry import grid_by_averaging
+from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.method.resampling import average_slices
 from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.volume import Volume
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 EVERYTHING = MethodOptions(directions=4, regenerate=True, tta=True, noise=NoiseHandling.SMOOTH)
 
@@ -98,3 +102,45 @@ def test_nifti_describes_the_method_in_the_80_bytes_it_has(tmp_path: Path) -> No
     full = described(made(tmp_path / "s", EVERYTHING, extrapolate=True), tmp_path / "full.nii")
     assert full.startswith(f"{plain} noise=smooth ")
     assert len(full) <= 80
+
+
+@pytest.mark.parametrize("name", ["out", "out.nii.gz"])
+def test_reading_a_result_warns_once_that_synthesised_slices_count_as_acquired(name: str, tmp_path: Path) -> None:
+    result = made(tmp_path / "s", MethodOptions(noise=NoiseHandling.MATCH))
+    write_volume(result, tmp_path / name)
+    (stack,) = describe(tmp_path / name).stacks
+    for warnings in (read_volume(tmp_path / name).header.warnings, stack.warnings):
+        assert [text for text in warnings if "result of saint" in text] == [MADE_BY_SAINT]
+
+
+@pytest.mark.parametrize("name", ["out", "out.nii.gz"])
+def test_what_no_networks_made_is_read_without_that_warning(name: str, tmp_path: Path) -> None:
+    scan = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    write_volume(scan, tmp_path / "copy.nii.gz")
+    write_volume(average_slices(scan, grid_by_averaging(scan.shape[2], 2, 5.0, 10.0)), tmp_path / name)
+    for path in (tmp_path / "copy.nii.gz", tmp_path / name):
+        assert MADE_BY_SAINT not in read_volume(path).header.warnings
+
+
+@pytest.mark.parametrize("text", ["", "MPR of SAINT slice interpolation 4", "SAINT slice resampling without networks"])
+def test_what_other_derivations_say_is_no_reason_for_that_warning(text: str, tmp_path: Path) -> None:
+    series = fabricate.slices()
+    for data in series:
+        data.DerivationDescription = text
+    assert read_volume(fabricate.save(series, tmp_path / "s")).header.warnings == ()
+
+
+@pytest.mark.parametrize("intent", ["none", "label"])
+def test_labels_that_took_over_the_header_of_a_result_are_described_without_that_warning(
+    intent: str, tmp_path: Path
+) -> None:
+    write_volume(made(tmp_path / "s", MethodOptions()), tmp_path / "out.nii")
+    result = nib.load(tmp_path / "out.nii")
+    labels = np.zeros((30, 20, 10), np.uint8)
+    labels[2:9, 2:9, 2:9] = 1
+    drawn = nib.Nifti1Image(labels, result.affine, result.header)
+    drawn.header.set_slope_inter(1, 0)
+    drawn.header.set_intent(intent)
+    nib.save(drawn, tmp_path / "labels.nii")
+    (stack,) = describe(tmp_path / "labels.nii").stacks
+    assert (stack.secondary, stack.warnings) == ("a label map", ())

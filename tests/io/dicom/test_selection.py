@@ -1,5 +1,6 @@
 """Which stack is meant: asked of those that can be used, with their differences; where none can, the reasons."""
 
+import re
 from pathlib import Path
 
 import fabricate
@@ -54,6 +55,18 @@ def test_stacks_at_different_places_are_not_4d(tmp_path: Path) -> None:
         data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "OTHER"]
     folder = fabricate.save([*series(4, own_uid=False), *other], tmp_path / "s", shuffle=1)
     assert [stack.series_volumes for stack in describe(folder).stacks] == [1, 1]
+
+
+def test_a_series_of_two_stacks_is_asked_about_with_these_alone(tmp_path: Path) -> None:
+    named = [*series(4, own_uid=False), *series(6, start=200.0, own_uid=False)]
+    for data in named[4:]:
+        data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "OTHER"]
+    folder = fabricate.save([*named, *series(5)], tmp_path / "s")
+    uids = [stack.label.partition("#")[0] for stack in describe(folder).stacks]
+    numbers = [str(number) for number, one in enumerate(uids, 1) if one == named[0].SeriesInstanceUID]
+    with pytest.raises(UsageError, match="names 2 stacks of one series; choose one with") as caught:
+        read_volume(folder, series=str(named[0].SeriesInstanceUID))
+    assert re.findall(r"(\d+) = SeriesNumber", str(caught.value)) == numbers
 
 
 @pytest.mark.parametrize("what", ["size", "places"])

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.evaluation import baselines
+from saint_cli.evaluation import interpolators
 from saint_cli.io import check_result, describe, read_volume, write_volume
 from saint_cli.method import resampling
 from saint_cli.volume import Derivation, Volume
@@ -29,7 +29,7 @@ def placed(gaps: list[float], tilt: float = 0.0) -> list[Dataset]:
 def refine(volume: Volume, target: float) -> Volume:
     """The volume on its regular grid, linearly."""
     grid = geometry.grid_of_uneven(volume.header.slice_positions, 2, volume.affine_lps, target)
-    voxels = np.rint(baselines.interpolate_linear(volume.voxels, grid)).astype(volume.voxels.dtype)
+    voxels = np.rint(interpolators.interpolate_linear(volume.voxels, grid)).astype(volume.voxels.dtype)
     header = replace(volume.header, derivation=Derivation(grid, "linear", "0" * 64), slice_positions=())
     return Volume(voxels, grid.refine(volume.affine_lps), header)
 

@@ -13,6 +13,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 
 def test_identifiers_are_new_for_series_and_images_and_old_for_study_and_frame(tmp_path: Path) -> None:
@@ -60,11 +61,12 @@ def test_provenance_names_the_method_and_the_acquired_neighbours(tmp_path: Path)
     assert [len(d.ContributingEquipmentSequence) for d in (out[0], between)] == [2, 1]
 
 
-def test_slices_beyond_the_last_acquired_one_are_called_extrapolated(tmp_path: Path) -> None:
-    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "source"))
-    write_volume(interpolated(volume, FACTOR, extrapolate=True), tmp_path / "out")
+def test_slices_beyond_the_last_acquired_one_go_on_by_the_same_step_and_are_called_extrapolated(tmp_path: Path) -> None:
+    dense = interpolated(read_volume(fabricate.save(fabricate.slices(), tmp_path / "source")), FACTOR, extrapolate=True)
+    write_volume(dense, tmp_path / "out")
     out = saved_series(tmp_path / "out")
-    assert len(out) == 6 * FACTOR
+    places = dense.affine_lps[:3, 3] + np.arange(6 * FACTOR)[:, None] * dense.affine_lps[:3, 2]
+    np.testing.assert_allclose([[float(v) for v in d.ImagePositionPatient] for d in out], places, atol=1e-6)
     assert ["extrapolated" in d.DerivationDescription for d in out] == [False] * 21 + [True] * 3
 
 
@@ -207,4 +209,4 @@ def test_describing_the_result_shows_the_divided_spacing(tmp_path: Path) -> None
     (stack,) = describe(tmp_path / "out").stacks
     assert (stack.slice_distance_mm, stack.order) == (pytest.approx(1.25), "ascending")
     assert stack.gap_mm == pytest.approx(1.25 - 5)  # the slabs overlap: each is as thick as it was acquired
-    assert stack.warnings == ()
+    assert stack.warnings == (MADE_BY_SAINT,)

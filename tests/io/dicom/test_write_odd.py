@@ -100,6 +100,22 @@ def test_a_volume_cropped_in_plane_is_refused_with_both_shapes(tmp_path: Path) -
     one_line(caught)
 
 
+@pytest.mark.parametrize("is_result", [False, True], ids=["as it was read", "a result"])
+@pytest.mark.parametrize("change", ["cropped", "longer"])
+def test_a_volume_of_other_slices_than_the_series_gives_is_refused(
+    change: str, is_result: bool, tmp_path: Path
+) -> None:
+    volume = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
+    if is_result:
+        volume = interpolated(volume, 2)
+    count = volume.shape[2] + (2 if change == "longer" else -2)
+    volume = replace(volume, voxels=np.concatenate([volume.voxels, volume.voxels], axis=2)[..., :count])
+    with pytest.raises(UsageError, match=rf"of {count} slices is not the whole DICOM series of 6, nor") as caught:
+        write_volume(volume, tmp_path / "out")
+    one_line(caught)
+    assert not (tmp_path / "out").exists()
+
+
 JAPANESE = b"\x1b$B;3ED\x1b(B"
 
 DESCRIPTIONS = {

@@ -47,9 +47,10 @@ class Guarded(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[str]:
-    """The address of a server of one file."""
+    """The address of a server of two files."""
     (tmp_path / "srv").mkdir()
-    (tmp_path / "srv" / "a b.nii").write_text("voxels")
+    for name in ("a b.nii", "packed.nii.xz"):
+        (tmp_path / "srv" / name).write_text("voxels")
     Guarded.asked.clear()
     serve = functools.partial(Guarded, directory=str(tmp_path / "srv"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
@@ -67,6 +68,11 @@ def test_a_signed_url_is_asked_for_as_it_is_and_not_shown(guarded: str, name: st
     assert transfer.read_heads(found, found.items, 3) == [b"vox"]
     assert set(Guarded.asked) == {f"/a%20b.nii?{SIGNATURE}"}
     assert not urls.is_pattern(f"http://{guarded}/a.nii?{SIGNATURE}")
+
+
+def test_a_signed_url_of_a_packed_file_needs_no_other_file(guarded: str) -> None:
+    found = transfer.list_source(f"http://{guarded}/packed.nii.xz?{SIGNATURE}")
+    assert [item.name for item in found.items] == ["packed.nii.xz"]
 
 
 @pytest.mark.parametrize("path", ["", "study/", "study", "a.mhd", "IM0001"])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from saint_cli.evaluation.baselines import (
+from saint_cli.evaluation.interpolators import (
     INTERPOLATORS,
     interpolate_bicubic_misaligned,
     interpolate_bspline,

@@ -1,13 +1,11 @@
-"""Interpolation without a network, aligned to slice centres: the baselines of every evaluation."""
+"""Interpolation without a network, which evaluations compare networks with."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from saint_cli.geometry import SliceGrid
-
-KEYS_A = -0.5
-"""Cubic convolution of third-order accuracy (Keys 1981); measured better on CT than -0.75 and than a cubic spline."""
+from saint_cli.geometry.sampling_weights import cubic_kernel
 
 TORCH_A = -0.75
 """The coefficient of PyTorch's bicubic."""
@@ -27,15 +25,8 @@ def interpolate_cubic(slices: np.ndarray, grid: SliceGrid) -> np.ndarray:
     result = np.zeros((*slices.shape[:-1], grid.count), np.float32)
     for tap in range(-1, 3):
         at = np.clip(window + tap, 0, grid.acquired - 1)
-        result += slices[..., at].astype(np.float32) * _cubic_kernel(tap - offset).astype(np.float32)
+        result += slices[..., at].astype(np.float32) * cubic_kernel(tap - offset).astype(np.float32)
     return result
-
-
-def _cubic_kernel(distance: np.ndarray, a: float = KEYS_A) -> np.ndarray:
-    d = np.abs(distance)
-    near = (a + 2) * d**3 - (a + 3) * d**2 + 1
-    far = a * (d**3 - 5 * d**2 + 8 * d - 4)
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
 def interpolate_bspline(slices: np.ndarray, grid: SliceGrid) -> np.ndarray:
@@ -60,7 +51,7 @@ def interpolate_bicubic_misaligned(slices: np.ndarray, grid: SliceGrid) -> np.nd
     weights = np.zeros((grid.acquired, grid.count))
     for tap in range(-1, 3):
         at = np.clip(below + tap, 0, grid.acquired - 1)
-        np.add.at(weights, (at, np.arange(grid.count)), _cubic_kernel(below + tap - position, TORCH_A))
+        np.add.at(weights, (at, np.arange(grid.count)), cubic_kernel(below + tap - position, TORCH_A))
     return _apply_weights(slices, weights)
 
 
@@ -96,4 +87,4 @@ INTERPOLATORS: dict[str, Callable[[np.ndarray, SliceGrid], np.ndarray]] = {
     "lanczos": interpolate_lanczos,
     "bicubic-misaligned": interpolate_bicubic_misaligned,
 }
-"""Every interpolator by the name that users and tables give it."""
+"""Every interpolator by the name that users and tables give it; ``cli.evaluate`` lists the names too."""
