@@ -76,13 +76,9 @@ def slicer(
     form = read_form(typed, FORM_OPTIONS)
     others = vars(from_typed(OtherOutputs, form)) | {"overwrite": True}  # of files that Slicer named, or a user chose
     job = job_options.make_job(source, target, form, **others)
-    progress, announced = ProgressElements(console.print_plain), list[str]()
-
-    def warn(sentence: str) -> None:
-        announced.append(sentence)
-        console.print_warning(sentence)
-
-    result = run_job(job, progress, announcements.Announcer(None, warn))
-    for sentence in (one for one in result.warnings if one not in announced):
+    progress = ProgressElements(console.print_plain)
+    announcer = announcements.Announcer(None, console.print_warning)
+    result = run_job(job, progress, announcer)
+    for sentence in (one for one in result.warnings if one not in announcer.announced):
         console.print_warning(sentence)
     progress.finish(result.summary)

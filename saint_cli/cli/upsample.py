@@ -32,13 +32,7 @@ def upsample(
     from saint_cli.jobs import announcements, run_job
 
     job = job_options.make_job(source, target, typed, **vars(from_typed(OtherOutputs, typed)))
-    announced: list[str] = []
     with progress_display.show_progress(quiet=quiet or as_json) as on_progress:
-
-        def warn(sentence: str) -> None:
-            announced.append(sentence)
-            on_progress.print_warning(sentence)
-
-        announcer = None if quiet or as_json else announcements.Announcer(on_progress.print_message, warn)
-        result = run_job(job, on_progress, announcer)
-    result_view.show_result(result, quiet=quiet, as_json=as_json, announced=announced)
+        announcer = announcements.Announcer(on_progress.print_message, on_progress.print_warning)
+        result = run_job(job, on_progress, None if quiet or as_json else announcer)
+    result_view.show_result(result, quiet=quiet, as_json=as_json, announced=announcer.announced)

@@ -1,7 +1,7 @@
 """What a job says before it computes: warnings, the model, the device, the threads, and the time where that is long."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from saint_cli.errors.plain_text import format_count
@@ -17,10 +17,19 @@ MessageCallback = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Announcer:
-    """Receives sentences before a job computes: ``on_warning`` warnings, ``on_message`` model, device and time."""
+    """Receives sentences before a job computes: ``on_warning`` warnings, ``on_message`` model, device and time.
+
+    announced: the warnings so far.
+    """
 
     on_message: MessageCallback | None
     on_warning: MessageCallback
+    announced: list[str] = field(default_factory=list)
+
+    def warn(self, sentence: str) -> None:
+        """Pass a warning on."""
+        self.announced.append(sentence)
+        self.on_warning(sentence)
 
 
 def announce_start(
@@ -42,7 +51,7 @@ def announce_start(
         for sentence in filter(None, (other_folder, describe_machine(loaded.model.name, loaded.compute))):
             say(sentence)
     for sentence in warnings:
-        announcer.on_warning(sentence)
+        announcer.warn(sentence)
     if say is not None and (time := describe_time(loaded, volumes)) is not None:
         say(time)
 

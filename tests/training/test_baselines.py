@@ -9,7 +9,6 @@ import torch
 from nets import tiny, tiny_baselines
 from nets.tiny_baselines import NAMES
 from safetensors.torch import load_file
-from training.folders import write_train_and_val
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
@@ -19,7 +18,6 @@ from saint_cli.method.pipeline import ResultStage, restore
 from saint_cli.models.baseline_weights import load_baseline
 from saint_cli.models.weights import load_model
 from saint_cli.nets.baselines import ARCHITECTURES, PublishedAMI
-from saint_cli.training import fusion_blocks
 from saint_cli.training.block_sampler import BlockSampler
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.loop import Schedule, StepResult
@@ -47,18 +45,10 @@ SETTINGS = TrainingSettings(
 
 
 @pytest.fixture(autouse=True)
-def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": tiny.AMI_SIZE})
-    monkeypatch.setattr("saint_cli.training.settings.RFN_SIZES", {"base": (8, 4, 2, 1)})
-    monkeypatch.setattr(fusion_blocks, "VALIDATION_BLOCKS", 1)
+def _tiny_networks(tiny_networks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, build in tiny_baselines.BUILDERS.items():
         small = replace(ARCHITECTURES[name], build=lambda share, factors, build=build: build().train())
         monkeypatch.setitem(ARCHITECTURES, name, small)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_train_and_val(tmp_path_factory.mktemp("volumes"))
 
 
 def settings_of(name: str) -> TrainingSettings:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from nets import tiny
 from safetensors.torch import load_file
+from training import tiny_runs
 from training.folders import SHAPE, write_volume
 
 from saint_cli.errors import UsageError
-from saint_cli.training import fusion_blocks
 from saint_cli.training.fusion_blocks import make_block
 from saint_cli.training.loop import CHECKPOINT, Schedule
 from saint_cli.training.patch_places import Variation
@@ -22,26 +22,10 @@ from saint_cli.training.run import MODEL, TrainingPaths, train
 from saint_cli.training.settings import SETTINGS, TrainingSettings
 from saint_cli.training.volumes import load_dense_volumes
 
-AMI = TrainingSettings(
-    "ami",
-    "base",
-    Schedule(4, warmup=1, validate_every=2),
-    batch=3,
-    patch=(7, 3),
-    slices=6,
-    rfn_patch=8,
-    blocks=3,
-    block=(24, 3),
-    modality="mr",
-)
+AMI = replace(tiny_runs.AMI, batch=3, modality="mr")
 RFN = replace(AMI, stage="rfn")
 
-
-@pytest.fixture(autouse=True)
-def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": tiny.AMI_SIZE})
-    monkeypatch.setattr("saint_cli.training.settings.RFN_SIZES", {"base": (8, 4, 2, 1)})
-    monkeypatch.setattr(fusion_blocks, "VALIDATION_BLOCKS", 1)
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 @pytest.fixture(scope="module")

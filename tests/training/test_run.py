@@ -7,8 +7,7 @@ import pytest
 import torch
 from nets import tiny
 from safetensors.torch import load_file
-from training.folders import write_train_and_val
-from training.tiny_runs import AMI, RFN, assert_same_tensors, paths, run_stage, use_tiny_networks
+from training.tiny_runs import AMI, RFN, assert_same_tensors, paths, run_stage
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
@@ -19,15 +18,7 @@ from saint_cli.training.loop import CHECKPOINT, Schedule
 from saint_cli.training.run import DATA, MODEL, train
 from saint_cli.training.settings import SETTINGS
 
-
-@pytest.fixture(autouse=True)
-def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_tiny_networks(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_train_and_val(tmp_path_factory.mktemp("volumes"))
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 def test_an_rfn_that_is_used_from_two_slices_on_learns_from_no_less(

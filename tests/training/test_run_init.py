@@ -3,23 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.folders import write_train_and_val
-from training.tiny_runs import AMI, assert_same_tensors, run_stage, start, use_tiny_networks
+from training.tiny_runs import AMI, assert_same_tensors, run_stage, start
 
 from saint_cli.errors import UsageError
 from saint_cli.models import weights
 from saint_cli.training.loop import Schedule
 from saint_cli.training.run import MODEL
 
-
-@pytest.fixture(autouse=True)
-def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_tiny_networks(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_train_and_val(tmp_path_factory.mktemp("volumes"))
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 def test_a_run_with_init_starts_from_those_weights_and_keeps_their_rfn(data: Path, tmp_path: Path) -> None:

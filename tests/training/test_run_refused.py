@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training.folders import write_train_and_val, write_volume
-from training.tiny_runs import AMI, RFN, run_stage, start, use_tiny_networks
+from training.folders import write_volume
+from training.tiny_runs import AMI, RFN, run_stage, start
 
 from saint_cli.errors import UsageError, WeightsError
 from saint_cli.training.journal import write_json
@@ -16,15 +16,7 @@ from saint_cli.training.loop import CHECKPOINT, Schedule
 from saint_cli.training.run import DATA, MODEL, TrainingPaths, train
 from saint_cli.training.settings import SETTINGS, require_same_settings
 
-
-@pytest.fixture(autouse=True)
-def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_tiny_networks(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_train_and_val(tmp_path_factory.mktemp("volumes"))
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 def test_what_a_run_is_made_of_stays_whole_where_the_disk_is_full_when_it_is_resumed(

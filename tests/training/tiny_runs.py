@@ -3,12 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
-from nets import tiny
 from safetensors.torch import load_file
 
-from saint_cli.training import fusion_blocks
 from saint_cli.training.loop import Schedule, StepResult
 from saint_cli.training.run import MODEL, TrainingPaths, train
 from saint_cli.training.settings import TrainingSettings
@@ -25,13 +22,6 @@ AMI = TrainingSettings(
     block=(24, 3),
 )
 RFN = replace(AMI, stage="rfn")
-
-
-def use_tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the sizes that settings name be tiny."""
-    monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": tiny.AMI_SIZE})
-    monkeypatch.setattr("saint_cli.training.settings.RFN_SIZES", {"base": (8, 4, 2, 1)})
-    monkeypatch.setattr(fusion_blocks, "VALIDATION_BLOCKS", 1)
 
 
 def paths(data: Path, out: Path) -> TrainingPaths:
