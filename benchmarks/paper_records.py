@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from saint_cli.errors import UnreadableError
+from saint_cli.io.formats import is_volume_name
 from saint_cli.io.whole_files import write_text
-from saint_cli.training.volumes import LIST_ENDING, VOLUME_ENDINGS
+from saint_cli.training.volumes import LIST_ENDING
 
 MODEL, RECORD = "model.safetensors", "record.json"
 
@@ -129,7 +130,7 @@ def find_volumes(source: Path) -> list[Path]:
     """The volume files of a folder, or those that a .txt list names."""
     if source.suffix == LIST_ENDING:
         return _read_list(source)
-    return sorted(path for path in source.rglob("*") if path.name.lower().endswith(VOLUME_ENDINGS))
+    return sorted(path for path in source.rglob("*") if is_volume_name(path.name))
 
 
 def _read_list(source: Path) -> list[Path]:

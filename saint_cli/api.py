@@ -139,7 +139,7 @@ def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **op
         modality=parse_modality(keywords.get("modality")),
         max_memory=check_whole_number("max_memory", keywords.get("max_memory")),
     )
-    if volume == ALL_VOLUMES:
+    if isinstance(volume, str) and volume.lower() == ALL_VOLUMES:
         volumes = io.list_volumes(os.fspath(source), how).read()
         return [_run(_plan(one, dict(keywords))) for one in volumes]
     number = parse_volume(check_whole_number("volume", volume) or 0)

@@ -36,11 +36,11 @@ def check_all(word: str) -> str:
     Raises:
         UsageError: another word.
     """
-    if word != ALL_VOLUMES:
+    if word.lower() != ALL_VOLUMES:
         raise UsageError(
             f"--volume {word}: for many scans only all; a table's column volume chooses the volume of one scan"
         )
-    return word
+    return ALL_VOLUMES
 
 
 @dataclass(frozen=True)

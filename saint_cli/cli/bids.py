@@ -14,7 +14,7 @@ from saint_cli.options.grid import GridRequest
 from saint_cli.options.job import make_settings
 from saint_cli.options.method import MethodOptions
 from saint_cli.options.model import ModelConfig
-from saint_cli.options.values import ALL_VOLUMES, check_word
+from saint_cli.options.values import ALL_VOLUMES, match_word
 
 if TYPE_CHECKING:
     from saint_cli.batch.workflow import BatchRequest
@@ -78,11 +78,10 @@ def bids(
     from saint_cli.bids.dataset import Selection
     from saint_cli.cli import batch_view, console, plan_view, progress_display
 
-    check_word("the level of analysis", analysis_level, (LEVEL,))
+    match_word("the level of analysis", analysis_level, (LEVEL,))
     options = from_typed(BidsOptions, typed)
-    for suffix in options.suffixes or ():
-        check_word("--suffix", suffix, names.list_suffixes())
-    chosen = Selection(options.participants or (), options.sessions or (), options.suffixes or ())
+    suffixes = tuple(match_word("--suffix", suffix, names.list_suffixes()) for suffix in options.suffixes or ())
+    chosen = Selection(options.participants or (), options.sessions or (), suffixes)
     request, root = _make_request(bids_dir, output_dir, typed), parsing.parse_local_path(bids_dir)
     with progress_display.show_progress(quiet=quiet or as_json) as on_progress:
         run = workflow.discover(request, root, chosen, lambda count: on_progress("scans found", count, 0))

@@ -1,8 +1,10 @@
 """The one place where failures become one line on stderr, one JSON object for scripts, and an exit code."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from typing import Any
 
 import typer
@@ -36,16 +38,16 @@ def handle_failures(arguments: Sequence[str]) -> Iterator[None]:
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # not a failure: typer shows the help
             raise
-        failure, code = _classify(error)
+        failure, code = _classify(error, arguments)
         _report_and_exit(failure, code, as_json="--json" in arguments)
 
 
-def _classify(error: Exception) -> tuple[Exception, int]:
+def _classify(error: Exception, arguments: Sequence[str]) -> tuple[Exception, int]:
     """A failure whose message is a sentence for the user, and the exit code."""
     if isinstance(error, SaintError):
         return error, error.exit_code
     if isinstance(error, CLICK_USAGE_ERROR):
-        return UsageError(_describe_usage_error(error)), UsageError.exit_code
+        return UsageError(_describe_usage_error(error) + _advise_on_dashes(arguments)), UsageError.exit_code
     if isinstance(error, ImportError):  # a library that is missing, or one of those that it needs itself
         return SaintError(f"{error}; saint is not installed as it should be"), SaintError.exit_code
     if isinstance(error, OSError):
@@ -84,6 +86,13 @@ def _describe_usage_error(error: Any) -> str:
     if command == "saint upsample" and "unexpected extra argument" in message:
         advice = "saint upsample takes one scan, saint batch takes several"
     return f"{message[:1].lower()}{message[1:]}; {advice}"
+
+
+def _advise_on_dashes(arguments: Sequence[str]) -> str:
+    """How to name a file or folder whose name was taken for options; empty if none of the arguments is one."""
+    options = takewhile(lambda one: one != "--", arguments)  # what follows was taken for names
+    name = next((one for one in options if one.startswith("-") and os.path.lexists(one)), None)
+    return "" if name is None else f"; to name the file, write ./{name}"
 
 
 def _refused_value(error: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.options.values import check_word
+from saint_cli.options.values import match_word
 
 NAME_METAVARS = ("PATH", "FILE", "FOLDER", "SCAN", "MODEL")
 """How the help shows the values of options that name files, folders and models."""
@@ -97,13 +97,12 @@ def list_of(flag: str, *allowed: str) -> Callable[[str], tuple[str, ...]]:
     """A parser of ``a,b``: its words, each once; any words where none are listed as allowed."""
 
     def parse(text: str) -> tuple[str, ...]:
-        words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
-        for word in words:
-            if allowed:
-                check_word(flag, word, allowed)
-            elif not word:
-                raise UsageError(f"{flag} {text} holds an empty name")
-        return words
+        words = [word.strip() for word in text.split(",")]
+        if allowed:
+            words = [match_word(flag, word, allowed) for word in words]
+        elif "" in words:
+            raise UsageError(f"{flag} {text} holds an empty name")
+        return tuple(dict.fromkeys(words))
 
     return parse
 

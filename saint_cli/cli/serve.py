@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from saint_cli.cli.parameters import PathOption, Typed, declare, takes_options
 from saint_cli.cli.parsing import parse_local_path
@@ -60,6 +61,8 @@ def serve(
 
     config = _make_config(forward, parse_local_path(out), typed)
     console.print_message(_describe_access(config.options.host, is_proven=typed[AUTHORITIES.name] is not None))
+    if config.tls is not None and _is_open(forward):
+        console.print_message(f"what goes to {config.destination.name} is not encrypted; https:// would be")
     try:
         run_node(
             config, lambda line: console.print_message(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}"), threading.Event()
@@ -121,6 +124,12 @@ def _make_tls(typed: Mapping[str, Any]) -> "TlsContexts | None":
     from saint_cli.node.tls import make_tls
 
     return make_tls(certificate, key, authorities)
+
+
+def _is_open(destination: str) -> bool:
+    """Whether it is a URL by which data would leave this machine without encryption."""
+    url = urlsplit(destination)
+    return url.scheme == "http" and url.hostname not in LOCAL_HOSTS
 
 
 def _describe_access(host: str, *, is_proven: bool) -> str:

@@ -81,7 +81,7 @@ def _measure_rises(heights: np.ndarray) -> np.ndarray:
     count, length = heights.shape
     index = np.arange(length)
     crossing = np.argmax(heights >= MIDDLE, axis=1)[:, None]
-    above = (heights >= HIGH) & (index >= crossing)
+    above = heights >= HIGH
     below = (heights <= LOW) & (index < crossing)
     high = np.argmax(above, axis=1)
     low = length - 1 - np.argmax(below[:, ::-1], axis=1)

@@ -12,7 +12,7 @@ import numpy as np
 
 from saint_cli.errors import UsageError
 from saint_cli.evaluation import degrade, interpolators
-from saint_cli.evaluation.inputs import EvaluationInputs, check_slice_thickness, name_files, read_dense_volume
+from saint_cli.evaluation.inputs import EvaluationInputs, find_warnings, name_files, read_dense_volume
 from saint_cli.evaluation.metrics import PAPER, Factor, Protocol
 from saint_cli.evaluation.result_measures import TRUTH, Measurer, ResultMeasures
 from saint_cli.evaluation.scan_calibration import CalibratedError, derive_calibration
@@ -104,7 +104,7 @@ def evaluate_all(
     for i, (file, name) in enumerate(names.items()):
         on_progress("reading", i, len(names))
         volume, axis, data_range = read_dense_volume(file, inputs)
-        warnings[name] = check_slice_thickness(volume, axis, inputs.factors, name)
+        warnings[name] = find_warnings(volume, axis, inputs.factors, name)
         for sentence in warnings[name]:
             on_warning(sentence)
         _require_measures(volume, options, file)

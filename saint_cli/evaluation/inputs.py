@@ -15,7 +15,7 @@ from saint_cli.geometry import in_plane, through_plane_axis
 from saint_cli.geometry.spacing_limits import check_spacing
 from saint_cli.io import read_volume
 from saint_cli.method import intensity, padding
-from saint_cli.volume import Volume, hounsfield
+from saint_cli.volume import Volume, hounsfield, warning_words
 
 THICKEST_DENSE_MM, THICKEST_DENSE_PIXELS = 2.5, 5.0
 """Slices farther apart than this, or than so many pixels, are themselves what saint is asked to interpolate."""
@@ -84,8 +84,15 @@ def _require_comparable(voxels: np.ndarray, file: Path, slices: int | None) -> N
         )
 
 
-def check_slice_thickness(volume: Volume, axis: int, factors: Sequence[Factor], name: str) -> tuple[str, ...]:
-    """A warning where the slices are themselves thick, or nothing."""
+def find_warnings(volume: Volume, axis: int, factors: Sequence[Factor], name: str) -> tuple[str, ...]:
+    """What makes the scores of a volume mean less: labels, a result of saint, slices that are themselves thick."""
+    limits = [text for text in volume.header.warnings if warning_words.NO_LABELS in text]
+    if warning_words.MADE_BY_SAINT in volume.header.warnings:
+        limits.append("its header says that this is a result of saint, which is no truth to compare networks with")
+    return (*(f"{name}: {text}" for text in limits), *_check_slice_thickness(volume, axis, factors, name))
+
+
+def _check_slice_thickness(volume: Volume, axis: int, factors: Sequence[Factor], name: str) -> tuple[str, ...]:
     spacing = volume.spacing_mm
     between, pixels = spacing[axis], min(in_plane(spacing, axis))
     if between <= THICKEST_DENSE_MM and between <= THICKEST_DENSE_PIXELS * pixels:

@@ -166,6 +166,11 @@ def is_part_of_pair(path: Path) -> bool:
     return is_pair_data(path) and any(path.with_name(bare + e).exists() for e in (".hdr", ".hdr.gz", ".HDR"))
 
 
+def is_volume_name(name: str) -> bool:
+    """Whether a file's name promises a volume of its own, no DICOM; the voxels of a pair belong to their header."""
+    return name.lower().endswith(VOLUME_ENDINGS) and not is_pair_data(Path(name))
+
+
 def is_pair_data(path: Path) -> bool:
     """Whether this headerless file is the voxel half of a pair, by its name, for nothing else shows it."""
     return any(path.name.lower().endswith(ending) for ending in (".img", ".img.gz"))

@@ -16,10 +16,11 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.io import fill_values
+from saint_cli.io import fill_values, length_units
 from saint_cli.io.description import find_placement_warnings
 from saint_cli.io.read import read_volume
 from saint_cli.io.read_options import parse_modality
+from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.scaling import drop_foreign_codings, narrow_floats
 from saint_cli.io.voxel_checks import check_values, require_finite
 from saint_cli.volume import Header, Storage, Volume
@@ -195,7 +196,7 @@ def _from_array(array: np.ndarray, spacing_mm: Any) -> Volume:
 
 
 def _from_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
-    from saint_cli.io.nifti.placement import MAX_SPACE_CODE, MM_PER_UNIT, UNKNOWN_SPACE, find_unit_warnings
+    from saint_cli.io.nifti.placement import place_in_memory
 
     name, header = _type_name(image), cast(Any, image.header)
     if image.affine is None:
@@ -207,13 +208,14 @@ def _from_nibabel(image: "nibabel.spatialimages.SpatialImage") -> Volume:
     while stored.ndim > 3 and stored.shape[-1] == 1:
         stored = stored[..., 0]
     voxels = _check_voxels(stored, name)
-    affine = geometry.RAS_FROM_LPS @ np.asarray(image.affine, dtype=np.float64)
-    units = int(header["xyzt_units"]) & 7 if _is_nifti(image) else 0
-    affine[:3] *= MM_PER_UNIT.get(units, 1.0)
-    codes = [int(header[f"{form}_code"]) for form in ("sform", "qform")] if _is_nifti(image) else [1]  # the scanner's
-    code = next((one for one in codes if 0 < one <= MAX_SPACE_CODE), UNKNOWN_SPACE)
-    warnings = find_unit_warnings(units, np.linalg.norm(affine[:3, :3], axis=0))
-    geometry.check_affine(affine)
+    affine_ras = np.asarray(image.affine, dtype=np.float64)
+    if _is_nifti(image):
+        affine, code, warnings = place_in_memory(header.copy(), affine_ras)
+        warnings += find_result_warnings([bytes(header["descrip"].item()).decode("latin-1")])
+    else:
+        affine, code = geometry.RAS_FROM_LPS @ affine_ras, 1  # the scanner's space
+        geometry.check_affine(affine)
+        warnings = length_units.find_spacing_warnings(geometry.spacing_mm(affine))
     warnings += find_placement_warnings(affine)
     header = Header(source_format="nibabel", storage=Storage(voxels.dtype), space_code=code, warnings=warnings)
     return Volume(voxels, affine, header)
@@ -253,9 +255,10 @@ def _from_simpleitk(image: "SimpleITK.Image") -> Volume:
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    has_modality = image.HasMetaDataKey(SIMPLEITK_MODALITY_KEY)
-    modality = image.GetMetaData(SIMPLEITK_MODALITY_KEY).strip() if has_modality else None
-    return Volume(voxels, affine, Header(modality or None, "SimpleITK", Storage(voxels.dtype)))
+    texts = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    modality = texts.get(SIMPLEITK_MODALITY_KEY, "").strip() or None
+    header = Header(modality, "SimpleITK", Storage(voxels.dtype), warnings=find_result_warnings(texts.values()))
+    return Volume(voxels, affine, header)
 
 
 CONVERTERS: dict[str, Callable[[Any], Volume]] = {

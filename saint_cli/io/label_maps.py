@@ -8,7 +8,7 @@ import numpy as np
 from saint_cli.errors import LabelMapError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.errors.plain_text import format_count
-from saint_cli.volume import Volume
+from saint_cli.volume import Volume, warning_words
 
 MAX_LABELS = 512
 """Distinct values at most: whole-body and brain parcellations have 100 to 250."""
@@ -27,6 +27,10 @@ SAME_SHARE, TOUCH_SHARE = 0.75, 0.2
 among all where either is. Noise makes neighbours differ: in 8 bits CT and MR have 0.1 to 0.3 of the first, with 32
 levels up to 0.68, while labels of tissues have 0.95 and more, thin ribbons of cortex less. Counts of 0.3 on average
 have 0.75 of the first, but 0.1 of the second."""
+
+SPARSE_SHARE = 0.005
+"""Below this share of labelled voxels they need not touch: landmarks of one voxel each, thin roots of nerves. No image
+is zero in all other voxels, and counts as rare as that have few values."""
 
 SMOOTH_SAME_SHARE, STEP_SHARE = 0.92, 0.5
 """Where at least ``STEP_SHARE`` of unequal labelled neighbours differ by one step, as in an image of 8 or 16 levels (up
@@ -53,7 +57,7 @@ def format_warning(count: int) -> str:
     """A warning about a label map of ``count`` distinct values (0: only its header says so)."""
     values = format_count(count, "distinct value")
     looks = f"looks like labels ({values})" if count else "a label map, as its header says"
-    return f"{looks}; saint interpolates intensities"
+    return f"{looks}; {warning_words.NO_LABELS}"
 
 
 def format_refusal(count: int) -> str:
@@ -110,7 +114,7 @@ class _Counter:
     def __init__(self) -> None:
         self._kinds: set[float] = set()
         self._turns: dict[int, int] = {}  # how many unequal neighbours differ by how much
-        self.voxels = self._both = self._either = self._equal = 0
+        self.voxels = self._labelled = self._both = self._either = self._equal = 0
 
     def take(self, block: np.ndarray) -> bool:
         """Count a run of voxels; False if they cannot be labels."""
@@ -124,6 +128,7 @@ class _Counter:
         labelled = block != 0
         both = labelled[1:] & labelled[:-1]
         self.voxels += block.size
+        self._labelled += int(np.count_nonzero(labelled))
         self._both += int(np.count_nonzero(both))
         self._either += int(np.count_nonzero(labelled[1:] | labelled[:-1]))
         self._equal += int(np.count_nonzero(both & ~new[1:]))
@@ -144,5 +149,6 @@ class _Counter:
         step = math.gcd(*(int(kind) for kind in self._kinds))
         smooth = self._turns.get(step, 0) >= STEP_SHARE * (self._both - self._equal)
         least = SMOOTH_SAME_SHARE if smooth else SAME_SHARE
-        same = self._equal >= least * self._both and self._equal >= TOUCH_SHARE * self._either
+        touch = self._equal >= TOUCH_SHARE * self._either or self._labelled < SPARSE_SHARE * self.voxels
+        same = self._equal >= least * self._both and touch
         return len(self._kinds) if same else 0

@@ -13,6 +13,8 @@ SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", "HDF5 file, perhaps MINC 2", f"{CONVERT} (MINC: mnc2nii)"),
     (0, b"CDF\x01", "netCDF file, perhaps MINC 1", f"{CONVERT} (MINC: mnc2nii)"),
     (0, b"mrtrix image", "MRtrix image", f"{CONVERT} (mrconvert)"),
+    (0, b"# === DATA DESCRIPTION FILE", "Philips PAR/REC", f"{CONVERT} (dcm2niix)"),
+    (0, b"!INTERFILE", "Interfile image", CONVERT),
     (0, b"# vtk DataFile", "VTK file", CONVERT),
     (0, b"II*\0", "TIFF image", f"{CONVERT}; it says no spacing between slices"),
     (0, b"MM\0*", "TIFF image", f"{CONVERT}; it says no spacing between slices"),

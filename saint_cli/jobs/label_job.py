@@ -106,14 +106,17 @@ def run_label_job(job: LabelJob, on_progress: ProgressCallback) -> LabelJobResul
         and plan.ends_at_middles
         and label_steps.reach_end(before if plan.relation is GridRelation.REFINE else after, plan.axis),
         seconds=round(time.perf_counter() - began, 2),
-        warnings=(*_list_warnings(like), *label_steps.list_warnings(after)),
+        warnings=(*_list_warnings(like, job.like.name, is_guided=is_guided), *label_steps.list_warnings(after)),
     )
 
 
-def _list_warnings(like: Volume) -> tuple[str, ...]:
-    """Those of the scan but what becomes of its slices and voxels where it is upsampled."""
-    upsampled = (warning_words.TILTED, warning_words.HIDDEN, warning_words.MADE_BY_SAINT)
-    return tuple(text for text in like.header.warnings if not any(words in text for words in upsampled))
+def _list_warnings(like: Volume, name: str, *, is_guided: bool) -> tuple[str, ...]:
+    """Those of the scan of this name but what becomes of its slices and voxels where it is upsampled."""
+    upsampled = (warning_words.TILTED, warning_words.HIDDEN, warning_words.MADE_BY_SAINT, warning_words.NO_LABELS)
+    kept = tuple(text for text in like.header.warnings if not any(words in text for words in upsampled))
+    if is_guided and any(warning_words.NO_LABELS in text for text in like.header.warnings):
+        kept += (f"{name} looks like labels, whose edges are followed; name the scan itself, or pass --no-guide",)
+    return kept
 
 
 def _read(job: LabelJob, on_progress: ProgressCallback) -> tuple[Volume, LabelMap]:

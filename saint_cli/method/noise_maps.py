@@ -74,7 +74,7 @@ def to_finite_hu(plane: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(known, -hounsfield.MAX_HU, hounsfield.MAX_HU), dtype=np.float32)
 
 
-def add_change(plane: np.ndarray, change: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def add_change(plane: np.ndarray, change: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf)) -> np.ndarray:
     """A slice plus HU, in its own dtype and within ``limits`` where it was; what is no HU (metal, NaN) stays."""
     kind = plane.dtype if plane.dtype.kind == "f" else np.float64 if plane.dtype.itemsize > 2 else np.float32
     values = plane.astype(kind, copy=False)

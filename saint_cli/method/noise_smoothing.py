@@ -32,13 +32,12 @@ def smooth_noise(dense: np.ndarray, sparse: np.ndarray, plan: SlicePlan) -> bool
     """
     filled = fill_nonfinite(sparse)
     maps = noise_maps.measure_maps(filled)
-    limits = float(filled.min()), float(filled.max())
     shown, between = _list_acquired(plan), set(plan.synthesised[plan.offset > 0].tolist())
     for k, j in shown.items():
         around = _mean_of_neighbours(dense, between, j)
         if around is not None:
             change = around - noise_maps.to_finite_hu(dense[..., j])
-            dense[..., j] = noise_maps.add_change(dense[..., j], change * _find_noise(change, maps[k]), limits)
+            dense[..., j] = noise_maps.add_change(dense[..., j], change * _find_noise(change, maps[k]))
     for _ in range(ROUNDS):
         _equalise_phases(dense, shown, maps, plan)
     for j, k in zip(plan.copied, plan.source, strict=True):  # slices beyond the last acquired one repeat it
@@ -116,4 +115,4 @@ def _remove_noise(plane: np.ndarray, share: np.ndarray, noise_map: NoiseMap) -> 
     detail *= _find_noise(detail, noise_map)
     transfer = noise_fields.make_transfer(share, padded)
     surplus = fft.irfft2(fft.rfft2(detail, s=padded) * transfer, s=padded)[: shape[0], : shape[1]]
-    return noise_maps.add_change(plane, -surplus, (-np.inf, np.inf))
+    return noise_maps.add_change(plane, -surplus)

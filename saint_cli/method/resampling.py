@@ -40,8 +40,7 @@ def average_slices(volume: Volume, grid: SliceGrid) -> Volume:
 
 def _average(acquired: np.ndarray, indices: np.ndarray, overlaps: np.ndarray, header: Header) -> np.ndarray:
     """[X, Y] float64, the weighted mean of what is measured in slices of [X, Y, acquired]."""
-    total, measured = np.zeros(acquired.shape[:2]), np.zeros(acquired.shape[:2])
-    padding = acquired[..., indices[overlaps.argmax()]].astype(np.float64)
+    total, measured, padding = (np.zeros(acquired.shape[:2]) for _ in range(3))
     for index, overlap in zip(indices, overlaps, strict=True):
         if overlap > 0:
             plane = acquired[..., index]

@@ -15,6 +15,7 @@ from saint_cli.io.error_conversion import convert_os_errors
 from saint_cli.options.fields import Option
 from saint_cli.options.job import COLUMNS, JobSettings, make_settings
 from saint_cli.options.method import NoiseHandling
+from saint_cli.options.values import match_word
 
 MODALITIES = ("CT", "MR", "PT")
 
@@ -157,8 +158,8 @@ def _parse_rule(where: str, table: Mapping[str, Any], make: Make) -> Rule:
         raise UsageError(f"{where}: skip = true has no options")
     _check_keys(f"{where}, match", match, ("modality", "description", "least_spacing"))
     modality = _take(f"{where}, match", match, "modality", str)
-    if modality not in (None, *MODALITIES):
-        raise UsageError(f'{where}, match: modality must be one of {", ".join(MODALITIES)}, not "{modality}"')
+    if modality is not None:
+        modality = match_word(f"{where}, match: modality", modality, MODALITIES)
     least = _take(f"{where}, match", match, "least_spacing", float, 0.0)
     if not 0 <= least < math.inf:
         raise UsageError(f"{where}, match: least_spacing = {least} is not a distance in mm")

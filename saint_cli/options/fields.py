@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 from saint_cli.options.completion import word_completer
-from saint_cli.options.values import at_least, check_word
+from saint_cli.options.values import at_least, match_word
 
 METADATA_KEY = "option"
 
@@ -102,12 +102,11 @@ def word_option(
 ) -> Option:
     """An option that is one of a few words, by default the first, or None where ``is_open``.
 
-    Capitals count as small letters. convert: from the word to the field's value.
+    convert: from the word to the field's value.
     """
 
     def parse(word: str) -> Any:
-        word = word if word in words else word.lower()
-        check_word(flag, word, words)
+        word = match_word(flag, word, words)
         return word if convert is None else convert(word)
 
     default = None if is_open else words[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from saint_cli.errors import UsageError
 from saint_cli.options.completion import word_completer
 from saint_cli.options.fields import InKey, Option, Panel, word_option
-from saint_cli.options.values import HEADER, SLAB_PROFILES, check_word, parse_axis, parse_slab
+from saint_cli.options.values import HEADER, SLAB_PROFILES, match_word, parse_axis, parse_slab
 
 if TYPE_CHECKING:
     from saint_cli.geometry import PlaneGrid, SliceGrid
@@ -86,7 +86,7 @@ class GridRequest:
             from saint_cli import geometry
 
             geometry.check_factor(self.factor)
-        check_word("`slab_profile`", self.slab_profile, SLAB_PROFILES)
+        object.__setattr__(self, "slab_profile", match_word("`slab_profile`", self.slab_profile, SLAB_PROFILES))
         if self.slab_profile != SLAB_PROFILES[0] and not self.slab:
             raise UsageError(f"`slab_profile={self.slab_profile}` is about slabs; give `slab` too")
         for name in ("spacing_mm", "in_plane_mm", "slab"):

@@ -10,7 +10,7 @@ import numpy as np
 
 from saint_cli.errors import UsageError
 from saint_cli.options.method import NoiseHandling
-from saint_cli.options.values import SLAB_PROFILES
+from saint_cli.options.values import match_word
 
 
 def check_whole_number(name: str, value: Any) -> int | None:
@@ -44,7 +44,7 @@ def check_axis(name: str, value: Any) -> int | None:
 
 def check_word(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise UsageError(f"`{name}={value!r}` must be a word, such as 'auto'")
+        raise UsageError(f"`{name}={value!r}` must be a word")
     return value
 
 
@@ -63,9 +63,7 @@ def check_directions(name: str, value: Any) -> int:
 
 
 def check_noise(name: str, value: Any) -> NoiseHandling:
-    if value not in tuple(NoiseHandling):
-        raise UsageError(f"`{name}={value!r}` must be one of {', '.join(NoiseHandling)}")
-    return NoiseHandling(value)
+    return NoiseHandling(match_word(f"`{name}`", check_word(name, value), tuple(NoiseHandling)))
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -84,12 +82,6 @@ def check_slab(name: str, value: Any) -> bool | float:
     return float(value)
 
 
-def check_slab_profile(name: str, value: Any) -> str:
-    if value not in SLAB_PROFILES:
-        raise UsageError(f"`{name}={value!r}` must be one of {', '.join(SLAB_PROFILES)}")
-    return str(value)
-
-
 FLAGS = (
     "tta",
     "match_noise",
@@ -104,7 +96,7 @@ FLAGS = (
 
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("factor", "batch_size", "threads", "max_memory"), check_whole_number),
-    **dict.fromkeys(("device", "precision"), check_word),
+    **dict.fromkeys(("device", "precision", "slab_profile"), check_word),
     **dict.fromkeys(FLAGS, check_flag),
     "model": check_model,
     "noise": check_noise,
@@ -113,6 +105,5 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "in_plane_mm": check_number,
     "axis": check_axis,
     "slab": check_slab,
-    "slab_profile": check_slab_profile,
 }
 """What turns away a keyword of another type, by name."""

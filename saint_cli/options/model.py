@@ -57,6 +57,10 @@ class ModelConfig:
         metavar="SIZE", parse=parse_memory,
     ).as_field()  # fmt: skip
 
+    def __post_init__(self) -> None:
+        for name in ("device", "precision"):  # capitals count as small letters, as in ``match_word``
+            object.__setattr__(self, name, getattr(self, name).lower())
+
     def check(self, *, slabs: bool | None = False) -> None:
         """Refuse what needs no torch to be refused; slabs: as in ``shipped.check_model``.
 

@@ -18,11 +18,17 @@ VolumeChoice = int | Literal["all"]
 """A volume of a 4-D scan, from 1, or all of them."""
 
 
-def check_word(flag: str, word: str, allowed: Sequence[str]) -> None:
-    """Refuse a word that is not one of the allowed ones."""
-    if word not in allowed:
+def match_word(flag: str, word: str, allowed: Sequence[str]) -> str:
+    """The allowed word that is meant: capitals count as small letters.
+
+    Raises:
+        UsageError: none of them.
+    """
+    meant = next((one for one in allowed if one.lower() == word.lower()), None)
+    if meant is None:
         choice = allowed[0] if len(allowed) == 1 else f"one of {', '.join(allowed)}"
         raise UsageError(f"{flag} must be {choice}, not {word}")
+    return meant
 
 
 def at_least(flag: str, least: int) -> Callable[[int], int]:
@@ -80,7 +86,7 @@ def _is_short(number: str) -> bool:
 
 def parse_batch_size(word: str) -> int | None:
     """``auto`` as None, else a positive integer."""
-    if word == "auto":
+    if word.lower() == "auto":
         return None
     if not _is_short(word) or not word.isdigit() or int(word) < 1:
         raise UsageError(f"`batch_size={word}` is neither auto nor a positive integer")
@@ -89,7 +95,7 @@ def parse_batch_size(word: str) -> int | None:
 
 def parse_volume(typed: str | int) -> VolumeChoice:
     """``all``, or a whole number from 1 on."""
-    if typed == ALL_VOLUMES:
+    if str(typed).lower() == ALL_VOLUMES:
         return ALL_VOLUMES
     try:
         number = int(typed)

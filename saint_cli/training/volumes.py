@@ -14,14 +14,13 @@ from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.geometry import in_plane, through_plane_axis
 from saint_cli.io import read_volume
 from saint_cli.io.folder_walk import is_file, is_folder, is_link, is_there, walk_folders
+from saint_cli.io.formats import is_volume_name
 from saint_cli.io.skipped_files import format_first
 from saint_cli.io.text_files import read_text, split_lines
 from saint_cli.method import intensity, padding
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.training.dense_volume import DenseVolume
-
-VOLUME_ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-"""Files of a data folder that are volumes; what else lies there (.img, .raw, notes) belongs to one or is none."""
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 CACHE_VERSION = 4
 """Of the copies of volumes; 2: fill values are hidden; 3: int16; 4: of equal spacings the last is through-plane."""
@@ -43,7 +42,7 @@ def load_dense_volumes(
 
     Raises:
         UnreadableError: the folder or list is missing, or a volume in it is damaged.
-        UsageError: there is no volume.
+        UsageError: there is no volume, or one is a result of saint, whose synthesised slices are no truth.
     """
     paths = _read_list(source) if source.suffix == LIST_ENDING else _find_volumes(source)
     if cache is not None:
@@ -104,7 +103,7 @@ def _find_volumes(folder: Path) -> list[Path]:
 
 
 def _is_volume(name: str) -> bool:
-    return name.lower().endswith(VOLUME_ENDINGS) and not name.startswith(".")
+    return is_volume_name(name) and not name.startswith(".")
 
 
 def _refuse(error: OSError) -> None:
@@ -120,6 +119,10 @@ def _list_files(folder: Path) -> list[Path]:
 def _read(path: Path) -> DenseVolume | None:
     """One volume in memory, or None for a label map."""
     volume = read_volume(path)
+    if MADE_BY_SAINT in volume.header.warnings:
+        raise UsageError(
+            f"{path}: its header says that this is a result of saint; leave it out, and use the acquired scan"
+        )
     axis = through_plane_axis(volume.spacing_mm, allow_isotropic=True)
     volume = padding.hide_padding(volume, axis)
     x, y, z = (*in_plane(range(3), axis), axis)

@@ -5,6 +5,9 @@ TILTED = "slices are tilted and kept as acquired"
 HIDDEN = "kept there, hidden from the networks"
 """What a warning says of voxels without a measurement."""
 
+NO_LABELS = "saint interpolates intensities"
+"""What a warning says of a label map that is taken for a scan."""
+
 MADE_BY_SAINT = (
     "its header says that this is a result of saint: synthesised slices count as acquired ones here; upsample the "
     "acquired scan instead, with a larger factor or a smaller spacing"

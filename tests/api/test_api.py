@@ -131,6 +131,8 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "an odd model": ({"factor": 2, "model": 3}, "`model=3` must be a name, the path of a weights file, or a loaded"),
     "half on a CPU": ({"factor": 2, "device": "cpu", "precision": "fp16"}, "`precision=fp16` needs a GPU"),
     "three directions": ({"factor": 2, "directions": 3}, "`directions=3` must be 2 or 4"),
+    "another word": ({"factor": 2, "noise": "remove"}, "`noise` must be one of keep, match, smooth, not remove"),
+    "no word": ({"factor": 2, "noise": None}, "`noise=None` must be a word"),
     "a word for a flag": ({"factor": 2, "tta": "no"}, "`tta='no'` must be True or False"),
 }
 
@@ -143,6 +145,13 @@ def test_arguments_of_another_type_are_refused_in_words_of_python(name: str) -> 
     assert words in str(caught.value)
     assert "--" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_capitals_of_words_do_not_count_as_on_the_command_line(tiny_model: dict[str, Any]) -> None:
+    small = {"noise": "smooth", "device": "cpu", "precision": "fp32", "slab_profile": "box", "modality": "ct"}
+    capitals = {name: word.upper() for name, word in small.items()}
+    made = [saint_cli.upsample(tiny.volume(), 2, **{**tiny_model, **words}) for words in (small, capitals)]
+    np.testing.assert_array_equal(made[0].voxels, made[1].voxels)
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers(tiny_model: dict[str, Any]) -> None:

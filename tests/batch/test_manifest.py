@@ -30,6 +30,13 @@ def test_the_last_record_of_a_target_counts_and_torn_lines_do_not(tmp_path: Path
     assert set(manifest.read_state(tmp_path).latest) == {"a", "b", "c"}
 
 
+def test_a_failure_for_another_reason_is_not_what_was_said() -> None:
+    state = manifest.ManifestState()
+    state.add(record("a", "failed"))
+    assert state.says(record("a", "failed"))
+    assert not state.says(record("a", "failed", "GeometryError"))
+
+
 def test_a_second_batch_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     def second() -> None:
         with manifest.open_manifest(tmp_path):

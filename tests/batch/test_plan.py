@@ -6,6 +6,7 @@ from pathlib import Path
 import fabricate
 import pytest
 from batch.planned_scans import DEFAULT_POLICY, FAST, planned, state_after
+from label_scans import save_labels
 from make_jobs import make_record
 
 from saint_cli.batch.cluster import WorkerSlot
@@ -19,6 +20,7 @@ from saint_cli.batch.search import SearchRules
 from saint_cli.io import write_volume
 from saint_cli.jobs import GridRequest, ModelConfig
 from saint_cli.options.job import JobSettings
+from saint_cli.options.labels import LabelSettings
 from saint_cli.options.method import MethodOptions
 
 
@@ -172,3 +174,28 @@ def test_a_scan_that_changed_since_it_was_planned_is_not_computed_and_tried_agai
     state = ManifestState()
     state.add(record)
     assert len(planned(scan, state).tasks) == 1
+
+
+def with_labels(folder: Path) -> JobSettings:
+    return replace(FAST, label_settings=LabelSettings(str(save_labels(folder / "labels.nii"))))
+
+
+def test_labels_that_changed_since_they_were_planned_are_not_used(scan: Path, tmp_path: Path) -> None:
+    from saint_cli.batch import worker  # with torch's version
+
+    (task,) = planned(scan, ManifestState(), with_labels(tmp_path)).tasks
+    os.utime(tmp_path / "labels.nii", (1, 1))
+    record = worker._run(task, WorkerSlot(1))
+    assert record.reason == f"{tmp_path / 'labels.nii'}: changed since it was found; run the same command again"
+    assert not task.job.target.exists()
+
+
+def test_labels_alone_that_a_killed_job_left_are_replaced(scan: Path, tmp_path: Path) -> None:
+    settings, state = with_labels(tmp_path), ManifestState()
+    (task,) = planned(scan, state, settings).tasks
+    assert not task.job.overwrite
+    task.job.labels_target.parent.mkdir()
+    task.job.labels_target.touch()
+    state.add(task.record)
+    (again,) = planned(scan, state, settings).tasks
+    assert again.job.overwrite

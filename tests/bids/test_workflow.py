@@ -95,7 +95,7 @@ def test_a_refusal_beside_the_result_of_another_copy_of_the_data_set_advises_wha
 ) -> None:
     root = Path(shutil.copytree(trial[0], tmp_path / "raw", symlinks=True))
     os.utime(root / IMAGES[2], (1, 1))
-    planned = run(root, root / "derivatives" / "saint", model_config, "--dry-run", "--json", "--suffix", "T2w")
+    planned = run(root, root / "derivatives" / "saint", model_config, "--dry-run", "--json", "--suffix", "t2w")
     (message,) = [one["message"] for one in json.loads(planned.stdout)["failed"]]
     assert f"is the result of {trial[0] / IMAGES[2]}, another scan; choose another OUTPUT_DIR, or pass" in message
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from saint_cli.cli.app import app
 from saint_cli.cli.evaluate import INTERPOLATORS, MEASURES, EvaluateOptions
+from saint_cli.cli.parsing import list_of
 from saint_cli.evaluation import degrade, interpolators, metrics, result_measures
 from saint_cli.options.fields import get_options
 
@@ -205,6 +206,24 @@ def test_thick_slices_get_a_warning_for_their_figures_mean_something_else(
     assert bool(json.loads(document.read_text())["warnings"]) == is_thick
 
 
+def test_scores_against_a_result_of_saint_are_warned_of(small: Path, tmp_path: Path) -> None:
+    image = nib.load(small)
+    image.header["descrip"] = b"saint 0.4 x4 model=fast:0123abcd"
+    nib.save(image, tmp_path / "result.nii.gz")
+    result = run(tmp_path / "result.nii.gz", "-f", "2", "-m", "fast", "--against", "linear")
+    assert result.exit_code == 0, result.output
+    assert "warning: result.nii.gz: its header says that this is a result of saint" in result.stderr
+
+
+def test_scores_of_a_label_map_are_warned_of(small: Path, tmp_path: Path) -> None:
+    image = nib.load(small)
+    labels = (np.asanyarray(image.dataobj) > 0).astype(np.uint8)
+    nib.save(nib.Nifti1Image(labels, image.affine), tmp_path / "labels.nii.gz")
+    result = run(tmp_path / "labels.nii.gz", "-f", "2", "-m", "mr-fast", "--against", "linear")
+    assert result.exit_code == 0, result.output
+    assert "warning: labels.nii.gz: looks like labels (2 distinct values); saint interpolates" in result.stderr
+
+
 def test_the_model_that_auto_chose_is_named(small: Path) -> None:
     result = run(small, "--factor", "2", "--against", "linear", "--threads", "1", "--device", "cpu")
     assert result.stderr.splitlines()[0] == "model medium on cpu with 1 thread"
@@ -269,3 +288,7 @@ def test_an_unknown_measure_is_refused(small: Path) -> None:
     result = run(small, "--measure", "tumours")
     assert result.exit_code != 0
     assert "--measure must be one of noise, tissues, not tumours" in result.output
+
+
+def test_capitals_of_listed_words_do_not_count() -> None:
+    assert list_of("--measure", *MEASURES)("Noise, TISSUES,noise") == ("noise", "tissues")

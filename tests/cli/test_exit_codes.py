@@ -1,6 +1,7 @@
 """Wrong command lines and failures: one line on stderr, one exit code, and JSON where it was asked for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(name: str) -> None:
     assert result.stderr.count("\n") == 1
     for words in expected:
         assert words in result.stderr
+
+
+def test_a_file_whose_name_was_taken_for_options_is_told_how_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(EXAMPLE, "-dash.nii.gz")
+    assert "no such option: -d;" in (said := run("info", "-dash.nii.gz").stderr)
+    assert said.endswith("to name the file, write ./-dash.nii.gz\n")
+    assert run("info", "./-dash.nii.gz").exit_code == run("info", "--", "-dash.nii.gz").exit_code == 0
+    assert "to name the file" not in run("info", "-other.nii.gz").stderr
+    assert "to name the file" not in run("info", "--oops", "--", "-dash.nii.gz").stderr
 
 
 @pytest.mark.parametrize("arguments", [("info", ""), ("upsample", "", "-o", ""), ("train", "d", "--init", "")])

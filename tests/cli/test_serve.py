@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 import saint_cli
 from saint_cli.cli.app import app
+from saint_cli.node.tls import TlsContexts
 
 ARCHIVE = "ARCHIVE@127.0.0.1:9"
 
@@ -52,6 +54,26 @@ def test_what_cannot_be_is_refused_in_one_line_and_nothing_is_made(
     result = serve(*arguments)
     assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"),
+    [
+        ("http://archive.example/dicom-web", True),
+        ("http://archive.example:8042", True),
+        ("http://127.0.0.1:8042/dicom-web", False),
+        ("https://archive.example/dicom-web", False),
+        (ARCHIVE, False),
+    ],
+)
+def test_with_tls_a_url_without_encryption_to_another_machine_is_warned_of(
+    url: str, is_warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saint_cli.node.tls.make_tls", lambda *files: TlsContexts(*[ssl.create_default_context()] * 2))
+    monkeypatch.setattr("saint_cli.node.serve.run_node", lambda *given: None)
+    result = serve("-o", "Q", "--forward", url, "--tls-cert", "node.pem")
+    assert result.exit_code == 0, result.stderr
+    assert ("is not encrypted; https:// would be" in result.stderr) == is_warned
 
 
 def test_a_queue_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ def test_a_ramp_rises_from_10_to_90_percent_over_four_fifths_of_its_width(width:
     assert found == pytest.approx(0.8 * width * 1.5, rel=0.12)
 
 
+@pytest.mark.parametrize(("ripple", "is_edge"), [(20, True), (100, False)])
+def test_a_step_between_levels_that_are_not_even_is_no_edge(ripple: float, is_edge: bool) -> None:
+    profile = np.repeat([-400.0, 40.0], 8) + ripple * (np.arange(16) % 2)
+    assert bool(len(find_edges(profile * np.ones((4, 4, 1)), 2, 1.0).place)) == is_edge
+
+
 def test_linear_interpolation_between_far_slices_widens_a_sharp_edge() -> None:
     scan = steps(1.0)
     restored = interpolators.interpolate_linear(scan[..., ::4], SliceGrid(2, 9, 0.25, 33))

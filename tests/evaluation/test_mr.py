@@ -82,6 +82,16 @@ def test_figures_of_mr_do_not_depend_on_the_unit_of_its_values() -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=2e-3)
 
 
+@pytest.mark.parametrize("lowest", [0.0, 3000.0])
+def test_noise_of_mr_is_measured_in_the_body_wherever_its_values_begin(lowest: float) -> None:
+    voxels = np.full((80, 80, 13), lowest, np.float32)
+    inside = np.hypot(*np.mgrid[-40:40, -40:40]) < 16
+    voxels[inside] += np.random.default_rng(1).normal(500, 20, voxels[inside].shape).astype(np.float32)
+    degraded = DegradedScan.from_dense(Volume(voxels, smooth().affine_lps, Header("MR")), 2, 3)
+    score = Scorer(degraded, PAPER).score("x", degraded.truth, seconds=None)
+    assert score.noise_ratio == pytest.approx(1, rel=0.05)
+
+
 def test_ct_keeps_its_range() -> None:
     degraded = DegradedScan.from_dense(smooth(), 2, 3)
     scorer = Scorer(degraded, PAPER)

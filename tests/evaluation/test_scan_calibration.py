@@ -5,7 +5,7 @@ import pytest
 import torch
 from nets import tiny
 
-from saint_cli.evaluation import scan_calibration, selfcheck
+from saint_cli.evaluation import check_region, scan_calibration, selfcheck
 from saint_cli.evaluation.left_out import LeftOutErrors
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import pipeline
@@ -80,6 +80,19 @@ def test_a_scan_that_is_not_ct_is_calibrated_alike_whatever_its_values_are_multi
         check = selfcheck.try_self_check(restoration, CPU)
         maps.append(scan_calibration.calibrate_on_scan(restoration, check).error().voxels / factor)
     np.testing.assert_allclose(maps[1], maps[0], rtol=0.02, atol=0.01 * maps[0].max())
+
+
+def test_the_region_of_the_job_is_the_gaps_between_the_slices_that_were_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(check_region, "SMALL_VOXELS", 0)
+    monkeypatch.setattr(check_region, "MOST_PREDICTED", 2)
+    restoration = pipeline.restore(tiny.volume((20, 18, 15)), tiny.model(), grid_by_factor(15, 2, 4), CPU)
+    check = selfcheck.run_self_check(restoration, CPU, (9, 9, 7))
+    checked = check.region.scored_box[2]
+    assert 0 < checked.start < checked.stop < 15
+    found = scan_calibration._take_region(restoration, check)
+    assert found.size == 20 * 18 * 3 * (checked.stop - checked.start - 1)
 
 
 def test_too_few_or_perfect_predictions_calibrate_nothing() -> None:

@@ -48,6 +48,12 @@ def test_a_trial_keeps_every_pth_slice_and_compares_every_qth(
     ]
 
 
+@pytest.mark.parametrize("count", [9, 11])
+def test_no_slab_is_the_mean_of_slices_that_are_not_compared(count: int) -> None:
+    degraded = DegradedScan.from_dense(noisy(count), 2, 4, "average")
+    assert degraded.measure_consistency(degraded.truth) == pytest.approx(0, abs=1e-3)
+
+
 @pytest.mark.parametrize(("factor", "needed"), [(4, 5), (Fraction(37, 10), 38), (Fraction(5, 2), 6)])
 def test_a_stack_of_which_one_slice_would_be_left_is_refused(factor: Factor, needed: int) -> None:
     require_slices(needed, factor, "a.nii")
@@ -161,6 +167,8 @@ def test_means_are_over_volumes_per_factor_and_method() -> None:
     assert {s.volume for s in found} == {"mean of 2 volumes"}
     assert found[0].bias_hu == -31
     assert (found[0].ssim, found[1].ssim) == (pytest.approx(0.9), None)
+    (mixed,) = average_scores([replace(scores[0], data_range=900.0), replace(scores[3], data_range=800.0)])
+    assert mixed.data_range is None
 
 
 @pytest.mark.parametrize(("factor", "shown"), [(4, "4"), (Fraction(5, 2), "2.5"), (Fraction(4), "4")])

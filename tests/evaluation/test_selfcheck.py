@@ -68,6 +68,14 @@ def test_a_smooth_volume_is_predicted_well_and_noise_is_not() -> None:
     assert run_check(ramp).cubic_db > noisy.cubic_db + 20
 
 
+def test_noise_makes_an_error_in_the_body_alone() -> None:
+    voxels = np.random.default_rng(2).normal(40, 30, (64, 48, 7)).round().astype(np.int16)
+    voxels[40:] = -1000
+    check = run_check(replace(tiny.volume(), voxels=voxels))
+    assert check.noise_error == pytest.approx(0.8 * 30, rel=0.2)
+    assert check.errors.noise == pytest.approx(check.noise_error * 40 / 64, rel=0.1)
+
+
 def test_choices_that_make_no_prediction_better_are_left_out() -> None:
     volume = tiny.volume((20, 18, 7))
     plain = run_check(volume)
@@ -125,6 +133,16 @@ def test_the_region_holds_the_middle_of_the_body() -> None:
     region = check_region.plan_region(SliceGrid(2, 60, 0.25, 237), (512, 512, 60), (100, 400, 58))
     for box, at in zip(region.scored_box, (100, 400, 58), strict=True):
         assert box.start <= at < box.stop
+
+
+def test_the_slice_that_is_shown_is_named_by_its_place_in_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_region, "SMALL_VOXELS", 0)
+    monkeypatch.setattr(check_region, "MOST_PREDICTED", 2)
+    volume = tiny.volume((20, 18, 15))
+    check = selfcheck.run_self_check(restore(volume), CPU, (9, 9, 12))
+    x, y, z = check.region.scored_box
+    assert z.start > 0
+    np.testing.assert_array_equal(check.truth[..., 0], volume.voxels[x, y, check.index])
 
 
 def test_a_small_volume_is_checked_as_a_whole() -> None:

@@ -153,6 +153,8 @@ def test_extrapolation_gives_the_papers_count_beyond_the_last_slice() -> None:
 def test_a_grid_by_spacing_equals_the_grid_by_factor_where_they_meet() -> None:
     by_spacing, by_factor = geometry.grid_by_spacing(9, 2, 5.0, 1.25), geometry.grid_by_factor(9, 2, 4)
     assert by_spacing == by_factor
+    by_spacing = geometry.grid_by_spacing(9, 2, 5.0, 1.25, extrapolate=True)
+    assert by_spacing == geometry.grid_by_factor(9, 2, 4, extrapolate=True)
 
 
 @pytest.mark.parametrize("target", [0.7, 1.0, 1.3, 4.4])

@@ -24,6 +24,14 @@ def test_untilted_slices_stand_at_right_angles_and_the_first_does_not_move() -> 
     assert plane.is_exact(0)
 
 
+def test_rounding_across_the_tilt_moves_no_pixel() -> None:
+    affine = TILTED.copy()
+    affine[0, 2] = 1e-5  # 1e-4 pixels over the whole stack
+    plane = make(affine, (20, 30, 6), untilt=True)
+    assert plane.output_shape((20, 30, 6)) == (20, 40, 6)
+    assert all(plane.is_exact(k) for k in range(6))
+
+
 @pytest.mark.parametrize("shear", [(0.3, -0.7), (-0.11, 0.23), (0.0, 1.3)])
 def test_every_pixel_of_a_tilted_slice_comes_from_its_place_in_the_patient(shear: tuple[float, float]) -> None:
     affine = TILTED.copy()

@@ -23,6 +23,17 @@ def heights(spacing: float, count: int = 12) -> np.ndarray:
     return spacing * (np.pi / 3 + np.arange(count)) * 1.0000037
 
 
+def test_a_coordinate_that_all_slices_share_is_no_rounded_one() -> None:
+    places = np.array([[10.0, -20.0, z] for z in (0.0, 5.1, 10.2)])
+    found = regularity.printed_units_mm(places, np.array([0.0, 0.6, 0.8]))
+    assert found == pytest.approx([0.08] * 3)  # a tenth of a millimetre along z alone
+
+
+def test_a_position_that_is_off_by_more_than_a_misprint_is_printed_with_all_its_digits() -> None:
+    along = np.array([[0, 0, z] for z in (0.0, 5.1006, 10.2012)])
+    assert regularity.printed_units_mm(along, np.array([0.0, 0.0, 1.0])) == pytest.approx([0.1, 1e-4, 1e-4])
+
+
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_stacks_of_every_spacing_are_judged_alike(spacing: float) -> None:
     even = heights(spacing)
@@ -81,8 +92,22 @@ def test_two_interleaved_scans_are_named_and_found(shift: float) -> None:
     np.testing.assert_allclose(along[masks[0]], heights(5.0))
 
 
+def test_a_gap_of_several_slices_may_be_off_by_what_each_of_them_may() -> None:
+    assert regularity.is_even_with_gaps(np.array([0, 5, 10, 40.3, 45.3]))
+    assert not regularity.is_even_with_gaps(np.array([0, 5, 10, 40.7, 45.7]))
+
+
+def test_slices_far_finer_than_their_pixels_have_positions_of_their_own() -> None:
+    assert regularity.number_positions(0.002 * np.arange(9), 0.5).tolist() == [*range(9)]
+
+
 def test_an_even_stack_is_not_two() -> None:
     assert regularity.find_interleaved(np.delete(heights(5.0, 20), 7), np.zeros(19)) is None
+
+
+def test_two_scans_one_behind_the_other_do_not_lie_between_each_other() -> None:
+    places = np.concatenate([5.0 * np.arange(4), 22.5 + 5.0 * np.arange(4)])
+    assert regularity.find_interleaved(places, np.zeros(8)) is None
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)

@@ -28,6 +28,17 @@ def test_a_gaussian_is_half_as_high_half_its_thickness_away() -> None:
     assert weights[50] == pytest.approx(weights[30])
 
 
+def test_a_gaussian_that_is_cut_off_by_an_end_weighs_the_rest_as_elsewhere() -> None:
+    weights = SlabProfile(6.0, ProfileShape.GAUSSIAN).weigh(np.array([0.0, 10.0]), 1.0, 21)
+    np.testing.assert_allclose(weights[0, :7] / weights[0, 0], weights[1, 10:17] / weights[1, 10])
+
+
+def test_the_thickness_in_mm_is_that_across_tilted_slices() -> None:
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    affine[1, 2] = 3
+    assert grid_of_slabs(grid_by_factor(6, 2, 4), SlabProfile(1.5)).slab_thickness_mm(affine) == pytest.approx(6)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 16])
 def test_touching_slabs_are_divided_into_as_many_thin_slices_as_the_factor(factor: int) -> None:
     grid = grid_of_slabs(grid_by_factor(4, 2, factor), SlabProfile(1.0))

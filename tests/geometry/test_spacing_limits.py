@@ -68,6 +68,7 @@ def test_known_spacings_reach_the_networks_as_they_are(spacing: tuple[float, flo
         ((20.0, 10.0, 100.0), 2, (6.0, 3.0, 30.0)),
         ((1.0, 1.0, 100.0), 2, (0.6, 0.6, 60.0)),
         ((100.0, 2.0, 1.0), 0, (1.2, 0.6, 60.0)),
+        ((10.0, 20.0, 100.0), 2, (3.0, 6.0, 30.0)),
     ],
 )
 def test_larger_ones_are_scaled_in_proportion(

@@ -143,6 +143,22 @@ def test_slabs_of_a_whole_ratio_hold_so_many_slices_and_begin_at_the_outer_face(
     assert not grid.needs_networks
 
 
+def test_an_uneven_grid_ends_on_a_last_slice_that_digits_moved_before_its_place() -> None:
+    grid = grid_of_uneven((0.0, 1.0, 3.0, 3.998), 2, AFFINE, 1.5)
+    assert grid.count == 9
+    assert grid.kept[-1]
+
+
+def test_a_spacing_of_an_uneven_stack_snaps_only_where_that_moves_no_slice() -> None:
+    steps = [grid_of_uneven((0.0, 1.0, 2.0, last), 2, AFFINE, 1.0011).step for last in (4.0, 5.0)]
+    assert steps == [1 / 3, pytest.approx(0.3337)]
+
+
+def test_slabs_are_whole_only_where_that_moves_none_of_them() -> None:
+    steps = [grid_by_averaging(acquired, 2, 1.0, 3.001).step for acquired in (6, 300)]
+    assert steps == [3, 3.001]
+
+
 def test_a_header_that_rounds_the_spacing_makes_whole_slabs() -> None:
     assert grid_by_averaging(100, 2, 0.99999, 2.0).step == 2
 

@@ -84,6 +84,8 @@ OTHERS = {
     "tar": (bytes(257) + b"ustar\0" + bytes(300), "tar archive"),
     "MINC 2": (b"\x89HDF\r\n\x1a\n" + bytes(300), "HDF5"),
     "MINC 1": (b"CDF\x01" + bytes(300), "MINC"),
+    "PAR/REC": (b"# === DATA DESCRIPTION FILE ====\r\n#\r\n", "Philips PAR/REC.*dcm2niix"),
+    "Interfile": (b"!INTERFILE :=\nimaging modality := PET\n", "Interfile.*convert it to NIfTI first"),
     "MRtrix": (b"mrtrix image\ndim: 4,4,4\nEND\n", "MRtrix.*mrconvert"),
     "VTK": (b"# vtk DataFile Version 3.0\n", "VTK"),
     "TIFF": (b"II*\0" + bytes(300), "TIFF"),

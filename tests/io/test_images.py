@@ -21,6 +21,7 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import images, read_volume
 from saint_cli.volume import Volume
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 SPACING = (0.7, 0.9, 5.0)
 
@@ -114,6 +115,55 @@ def test_tilted_slices_of_a_nibabel_image_are_reported_as_those_of_its_file(tmp_
     found = images.to_volume(image).header.warnings
     assert found[0].startswith("Gantry tilt or shear 9.8°: slices are tilted and kept as acquired")
     assert found == read_volume(tmp_path / "tilted.nii").header.warnings
+
+
+def two_places(image: Any) -> Any:
+    """The image, whose qform lies 4 mm beside its sform."""
+    moved = image.affine.copy()
+    moved[0, 3] += 4
+    image.header.set_qform(moved, 1)
+    return image
+
+
+def wrong_spacing(image: Any) -> Any:
+    image.header["pixdim"][3] = 9
+    return image
+
+
+def made_by_networks(image: Any) -> Any:
+    image.header["descrip"] = b"saint 0.4 x4 model=medium:0123abcd"
+    return image
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (two_places, "sform and qform place voxels up to 4 mm apart"),
+        (wrong_spacing, "disagrees with the affine's spacing"),
+        (made_by_networks, "is a result of saint"),
+    ],
+)
+def test_a_nifti_image_in_memory_warns_as_its_file_does(change: Any, words: str, tmp_path: Path) -> None:
+    image = nifti(voxels())
+    image.header.set_xyzt_units("mm")
+    nib.save(image, tmp_path / "plain.nii")
+    image = change(nib.load(tmp_path / "plain.nii"))
+    volume = images.to_volume(image)
+    assert words in " ".join(volume.header.warnings)
+    (tmp_path / "changed.nii").write_bytes(image.to_bytes())
+    assert volume.header.warnings == read_volume(tmp_path / "changed.nii").header.warnings
+
+
+def test_a_header_that_does_not_place_an_image_is_not_warned_of() -> None:
+    image = two_places(nifti(voxels()))
+    image.affine[1, 3] += 1
+    assert images.to_volume(image).header.warnings == ()
+
+
+def test_a_simpleitk_image_says_as_its_file_that_it_is_a_result() -> None:
+    image = itk(voxels())
+    image.SetMetaData("description", "saint 0.4 x4 model=medium:0123abcd noise=match")
+    assert images.to_volume(image).header.warnings == (MADE_BY_SAINT,)
 
 
 def test_odd_values_are_warnings() -> None:

@@ -28,6 +28,13 @@ def blobs(count: int, *, size: float = 6.0, seed: int = 0) -> np.ndarray:
     return np.where(away.min(-1) < size, away.argmin(-1) + 1, 0)
 
 
+def landmarks(count: int) -> np.ndarray:
+    """Labels 1 ... count of one voxel each, in background 0."""
+    made = np.zeros(SHAPE, np.float32)
+    made.ravel()[np.random.default_rng(4).choice(made.size, count, replace=False)] = np.arange(1, count + 1)
+    return made
+
+
 LABELS: dict[str, Callable[[], np.ndarray]] = {
     "mask": lambda: (blobs(5) > 0).astype(np.uint8),
     "mask of 255": lambda: (blobs(5) > 0).astype(np.uint8) * 255,
@@ -40,6 +47,8 @@ LABELS: dict[str, Callable[[], np.ndarray]] = {
     "unknown is -1": lambda: np.where(blobs(9) > 0, blobs(9), -1).astype(np.int16),
     "background is not a number": lambda: np.where(blobs(9) > 0, blobs(9), np.nan).astype(np.float32),
     "organ and tumour": lambda: np.where(blobs(2, seed=3, size=4) > 0, 2, blobs(5, size=9) > 0).astype(np.uint8),
+    "landmarks of one voxel": lambda: landmarks(19),
+    "threads across slices": lambda: np.max(landmarks(6), axis=2, keepdims=True) * np.ones(SHAPE[2], np.uint8),
     "thin": lambda: np.where(np.arange(SHAPE[0])[:, None, None] % 9 < 3, blobs(30, size=20), 0).astype(np.uint8),
 }
 
@@ -65,6 +74,7 @@ IMAGES: dict[str, Callable[[], np.ndarray]] = {
     "MR of few values, as float": lambda: mr(24).astype(np.float32),
     "brain extracted": lambda: np.where(blobs(12, size=11) > 0, mr(60), 0).astype(np.int16),
     "counts": lambda: np.random.default_rng(0).poisson(2.0, SHAPE).astype(np.uint16),
+    "a lesion cut out": lambda: np.pad(mr(60)[20:25, 15:20, 4:8], ((20, 23), (15, 20), (4, 4))).astype(np.int16),
     "few counts": lambda: np.random.default_rng(0).poisson(0.3, SHAPE).astype(np.float32),
     "CT": lambda: volume(SHAPE).voxels,
     "a phantom of CT": lambda: np.where(blobs(4) > 0, 1000, -1000).astype(np.int16),

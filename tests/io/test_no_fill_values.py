@@ -20,6 +20,9 @@ MEASURED = {
     "metal": block(3071, "CT", 250),
     "saturated metal of an extended scale": block(30710, "CT", 250),
     "normalised MR": scan(np.where(OUTSIDE[..., None], -1, body("MR") / 600 - 1), "MR"),
+    "MR normalised to a mean of 0": scan(
+        np.where(OUTSIDE[..., None], -2.4, np.random.default_rng(5).normal(0.2, 0.5, SHAPE)), "MR"
+    ),
     "a noise-free phantom": scan(np.where(OUTSIDE[..., None], 5000, 100.0) + np.zeros(SHAPE), "MR"),
     "a mask": scan(OUTSIDE[..., None] * np.full(SHAPE, 255.0), None),
     "constant": scan(np.full(SHAPE, 7.0), None),

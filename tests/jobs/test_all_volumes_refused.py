@@ -9,6 +9,7 @@ import pytest
 from jobs.scans_4d import ct_volumes, run, save
 from scan_passes import FIRST, SAME, put, scan_pass
 
+from saint_cli import io
 from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, UsageError
 from saint_cli.jobs import ModelConfig, resampling
 from saint_cli.method import pipeline
@@ -114,6 +115,34 @@ def test_a_failure_in_a_later_volume_leaves_no_file(
     with pytest.raises(OutputError, match="the disk is full"):
         run(source, tmp_path / "out.nii", model_config, preview=tmp_path / "p.png")
     assert [path.name for path in tmp_path.iterdir()] == ["in.nii"]
+
+
+def test_a_disk_that_goes_away_between_volumes_is_reported_and_no_other_is_filled(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, disk = save(ct_volumes(), tmp_path / "in.nii"), tmp_path / "disk"
+    disk.mkdir()
+    found, restore = io.find_disk, pipeline.restore
+
+    def unmounted(*arguments: object) -> object:
+        monkeypatch.setattr(io, "find_disk", lambda path: found(path) + 1)
+        return restore(*arguments)
+
+    monkeypatch.setattr(pipeline, "restore", unmounted)
+    with pytest.raises(OutputError, match=r"out\.nii: the disk of its folder disappeared"):
+        run(source, disk / "out.nii", model_config)
+    assert not list(disk.iterdir())
+
+
+def test_volumes_replace_no_slice_of_the_scan(tmp_path: Path, model_config: ModelConfig) -> None:
+    first, second = (scan_pass(SAME, FIRST + 300 * k, put(EchoTime=echo)) for k, echo in enumerate(("5", "40")))
+    source = fabricate.save([*first, *second], tmp_path / "s")
+    one = sorted(source.iterdir())[2].rename(source / "slice.nii")
+    (tmp_path / "link").symlink_to(source)
+    before = one.read_bytes()
+    with pytest.raises(UsageError, match=r"slice\.nii is the input's slice\.nii; name another file"):
+        run(source, tmp_path / "link" / "slice.nii", model_config, overwrite=True)
+    assert one.read_bytes() == before
 
 
 def test_a_slice_that_comes_while_volumes_are_computed_leaves_the_target_as_it_was(

@@ -66,6 +66,19 @@ def test_warnings_are_not_of_what_upsampling_does_to_the_scan(job: LabelJob, tmp
     assert run_label_job(replace(job, labels=seg, like=tmp_path / "tilted.nii.gz"), silent).warnings == ()
 
 
+@pytest.mark.parametrize("guide", [True, False])
+def test_a_label_map_in_place_of_the_scan_is_warned_of_where_its_edges_are_followed(
+    job: LabelJob, guide: bool, tmp_path: Path
+) -> None:
+    run_label_job(job, silent)
+    like = tmp_path / "fine_labels.nii.gz"
+    job.target.rename(like)
+    warnings = run_label_job(replace(job, like=like, guide=guide), silent).warnings
+    assert [text.startswith("fine_labels.nii.gz looks like labels, whose edges are followed") for text in warnings] == (
+        [True] if guide else []
+    )
+
+
 def test_on_the_same_grid_labels_are_copied_and_the_summary_says_so(job: LabelJob, tmp_path: Path) -> None:
     done = run_label_job(replace(job, like=tmp_path / "thick.nii.gz"), silent)
     assert done.relation == "same"

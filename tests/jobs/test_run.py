@@ -12,7 +12,7 @@ from make_jobs import change_job, make_job
 from nets import tiny
 
 from saint_cli import geometry, io
-from saint_cli.errors import OutputError, SaintError, UnreadableError, UsageError, WeightsError
+from saint_cli.errors import OutputError, SaintError, SourceChangedError, UnreadableError, UsageError, WeightsError
 from saint_cli.jobs import GridRequest, JobResult, ModelConfig, run_job
 from saint_cli.method import pipeline
 from saint_cli.models import weights
@@ -187,6 +187,23 @@ def test_a_disk_that_goes_away_during_the_run_is_reported_and_no_other_is_filled
     with pytest.raises(OutputError, match=r"out\.nii: the disk of its folder disappeared"):
         run_job(job, silent)
     assert not list((tmp_path / "disk").iterdir())
+
+
+def test_a_slice_that_comes_while_the_scan_is_computed_leaves_the_target_as_it_was(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series, restore = fabricate.slices(7), pipeline.restore
+    source = fabricate.save(series[:6], tmp_path / "s")
+    (tmp_path / "out.nii").write_bytes(b"before")
+
+    def receive_meanwhile(*arguments: object) -> object:
+        series[6].save_as(source / "0006.dcm", enforce_file_format=True)
+        return restore(*arguments)
+
+    monkeypatch.setattr(pipeline, "restore", receive_meanwhile)
+    with pytest.raises(SourceChangedError, match="came after the others"):
+        run_job(make_job(source, tmp_path / "out.nii", GridRequest(2), model_config, overwrite=True), silent)
+    assert (tmp_path / "out.nii").read_bytes() == b"before"
 
 
 def test_a_folder_that_is_removed_during_the_run_is_made_again(

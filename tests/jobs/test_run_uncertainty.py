@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from jobs.thick_files import ct, save
 from make_jobs import change_job, make_job
+from mr_models import ship_models
 from nets import tiny
 
 from saint_cli import io
@@ -70,6 +71,18 @@ def test_uncertainty_of_a_dicom_result_can_be_a_parametric_map(tmp_path: Path, c
     assert referenced == {pydicom.dcmread(name).SOPInstanceUID for name in names}
     with pytest.raises(OutputError, match="exists already"):
         run_job(make_job(tmp_path / "in", tmp_path / "o", GridRequest(factor=2), calibrated, uncertainty=error), silent)
+
+
+def test_no_parametric_map_of_hu_is_made_of_what_is_not_ct(
+    tmp_path: Path, model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("highdicom", reason="highdicom is not installed (extra parametric-map)")
+    ship_models(tmp_path, monkeypatch)
+    source = fabricate.save(fabricate.slices(modality="MR"), tmp_path / "in")
+    model = replace(model_config, model="mr-fast")
+    job = make_job(source, tmp_path / "out", GridRequest(factor=2), model, uncertainty=tmp_path / "error.dcm")
+    with pytest.raises(UsageError, match=r"is not CT, and Parametric Maps are of HU; name a \.nii\.gz or \.nrrd"):
+        run_job(job, silent)
 
 
 def test_without_uncertainty_the_summary_is_silent_about_it(tmp_path: Path, calibrated: ModelConfig) -> None:

@@ -45,6 +45,23 @@ def test_lonely_parts_pair_up_as_if_each_was_compared_with_all(
     assert len(found) > 30
 
 
+def test_how_far_a_part_may_move_is_counted_in_mm() -> None:
+    first, second = np.zeros((2, 20, 60), np.int32)
+    first[8:12, 10:40], second[8:12, 22:52] = 1, 1
+    found = [len(moving_parts.find_moving_parts(first, second, (1.0, mm), 4.0)) for mm in (0.5, 1.0)]
+    assert found == [1, 0]  # 12 pixels
+
+
+def test_the_area_of_a_part_that_moves_changes_linearly() -> None:
+    x, y = np.indices((24, 50))
+    first, second = ((np.hypot(x - 12, y - at) < radius).astype(np.int32) for at, radius in ((10, 4), (28, 7)))
+    (part,) = moving_parts.find_moving_parts(first, second, (1.0, 1.0), 10.0)
+    for time in (0.25, 0.75):
+        _, depth = part.depth_at(time, first.shape)
+        evenly = (1 - time) * first.sum() + time * second.sum()
+        assert np.count_nonzero(depth > 0) == pytest.approx(evenly, abs=2)
+
+
 def test_thousands_of_parts_take_no_memory_for_every_pair_of_them() -> None:
     random = np.random.default_rng(0)
     slices = [random.choice([0, 1], (300, 300), p=[0.9, 0.1]) for _ in range(2)]

@@ -14,6 +14,16 @@ def centroid_mm(labels: LabelMap) -> np.ndarray:
     return np.asarray((labels.affine_lps @ voxel)[:2])
 
 
+def test_there_are_no_labels_outside_of_the_field_of_view() -> None:
+    affine = np.diag([0.5, 0.5, 2.0, 1.0])
+    affine[1, 2] = 0.5
+    labels = LabelMap(np.ones((6, 5, 3), np.uint8), affine)
+    plane = make_plane_grid(affine, labels.shape, 2, untilt=True, pixel_mm=None)
+    assert plane is not None
+    found = resample_label_planes(labels, plane).labels
+    assert (found.shape, found.sum((0, 1)).tolist()) == ((6, 7, 3), [30, 30, 30])
+
+
 def test_pixels_of_twice_the_size_favour_no_direction() -> None:
     affine, shifts = np.diag([0.5, 0.5, 2.0, 1.0]), []
     x, y, _ = np.indices((28, 24, 2))

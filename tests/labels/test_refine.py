@@ -9,7 +9,10 @@ from scipy import ndimage
 
 from saint_cli.geometry import SlabProfile, grid_by_factor, grid_by_spacing, grid_of_slabs
 from saint_cli.labels import coarsen_labels, label_volumes, refine_labels
+from saint_cli.labels.gap import Gap
+from saint_cli.labels.likelihood import AcquiredPair
 from saint_cli.labels.refine import _Scan
+from saint_cli.labels.transitions import find_change_times
 from saint_cli.volume import Header, Volume
 from saint_cli.volume.label_map import LabelMap, Segment
 
@@ -100,6 +103,14 @@ def test_an_object_that_ends_tapers_and_has_the_volume_of_half_a_gap() -> None:
     assert (areas[int(0.8 * factor) :] == 0).all()
 
 
+def test_an_object_that_begins_is_one_that_ends_in_the_reversed_stack() -> None:
+    dense = np.zeros((60, 60, 33), np.uint8)
+    dense[..., 0] = np.hypot(*np.mgrid[-30:30, -30:30]) < 20
+    ends, begins = refine(dense, factor=16), refine(dense[..., ::-1], factor=16)[..., ::-1]
+    assert np.array_equal(begins.sum((0, 1)), ends.sum((0, 1)))
+    assert np.count_nonzero(begins != ends) < 0.02 * np.count_nonzero(ends)  # at equal distances
+
+
 @pytest.mark.parametrize("radii", [(15.0, 11.0, 11.0), (6.0, 6.0, 12.0), (14.0, 12.0, 9.0)])
 def test_areas_change_linearly_between_slices_so_that_volumes_are_kept(radii: tuple[float, ...]) -> None:
     dense = shapes.ellipsoid(radii=radii)
@@ -120,6 +131,35 @@ def test_the_image_moves_a_boundary_that_shapes_cannot_know() -> None:
     by_shape, by_image = refine(dense), refine(dense, make_image(dense))
     wrong = [np.count_nonzero(m != dense) for m in (by_shape, by_image)]
     assert wrong[1] < 0.7 * wrong[0]
+
+
+def test_what_a_label_looks_like_is_known_best_from_the_nearer_slice() -> None:
+    labels = (np.indices((20, 20))[0] >= 10).astype(np.int32)
+    first, second = (np.float32(100) * plane for plane in (labels, 1 - labels))  # label 1 is bright, then dark
+    pair = AcquiredPair((labels, labels), (first, second), width=20.0)
+    places, old, new = np.array([[9], [10]]), np.array([0]), np.array([1])
+    early, late = (pair.log_ratio(np.full((20, 20), 100.0), time, places, old, new).item() for time in (0.1, 0.9))
+    assert early > 0.5
+    assert late < -0.5
+
+
+def test_both_sides_of_a_boundary_share_what_the_image_says_of_it() -> None:
+    class Says:
+        def log_ratio(self, image: object, time: object, places: object, old: np.ndarray, new: np.ndarray) -> object:
+            return np.where(new > old, np.float32(2), np.float32(-2))  # label 1 is likelier everywhere
+
+    result, places = np.repeat([[0, 1]], 4, axis=0).astype(np.int32), np.array([[2, 2], [0, 1]])
+    gap = Gap(result, result, (1.0, 1.0), 4.0, Says())  # type: ignore[arg-type]
+    odds = gap._image_odds(result, places, np.array([1, 0]), 0.5, result.astype(np.float32))
+    np.testing.assert_allclose(odds, [2, -2])
+
+
+def test_a_boundary_passes_what_is_nearer_in_mm_first_where_pixels_are_not_square() -> None:
+    first, second = np.zeros((20, 20), np.int32), np.ones((20, 20), np.int32)
+    first[:5], first[:, :5] = 1, 1
+    times = find_change_times(first, second, (1.0, 3.0))
+    assert times[6, 15] < times[15, 5]  # 2 pixels of 1 mm, and one of 3 mm
+    assert times[15, 5] < times[9, 15]  # 5 pixels of 1 mm
 
 
 @pytest.mark.parametrize("around", [0.0, -1024.0, -0.4372, 100.3])

@@ -3,10 +3,23 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from nets import tiny
-from noisy_scans import ACQUIRED, DISC, PLAN, SIZE, TISSUE, acquired_slices, body, deviations, interpolated_slices
+from noisy_scans import (
+    ACQUIRED,
+    DISC,
+    FACTOR,
+    PLAN,
+    SIZE,
+    TISSUE,
+    acquired_slices,
+    body,
+    coloured_noise,
+    deviations,
+    interpolated_slices,
+)
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
+from saint_cli.method import noise_fields, noise_maps, noise_matching, noise_spectra
 from saint_cli.method.noise_matching import match_noise
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.options.method import MethodOptions
@@ -39,6 +52,15 @@ def test_what_is_added_is_normal_has_no_mean_and_is_not_what_the_neighbours_hold
     noise = (sparse - body()[..., None])[TISSUE]
     for s, column in enumerate(added.T):
         assert abs(np.corrcoef(column, noise[:, PLAN.window[s]])[0, 1]) < 0.1
+    for s in range(len(added.T) - FACTOR + 1):
+        assert abs(np.corrcoef(added[:, s], added[:, s + FACTOR - 1])[0, 1]) < 0.1  # of the next window
+
+
+def test_noise_is_as_strong_as_that_of_the_nearer_acquired_slice() -> None:
+    strength = np.where(DISC[..., None] < 54, np.array([8, 8, 8, 40, 40], np.float32), 0)
+    sparse = body()[..., None] + strength * coloured_noise(1.0, ACQUIRED)
+    added = deviations(matched(sparse) - interpolated_slices(sparse))[PLAN.synthesised[PLAN.window == 2]]
+    assert added[-1] > 1.1 * added[0]
 
 
 def test_noise_has_the_spectrum_of_acquired_slices() -> None:
@@ -68,6 +90,38 @@ def test_air_has_its_own_noise() -> None:
     far = DISC > 62
     after = deviations(matched(sparse), far)[PLAN.synthesised]
     assert after.mean() == pytest.approx(deviations(sparse, far).mean(), rel=0.15)
+
+
+def test_lung_is_as_noisy_as_its_calmest_parts_and_vessels_are_no_noise() -> None:
+    lung = DISC < 30
+    strength = np.where(lung, 5, np.where(DISC < 54, 20, 0))[..., None]
+    vessels = lung & (np.random.default_rng(4).random(lung.shape) < 0.02)
+    slices = (np.where(lung, -800, body()) + 300 * vessels)[..., None] + strength * coloured_noise(1.0, ACQUIRED)
+    deviation = noise_maps.measure_maps(slices)[2].deviation
+    middle, tissue = SIZE // 2 // noise_maps.BLOCK, (SIZE // 2 + 42) // noise_maps.BLOCK
+    assert deviation[middle, middle] < 0.6 * deviation[tissue, middle]
+
+
+def test_slices_as_far_from_their_nearer_acquired_one_are_of_one_phase() -> None:
+    first, second = noise_spectra.find_phases(np.array([0.25, 0.75]))
+    assert first == second != noise_spectra.find_phases(np.array([0.5]))[0]
+
+
+def test_thin_slices_with_gaps_get_the_noise_of_a_dense_scan_of_such_slices() -> None:
+    wanted = {
+        None: 1.0,
+        1.5: 1.5,
+        0.5: 2.0,
+        0.3: 0.3 * FACTOR,
+    }  # thickness in slice spacings, and in those of the result
+    for thickness, in_result in wanted.items():
+        found = noise_matching._choose_correlation(thickness, PLAN)
+        assert found == pytest.approx(float(noise_fields.profile_correlation(np.array(1 / in_result))))
+
+
+def test_noise_goes_beyond_no_value_of_the_scan() -> None:
+    sparse = np.maximum(acquired_slices(air_sigma=20), -1000)
+    assert matched(sparse, np.maximum(interpolated_slices(sparse), -1000)).min() == -1000
 
 
 def test_the_same_scan_gets_the_same_noise_in_any_memory_order_and_another_scan_another() -> None:

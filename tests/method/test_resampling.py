@@ -170,7 +170,12 @@ def test_an_object_of_a_tilted_stack_stands_straight_to_a_tenth_of_a_pixel() -> 
 
 
 def test_what_lies_outside_the_field_of_view_is_padding() -> None:
-    for header, outside in ((Header("CT", padding=((-2000.0, -2000.0),)), -2000), (Header("CT"), None)):
+    padding, coding = ((-2000.0, -2000.0),), Coding(1.0, -1024.0, 0, 4095)  # which cannot store that
+    for header, outside in (
+        (Header("CT", padding=padding), -2000),
+        (Header("CT", padding=padding, codings=(coding,)), None),
+        (Header("CT"), None),
+    ):
         volume = noisy(header=header)
         volume.affine_lps[1, 2] = 0.5
         result = resample_planes(volume, plane_of(volume, untilt=True))

@@ -10,7 +10,10 @@ from nets.tiny import CPU
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import ProfileShape, SlabProfile, SliceGrid, grid_by_factor, grid_by_spacing, grid_of_slabs
-from saint_cli.method.slab_ends import count_ends
+from saint_cli.method.network_input import prepare_input
+from saint_cli.method.padding import find_holes
+from saint_cli.method.slab_assembly import assemble_slabs
+from saint_cli.method.slab_ends import count_ends, index_repeated
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.models.weights import SaintModel
 from saint_cli.nets.slab_network import make_slab_network
@@ -189,6 +192,20 @@ def test_what_a_hole_was_filled_with_bends_no_thin_slice_that_it_shares(kind: st
     after = [k for k, row in enumerate(grid.slab_weights) if not row[~is_after].any()]
     means = found[0][is_after] @ grid.slab_weights[after][:, is_after].T
     assert np.abs(means - np.array([40, 40, 40, 40, 300, 40])[after]).max() <= 0.5
+
+
+def test_beside_a_hole_no_residual_counts() -> None:
+    volume = tiny.volume(dtype="float32")
+    volume.voxels[:] = 40
+    volume.voxels[3, 4, 2] = np.nan
+    grid = grids(volume, 2)["touching"]
+    network_input, window = prepare_input(volume, grid), SlicePlan.from_grid(grid).window
+    below, above = (index_repeated(grid)[k] == 2 for k in (window, window + 1))
+    residual = torch.zeros((grid.count, *network_input.voxels.shape[:2]))
+    residual[torch.from_numpy(below ^ above)] = 0.5
+    thin = assemble_slabs(volume.voxels, grid, network_input, residual, (), find_holes(volume.voxels, volume.header))
+    assert np.ptp(thin[0, 0]) > 100
+    np.testing.assert_allclose(thin[3, 4], np.repeat([40, 40, np.nan, 40, 40], 3))
 
 
 def test_weights_and_grid_must_fit() -> None:

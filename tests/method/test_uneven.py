@@ -97,6 +97,14 @@ def test_a_stack_without_narrow_gaps_is_interpolated_once(positions: tuple[float
     assert plan_second_pass(grid, SlicePlan.from_grid(grid)) is None
 
 
+@pytest.mark.parametrize(("origin", "fills"), [(0.0, [1, 2]), (0.5, None)])
+def test_wide_gaps_are_filled_with_slices_that_divide_them_evenly_alone(origin: float, fills: list[int] | None) -> None:
+    grid = SliceGrid(2, 6, 0.5 if fills else 1.0, 15 if fills else 7, origin, (0.0, 3.0, 4.0, 5.0, 6.0, 7.0))
+    plan = SlicePlan.from_grid(grid)
+    second = plan_second_pass(grid, plan)
+    assert (None if second is None else grid.places[plan.synthesised[second.fills]].tolist()) == fills
+
+
 def test_a_stack_that_a_linear_ramp_completes_gives_the_result_of_the_complete_one() -> None:
     """Where the slice that is missing is the mean of its neighbours, and the first pass is linear, nothing is lost."""
     even = tiny.volume((20, 18, 7))

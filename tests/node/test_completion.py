@@ -130,6 +130,14 @@ def test_some_instances_again_of_a_series_that_was_forwarded_are_skipped(tmp_pat
     assert (state, reason) == (S.SKIPPED, "1 instance came again of series 1, which is done")
 
 
+def test_a_corrected_instance_of_a_forwarded_series_is_computed_with_the_rest(tmp_path: Path) -> None:
+    spool = open_queue(tmp_path)
+    forwarded(spool, is_kept=True)
+    corrected = add(spool, 2, b"corrected")
+    assert settled(spool, corrected)[0] is S.READY
+    assert contents(corrected) == [b"1", b"3", b"corrected"]
+
+
 def test_all_of_a_forwarded_series_again_is_computed_again(tmp_path: Path) -> None:
     spool = open_queue(tmp_path)
     forwarded(spool)

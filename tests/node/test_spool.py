@@ -74,6 +74,15 @@ def test_a_new_instance_of_a_series_that_is_sent_or_ended_begins_another_one(tmp
     assert spool.list_earlier(other) == [spool.get(series.number)]
 
 
+def test_a_new_instance_voids_what_was_decided_without_it(tmp_path: Path) -> None:
+    spool = open_queue(tmp_path)
+    before = add(spool, 1)
+    now = add(spool, 2)
+    assert not spool.finish(before, Result(S.READY))
+    assert spool.finish(now, Result(S.READY, tries=2))
+    assert add(spool, 3).tries == 0
+
+
 def test_sending_a_failed_series_again_tries_it_again(tmp_path: Path) -> None:
     spool = open_queue(tmp_path)
     move(spool, add(spool, 1), S.FAILED)

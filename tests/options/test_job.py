@@ -44,8 +44,12 @@ def test_keys_hold_what_changes_the_result_and_nothing_else() -> None:
 
 
 def test_capitals_of_words_do_not_count() -> None:
-    assert make_settings({"modality": "CT", "noise": "Match"}) == make_settings({"modality": "ct", "noise": "match"})
-    with pytest.raises(UsageError, match="--modality must be one of auto, ct, mr, not pt"):
+    words = {"modality": "ct", "noise": "match", "slab": "header", "slab_profile": "gaussian", "axis": "z"} | {
+        **{"device": "cuda:0,gpu:1", "precision": "fp32", "batch_size": "auto", "volume": "all"},
+        **{"slice_thickness": "spacing", "max_memory": "4gb"},
+    }
+    assert make_settings({name: word.upper() for name, word in words.items()}) == make_settings(words)
+    with pytest.raises(UsageError, match="--modality must be one of auto, ct, mr, not PT"):
         make_settings({"modality": "PT"})
 
 

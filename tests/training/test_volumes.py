@@ -1,3 +1,5 @@
+import bz2
+import lzma
 import os
 from pathlib import Path
 
@@ -69,6 +71,22 @@ def test_a_list_names_volumes_relative_to_itself(tmp_path: Path) -> None:
         load_dense_volumes(tmp_path / "wrong.txt")
     with pytest.raises(UnreadableError, match=r"missing\.txt"):
         load_dense_volumes(tmp_path / "missing.txt")
+
+
+def test_packed_volumes_are_found_as_everywhere_and_those_of_a_pair_once(tmp_path: Path) -> None:
+    save(tmp_path, "a.nii", values(), (0.5, 0.5, 3.0))
+    for name, packing in (("b.nii.xz", lzma), ("c.nii.bz2", bz2)):
+        (tmp_path / name).write_bytes(packing.compress((tmp_path / "a.nii").read_bytes()))
+    nibabel.save(nibabel.Nifti1Pair(values(), np.diag([0.5, 0.5, 3.0, 1.0])), tmp_path / "d.img")
+    assert [v.name for v in load_dense_volumes(tmp_path)] == ["a.nii", "b.nii.xz", "c.nii.bz2", "d.hdr"]
+
+
+def test_a_result_of_saint_is_refused_for_its_synthesised_slices_are_no_truth(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(values(), np.diag([0.5, 0.5, 3.0, 1.0]))
+    image.header["descrip"] = b"saint 0.1.0 x4 model=medium:0123abcd"
+    nibabel.save(image, tmp_path / "made.nii")
+    with pytest.raises(UsageError, match=r"made.nii: its header says that this is a result of saint"):
+        load_dense_volumes(tmp_path)
 
 
 def test_memory_mapped_copies_hold_the_same_and_are_made_once(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def _read_seconds(layout: Layout, key: Key) -> np.ndarray | None:
     if any(value is None for value in values):
         return None
     seconds = np.array(values, dtype=float)
-    return _continue_past_midnight(seconds) if is_time_of_day(key) else seconds
+    return continue_past_midnight(seconds) if is_time_of_day(key) else seconds
 
 
-def _continue_past_midnight(clocks: np.ndarray) -> np.ndarray:
+def continue_past_midnight(clocks: np.ndarray) -> np.ndarray:
     """Seconds that go on past midnight, (n,): the day begins after the longest time without a slice."""
     ordered = np.unique(clocks)
     pauses = np.diff(ordered, append=ordered[0] + DAY_S)

@@ -132,8 +132,7 @@ def _set_pixels(data: Dataset, pixels: SlicePixels) -> None:
             data.RescaleSlope = format_number_as_ds(source.slope)
         if float(data.get("RescaleIntercept") or 0) != source.intercept or "RescaleIntercept" not in data:
             data.RescaleIntercept = format_number_as_ds(source.intercept)
-    words = pixels.stored.astype(layout.dtype.newbyteorder("<")).tobytes()
-    data.PixelData = words + bytes(len(words) % 2)
+    data.PixelData = pixels.stored.astype(layout.dtype.newbyteorder("<")).tobytes()
     data["PixelData"].VR = "OW" if layout.bits_allocated > 8 else "OB"
 
 

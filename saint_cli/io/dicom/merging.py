@@ -32,7 +32,8 @@ class SliceGroup:
 
     notes, problem: warnings about their identifiers, and why they are not taken as one scan.
     merge_hint: what these slices and others would form together with ``--merge``. is_scattered: the identifiers
-    differ from slice to slice.
+    differ from slice to slice. label: the ImageType that distinguishes them from others of their series and matrix,
+    such as "ImageType M"; "" where none does.
     """
 
     slices: SliceList
@@ -40,6 +41,7 @@ class SliceGroup:
     problem: SaintError | None = None
     merge_hint: str = ""
     is_scattered: bool = False
+    label: str = ""
 
 
 def identify_series(header: SliceHeader) -> tuple[str, ...]:
@@ -67,7 +69,28 @@ def join_groups(groups: Sequence[SliceList], *, merge: bool = False) -> list[Sli
     joined = [SliceGroup(group) for group in groups]
     for ignored in IGNORED_IDENTIFIERS:
         joined = _join_ignoring(joined, ignored, merge=merge)
-    return joined
+    return _label_image_types(joined)
+
+
+def _label_image_types(groups: list[SliceGroup]) -> list[SliceGroup]:
+    """The groups, those labelled that differ in ImageType from others of their series and matrix."""
+    alike: dict[object, set[tuple[str, ...]]] = defaultdict(set)
+    for group in groups:
+        alike[_series_and_shape(group)] |= {header.image_type for header in group.slices}
+    return [_label_image_type(group, alike[_series_and_shape(group)]) for group in groups]
+
+
+def _label_image_type(group: SliceGroup, kinds: set[tuple[str, ...]]) -> SliceGroup:
+    """The group labelled with the words of its one ImageType that not all ``kinds`` have, or with all of its words."""
+    words = group.slices[0].image_type
+    if len(kinds) == 1 or any(header.image_type != words for header in group.slices):
+        return group
+    shown = [word for word in words if not all(word in kind for kind in kinds)] or words
+    return replace(group, label="ImageType " + "\\".join(shown)) if shown else group
+
+
+def _series_and_shape(group: SliceGroup) -> object:
+    return identify_series(group.slices[0]), group.slices[0].shape
 
 
 def _join_ignoring(groups: list[SliceGroup], ignored: tuple[str, ...], *, merge: bool) -> list[SliceGroup]:

@@ -21,7 +21,7 @@ MIN_SUFFIX = 4
 
 STATIC_KEYS = (
     *("KVP", "Monoenergetic", "ConvolutionKernel", "FilterType", "Reconstruction", "SliceThickness", "ScanOptions"),
-    *("RescaleType", "Units", "PhotometricInterpretation"),
+    *("RescaleType", "Units", "PhotometricInterpretation", "ImageType"),
 )
 """What distinguishes reconstructions and energies of one moment, which nobody calls a 4-D image."""
 
@@ -228,20 +228,22 @@ def _explain_undecided(
     usable = [stack for stack in possible if stack.is_usable]
     if not usable:
         return GeometryError(f"{path}: {count}, none of which can be upsampled: {_explain_unusable(stacks, possible)}")
-    if len(usable) == 1 and len(possible) > 1:
-        count += ", of which 1 can be upsampled"
+    limit = ", of which 1 can be upsampled" if len(usable) == 1 and len(possible) > 1 else ""
     shown = format_stacks(stacks, listed)
     if len({stack.series for stack in possible}) > 1:
-        return UsageError(f"{path}: {count}; choose one with `series`: {shown}")
+        return UsageError(f"{path}: {count}{limit}; choose one with `series`: {shown}")
     if all(stack.merge_hint for stack in possible):
-        return UsageError(f"{path}: {count} of one series: {possible[0].merge_hint}, or choose with `volume`: {shown}")
+        return UsageError(
+            f"{path}: {count} of one series{limit}: {possible[0].merge_hint}, or choose with `volume`: {shown}"
+        )
     difference = _describe_difference(possible)
     if difference:
         return UsageError(
-            f"{path}: {count} of one series; choose one with `volume` or `series`: {shown}; they are {difference}"
+            f"{path}: {count} of one series{limit}; choose one with `volume` or `series`: {shown}; they are "
+            f"{difference}"
         )
     is_static = possible[0].split_by.startswith(STATIC_KEYS)
-    kind = f"{count} at the same positions" if is_static else f"4-D image, {count}"
+    kind = (f"{count} at the same positions" if is_static else f"4-D image, {count}") + limit
     return GeometryError(f"{path}: {kind}; choose one with `volume`, or take all with `volume=all`: {shown}")
 
 

@@ -19,6 +19,16 @@ MR_FRAME_TYPE = "MRImageFrameTypeSequence"
 NO_SLOPE = "no RescaleSlope: 1 is assumed"
 """A note that is worth a word only where other slices have one."""
 
+OTHER_UNITS = {
+    "MGML": "mg/ml",
+    "Z_EFF": "the effective atomic number",
+    "ED": "the electron density",
+    "EDW": "the electron density relative to water",
+    "PCT": "percent",
+    "OD": "the optical density",
+}
+"""What CT values are that are no HU, such as those of maps of spectral CT, by RescaleType (PS3.3 C.11.1.1.2)."""
+
 INTERPOLATED_BY_SAINT = "SAINT slice interpolation"
 """How DerivationDescription of slices begins that networks made, and of acquired ones between them."""
 
@@ -34,6 +44,7 @@ class SliceHeader:
     pixel_spacing: mm between rows, mm between columns.
     padding: lowest and highest stored value that means nothing was measured (PixelPaddingValue); None if none is named.
     volume_keys: values of ``VOLUME_KEYS``, in their order; None where absent.
+    instance_number: InstanceNumber, or the number of the frame. file_number: InstanceNumber of a multi-frame file.
     notes: what was odd about the header and how it is read.
     stamp: of the file before its header was read (``io.file_stamps``).
     """
@@ -61,6 +72,7 @@ class SliceHeader:
     padding: tuple[int, int] | None
     volume_keys: tuple[Any, ...]
     is_multiframe: bool = False
+    file_number: int = 0
     is_phase: bool = False
     is_derived: bool = False
     notes: tuple[str, ...] = ()
@@ -179,10 +191,13 @@ def _parse_header(path: Path, elements: _Elements, frame: int) -> SliceHeader:
         series_number=values.parse_ordinal(data.get("SeriesNumber")),
         padding=parse_padding_range(data, pixel_format),
         is_multiframe=is_multiframe,
+        file_number=values.parse_ordinal(data.get("InstanceNumber")) if is_multiframe else 0,
         is_phase=_is_phase(elements, image_type),
         is_derived=image_type[:1] == ("DERIVED",),
         volume_keys=tuple(values.make_hashable(tuple(map(elements.get_keyword, key))) for key in VOLUME_KEYS),
-        notes=tuple(filter(None, (note, *_describe_missing_rescale(elements), _describe_maker(data)))),
+        notes=tuple(
+            filter(None, (note, *_describe_missing_rescale(elements), _describe_unit(elements), _describe_maker(data)))
+        ),
     )
 
 
@@ -206,3 +221,11 @@ def _describe_missing_rescale(elements: _Elements) -> list[str]:
     if str(elements.data.get("Modality")) == "CT" and intercept in (None, ""):
         notes.append("no RescaleIntercept: stored values are taken for HU")
     return notes
+
+
+def _describe_unit(elements: _Elements) -> str:
+    """A note on CT whose values are no HU; empty of others."""
+    kind = str(elements.get(VALUE_TRANSFORMATION, "RescaleType")).strip().upper()
+    if str(elements.data.get("Modality")) != "CT" or kind not in OTHER_UNITS:
+        return ""
+    return f"RescaleType is {kind}: values are {OTHER_UNITS[kind]}, though treated and named as HU"

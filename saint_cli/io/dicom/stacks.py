@@ -18,6 +18,7 @@ from saint_cli.io.dicom.layout import SliceList, are_parallel
 from saint_cli.io.dicom.merging import SliceGroup, identify_series, join_groups, series_identity
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, HIDDEN_KEYS
+from saint_cli.io.dicom.volume_order import rank_volumes
 from saint_cli.io.dicom.volume_split import VolumeSplit, split_volumes
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.sparse_copies import require_whole
@@ -67,7 +68,7 @@ class Stack:
 
 
 def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[Stack]:
-    """Group slices into stacks, in the order of series number, UID, first InstanceNumber, and of what separates them.
+    """Group slices into stacks, in the order of series number, UID, and of volumes (``volume_order``).
 
     With ``merge`` slices whose UIDs or ImageType differ are one stack wherever they are evenly spaced.
     """
@@ -75,12 +76,13 @@ def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[
     ordered: list[tuple[tuple[object, ...], Stack]] = []
     for group in join_groups(_group_by_series(distinct), merge=merge):
         notes = _describe_group(group, copies[_series_key(group.slices[0])])
-        for rank, split in enumerate(_split_group(group.slices, merge=merge)):
+        splits = _split_group(group.slices, merge=merge)
+        kind, first_uid = group.slices[0].image_type, min(header.sop_instance for header in group.slices)
+        for split, (number, values) in zip(splits, rank_volumes([split.slices for split in splits]), strict=True):
             stack = _build_split(split, group, notes)
-            first_number = min(header.instance_number for header in stack.slices)
-            first_uid = min(header.sop_instance for header in group.slices)
-            order = (stack.slices[0].series_number, stack.series_uid, first_number, first_uid, rank)
-            ordered.append((order, stack))
+            own_uid = min(header.sop_instance for header in split.slices)
+            order = (stack.slices[0].series_number, stack.series_uid, number, kind, first_uid, values, own_uid)
+            ordered.append(((*order, len(ordered)), stack))
     return [stack for _, stack in sorted(ordered, key=lambda pair: pair[0])]
 
 
@@ -110,7 +112,7 @@ def _build_split(split: VolumeSplit, group: SliceGroup, notes: tuple[str, ...]) 
     return replace(
         stack,
         problem=split.problem or stack.problem or group.problem,
-        split_by=split.label,
+        split_by=", ".join(filter(None, (group.label, split.label))),
         merge_hint=group.merge_hint,
         is_scattered=group.is_scattered,
         is_alternation_known=split.is_alternation_known,

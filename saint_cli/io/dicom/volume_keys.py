@@ -36,6 +36,12 @@ TIME_KEYS = _single_keys(
 )
 """Times, which differ from slice to slice by nature: they count where all slices of one volume come before the next."""
 
+RANK_KEYS = _single_keys("TriggerTime", "NominalCardiacTriggerDelayTime")
+"""Times that start anew at every position, as those after an R wave do."""
+
+ORDER_KEYS = (("AcquisitionNumber",), *TIME_KEYS)
+"""Numbers and times that rise from slice to slice, or from volume to volume."""
+
 DATED_KEY, FRAME_TIME_KEY = TIME_KEYS[0], TIME_KEYS[2]
 """The key of times with dates, and that of milliseconds since the series began; other times are of day."""
 

@@ -12,13 +12,19 @@ from saint_cli.io.dicom.acquisition_order import split_by_number, split_by_time,
 from saint_cli.io.dicom.layout import Layout, SliceList, overlap
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.slice_header import SliceHeader
-from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, HIDDEN_KEYS, TIME_KEYS, UNIT_KEYS, VOLUME_KEYS, Key
+from saint_cli.io.dicom.volume_keys import (
+    CONTRAST_KEYS,
+    HIDDEN_KEYS,
+    ORDER_KEYS,
+    RANK_KEYS,
+    TIME_KEYS,
+    UNIT_KEYS,
+    VOLUME_KEYS,
+    Key,
+    comparable_value,
+)
+from saint_cli.io.dicom.volume_order import sort_volumes
 from saint_cli.io.sparse_copies import require_whole
-
-RANK_KEYS: tuple[Key, ...] = (("TriggerTime",), ("NominalCardiacTriggerDelayTime",))
-"""Times that start anew at every position, as those after an R wave do."""
-
-ORDER_KEYS: tuple[Key, ...] = (("AcquisitionNumber",), *TIME_KEYS)
 
 INSTANCE_NUMBER_ONLY = "the order of InstanceNumber only"
 
@@ -78,7 +84,7 @@ def _split_repeated(layout: Layout) -> list[VolumeSplit] | None:
         return splits
     files = _group_by_value(layout.slices, None)
     if all(header.is_multiframe for header in layout.slices) and all(map(layout.is_volume, files)):
-        return _label_parts(files, "file")
+        return _label_parts(sort_volumes(files), "file")
     for key in (*RANK_KEYS, *TIME_KEYS):
         parts = split_by_time_rank(layout, key)
         if parts and _keep_contrast(parts):
@@ -228,7 +234,12 @@ def _group_by_value(slices: SliceList, key: Key | None) -> list[SliceList]:
 def _describe_value(key: Key, header: SliceHeader) -> str:
     """The attribute and the value that distinguish a volume; "" where it is not for showing."""
     value = header.value(key)[-1]
-    return "" if key in HIDDEN_KEYS or value is None else f"{key[-1]} {value}"
+    if key in HIDDEN_KEYS or value is None:
+        return ""
+    if isinstance(value, tuple):  # such as a direction: three digits tell it from others
+        numbers = (f"{one + 0.0:.3g}" if isinstance(one, float) else str(one) for one in map(comparable_value, value))
+        return f"{key[-1]} ({', '.join(numbers)})"
+    return f"{key[-1]} {value}"
 
 
 def _explain_undecided(layout: Layout) -> GeometryError | None:

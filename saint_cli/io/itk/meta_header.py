@@ -18,6 +18,7 @@ from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
 from saint_cli.io.itk.image_header import Fields, drop_unit_axes, read_lines, read_trailing_lines
 from saint_cli.io.length_units import quote_text
+from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Encoding, Payload, VolumeHeader
 from saint_cli.io.voxel_checks import require_volumes
 from saint_cli.volume import Storage
@@ -60,7 +61,7 @@ def read_meta_header(path: Path, *, allow_several: bool = False, outside_data: b
         raise UnreadableError(f"{path}: colour image or vectors ({channels} values per voxel), not a CT/MR volume")
     shape, volumes = require_volumes(drop_unit_axes(sizes), path, allow_several=allow_several)
     affine, warnings = _place(fields, count)
-    warnings = (*warnings, *_intensity_warnings(fields))
+    warnings = (*warnings, *_intensity_warnings(fields), *find_result_warnings(fields.values.values()))
     payload = _payload(fields, sizes, shape, start)
     is_labels = any(name.startswith("segment0_") for name in fields.values)
     storage = Storage(payload.dtype.newbyteorder("="))

@@ -18,6 +18,7 @@ from saint_cli.io.itk import data_files
 from saint_cli.io.itk.image_header import Fields, drop_unit_axes, read_lines, read_trailing_lines
 from saint_cli.io.itk.nrrd_placement import find_affine
 from saint_cli.io.length_units import quote_text
+from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Encoding, Payload, VolumeHeader
 from saint_cli.io.voxel_checks import require_volumes
 from saint_cli.volume import Storage
@@ -74,7 +75,7 @@ def read_nrrd_header(path: Path, *, allow_several: bool = False, outside_data: b
         UnreadableError: damaged, of blocks, in an unknown encoding, of colours, or a data file is missing.
         GeometryError: not a 3-D volume of at least two slices along every axis, or placed nowhere.
     """
-    fields, behind, start, is_labels = _read_fields(path, outside_data=outside_data)
+    fields, keys, behind, start = _read_fields(path, outside_data=outside_data)
     count = fields.dimension("dimension")
     sizes = fields.sizes("sizes", count)
     if len(fields.text("sizes").split()) > count:
@@ -85,23 +86,27 @@ def read_nrrd_header(path: Path, *, allow_several: bool = False, outside_data: b
     affine, warnings = find_affine(fields, domain, sizes)
     payload = _payload(fields, sizes, shape, behind, start)
     storage = Storage(payload.dtype.newbyteorder("="))
+    warnings = (*warnings, *find_result_warnings([fields.values.get("content", ""), *keys.values()]))
+    is_labels = any(key.startswith("segment0_") for key in keys)  # as 3D Slicer names them
     return VolumeHeader(Format.NRRD, affine, payload, storage, warnings, is_labels, volumes)
 
 
-def _read_fields(path: Path, *, outside_data: bool) -> tuple[Fields, list[str], int, bool]:
-    """Fields, the lines behind the header, where it ends, and whether a key of it is one of 3D Slicer's segments."""
+def _read_fields(path: Path, *, outside_data: bool) -> tuple[Fields, dict[str, str], list[str], int]:
+    """Fields, keys (names in lower case) with their values, the lines behind the header, and where it ends."""
     lines, start = read_lines(path, "")
     if not lines or not VERSION.fullmatch(lines[0].strip()):
         word = quote_text(lines[0] if lines else "")
         raise UnreadableError(f"{path}: its first line is {word}, which is not a version of NRRD from 1 to 6")
     values: dict[str, str] = {}
+    keys: dict[str, str] = {}
     behind: list[str] = []
-    is_labels = False
     for number, line in enumerate(lines[1:], 1):
         name, separator, value = line.partition(":")
         name = " ".join(name.lower().split())
-        if line.startswith("#") or value.startswith("="):
-            is_labels |= name.startswith("segment0_")
+        if line.startswith("#"):
+            continue
+        if value.startswith("="):
+            keys[name] = value.removeprefix("=")
             continue
         name = SYNONYMS.get(name, name)
         if not separator or name not in FIELDS:
@@ -114,7 +119,7 @@ def _read_fields(path: Path, *, outside_data: bool) -> tuple[Fields, list[str], 
         if name == "data file" and value.split()[:1] == ["LIST"]:
             behind = [*lines[number + 1 :], *read_trailing_lines(path, start)]
             break
-    return Fields(path, Format.NRRD, values, outside_data=outside_data), behind, start, is_labels
+    return Fields(path, Format.NRRD, values, outside_data=outside_data), keys, behind, start
 
 
 def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, allow_several: bool) -> tuple[list[int], int]:

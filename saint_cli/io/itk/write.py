@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from saint_cli.io.result_text import describe_result
 from saint_cli.volume import Volume
 
 NRRD_TYPES = {
@@ -13,6 +14,9 @@ META_TYPES = {
     **{"i1": "MET_CHAR", "u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET_USHORT", "i4": "MET_INT", "u4": "MET_UINT"},
     **{"i8": "MET_LONG_LONG", "u8": "MET_ULONG_LONG", "f4": "MET_FLOAT", "f8": "MET_DOUBLE"},
 }
+
+RESULT_KEY = "description"
+"""Name of the text about the result. ITK copies such keys, but not the fields ``content`` and ``Comment``."""
 
 
 def encode_nrrd_header(volume: Volume) -> bytes:
@@ -29,6 +33,7 @@ def encode_nrrd_header(volume: Volume) -> bytes:
         "endian: little",
         "encoding: gzip",
         f"space origin: {_format_vector(volume.affine_lps[:3, 3])}",
+        f"{RESULT_KEY}:={describe_result(volume)}",
     ]
     return ("\n".join(lines) + "\n\n").encode("ascii")
 
@@ -40,6 +45,7 @@ def encode_meta_header(volume: Volume) -> bytes:
     lines = [
         "ObjectType = Image",
         "NDims = 3",
+        f"{RESULT_KEY} = {describe_result(volume)}",
         "BinaryData = True",
         "BinaryDataByteOrderMSB = False",
         "CompressedData = False",

@@ -1,7 +1,6 @@
 """Headers of NIfTI-1 and NIfTI-2, single files and pairs: nibabel parses them, this module checks them."""
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from saint_cli.io.decompress import read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
 from saint_cli.io.nifti.placement import UNKNOWN_SPACE, find_affine
+from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Payload, VolumeHeader
 from saint_cli.io.voxel_checks import require_3d
 from saint_cli.volume import Storage
 from saint_cli.volume.fourth_axis import FourthAxis
-from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 MAX_OFFSET = 1 << 28
 """Header extensions beyond 256 MiB do not occur; an offset above, or NaN, is damage."""
@@ -31,9 +30,6 @@ TIME_UNIT_BITS = 0x38
 """The bits of xyzt_units that name the unit of the fourth axis."""
 
 EXTENSIONS_DROPPED = "the header has extensions; they are not copied to the result"
-
-MADE_BY_NETWORKS = re.compile(rb"saint \S+ x\S+ model=.*:[0-9a-f]{8}")
-"""How ``descrip`` of a result begins that networks made, whose weights it names (``nifti.write``)."""
 
 LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL."""
@@ -113,7 +109,7 @@ def _parse(head: bytes, path: Path) -> tuple[Any, int]:
 def _list_notes(head: bytes, raw: Any, version: int, end: int) -> list[str]:
     """Of a header that ends at byte ``end``: that its extensions are lost, that it is of a result of saint."""
     notes = [EXTENSIONS_DROPPED] if _has_extensions(head, version, end) else []
-    return [*notes, MADE_BY_SAINT] if MADE_BY_NETWORKS.match(bytes(raw["descrip"].item())) else notes
+    return [*notes, *find_result_warnings([bytes(raw["descrip"].item()).decode("latin-1")])]
 
 
 def _has_extensions(head: bytes, version: int, end: int) -> bool:

@@ -1,5 +1,6 @@
 """Where the voxels of a NIfTI volume lie: sform, qform or bare pixdim, whichever is sound, in LPS millimetres."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,28 @@ def find_affine(raw: Any) -> tuple[np.ndarray, int, tuple[str, ...]]:
         warnings.append(f"{name}_code {code} is unknown; written as {UNKNOWN_SPACE} (aligned)")
         code = normalize_space_code(code)
     return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *find_unit_warnings(unit, spacing))
+
+
+def place_in_memory(raw: Any, affine_ras: np.ndarray) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """Affine in LPS mm, form code and warnings of an image in memory, which lies where its own affine says.
+
+    raw: a copy of its header, whose forms may be older: then only warnings about the unit are given. affine_ras: in
+    the unit of the header.
+
+    Raises:
+        GeometryError: the affine places no voxels.
+    """
+    unit = int(raw["xyzt_units"]) & 7
+    affine = geometry.RAS_FROM_LPS @ affine_ras
+    affine[:3] *= MM_PER_UNIT.get(unit, 1.0)
+    geometry.check_affine(affine)
+    codes = [int(raw[f"{form}_code"]) for form in ("sform", "qform")]
+    code = next((one for one in codes if 0 < one <= MAX_SPACE_CODE), UNKNOWN_SPACE)
+    with suppress(GeometryError):
+        found, _, warnings = find_affine(raw)
+        if np.allclose(found, affine):
+            return affine, code, warnings
+    return affine, code, find_unit_warnings(unit, np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def normalize_space_code(code: int) -> int:

@@ -10,17 +10,11 @@ from nibabel.spatialimages import HeaderDataError
 from saint_cli import geometry
 from saint_cli.errors import UsageError
 from saint_cli.io.nifti.placement import is_same_place, normalize_space_code
-from saint_cli.runtime.version import __version__
+from saint_cli.io.result_text import describe_result
 from saint_cli.volume import Storage, Volume
 from saint_cli.volume.fourth_axis import FourthAxis
 
 MAX_NIFTI1_AXIS = 32767
-
-DESCRIPTION_BYTES = 80
-"""Size of ``descrip``."""
-
-MAX_MODEL_LENGTH = 16
-"""Characters of a model's name that ``descrip`` holds beside its hash."""
 
 
 def encode_header(volume: Volume, storage: Storage, count: int = 1, axis: FourthAxis | None = None) -> bytes:
@@ -71,7 +65,7 @@ def make_header(volume: Volume, storage: Storage, count: int = 1) -> Any:
     header.set_xyzt_units("mm")
     header["scl_slope"], header["scl_inter"] = storage.slope, storage.intercept
     header["vox_offset"] = 352 if kind is Nifti1Header else 544
-    header["descrip"] = _format_description(volume).encode()
+    header["descrip"] = describe_result(volume).encode()
     return header
 
 
@@ -83,17 +77,3 @@ def _fits_float32(storage: Storage) -> bool:
         slope, intercept = (abs(float(np.float32(v)) - v) for v in (storage.slope, storage.intercept))
     limits = np.iinfo(storage.dtype)
     return slope * max(-int(limits.min), int(limits.max)) + intercept < abs(storage.slope) / 2
-
-
-def _format_description(volume: Volume) -> str:
-    """Program, factor, weights and method, in the 80 bytes that NIfTI has for it; no patient text, no paths."""
-    derivation = volume.header.derivation
-    text = f"saint {__version__}"
-    if derivation is None:
-        return text
-    name = "".join(c if c.isascii() and c.isprintable() else "?" for c in derivation.model[:MAX_MODEL_LENGTH])
-    text += f" x{1 / derivation.grid.step:.4g} model={name}:{derivation.weights_sha256[:8]}"
-    for word in derivation.option_names:
-        if len(text) + 1 + len(word) <= DESCRIPTION_BYTES:
-            text += f" {word}"
-    return text

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from saint_cli import geometry, label_api
 from saint_cli.errors import GeometryError
 from saint_cli.io import read_labels, read_volume, write_volume
+from saint_cli.io.dicom.plane_steps import AcquiredSlices, Origin, ScanGrid, find_steps
 from saint_cli.labels import refine_labels
 from saint_cli.volume import Derivation, Volume
 from saint_cli.volume.label_map import LabelMap
@@ -84,6 +85,13 @@ def test_acquired_slices_are_found_in_every_direction(step: str, extrapolate: bo
     path = save_labels("contours, named", series, thick, (1, 5), tmp_path / "labels.dcm")
     found = read_labels(path, derived(thick, tmp_path, extrapolate=extrapolate))
     np.testing.assert_array_equal(found.labels, labels_on(thick, (1, 5)))
+
+
+def test_acquired_slices_are_found_in_a_scan_that_runs_the_other_way() -> None:
+    acquired = AcquiredSlices(np.array([[0, 0, z] for z in (0.0, 5.0, 15.0)]), np.array([0, 1, 3]))
+    scan = ScanGrid(np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 15], [0, 0, 0, 1]]), (8, 8, 16))
+    steps = find_steps(np.array([0.0, 10.0]), None, scan, Origin(names_source=True, acquired=acquired))
+    assert (steps.start, steps.step, steps.count, steps.indices.tolist()) == (0, 5, 4, [0, 2])
 
 
 def test_acquired_slices_are_found_where_the_result_has_every_second(tmp_path: Path) -> None:

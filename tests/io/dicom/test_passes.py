@@ -97,6 +97,15 @@ def test_ct_slices_that_alternate_in_time_or_number_alone_are_reported_with_both
     assert not any(warning.startswith("slices alternate") for warning in volume.header.warnings)
 
 
+def test_acquisitions_that_go_on_from_each_other_are_one_scan_though_slices_at_the_seam_are_swapped(
+    tmp_path: Path,
+) -> None:
+    series = fabricate.slices(16)
+    for k, data in enumerate(series):
+        data.AcquisitionNumber = 1 if k < 7 or k == 8 else 2
+    assert read_volume(fabricate.save(series, tmp_path / "s")).shape[2] == 16
+
+
 def test_mr_that_acquires_every_second_slice_first_is_one_volume(tmp_path: Path) -> None:
     series = [
         *scan_pass(LONG, FIRST, rising("AcquisitionTime", 36000), modality="MR"),

@@ -141,3 +141,21 @@ def test_orientation_and_pixel_spacing_are_written_digit_for_digit(tmp_path: Pat
             "0",
         ]
         assert [v.original_string for v in data.PixelSpacing] == ["0.750", "5.0E-1"]
+
+
+def test_positions_that_are_even_but_for_their_digits_have_a_warning(tmp_path: Path) -> None:
+    series = fabricate.slices(8)
+    for k, data in enumerate(series):
+        data.ImagePositionPatient[2] = f"{30 + 0.625 * k:.1f}"
+    (warning,) = read_volume(fabricate.save(series, tmp_path / "in")).header.warnings
+    assert warning.startswith("slice positions deviate from an even spacing by up to 0.0")
+
+
+def test_a_slice_location_is_the_place_along_the_normal(tmp_path: Path) -> None:
+    series = fabricate.slices(step=(0.0, 1.2, 4.8))
+    for data in series:
+        data.SliceLocation = data.ImagePositionPatient[2]
+    write_volume(interpolated(read_volume(fabricate.save(series, tmp_path / "in")), 4), tmp_path / "out")
+    out = saved_series(tmp_path / "out")
+    assert [data.SliceLocation for data in out] == [data.ImagePositionPatient[2] for data in out]
+    assert len({data.SliceLocation for data in out}) == len(out)

@@ -7,6 +7,7 @@ import fabricate
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from fabricate import interpolated, saved_series
 
 from saint_cli.geometry import grid_by_averaging
@@ -104,7 +105,7 @@ def test_nifti_describes_the_method_in_the_80_bytes_it_has(tmp_path: Path) -> No
     assert len(full) <= 80
 
 
-@pytest.mark.parametrize("name", ["out", "out.nii.gz"])
+@pytest.mark.parametrize("name", ["out", "out.nii.gz", "out.nrrd", "out.mha"])
 def test_reading_a_result_warns_once_that_synthesised_slices_count_as_acquired(name: str, tmp_path: Path) -> None:
     result = made(tmp_path / "s", MethodOptions(noise=NoiseHandling.MATCH))
     write_volume(result, tmp_path / name)
@@ -113,12 +114,22 @@ def test_reading_a_result_warns_once_that_synthesised_slices_count_as_acquired(n
         assert [text for text in warnings if "result of saint" in text] == [MADE_BY_SAINT]
 
 
-@pytest.mark.parametrize("name", ["out", "out.nii.gz"])
+@pytest.mark.parametrize(
+    ("name", "copy"), [("out.nrrd", "a.nrrd"), ("out.nrrd", "a.mha"), ("out.mha", "a.nrrd"), ("out.nii.gz", "a.mha")]
+)
+def test_a_result_that_itk_read_and_wrote_is_still_known_as_one(name: str, copy: str, tmp_path: Path) -> None:
+    write_volume(made(tmp_path / "s", MethodOptions()), tmp_path / name)
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / name)), str(tmp_path / copy))
+    assert MADE_BY_SAINT in read_volume(tmp_path / copy).header.warnings
+
+
+@pytest.mark.parametrize("name", ["out", "out.nii.gz", "out.nrrd", "out.mha"])
 def test_what_no_networks_made_is_read_without_that_warning(name: str, tmp_path: Path) -> None:
     scan = read_volume(fabricate.save(fabricate.slices(), tmp_path / "s"))
-    write_volume(scan, tmp_path / "copy.nii.gz")
+    ending = name.removeprefix("out")
+    write_volume(scan, tmp_path / f"copy{ending}")
     write_volume(average_slices(scan, grid_by_averaging(scan.shape[2], 2, 5.0, 10.0)), tmp_path / name)
-    for path in (tmp_path / "copy.nii.gz", tmp_path / name):
+    for path in (tmp_path / f"copy{ending}", tmp_path / name):
         assert MADE_BY_SAINT not in read_volume(path).header.warnings
 
 

@@ -68,6 +68,17 @@ def test_gantry_tilt_is_kept_along_the_measured_step(tmp_path: Path) -> None:
     assert "Gantry tilt 14.0°" in volume.header.warnings[0]
 
 
+@pytest.mark.parametrize(("claimed", "is_odd"), [("4.8", False), ("4.948", False), ("5.2", True)])
+def test_slices_of_a_tilted_stack_may_be_counted_along_the_table_or_along_their_normal(
+    claimed: str, is_odd: bool, tmp_path: Path
+) -> None:
+    series = fabricate.slices(step=(0.0, 1.2, 4.8))
+    for data in series:
+        data.SpacingBetweenSlices = claimed
+    warnings = " ".join(read_volume(fabricate.save(series, tmp_path / "s")).header.warnings)
+    assert (f"SpacingBetweenSlices says {claimed} mm" in warnings) == is_odd
+
+
 def test_a_missing_slice_names_its_gap_and_the_expected_spacing(tmp_path: Path) -> None:
     series = fabricate.slices()
     del series[3]
@@ -99,6 +110,12 @@ def test_other_pixels_at_one_position_name_the_position(tmp_path: Path) -> None:
     series, other = fabricate.slices(), fabricate.slices()[2]
     other.SOPInstanceUID = uid.generate_uid()
     fabricate.set_pixels(other, fabricate.pixels(other) + 1)
+    refused(fabricate.save([*series, other], tmp_path / "s"), GeometryError, "duplicated slices at 40 mm")
+
+
+def test_equal_stored_values_of_another_rescale_are_no_duplicate(tmp_path: Path) -> None:
+    series, other = fabricate.slices(), fabricate.slices()[2]
+    other.SOPInstanceUID, other.RescaleIntercept = uid.generate_uid(), "-1000"
     refused(fabricate.save([*series, other], tmp_path / "s"), GeometryError, "duplicated slices at 40 mm")
 
 

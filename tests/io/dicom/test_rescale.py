@@ -163,3 +163,23 @@ def test_values_that_are_infinite_by_their_rescale_are_refused_without_another_w
         data.RescaleSlope = "1e308"
     with pytest.raises(UnreadableError, match="no voxel is a finite number"):
         read_volume(fabricate.save(series, tmp_path / "s"))
+
+
+@pytest.mark.parametrize("multiframe", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "words"), [("MGML", "MGML: values are mg/ml"), ("EDW", "electron density"), ("HU", "")]
+)
+def test_maps_of_spectral_ct_are_called_no_hounsfield_units(
+    kind: str, words: str, multiframe: bool, tmp_path: Path
+) -> None:
+    series = body(lambda k, data: setattr(data, "RescaleType", kind))
+    if multiframe:
+        image = fabricate.multiframe(series)
+        shared = image.SharedFunctionalGroupsSequence[0]
+        groups = [shared, *image.PerFrameFunctionalGroupsSequence]
+        for group in groups:
+            for values in group.get("PixelValueTransformationSequence", []):
+                values.RescaleType = kind
+        series = [image]
+    warnings = read_volume(fabricate.save(series, tmp_path / "s")).header.warnings
+    assert [words in warning for warning in warnings if "RescaleType" in warning] == ([True] if words else [])

@@ -120,9 +120,12 @@ def test_means_of_slices_are_a_derived_series_that_names_its_sources(tmp_path: P
     assert list(first.ImageType[:2]) == ["DERIVED", "SECONDARY"]
 
 
-@pytest.mark.parametrize("pixel_mm", [0.25, 1.5])
-def test_resampled_planes_say_their_own_size_place_and_spacing(pixel_mm: float, tmp_path: Path) -> None:
-    source = read_volume(fabricate.save(fabricate.slices(3, step=(0, 1.0, 5.0)), tmp_path / "s"))
+@pytest.mark.parametrize("pixel_mm", [0.25, 1.5, None])
+def test_resampled_planes_say_their_own_size_place_and_spacing(pixel_mm: float | None, tmp_path: Path) -> None:
+    series = fabricate.slices(3, step=(0, 1.0, 5.0))
+    for data in series:
+        data.GantryDetectorTilt, data.ReconstructionDiameter = "11.3", "100"
+    source = read_volume(fabricate.save(series, tmp_path / "s"))
     grid = geometry.same_grid(3, 2)
     plane = geometry.make_plane_grid(source.affine_lps, source.shape, 2, untilt=True, pixel_mm=pixel_mm)
     assert plane is not None
@@ -134,12 +137,12 @@ def test_resampled_planes_say_their_own_size_place_and_spacing(pixel_mm: float, 
     np.testing.assert_allclose(again.affine_lps, result.affine_lps, atol=1e-9)
     np.testing.assert_array_equal(again.voxels, result.voxels)
     data = fabricate.saved_series(tmp_path / "out")[0]
-    assert [float(v) for v in data.PixelSpacing] == [pixel_mm, pixel_mm]
+    assert [float(v) for v in data.PixelSpacing] == ([0.75, 0.5] if pixel_mm is None else [pixel_mm, pixel_mm])
     assert (data.Rows, data.Columns) == result.shape[1::-1]
     assert "stand straight" in data.DerivationDescription
-    assert f"pixels resampled to {pixel_mm:g} mm" in data.DerivationDescription
+    assert pixel_mm is None or f"pixels resampled to {pixel_mm:g} mm" in data.DerivationDescription
     assert "acquired slice 1 resampled" in data.DerivationDescription
-    assert "GantryDetectorTilt" not in data
+    assert not {"GantryDetectorTilt", "ReconstructionDiameter"} & set(data.dir())
 
 
 def test_the_same_slices_on_other_grids_have_other_uids(tmp_path: Path) -> None:

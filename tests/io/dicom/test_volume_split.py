@@ -55,10 +55,13 @@ def test_a_consistent_instance_number_is_the_last_resort(number: Callable[[int, 
     assert "the order of InstanceNumber only" in describe(folder).stacks[0].warnings[0]
 
 
-def test_a_consistent_number_that_contradicts_the_energy_is_not_believed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "either"), [("KVP", ("140", "80")), ("ContrastBolusAgent", (None, "an agent"))])
+def test_a_consistent_number_that_contradicts_energy_or_contrast_is_not_believed(
+    name: str, either: tuple[str | None, str], tmp_path: Path
+) -> None:
     alternating = [*scan_pass(SAME, FIRST), *scan_pass(SAME, SECOND)]
     for k, data in enumerate(alternating[:-1]):
-        data.KVP = "80" if k % 3 else "140"
+        setattr(data, name, either[k % 3 > 0])
     with pytest.raises(GeometryError, match="2 different images at each of 8 positions"):
         read_volume(fabricate.save(alternating, tmp_path / "s"))
 
@@ -84,6 +87,46 @@ def test_echoes_by_b_values_are_distinguished_by_both(tmp_path: Path) -> None:
     found = describe(folder).stacks
     assert len({stack.split_by for stack in found}) == 4
     assert {stack.shape for stack in found} == {(16, 12, 8)}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "labels"),
+    [
+        ([["T1", "M"], ["T1", "FIELD_MAP"]], ["ImageType M", "ImageType FIELD_MAP"]),
+        ([["W"], ["F"], ["IP"]], ["ImageType W", "ImageType F", "ImageType IP"]),
+        ([["M", "ND"], ["M", "ND", "NORM"]], ["ImageType M\\ND", "ImageType NORM"]),
+    ],
+)
+def test_volumes_of_several_image_types_are_listed_with_these(
+    kinds: list[list[str]], labels: list[str], tmp_path: Path
+) -> None:
+    series = []
+    for number, kind in enumerate(kinds):
+        series += scan_pass(SAME, 100 * (number + 1), put(ImageType=["ORIGINAL", "PRIMARY", *kind]), modality="MR")
+    folder = fabricate.save(series, tmp_path / "s")
+    assert [stack.split_by for stack in describe(folder).stacks] == labels
+    count = len(labels)
+    with pytest.raises(GeometryError, match=f"{count} stacks at the same positions; choose one with `volume`"):
+        read_volume(folder)
+
+
+def test_volumes_of_one_image_type_are_listed_without_it(tmp_path: Path) -> None:
+    series = [*scan_pass(SAME, FIRST, put(EchoTime=10)), *scan_pass(SAME, SECOND, put(EchoTime=20))]
+    folder = fabricate.save(series, tmp_path / "s")
+    assert [stack.split_by for stack in describe(folder).stacks] == ["EchoTime 10.0", "EchoTime 20.0"]
+
+
+def test_gradient_directions_are_listed_in_three_digits(tmp_path: Path) -> None:
+    directions = [[-0.06086054444313049, -9.5e-10, 0.9981462955474854], [0.5, 0.5, 0.70710678]]
+    series = []
+    for number, direction in enumerate(directions):
+        edit = put(DiffusionBValue=1000.0, DiffusionGradientOrientation=direction)
+        series += scan_pass(SAME, 100 * (number + 1), edit, modality="MR")
+    found = describe(fabricate.save(series, tmp_path / "s")).stacks
+    assert [stack.split_by.partition("Orientation ")[2] for stack in found] == [
+        "(-0.0609, 0, 0.998)",
+        "(0.5, 0.5, 0.707)",
+    ]
 
 
 def test_an_echo_that_lacks_slices_costs_the_others_nothing(tmp_path: Path) -> None:
@@ -138,7 +181,7 @@ def test_a_protocol_that_changes_its_kernel_on_the_way_is_reported(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("RescaleType", "HU, MGML"), ("Units", "BQML, GML"), ("PhotometricInterpretation", "MONOCHROME2, MONOCHROME1")],
+    [("RescaleType", "HU, US"), ("Units", "BQML, GML"), ("PhotometricInterpretation", "MONOCHROME2, MONOCHROME1")],
 )
 def test_a_slice_in_other_units_is_reported(name: str, values: str, tmp_path: Path) -> None:
     usual, other = values.split(", ")

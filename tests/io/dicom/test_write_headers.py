@@ -80,6 +80,24 @@ def test_instances_are_counted_in_the_direction_of_the_source(step: float, tmp_p
     assert {(d.SeriesNumber, d.SeriesDescription) for d in out} == {(401, "SECRET DESCRIPTION SAINT x4")}
 
 
+def test_one_odd_number_of_the_source_turns_no_series_round(tmp_path: Path) -> None:
+    series = fabricate.slices()
+    series[0].InstanceNumber = 99
+    places = [
+        float(d.ImagePositionPatient[2]) for d in sorted(derived(series, tmp_path), key=lambda d: d.InstanceNumber)
+    ]
+    assert places == sorted(places)
+
+
+def test_a_synthesised_slice_has_no_time_after_a_trigger(tmp_path: Path) -> None:
+    series = fabricate.slices(modality="MR")
+    for k, data in enumerate(series):
+        data.TriggerTime = str(10 * k)
+    times = [data.TriggerTime for data in sorted(derived(series, tmp_path), key=lambda d: d.InstanceNumber)]
+    assert times[::4] == [0, 10, 20, 30, 40, 50]
+    assert {time for k, time in enumerate(times) if k % 4} == {None}
+
+
 def test_stale_values_and_private_groups_are_gone_and_dose_is_only_on_acquired_slices(tmp_path: Path) -> None:
     def add(_: int, data: Dataset) -> None:
         data.private_block(0x0029, "VENDOR", create=True).add_new(0x10, "LO", "SECRET")

@@ -190,11 +190,20 @@ def test_a_volume_that_lacks_a_slice_is_refused_by_name(tmp_path: Path) -> None:
     assert "one at a time with `volume`" in str(e.value)
 
 
+def test_a_volume_that_leaves_the_place_of_the_others_is_refused_by_name(tmp_path: Path) -> None:
+    moved = scan_pass(SAME, SECOND, put(EchoTime="50"))
+    for k, data in enumerate(moved):
+        data.ImagePositionPatient[1] += 0.6 * k
+    source = fabricate.save([*scan_pass(SAME, FIRST, put(EchoTime="5")), *moved], tmp_path / "in")
+    with pytest.raises(GeometryError, match=r"volume 2 \(EchoTime 50\) of 2: it lies up to 4\.2 mm from the others"):
+        list_volumes(source)
+
+
 def test_a_phase_map_among_the_volumes_is_refused_by_name(tmp_path: Path) -> None:
     magnitude = scan_pass(SAME, FIRST, put(EchoTime="5"), modality="MR")
     phase = scan_pass(SAME, SECOND, put(EchoTime="5", ImageType=["ORIGINAL", "PRIMARY", "P"]), modality="MR")
     source = fabricate.save([*magnitude, *phase], tmp_path / "in")
-    with pytest.raises(GeometryError, match=r"volume 2 of 2: phase map.*one at a time with `volume`"):
+    with pytest.raises(GeometryError, match=r"volume 2 \(ImageType P\) of 2: phase map.*one at a time with `volume`"):
         list_volumes(source)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from saint_cli import geometry
-from saint_cli.errors import UnreadableError, UsageError
-from saint_cli.io import describe, read_volume
+from saint_cli.errors import SourceChangedError, UnreadableError, UsageError
+from saint_cli.io import describe, list_volumes, read_volume
+from saint_cli.io.nifti.header import read_header
 
 VOXELS = fabricate.volume().voxels
 RAS = geometry.RAS_FROM_LPS @ fabricate.OBLIQUE_LPS
@@ -108,6 +109,12 @@ def test_the_qform_is_used_where_there_is_no_sform(tmp_path: Path) -> None:
     assert warnings(path) == ""
 
 
+def test_a_qform_of_left_handed_axes_is_used_as_it_is(tmp_path: Path) -> None:
+    affine = RAS @ np.diag([1.0, 1.0, -1.0, 1.0])
+    path = save(tmp_path / "a.nii", affine=affine, sform_code=0, qform_code=1)
+    np.testing.assert_allclose(read_volume(path).affine_lps, geometry.RAS_FROM_LPS @ affine, atol=1e-4)
+
+
 def test_without_forms_the_spacing_is_used_and_the_orientation_is_unknown(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", sform_code=0, qform_code=0)
     np.testing.assert_allclose(read_volume(path).spacing_mm, (0.8, 0.8, 5.0), rtol=1e-6)
@@ -202,3 +209,21 @@ def test_one_volume_of_a_4d_file_is_read_by_its_number(tmp_path: Path, ending: s
     for number in (0, 4):
         with pytest.raises(UsageError, match="holds 3"):
             read_volume(path, volume=number)
+
+
+def test_the_unit_of_time_does_not_bring_along_that_of_length(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6, 2), np.int16), np.diag([500, 500, 3000, 1]))
+    image.header.set_xyzt_units("micron", "msec")
+    nibabel.save(image, tmp_path / "scan.nii")
+    assert read_header(tmp_path / "scan.nii", 1).fourth_axis.unit == 16  # NIFTI_UNITS_MSEC
+
+
+def test_a_4d_file_that_is_replaced_while_its_volumes_are_read_is_refused(tmp_path: Path) -> None:
+    voxels = np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3)
+    for name in ("scan.nii", "other.nii"):
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1, 1, 3, 1])), tmp_path / name)
+    volumes = list_volumes(tmp_path / "scan.nii").read()
+    next(volumes)
+    (tmp_path / "other.nii").replace(tmp_path / "scan.nii")
+    with pytest.raises(SourceChangedError, match=r"scan\.nii"):
+        list(volumes)
