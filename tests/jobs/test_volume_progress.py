@@ -38,8 +38,8 @@ def test_a_warning_of_several_volumes_is_one_sentence(volumes: list[tuple[str, .
     assert merge_warnings(volumes) == merged
 
 
-@pytest.mark.parametrize("typed", ["0", "-1", "x", "1.5", "ALL"])
+@pytest.mark.parametrize("typed", ["0", "-1", "x", "1.5", "alle"])
 def test_a_volume_is_a_number_from_1_on_or_all(typed: str) -> None:
     with pytest.raises(UsageError, match=f"`volume={typed}`"):
         parse_volume(typed)
-    assert (parse_volume("3"), parse_volume("all")) == (3, "all")
+    assert [parse_volume(word) for word in ("3", "all", "ALL")] == [3, "all", "all"]
