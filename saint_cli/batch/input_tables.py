@@ -18,6 +18,9 @@ DELIMITERS = ",;\t"
 MAX_PROBLEM_LENGTH = 300
 """Characters of what is said of one row, whose cells may hold anything."""
 
+OWN_COLUMNS = ("source", "name")
+"""The columns that are no options."""
+
 Row = dict[str, str]
 
 
@@ -62,7 +65,7 @@ def _parse_csv(text: str) -> Iterator[tuple[int, Row | str]]:
     try:
         for number, cells in enumerate(reader, 1):
             if header is None:
-                header = [cell.strip() for cell in cells]
+                header = [_clean_column(cell) for cell in cells]
                 if repeated := _find_repeated(header):
                     yield number, f"two columns are called '{repeated}'; keep one"
                     return
@@ -90,10 +93,16 @@ def _parse_json(line: str) -> Row | str:
     if not isinstance(document, dict):
         return "not a JSON object"
     for name, value in document.items():
-        is_text = name.strip() in ("source", "name")
+        is_text = _clean_column(name) in OWN_COLUMNS
         if value is not None and not isinstance(value, str if is_text else str | int | float):
             return f"'{name}' must be {'text' if is_text else 'text, a number, true or false'}"
-    return {name.strip(): "" if value is None else str(value) for name, value in document.items()}
+    return {_clean_column(name): "" if value is None else str(value) for name, value in document.items()}
+
+
+def _clean_column(name: str) -> str:
+    """The name of a column without spaces around it; one of ``OWN_COLUMNS`` in small letters."""
+    plain = name.strip()
+    return plain.lower() if plain.lower() in OWN_COLUMNS else plain
 
 
 def _make_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def _find_problem(row: Row) -> str | None:
     name = row.get("name", "")
     if not row.get("source"):
         return "no 'source'; each row names one in a column of that name"
-    for column in ("source", "name"):
+    for column in OWN_COLUMNS:
         if not can_be_path(row.get(column, "")):
             return f"the '{column}' holds characters that no file name can have"
     if not name:

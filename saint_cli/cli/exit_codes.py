@@ -85,7 +85,8 @@ def _describe_usage_error(error: Any) -> str:
     advice = f"{command} --help lists what there is"
     if command == "saint upsample" and "unexpected extra argument" in message:
         advice = "saint upsample takes one scan, saint batch takes several"
-    return f"{message[:1].lower()}{message[1:]}; {advice}"
+    separator = "" if message.endswith("?") else ";"  # click asks whether a similar command was meant
+    return f"{message[:1].lower()}{message[1:]}{separator} {advice}"
 
 
 def _advise_on_dashes(arguments: Sequence[str]) -> str:

@@ -100,17 +100,29 @@ def _format_blocks(stacks: Sequence[StackInfo], flags: str) -> list[Line]:
     uids = sorted({stack.series_uid for stack in stacks})
     is_one_of_several = sum(stack.shape is not None and stack.shape[2] > 1 for stack in stacks) > 1
     has_folders = len({stack.folder for stack in stacks}) > 1
+    unlike = _find_series_of_unlike(stacks)
     lines = []
     for group, lead, own in zip(groups, leads, notes, strict=True):
         lines.append(Line(lead.ljust(len(indent)), format_head(group, uids), "bold"))
         lines += [Line(indent, format_folders(group))] if has_folders else []
-        facts = _list_facts(group, f"saint upsample{flags}", is_one_of_several=is_one_of_several)
+        upsample, first = f"saint upsample{flags}", group[0]
+        facts = _list_facts(group, upsample, is_one_of_several=is_one_of_several)
+        if first.series_volumes > 1 and first.series_uid not in unlike:
+            command = f"`{upsample} --series {first.number} --volume all`"
+            facts.append(f"{command} takes the {first.series_volumes} volumes together")
         lines += [Line(indent, text) for text in facts]
         for note, numbers in own.items():
             if note not in shared:
                 is_of_all = len(numbers) == len(group)
                 lines.append(note.as_line(indent, "" if is_of_all else format_ranges(numbers)))
     return [*lines, *(note.as_line(" ", format_ranges(numbers)) for note, numbers in shared.items())]
+
+
+def _find_series_of_unlike(stacks: Sequence[StackInfo]) -> set[str]:
+    """The UIDs of series whose volumes cannot go together: one cannot be upsampled, or has another size."""
+    volumes = [stack for stack in stacks if stack.series_volumes > 1]
+    shapes = {stack.series_uid: stack.shape for stack in volumes}
+    return {stack.series_uid for stack in volumes if stack.problem or stack.shape != shapes[stack.series_uid]}
 
 
 def _number_notes(stacks: Sequence[StackInfo]) -> dict[Note, list[int]]:
@@ -133,12 +145,7 @@ def _list_facts(group: Group, upsample: str, *, is_one_of_several: bool) -> list
     elif is_one_of_several:
         command = f"`{upsample} --series {first.number}`"
     voxels = ", ".join(filter(None, (info_text.format_voxels(first), storage)))
-    together = ""
-    if first.series_volumes > 1 and not first.problem:
-        together = (
-            f"`{upsample} --series {first.number} --volume all` takes the {first.series_volumes} volumes together"
-        )
-    return list(filter(None, (voxels, format_differences(group), *info_text.list_facts(first, command), together)))
+    return list(filter(None, (voxels, format_differences(group), *info_text.list_facts(first, command))))
 
 
 def _format_rows(files: Sequence[StackInfo]) -> list[Line]:

@@ -69,13 +69,14 @@ def takes_options(*options: Option) -> Callable[[Command], Command]:
 def complete_bare_flags(arguments: Sequence[str], meanings: Mapping[str, str]) -> list[str]:
     """The arguments with a value given to each flag that stands without one.
 
-    Only a number after it, or the word that it means, is its value.
+    Only a number after it, or the word that it means, be it in capitals, is its value.
     """
     completed, is_option = list[str](), True
     for argument, after in zip_longest(arguments, arguments[1:], fillvalue=""):
         is_option = is_option and argument != "--"
-        if is_option and argument in meanings and after != meanings[argument] and not _is_number(after):
-            argument = f"{argument}={meanings[argument]}"
+        meaning = meanings.get(argument)
+        if is_option and meaning is not None and after.lower() != meaning and not _is_number(after):
+            argument = f"{argument}={meaning}"
         completed.append(argument)
     return completed
 

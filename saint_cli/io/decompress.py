@@ -91,19 +91,22 @@ def unpack(file: BinaryIO, kind: Packing, most: int | None = None) -> BinaryIO:
     return file if kind is Packing.NONE else cast(BinaryIO, io.BufferedReader(UnpackedStream(file, kind, most)))
 
 
-def read_to_end(file: BinaryIO, path: Path, expected: int = 0) -> None:
+def read_to_end(file: BinaryIO, path: Path, expected: int = 0) -> int:
     """Read a packed file to its end, so that its checksums are tested; ``expected`` bytes are known to be left.
+
+    Returned is how many more were, negative where there were fewer.
 
     Raises:
         UnreadableError: far more follow.
     """
-    left = expected + MAX_TRAILING_BYTES
+    more = -expected
     while got := len(file.read(BLOCK)):
-        left -= got
-        if left < 0:
+        more += got
+        if more > MAX_TRAILING_BYTES:
             raise UnreadableError(
                 f"{path}: goes on for over {MAX_TRAILING_BYTES >> 20} MB behind its voxels; it is damaged"
             )
+    return more
 
 
 @contextmanager

@@ -114,7 +114,8 @@ def _read_voxels(path: Path, header: VolumeHeader, max_memory: int | None) -> Vo
         voxel_stream.check_length(payload)
         size_limits.check_image_ratio(path, payload.start + payload.size, voxel_stream.packed_size(payload))
         memory.check_voxels_fit(path, payload.size, max_memory)
-        return make_volume(header, voxel_stream.read_voxels(payload))
+        stored, warnings = voxel_stream.read_voxels(payload)
+        return make_volume(replace(header, warnings=(*header.warnings, *warnings)), stored)
 
 
 def make_volume(header: VolumeHeader, stored: np.ndarray) -> Volume:

@@ -1,6 +1,6 @@
 """Voxels of NIfTI, NRRD and MetaImage files in every encoding, bounded by what the files can hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -46,11 +46,16 @@ def describe_excess(header: VolumeHeader) -> tuple[str, ...]:
     if not is_counted or payload.byte_skip < 0:
         return ()
     need = payload.start + payload.byte_skip + payload.size // count + (payload.trailing or 0)
-    size, path = max(zip(_file_sizes(payload), payload.files, strict=True), key=lambda pair: pair[0])
-    if size - need < payload.size // payload.shape[2]:
+    return _warn_of_excess(payload, [size - need for size in _file_sizes(payload)])
+
+
+def _warn_of_excess(payload: Payload, excess: Sequence[int]) -> tuple[str, ...]:
+    """The warning of the file that holds most more than the header says; ``excess``: bytes behind those of each."""
+    most, path = max(zip(excess, payload.files, strict=True), key=lambda pair: pair[0])
+    if most < payload.size // payload.shape[2]:
         return ()
-    longer = f"{path.name} is {size - need} bytes longer than the header says"
-    return (f"{longer}: its number of voxels, or their type, may be wrong",)
+    size = f"unpacks to {most} bytes more" if payload.is_packed else f"is {most} bytes longer"
+    return (f"{path.name} {size} than the header says: its number of voxels, or their type, may be wrong",)
 
 
 def _file_sizes(payload: Payload) -> list[int]:
@@ -85,17 +90,21 @@ def _scale(stored: np.ndarray, storage: Storage) -> np.ndarray:
         return np.asarray(stored * storage.slope + storage.intercept)
 
 
-def read_voxels(payload: Payload) -> np.ndarray:
-    """Stored values [x, y, z], in this machine's byte order; packed data are read to their checksums.
+def read_voxels(payload: Payload) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Stored values [x, y, z], in this machine's byte order, and the warning of :func:`describe_excess` of packed data.
+
+    These are read to their checksums.
 
     Raises:
         UnreadableError: truncated or corrupt.
     """
     stored = np.empty(payload.count, dtype=payload.dtype)
     part = payload.count // len(payload.files)
-    for index, path in enumerate(payload.files):
-        _read_part(path, payload, stored[index * part : (index + 1) * part])
-    return _to_native(stored, payload)
+    excess = [
+        _read_part(path, payload, stored[index * part : (index + 1) * part]) for index, path in enumerate(payload.files)
+    ]
+    warnings = _warn_of_excess(payload, excess) if payload.is_packed and payload.byte_skip >= 0 else ()
+    return _to_native(stored, payload), warnings
 
 
 def _to_native(stored: np.ndarray, payload: Payload) -> np.ndarray:
@@ -141,19 +150,22 @@ def stream_voxels(payload: Payload) -> Iterator[np.ndarray]:
                 yield from label_maps.iterate_values(iter(partial(file.read, BLOCK), b""), payload.dtype, part)
 
 
-def _read_part(path: Path, payload: Payload, target: np.ndarray) -> None:
+def _read_part(path: Path, payload: Payload, target: np.ndarray) -> int:
+    """Read the voxels of one file; how many bytes of packed data follow that the header does not speak of."""
+    left = 0
     with convert_damage(path), _open_voxels(path, payload, target.nbytes) as file:
         if payload.encoding in (Encoding.TEXT, Encoding.HEX):
             done = 0
             for values in read_numbers(path, file, payload, len(target)):
                 target[done : done + len(values)] = values
                 done += len(values)
-            return
+            return 0
         got = _fill(memoryview(target.view("u1").data), file)
         if payload.is_packed or payload.trailing is not None:
-            read_to_end(file, path, payload.trailing or 0)
+            left = read_to_end(file, path, payload.trailing or 0)
     if got < target.nbytes:
         raise UnreadableError(f"{path}: file is truncated: expected {target.nbytes} bytes of voxels, got {got}")
+    return left
 
 
 @contextmanager

@@ -44,6 +44,15 @@ def test_a_table_gives_options_and_names_and_counts_paths_from_its_own_folder(tm
     ]
 
 
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [(".csv", "Source, NAME\na.nii,first\n"), (".jsonl", '{"Source": "a.nii", " NAME": "first"}\n')],
+)
+def test_columns_that_are_no_options_may_be_in_capitals_too(tmp_path: Path, ending: str, text: str) -> None:
+    (tmp_path / f"scans{ending}").write_text(text)
+    assert expand_inputs([tmp_path / f"scans{ending}"]) == [Root(tmp_path / "a.nii", {}, "first")]
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_a_table_as_other_spreadsheets_write_it_is_read_alike(tmp_path: Path, delimiter: str) -> None:
     table = tmp_path / "scans.csv"
@@ -66,6 +75,7 @@ def test_a_table_as_other_spreadsheets_write_it_is_read_alike(tmp_path: Path, de
         ("t.jsonl", '{"source": "a.nii", "factor": ' + "9" * 1_000_000 + "}", "line 1: not a JSON object"),
         ("t.jsonl", '{"source": "a.nii", "source": "b.nii"}', "each name once"),
         ("t.jsonl", '{"source": 5}', "'source' must be text"),
+        ("t.jsonl", '{"Source": 5}', "'Source' must be text"),
         ("t.jsonl", '{"source": ["a.nii"]}', "'source' must be text"),
         ("t.jsonl", '{"source": null}', "no 'source'"),
         ("t.jsonl", '{"source": "a.nii", "name": true}', "'name' must be text"),

@@ -22,6 +22,7 @@ MISUSES = {
     "one input too many": ((*UPSAMPLE, "c.nii"), ("c.nii", "takes one scan, saint batch takes several")),
     "unknown option of saint": (("--fast",), ("no such option: --fast", "saint --help")),
     "unknown command": (("upscale",), ("no such command 'upscale'", "saint --help")),
+    "misspelt command": (("upsampel", "a.nii"), ("Did you mean 'upsample'? saint --help",)),
     "missing argument": (("info",), ("missing argument 'PATH...'", "saint info --help")),
     "one of two arguments": (("batch", "scans"), ("needs IN... and OUT_DIR, in this order", "batch --help")),
     "labels without a map": (("batch", "scans", "out", "--segments", "1,3"), ("--segments needs label maps; name",)),

@@ -13,6 +13,7 @@ from cli.info_runs import TO, called, one_line
 from cli.runs import run
 from pydicom.dataset import Dataset
 
+from saint_cli.errors import GeometryError
 from saint_cli.io import read_volume
 
 
@@ -80,6 +81,20 @@ def test_volumes_that_are_alike_are_one_block_that_says_how_they_differ(tmp_path
     assert "`saint upsample --series 1 --volume all` takes the 10 volumes together" in shown
     assert len(shown.splitlines()) <= 10
     assert len(json.loads(run("info", "--json", folder).stdout)[0]["stacks"]) == 10
+
+
+@pytest.mark.parametrize("what", ["phase map", "slice missing"])
+def test_all_volumes_are_offered_together_only_where_volume_all_takes_them(what: str, tmp_path: Path) -> None:
+    series = volumes_of_one_series(3)
+    for data in series[8:]:
+        data.ImageType = ["ORIGINAL", "PRIMARY", "P" if what == "phase map" else "M"]
+    folder = fabricate.save(series[: 11 if what == "slice missing" else 12], tmp_path / "series")
+    refused = run("upsample", folder, "--volume", "all", "-o", tmp_path / "x.nii.gz")
+    assert refused.exit_code == GeometryError.exit_code
+    assert "--volume all needs volumes of one size and place that can all be upsampled" in one_line(refused.stderr)
+    assert "--volume all" not in run("info", folder).stdout
+    asked = one_line(run("upsample", folder, "-o", tmp_path / "x.nii.gz").stderr)
+    assert "choose one with --volume: " in asked
 
 
 def test_a_volume_that_differs_from_its_neighbours_has_a_block_of_its_own(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def thick(tmp_path: Path) -> Path:
         (["--slab", "2.5", "in.nii"], ["--slab", "2.5", "in.nii"]),
         (["--slab=2.5", "in.nii"], ["--slab=2.5", "in.nii"]),
         (["--slab", "header", "in.nii"], ["--slab", "header", "in.nii"]),
+        (["--slab", "HEADER", "in.nii"], ["--slab", "HEADER", "in.nii"]),
         (["--slab", "-f", "4"], ["--slab=header", "-f", "4"]),
         (["--", "--slab"], ["--", "--slab"]),
     ],

@@ -110,6 +110,27 @@ def test_a_file_that_is_longer_than_its_header_says_is_reported_from_a_slice_on(
     assert all(warning.startswith(f"{path.name} is {excess} bytes longer than the header says") for warning in reported)
 
 
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("slices", [0.9, 1, 6])
+def test_a_packed_file_that_holds_more_than_its_header_says_is_reported_from_a_slice_on(
+    slices: float, ending: str, tmp_path: Path
+) -> None:
+    path, volume = tmp_path / f"scan{ending}", fabricate.volume()
+    excess = int(slices * 24 * 20 * 2)
+    write_volume(volume, path)
+    if ending == ".nii.gz":
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + bytes(excess)))
+    else:
+        end = b"\n\n" if ending == ".nrrd" else b"LOCAL\n"
+        header = path.read_bytes().partition(end)[0].replace(b"CompressedData = False", b"CompressedData = True")
+        path.write_bytes(header + end + gzip.compress(volume.voxels.tobytes(order="F") + bytes(excess)))
+    read = read_volume(path)
+    np.testing.assert_array_equal(read.voxels, volume.voxels)
+    reported = [warning for warning in read.header.warnings if "more than" in warning]
+    assert len(reported) == (slices >= 1)
+    assert all(one.startswith(f"{path.name} unpacks to {excess} bytes more than the header says") for one in reported)
+
+
 def test_volumes_of_a_4d_file_are_no_excess(tmp_path: Path) -> None:
     path = nifti(tmp_path / "scan.nii", np.random.default_rng(0).integers(0, 1000, (8, 7, 5, 3)).astype(np.int16))
     for volume in (1, 3):
@@ -119,6 +140,10 @@ def test_volumes_of_a_4d_file_are_no_excess(tmp_path: Path) -> None:
     for volume in (1, 3):
         (warning,) = (one for one in read_volume(path, volume=volume).header.warnings if "longer" in one)
         assert warning.startswith("scan.nii is 112 bytes longer")
+    packed = tmp_path / "packed.nii.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()[: -8 * 7 * 2]))
+    for volume in (1, 3):
+        assert not any("more than" in warning for warning in read_volume(packed, volume=volume).header.warnings)
 
 
 SHAPES = {

@@ -138,7 +138,11 @@ def choose_volumes(
         )
     if len(find_volumes(named)) != len(larger):
         raise _explain_undecided(path, stacks, larger, f"`volume=all`: {format_count(len(larger), 'stack')}")
-    _check_alike(path, larger)
+    if unlike := _describe_unlike(larger):
+        raise GeometryError(
+            f"{path}: {unlike}; `volume=all` needs volumes of one size and place that can all be upsampled, so choose "
+            "others one at a time with `volume`"
+        )
     others = sum(len(stack.slices) for stack in named) - sum(len(stack.slices) for stack in larger)
     return tuple(larger), (f"{format_count(others, 'single slice')} beside the volumes ignored",) * bool(others)
 
@@ -154,18 +158,16 @@ def find_volumes(stacks: Sequence[Stack]) -> list[Stack]:
     return [] if len(volumes) < 2 or are_parts or _describe_difference(volumes) else volumes
 
 
-def _check_alike(path: Path, volumes: Sequence[Stack]) -> None:
-    """Refuse the first of some volumes that is not like most of them."""
+def _describe_unlike(volumes: Sequence[Stack]) -> str:
+    """The first of some volumes that is not like most of them, and why; "" if there is none."""
     usual = Counter(len(stack.slices) for stack in volumes if stack.problem is None).most_common(1)
     first = next((stack for stack in volumes if stack.geometry and [len(stack.slices)] == [n for n, _ in usual]), None)
     for number, stack in enumerate(volumes, 1):
         reason = _find_unlikeness(stack, first)
         if reason:
             label = f" ({stack.split_by})" if stack.split_by else ""
-            raise GeometryError(
-                f"{path}: volume {number}{label} of {len(volumes)}: {reason}; `volume=all` needs volumes of one size "
-                "and place, so choose others one at a time with `volume`"
-            )
+            return f"volume {number}{label} of {len(volumes)}: {reason}"
+    return ""
 
 
 def _find_unlikeness(stack: Stack, first: Stack | None) -> str:
@@ -244,7 +246,8 @@ def _explain_undecided(
         )
     is_static = possible[0].split_by.startswith(STATIC_KEYS)
     kind = (f"{count} at the same positions" if is_static else f"4-D image, {count}") + limit
-    return GeometryError(f"{path}: {kind}; choose one with `volume`, or take all with `volume=all`: {shown}")
+    together = "" if _describe_unlike(possible) else ", or take all with `volume=all`"
+    return GeometryError(f"{path}: {kind}; choose one with `volume`{together}: {shown}")
 
 
 def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack]) -> str:

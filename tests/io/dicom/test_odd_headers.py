@@ -127,7 +127,7 @@ def test_phase_maps_are_refused_and_the_magnitude_beside_them_can_be_chosen(kind
         data.ImageType = ["ORIGINAL", "PRIMARY", *kind]
         data.SOPInstanceUID, data.InstanceNumber = uid.generate_uid(), 7 + index
     folder = fabricate.save(magnitude + phase, tmp_path / "s")
-    refused(folder, GeometryError, r"2 = SeriesNumber 4, MR 16x12x6 ImageType .* \(phase map\) UID ….*#2")
+    refused(folder, GeometryError, r"volume`: .*2 = SeriesNumber 4, MR 16x12x6 ImageType .* \(phase map\) UID ….*#2")
     refused(folder, GeometryError, "2 stacks at the same positions, of which 1 can be upsampled; choose")
     refused(folder, GeometryError, "phase map", series="2")
     assert read_volume(folder, series="1").shape == (16, 12, 6)
