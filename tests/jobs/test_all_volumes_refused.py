@@ -6,10 +6,10 @@ from pathlib import Path
 import fabricate
 import numpy as np
 import pytest
+from jobs.lost_disk import unmount_while_computing
 from jobs.scans_4d import ct_volumes, run, save
 from scan_passes import FIRST, SAME, put, scan_pass
 
-from saint_cli import io
 from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, UsageError
 from saint_cli.jobs import ModelConfig, resampling
 from saint_cli.method import pipeline
@@ -122,13 +122,7 @@ def test_a_disk_that_goes_away_between_volumes_is_reported_and_no_other_is_fille
 ) -> None:
     source, disk = save(ct_volumes(), tmp_path / "in.nii"), tmp_path / "disk"
     disk.mkdir()
-    found, restore = io.find_disk, pipeline.restore
-
-    def unmounted(*arguments: object) -> object:
-        monkeypatch.setattr(io, "find_disk", lambda path: found(path) + 1)
-        return restore(*arguments)
-
-    monkeypatch.setattr(pipeline, "restore", unmounted)
+    unmount_while_computing(monkeypatch)
     with pytest.raises(OutputError, match=r"out\.nii: the disk of its folder disappeared"):
         run(source, disk / "out.nii", model_config)
     assert not list(disk.iterdir())

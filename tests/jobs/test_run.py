@@ -7,11 +7,12 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from jobs.lost_disk import unmount_while_computing
 from jobs.thick_files import ct, save
 from make_jobs import change_job, make_job
 from nets import tiny
 
-from saint_cli import geometry, io
+from saint_cli import geometry
 from saint_cli.errors import OutputError, SaintError, SourceChangedError, UnreadableError, UsageError, WeightsError
 from saint_cli.jobs import GridRequest, JobResult, ModelConfig, run_job
 from saint_cli.method import pipeline
@@ -177,13 +178,7 @@ def test_a_disk_that_goes_away_during_the_run_is_reported_and_no_other_is_filled
     job = make_job(
         save(ct(), tmp_path / "ct.nii"), tmp_path / "disk" / "new" / "out.nii", GridRequest(factor=2), model_config
     )
-    found, restore = io.find_disk, pipeline.restore
-
-    def unmounted(*arguments: object) -> object:
-        monkeypatch.setattr(io, "find_disk", lambda path: found(path) + 1)
-        return restore(*arguments)
-
-    monkeypatch.setattr(pipeline, "restore", unmounted)
+    unmount_while_computing(monkeypatch)
     with pytest.raises(OutputError, match=r"out\.nii: the disk of its folder disappeared"):
         run_job(job, silent)
     assert not list((tmp_path / "disk").iterdir())
