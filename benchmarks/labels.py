@@ -23,7 +23,7 @@ from scipy import ndimage
 from tables import format_table
 
 from saint_cli import Volume
-from saint_cli.geometry import SliceGrid, grid_by_factor
+from saint_cli.geometry import SliceGrid, grid_by_factor, refine_axis
 from saint_cli.labels import refine_labels
 from saint_cli.method import pipeline
 from saint_cli.models.weights import load_model
@@ -100,8 +100,7 @@ def upsample(case: Case, factor: int, model: str) -> Volume | None:
     """The scan of which every ``factor``-th slice is kept, upsampled; None without a model."""
     if not model:
         return None
-    affine = case.scan.affine_lps.copy()
-    affine[:3, 2] *= factor
+    affine = refine_axis(case.scan.affine_lps, 2, factor)
     sparse = replace(case.scan, voxels=np.ascontiguousarray(case.scan.voxels[..., ::factor]), affine_lps=affine)
     grid = grid_by_factor(sparse.shape[2], 2, factor)
     return pipeline.restore(sparse, load_model(model), grid, select_compute("cpu")).result()
@@ -110,8 +109,7 @@ def upsample(case: Case, factor: int, model: str) -> Volume | None:
 def run_methods(case: Case, factor: int, model: str) -> Iterator[tuple[str, np.ndarray, float]]:
     """Each method's name, labels and seconds."""
     image = upsample(case, factor, model)
-    affine = case.scan.affine_lps.copy()
-    affine[:3, 2] *= factor
+    affine = refine_axis(case.scan.affine_lps, 2, factor)
     sparse = LabelMap(np.ascontiguousarray(case.labels[..., ::factor]), affine)
     grid = grid_by_factor(sparse.shape[2], 2, factor)
     for name, method in list_methods(image).items():

@@ -161,7 +161,8 @@ def describe_rfn() -> dict[str, Any]:
 def describe_slices(*channels: str) -> dict[str, Any]:
     """Slices in the networks' range of intensities."""
     top = (intensity.CT.high - intensity.CT.low) / intensity.CT.scale
-    return describe_tensor(dict(enumerate_words(channels)), ANY_PLANE, [0.0, top], modality="CT", format="hounsfield")
+    numbered = {str(number): channel for number, channel in enumerate(channels)}
+    return describe_tensor(numbered, ANY_PLANE, [0.0, top], modality="CT", format="hounsfield")
 
 
 def describe_residuals(meaning: str) -> dict[str, Any]:
@@ -184,11 +185,6 @@ def describe_tensor(
         "is_patch_data": False,
         "channel_def": channels,
     }
-
-
-def enumerate_words(words: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Words with their numbers as text."""
-    return [(str(number), word) for number, word in enumerate(words)]
 
 
 def read_models() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -82,12 +82,12 @@ def measure(scoring: Scoring, system: System, volume: str, factor: int) -> Cost:
     )
 
 
-def count_multiply_adds(restore: object, factor: int) -> float:
+def count_multiply_adds(restore: Callable[[DegradedScan], np.ndarray], factor: int) -> float:
     """Per voxel of the result; convolutions are counted as direct ones, whichever algorithm computes them."""
     scan = make_tissue(COUNTED, factor)
     counter = FlopCounterMode(display=False)
     with mock.patch.object(winograd, "_is_faster", return_value=False), counter:
-        restored = restore(scan)  # type: ignore[operator]
+        restored = restore(scan)
     return round(counter.get_total_flops() / 2 / restored.size, 1)
 
 

@@ -99,18 +99,13 @@ def draw_differences(restored: Restored, path: Path) -> None:
         truth=degraded.truth,
         restored=restored.results,
         synthesised=list_scored_slices(degraded.grid.count, FACTOR, PAPER),
-        affine_lps=_slices_last(degraded.grid.refine(degraded.sparse.affine_lps), degraded.grid.axis),
+        affine_lps=degraded.affine_lps,
         protocol=PAPER,
     )
     with TemporaryDirectory() as folder:
         drawn = Path(folder) / "drawn.png"
         write_difference_maps(comparison, drawn)
         _write_jpeg(Image.open(drawn), path)
-
-
-def _slices_last(affine_lps: np.ndarray, axis: int) -> np.ndarray:
-    order = [*(i for i in range(3) if i != axis), axis, 3]
-    return affine_lps[:, order]
 
 
 def draw_bones(restored: Restored, path: Path) -> bool:

@@ -18,9 +18,7 @@ from saint_cli.nets.baselines import ARCHITECTURES
 from saint_cli.nets.baselines.meta_sr import MetaSR, project_pixels
 from saint_cli.nets.filter_generation import filter_distance_matrix
 from saint_cli.runtime import device_selection
-
-AMI_SIZE = (64, 32, 8, 6)
-"""The paper's."""
+from saint_cli.training.settings import AMI_SIZES
 
 REPEATS = 3
 
@@ -41,7 +39,7 @@ def measure_filters(height: int, width: int, factor: int) -> tuple[FilterCost, F
     """AMI's and Meta-SR's."""
     device_selection.set_threads(1)
     torch.manual_seed(0)
-    ami, meta = AMI(*AMI_SIZE).eval(), ARCHITECTURES["meta-sr"].build(1.0, (factor,)).eval()
+    ami, meta = AMI(*AMI_SIZES["base"]).eval(), ARCHITECTURES["meta-sr"].build(1.0, (factor,)).eval()
     assert isinstance(meta, MetaSR)
     offsets = torch.arange(1, factor) / factor
     fdm = filter_distance_matrix(offsets, torch.tensor(0.8), torch.tensor(4.0))[None]

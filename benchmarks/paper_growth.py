@@ -28,9 +28,7 @@ from saint_cli.nets.baselines.architectures import CUBES
 from saint_cli.nets.filter_generation import filter_distance_matrix
 from saint_cli.report.plotting import literal_text
 from saint_cli.runtime import device_selection
-
-AMI_SIZE = (64, 32, 8, 6)
-"""The paper's."""
+from saint_cli.training.settings import AMI_SIZES
 
 WAYS = {
     "rdn": "2D RDN, slice by slice",
@@ -95,7 +93,7 @@ def make_work(way: str, shape: tuple[int, int, int], factor: int) -> Callable[[]
     """Interpolation of a volume of random voxels by a network of random weights."""
     volume = torch.rand(shape)
     if way == "ami":
-        ami = AMI(*AMI_SIZE).eval()
+        ami = AMI(*AMI_SIZES["base"]).eval()
         fdm = filter_distance_matrix(torch.arange(1, factor) / factor, torch.tensor(0.8), torch.tensor(4.0))[None]
         return lambda: run_slices(volume, factor, lambda planes: ami(planes, fdm))
     net = ARCHITECTURES[way.removesuffix("-patches")].build(1.0, (factor,)).eval()

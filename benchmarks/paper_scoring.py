@@ -18,9 +18,6 @@ from saint_cli.evaluation.metrics import PAPER
 from saint_cli.evaluation.scores import DegradedScan, crop_in_plane
 from saint_cli.runtime import device_selection
 
-SLICES = {2: 17, 4: 49, 6: 25}
-"""Central slices of each volume by factor, as in docs/results.md."""
-
 
 @dataclass(frozen=True)
 class Scoring:
@@ -95,8 +92,8 @@ def score_system(scoring: Scoring, system: System, regime: Regime) -> Iterator[s
 def score(degraded: DegradedScan, runner: Runner, system: str, slices: int, voxels_sha256: str) -> Cell:
     """PSNR and SSIM of a restoration, means over the synthesised slices."""
     factor, restored = int(degraded.factor), runner.restore(degraded)
-    similarity = metrics.ssim_by_protocol(degraded.truth, restored, 2, factor, PAPER)
-    psnr_db = metrics.psnr_by_protocol(degraded.truth, restored, 2, factor, PAPER)
+    similarity = metrics.ssim_by_protocol(degraded.truth, restored, factor, PAPER)
+    psnr_db = metrics.psnr_by_protocol(degraded.truth, restored, factor, PAPER)
     return Cell(
         system=system,
         volume=degraded.volume,

@@ -15,7 +15,7 @@ from tables import format_table
 from saint_cli.evaluation.metrics import PAPER, list_scored_slices, psnr
 from saint_cli.evaluation.scores import DegradedScan
 from saint_cli.method.baseline_networks import cut_blocks, restore_by_baseline
-from saint_cli.models.baseline_weights import BaselineModel, load_baseline
+from saint_cli.models.baseline_weights import BaselineModel, load_any_model
 from saint_cli.nets.baselines import Patching
 from saint_cli.nets.baselines.architectures import BLOCKS, CUBES
 from saint_cli.runtime.device_selection import select_compute
@@ -44,7 +44,8 @@ def measure_system(scoring: Scoring, system: System, regime: Regime, volume: str
     weights, slices = find_weights(scoring.runs, system, regime, FACTOR), scoring.slices[FACTOR]
     if weights is None:
         return []
-    model, kept = load_baseline(weights), find_lines(scoring.runs, "seams", system, regime)
+    model, kept = load_any_model(weights), find_lines(scoring.runs, "seams", system, regime)
+    assert isinstance(model, BaselineModel)
     key = (model.sha256, volume, slices)
     found = [loss for loss in read_lines(SeamLoss, kept) if (loss.weights_sha256, loss.volume, loss.slices) == key]
     if {loss.patches for loss in found} >= set(PATCHINGS):

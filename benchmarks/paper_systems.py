@@ -133,10 +133,6 @@ def find_system(name: str) -> System:
     return next(system for system in SYSTEMS if system.name == name)
 
 
-def list_systems(table: int, networks: set[str] | None = None) -> list[System]:
-    """The rows of a table, or those of them that need no other networks than these."""
-    return [
-        system
-        for system in SYSTEMS
-        if table in system.tables and (networks is None or set((system.networks or {}).values()) <= networks)
-    ]
+def list_systems(table: int) -> list[System]:
+    """The rows of a table."""
+    return [system for system in SYSTEMS if table in system.tables]

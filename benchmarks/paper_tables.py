@@ -25,10 +25,11 @@ from paper_keep import keep_runs
 from paper_page import rewrite_page
 from paper_records import find_volumes
 from paper_report import Results, format_published, format_results, format_reversals, format_title
-from paper_scoring import SLICES, Scoring, score_all
+from paper_scoring import Scoring, score_all
 from paper_seams import format_seams, measure_seams
 from paper_systems import NETWORKS, SYSTEMS, Network, Regime, System
 from paper_training import Budget, Trainer, count_fewest_steps, require_unseen
+from results import SLICES
 
 from saint_cli.errors import SaintError, UsageError
 from saint_cli.evaluation.evaluate import name_files

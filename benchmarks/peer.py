@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from saint_cli.evaluation.evaluate import EvaluationInputs, EvaluationOptions, evaluate, load_models, read_dense_volume
 from saint_cli.evaluation.metrics import PAPER
 from saint_cli.evaluation.scores import DegradedScan, Score, Scorer, crop_in_plane
+from saint_cli.geometry import in_plane
 from saint_cli.nets.ami import convolve
 from saint_cli.nets.blocks import ResidualDenseNetwork, TrunkSize
 from saint_cli.runtime import device_selection
@@ -94,11 +95,11 @@ def compute_distances(in_plane_mm: float, output_mm: float, factor: int) -> Tens
 
 
 @torch.inference_mode()
-def restore(peer: Peer, degraded: DegradedScan, spacing_mm: tuple[float, float, float]) -> dict[str, np.ndarray]:
-    """[X, Y, slices] HU after each of its stages. spacing_mm: x, y, and between acquired slices."""
-    factor = int(degraded.factor)
+def restore(peer: Peer, degraded: DegradedScan) -> dict[str, np.ndarray]:
+    """[X, Y, slices] HU after each of its stages."""
+    factor, axis, spacing_mm = int(degraded.factor), degraded.grid.axis, degraded.sparse.spacing_mm
     sparse = torch.from_numpy(np.clip(degraded.acquired.astype(np.float32) - AIR_HU, 0, None))
-    x_mm, y_mm, z_mm = spacing_mm
+    (x_mm, y_mm), z_mm = in_plane(spacing_mm, axis), spacing_mm[axis]
     sagittal = interpolate_view(peer, sparse, compute_distances(y_mm, z_mm / factor, factor))
     coronal = interpolate_view(peer, sparse.transpose(0, 1), compute_distances(x_mm, z_mm / factor, factor)).transpose(
         0, 1
@@ -135,8 +136,7 @@ def score_all(options: argparse.Namespace) -> Iterator[Score]:
             degraded = DegradedScan.from_dense(volume, axis, Fraction(factor), name=file.name, data_range=data_range)
             yield from evaluate(degraded, models, EvaluationOptions(("cubic",)), machine).scores
             began = time.perf_counter()
-            x_mm, y_mm = (s for i, s in enumerate(volume.spacing_mm) if i != axis)
-            stages = restore(peer, degraded, (x_mm, y_mm, degraded.sparse.spacing_mm[axis]))
+            stages = restore(peer, degraded)
             seconds, scorer = time.perf_counter() - began, Scorer(degraded, PAPER)
             for name, result in stages.items():
                 yield scorer.score(name, result, model="py-SAINT", seconds=seconds if name == "fused" else None)

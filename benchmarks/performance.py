@@ -99,14 +99,12 @@ def measure_peer_psnr(setup: Setup) -> str:
     """Its PSNR, where its weights are at hand."""
     if setup.peer is None:
         return "not measured (no --peer)"
-    x_mm, y_mm = (s for i, s in enumerate(setup.degraded.sparse.spacing_mm) if i != setup.degraded.grid.axis)
-    spacing = (x_mm, y_mm, setup.degraded.sparse.spacing_mm[setup.degraded.grid.axis])
-    return f"{compute_psnr(setup, peer.restore(peer.load_peer(setup.peer), setup.degraded, spacing)['fused']):.2f}"
+    return f"{compute_psnr(setup, peer.restore(peer.load_peer(setup.peer), setup.degraded)['fused']):.2f}"
 
 
 def compute_psnr(setup: Setup, restored: np.ndarray) -> float:
     """By the paper's protocol."""
-    return psnr_by_protocol(setup.degraded.truth, restored, 2, setup.factor, PAPER)
+    return psnr_by_protocol(setup.degraded.truth, restored, setup.factor, PAPER)
 
 
 def compare_methods(setup: Setup) -> list[str]:
@@ -171,11 +169,6 @@ def pad_scan(scan: Volume, side: int | None, count: int | None) -> Volume:
     return replace(scan, voxels=np.pad(cut, [*around, (0, 0)], constant_values=cut.min()))
 
 
-def measure_memory(setup: Setup) -> list[str]:
-    """Peak memory of a longer scan."""
-    return measure_long_scan(setup.degraded.sparse, setup.degraded.grid.axis, setup.factor, setup.threads)
-
-
 def describe_run(setup: Setup) -> list[str]:
     """What was measured, and where."""
     words = " ".join(Path(word).name for word in sys.argv[1:] if not word.startswith("docs/"))  # no folders
@@ -219,7 +212,9 @@ def main() -> None:
         "The networks and the processor": measure_rates,
         "The least that this scan can take": compute_floor,
         "Beside other programs": compare_methods,
-        "Memory of a long scan (`fast`)": measure_memory,
+        "Memory of a long scan (`fast`)": lambda s: measure_long_scan(
+            s.degraded.sparse, s.degraded.grid.axis, s.factor, s.threads
+        ),
         "How time grows with slices, pixels and threads": lambda s: measure_scaling(s.threads),
         "How time grows with the factor": lambda _: measure_factors(),
         "What every scan takes, however small": lambda _: measure_start_up(),

@@ -29,7 +29,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 """Of CT; --page names that of other scans, for which a model is named by its file: a name stands for that of MR."""
 
 SLICES = {2: 17, 4: 49, 6: 25}
-"""Central slices scored at the factors that people use most."""
+"""Central slices scored at the factors that people use most; also those of ``paper_tables.py``."""
 FEWEST, MOST = 13, 38
 """Of slices scored at the others, which get three acquired slices where they can."""
 

@@ -24,7 +24,7 @@ MARKUP = re.compile(r"\[/?(?:bold|green|cyan)\]")
 def render() -> str:
     """The page."""
     group: Any = typer.main.get_command(app)
-    context = group.context_class(group, info_name="saint")
+    context = group.context_class(group, info_name="saint", **group.context_settings)
     commands = [group.get_command(context, name) for name in group.list_commands(context)]
     links = [f"- [`saint {one.name}`](#saint-{one.name}): {_first_sentence(one.help)}" for one in commands]
     return "\n".join([HEAD, *links, "", *(line for one in commands for line in _render_command(one, context))])
@@ -66,7 +66,8 @@ def _default(option: Any) -> str:
         return "required"
     if option.is_flag and option.default and option.secondary_opts:
         return f"`{option.opts[0]}`"
-    return "" if option.default in (None, False) else f"`{option.default}`"
+    is_none = option.default is None or option.default is False or option.default == ""  # 0 is a default
+    return "" if is_none else f"`{option.default}`"
 
 
 def _cell(text: str) -> str:

@@ -50,7 +50,7 @@ def main(out: Path, model: str) -> None:
 
 
 def _title(name: str, truth: np.ndarray, result: np.ndarray) -> str:
-    return f"{name}: {psnr_by_protocol(truth, result, 2, FACTOR):.2f} dB"
+    return f"{name}: {psnr_by_protocol(truth, result, FACTOR):.2f} dB"
 
 
 if __name__ == "__main__":

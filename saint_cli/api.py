@@ -111,10 +111,10 @@ def upsample(source: Any, factor: int | None = None, *, volume: Any = None, **op
 
     source: a path, a Volume, a numpy array [x, y, z], a nibabel or a SimpleITK image, 3-D. The result is of the same
     kind (of a path, a Volume), and the input is not modified. Acquired slices that lie on the new grid, all of them
-    with ``factor``, come back bit for bit, but not where ``noise="smooth"`` or ``regenerate`` changes them,
-    ``in_plane_mm`` or ``untilt`` resamples them, or a coarser ``spacing_mm`` averages them. Voxels keep their integer
-    dtype; floats, and the scaled integers of a nibabel image, become float32 if that holds them exactly, else float64.
-    An array made of a SimpleITK image is [z, y, x]: pass ``array.transpose()``.
+    with ``factor``, come back bit for bit, but not where ``noise="smooth"`` or ``regenerate`` changes them, ``slab``
+    replaces them, ``in_plane_mm`` or ``untilt`` resamples them, or a coarser ``spacing_mm`` averages them. Voxels keep
+    their integer dtype; floats, and the scaled integers of a nibabel image, become float32 if that holds them exactly,
+    else float64. An array made of a SimpleITK image is [z, y, x]: pass ``array.transpose()``.
     factor: how many times as many slices, 2 to 16.
     volume: of a path to a 4-D scan, which volume, from 1, or "all" for a list of all of them, each a Volume.
     options: keywords, listed under ``Options``.

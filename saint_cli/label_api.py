@@ -40,20 +40,32 @@ def convert_labels(
     from saint_cli.labels import GridRelation, plan_labels
     from saint_cli.labels import convert_labels as convert
 
+    scan = _get_scan(like)
+    source = _get_labels(labels, scan, segments)
+    plan = plan_labels(source, scan.affine_lps, scan.shape)
+    return convert(source, plan, scan if guide and plan.relation is GridRelation.REFINE else None, on_progress)
+
+
+def _get_scan(like: PathLike | Volume) -> Volume:
+    """The scan that ``like`` is or names, with even slices."""
     scan = io.read_volume(os.fspath(like)) if isinstance(like, str | os.PathLike) else like
     if not isinstance(scan, Volume):
         raise UsageError(f"{_type_name(scan)}: not a scan; pass a path or a Volume as `like`")
     if scan.header.slice_positions:
         raise GeometryError("the slices of `like` are unevenly spaced; labels need a scan with even ones")
+    return scan
+
+
+def _get_labels(labels: PathLike | LabelMap, scan: Volume, segments: Sequence[int]) -> LabelMap:
+    """The labels that ``labels`` is, or those named of the file that it names."""
     if isinstance(labels, str | os.PathLike):
         wanted = tuple(segments) if isinstance(segments, Iterable) else segments
-        labels = io.read_labels(os.fspath(labels), scan, segments=wanted)
-    elif segments:
+        return io.read_labels(os.fspath(labels), scan, segments=wanted)
+    if segments:
         raise UsageError("`segments` chooses among the labels of a file; set others of a LabelMap to 0")
     if not isinstance(labels, LabelMap):
         raise UsageError(f"{_type_name(labels)}: not labels; pass a path or a LabelMap")
-    plan = plan_labels(labels, scan.affine_lps, scan.shape)
-    return convert(labels, plan, scan if guide and plan.relation is GridRelation.REFINE else None, on_progress)
+    return labels
 
 
 def _type_name(subject: Any) -> str:

@@ -9,7 +9,7 @@ from nets import tiny
 
 from saint_cli.models import shipped
 from saint_cli.models.calibration import Calibration
-from saint_cli.models.weights import save_model
+from saint_cli.models.weights import save_model, write_calibration
 
 CT_NAMES = ("base", shipped.DEFAULT_MODEL, "fast")
 MR_NAMES = tuple(f"mr-{name}" for name in CT_NAMES if name != "base")
@@ -22,7 +22,8 @@ def ship_models(folder: Path, monkeypatch: pytest.MonkeyPatch, of_mr: Sequence[s
     for seed, name in enumerate((*CT_NAMES, *of_mr)):
         model, file = tiny.model(seed), folder / f"saint-{name}.safetensors"
         calibration = MR_CALIBRATION if name.startswith("mr-") else Calibration((0.0, 9.0), (1.0, 4.0))
-        hashes[name] = save_model(model.ami, model.rfn, file, calibration)
+        save_model(model.ami, model.rfn, file)
+        hashes[name] = write_calibration(file, calibration)
         parameters = dict(zip(("ami", "rfn"), model.parameters, strict=True))
         entries[name] = {"file": file.name, "sha256": hashes[name], "parameters": parameters, "trained_on": "nothing"}
         entries[name] |= {"validation": {"x4": {"over cubic dB": 1.5}}}

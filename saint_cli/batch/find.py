@@ -21,14 +21,12 @@ from saint_cli.io import LABEL_MAP, Description, ReadOptions, StackInfo
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.formats import Format
 from saint_cli.io.read import refuse_dicom_options
+from saint_cli.io.read_options import STACK_OPTIONS, pick_stack_options
 from saint_cli.io.skipped_files import ARCHIVE, NOT_DICOM, format_reason
 from saint_cli.jobs.location import format_location
 from saint_cli.options.job import JobSettings
 from saint_cli.options.values import ALL_VOLUMES
 from saint_cli.volume import DicomSource, Header, Volume
-
-OF_DICOM_ALONE = ("split_runs", "irregular", "merge")
-"""Options that other files found in a folder do without; a row of a table that names such a file must not have them."""
 
 
 def find_scans(roots: Sequence[Root], rules: SearchRules, on_progress: Callable[[int], None]) -> Findings:
@@ -62,14 +60,14 @@ def _make_settings(roots: Sequence[Root], rules: SearchRules) -> list[JobSetting
     Raises:
         UsageError: options that do not fit; of a table with the first rows that have them, and how many do.
     """
-    settings, problems = [], list[str]()
+    settings, problems = [], list[tuple[str, str]]()
     for root in roots:
         try:
             settings.append(rules.make_settings(root.options))
         except UsageError as error:
             if root.row is None:
                 raise
-            problems.append(f"{root.row}: {error}")
+            problems.append((root.row, str(error)))
     if problems:
         raise UsageError(list_problems(problems))
     return settings
@@ -182,7 +180,8 @@ def _make_scan(unit: Unit, description: Description, index: int, settings: JobSe
     files = description.files[index] if isinstance(unit.location, Path) else ()
     if stack.format != "DICOM":
         named = unit.root.own_options if unit.is_file and unit.tag == unit.root.base_name else ()
-        others: dict[str, Any] = {name: False for name in OF_DICOM_ALONE if name not in named}
+        # other files found in a folder do without; for one that a row of a table names they are refused
+        others: dict[str, Any] = {name: False for name in STACK_OPTIONS if name not in named}
         settings = replace(settings, **others)
         volumes = stack.volumes if settings.volume == ALL_VOLUMES else 1
         settings = replace(settings, volume=None) if volumes == 1 and settings.volume == ALL_VOLUMES else settings
@@ -256,8 +255,8 @@ def _check(scan: Scan, stack: StackInfo) -> Scan:
         error_class = GeometryError if stack.exit_code == GeometryError.exit_code else UnreadableError
         return replace(scan, error=error_class(f"{scan.source_name}: {stack.problem}"))
     if stack.format != Format.DICOM.value:
-        how = {name: getattr(scan.settings, name) for name in OF_DICOM_ALONE}
-        refuse_dicom_options(scan.source_name, Format(stack.format), ReadOptions(**how))
+        options = ReadOptions(**pick_stack_options(scan.settings))
+        refuse_dicom_options(scan.source_name, Format(stack.format), options)
     if _is_undecided(stack, scan.settings):
         shape = " x ".join(map(str, (*(stack.shape or ()), stack.volumes)))
         advice = f"take all of its {stack.volumes} volumes with --volume all, or one with column volume of a table"

@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from saint_cli.batch.state_files import STATE_FOLDER
 from saint_cli.errors import UsageError
-from saint_cli.io.skipped_files import format_first
+from saint_cli.io.skipped_files import MAX_NAMES_SHOWN
 from saint_cli.io.text_files import can_be_path, read_text, split_lines
 
 DELIMITERS = ",;\t"
@@ -31,11 +33,11 @@ def read_table(path: Path) -> list[tuple[str, Row]]:
         UnreadableError: no text, or not a regular file.
         UsageError: rows that cannot be used: the first of them, and how many there are.
     """
-    rows, problems = list[tuple[str, Row]](), list[str]()
+    rows, problems = list[tuple[str, Row]](), list[tuple[str, str]]()
     for place, row in _parse(path, read_text(path)):
         problem = row if isinstance(row, str) else _find_problem(row)
         if isinstance(row, str) or problem:
-            problems.append(f"{place}: {problem}")
+            problems.append((place, str(problem)))
         else:
             rows.append((place, {column: value for column, value in row.items() if value}))
     if problems:
@@ -43,10 +45,23 @@ def read_table(path: Path) -> list[tuple[str, Row]]:
     return rows
 
 
-def list_problems(problems: Sequence[str]) -> str:
-    """One sentence of the first problems, and how many there are."""
-    cut = [one if len(one) <= MAX_PROBLEM_LENGTH else f"{one[:MAX_PROBLEM_LENGTH]}…" for one in problems]
-    return cut[0] if len(cut) == 1 else f"{len(cut):,} rows cannot be used: {format_first(cut)}"
+def list_problems(problems: Sequence[tuple[str, str]]) -> str:
+    """One sentence of the first problems, and how many rows have some; ``problems``: where a row stands, what is wrong.
+
+    What is the same in several rows is said once.
+    """
+    places = defaultdict[str, list[str]](list)
+    for place, problem in problems:
+        places[problem].append(place)
+    texts, left = list[str](), len(problems)
+    for problem, (first, *others) in islice(places.items(), MAX_NAMES_SHOWN):
+        text = f"{first} and {len(others):,} more: {problem}" if others else f"{first}: {problem}"
+        texts.append(text if len(text) <= MAX_PROBLEM_LENGTH else f"{text[:MAX_PROBLEM_LENGTH]}…")
+        left -= 1 + len(others)
+    if len(problems) == 1:
+        return texts[0]
+    more = f"; and {left:,} more" if left else ""
+    return f"{len(problems):,} rows cannot be used: {'; '.join(texts)}{more}"
 
 
 def _parse(path: Path, text: str) -> Iterator[tuple[str, Row | str]]:

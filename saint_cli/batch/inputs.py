@@ -143,6 +143,6 @@ def _read_table(table: Path) -> Iterator[Root]:
         except RemoteError as error:
             yield Root(transfer.make_unlisted_source(source), options, name, error=error, row=row, place=place)
         except UsageError as error:
-            problems.append(f"{row}: {error}")
+            problems.append((row, str(error)))
     if problems:
         raise UsageError(list_problems(problems))

@@ -8,17 +8,15 @@ from pathlib import Path
 
 from saint_cli import io
 from saint_cli.batch.inputs import Root
-from saint_cli.batch.search import OTHER_RESULTS, SearchRules, Unit
+from saint_cli.batch.search import NO_IMAGE, OTHER_RESULTS, SearchRules, Unit
 from saint_cli.batch.state_files import is_state_dir
 from saint_cli.errors import SaintError, UnreadableError
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.folder_walk import explain_unusable, is_file, is_folder, walk_folders
 from saint_cli.io.formats import DICOM_ENDINGS, IMAGE_ENDINGS, Format, detect_format, is_part_of_pair, read_head
+from saint_cli.io.read_options import pick_stack_options
 from saint_cli.io.skipped_files import ARCHIVE, MAX_NAMES_SHOWN, format_reason, is_archive
 from saint_cli.options.job import JobSettings
-
-NO_IMAGE = "not an image"
-"""Why most files are ignored."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,8 @@ class LocalUnit(Unit):
             yield LocalUnit.from_root(self.root, path)
 
     def describe(self, settings: JobSettings) -> io.Description:
-        return io.describe(
-            self.location,
-            split_runs=settings.split_runs,
-            irregular=settings.irregular,
-            merge=settings.merge,
-            only_dicom=True,
-            outside_data=settings.outside_data,
-        )
+        how = pick_stack_options(settings)
+        return io.describe(self.location, **how, only_dicom=True, outside_data=settings.outside_data)
 
     def holds_as_results(self, files: Sequence[Path], rules: SearchRules) -> bool:
         """Whether all of these files of it lie in folders of results below it, which are read with all of its DICOM."""

@@ -63,7 +63,7 @@ class Plan:
     kept_records: list[JobRecord] = field(default_factory=list)
     refused_records: list[JobRecord] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    ignored: dict[str, int] = field(default_factory=dict)
+    ignored: Counter[str] = field(default_factory=Counter)
     url: str | None = None
 
 
@@ -71,16 +71,13 @@ def merge_plans(plans: Sequence[Plan]) -> Plan:
     """One plan of several; of one, itself. Its folder is the one that holds those of all."""
     if len(plans) == 1:
         return plans[0]
-    ignored = Counter[str]()
-    for plan in plans:
-        ignored.update(plan.ignored)
     return Plan(
         Path(os.path.commonpath([plan.state_dir.absolute() for plan in plans])),
         tasks=[task for plan in plans for task in plan.tasks],
         kept_records=[record for plan in plans for record in plan.kept_records],
         refused_records=[record for plan in plans for record in plan.refused_records],
         skipped=[one for plan in plans for one in plan.skipped],
-        ignored=dict(ignored),
+        ignored=sum((plan.ignored for plan in plans), Counter[str]()),
     )
 
 
@@ -122,7 +119,7 @@ def plan_jobs(
     claims = _TargetOwners(store, findings, targets)
     choices = {_choose_model(scan) for scan in findings.scans}
     hashes, problems = {choice: hash_weights(choice[0]) for choice in choices}, {c: _check_model(*c) for c in choices}
-    plan = Plan(store.state_dir, skipped=list(findings.skipped), ignored=dict(findings.ignored), url=store.url)
+    plan = Plan(store.state_dir, skipped=list(findings.skipped), ignored=findings.ignored, url=store.url)
     for scan, target in zip(findings.scans, targets, strict=True):
         planned = _make_record(scan, target, hashes[_choose_model(scan)])
         earlier = state.latest.get(target)

@@ -10,19 +10,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.remote_cache import RemoteCache
-from saint_cli.batch.search import OTHER_RESULTS, SearchRules, Unit, strip_image_ending
+from saint_cli.batch.search import NO_IMAGE, OTHER_RESULTS, SearchRules, Unit
 from saint_cli.batch.state_files import LOCK
 from saint_cli.io import Description, StackInfo
-from saint_cli.io.formats import DICOM_ENDINGS, IMAGE_ENDINGS, SINGLE_FILE_ENDINGS
+from saint_cli.io.formats import DICOM_ENDINGS, IMAGE_ENDINGS, SINGLE_FILE_ENDINGS, is_pair_data, list_pair_headers
 from saint_cli.io.output_checks import FILE_ENDING
+from saint_cli.io.read_options import pick_stack_options
 from saint_cli.io.remote.transfer import RemoteFile, RemoteSource
 from saint_cli.io.skipped_files import MAX_NAMES_SHOWN, format_reason
 from saint_cli.options.job import JobSettings
-
-VOXEL_FILE_ENDINGS = (".img", ".img.gz")
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ class RemoteUnit(Unit):
         yield from (self._part(main, files) for main, files in units)
 
     def describe(self, settings: JobSettings) -> Description:
-        how = {name: getattr(settings, name) for name in ("split_runs", "irregular", "merge")}
-        return self.cache.describe(self.location, **how)
+        return self.cache.describe(self.location, **pick_stack_options(settings))
 
     def find_stack(self, description: Description, index: int) -> "tuple[RemoteUnit, RemoteUnit]":
         if self.location.is_file:
@@ -118,11 +117,9 @@ def _kind(name: str, siblings: set[str]) -> str:
     """``DICOM``, ``file`` for one to describe, ``part`` of another file, or why it is ignored."""
     if _is_dicom(name):
         return "DICOM"
-    lower = name.lower()
-    headers = {strip_image_ending(name) + ending for ending in (".hdr", ".hdr.gz", ".HDR")}
-    if lower.endswith(VOXEL_FILE_ENDINGS) and headers & siblings:
+    if is_pair_data(Path(name)) and not siblings.isdisjoint(list_pair_headers(name)):
         return "part"
-    return "file" if lower.endswith(IMAGE_ENDINGS) else "not an image"
+    return "file" if name.lower().endswith(IMAGE_ENDINGS) else NO_IMAGE
 
 
 def _is_dicom(path: str) -> bool:

@@ -18,6 +18,9 @@ from saint_cli.io.remote import urls
 from saint_cli.jobs.location import SourceLocation, format_location
 from saint_cli.options.job import JobSettings
 
+NO_IMAGE = "not an image"
+"""Why most files are ignored."""
+
 OTHER_RESULTS = "folder with results of another batch"
 """Why a folder is left out; it is searched if it is named itself."""
 
@@ -117,7 +120,7 @@ class Unit(ABC):
             return self.root.name
         below = PurePosixPath(self.tag if is_root else self.tag.removeprefix(f"{self.root.base_name}/"))
         if self.is_file:
-            below = below.with_name(strip_image_ending(below.name))
+            below = below.with_name(_strip_image_ending(below.name))
         return (PurePosixPath(self.root.name or self.root.prefix) / below).as_posix()
 
     @abstractmethod
@@ -147,7 +150,7 @@ class Unit(ABC):
         """The smallest unit that one of its stacks can be read from, and the one that its result is named after."""
 
 
-def strip_image_ending(name: str) -> str:
+def _strip_image_ending(name: str) -> str:
     """A file's name without the ending of an image."""
     ending = next((e for e in IMAGE_ENDINGS if name.lower().endswith(e) and name.lower() != e), "")
     return name[: len(name) - len(ending)]

@@ -212,7 +212,7 @@ def _open_part(part: BatchPart, manifests: ExitStack) -> _OpenPart:
     """Open the manifest of a part, make its plan, and record the scans that are refused."""
     request, findings = part.request, part.findings
     if not findings.scans:
-        plan = Plan(request.state_dir, skipped=findings.skipped, ignored=dict(findings.ignored))
+        plan = Plan(request.state_dir, skipped=findings.skipped, ignored=findings.ignored)
         return _OpenPart(part, plan, ManifestState(), None)
     writer = manifests.enter_context(open_manifest(request.state_dir))
     findings.remote_cache.save()

@@ -16,10 +16,10 @@ from saint_cli.batch.state_files import MANIFEST
 from saint_cli.bids.dataset import DESCRIPTION_FILE, Metadata, RawDataset, RawImage, read_json
 from saint_cli.bids.names import BIDS_VERSION
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.io.atomic import open_atomic_file
 from saint_cli.io.error_conversion import convert_os_errors
 from saint_cli.io.folder_walk import is_folder
 from saint_cli.io.path_identity import is_same_file
+from saint_cli.io.whole_files import write_bytes
 from saint_cli.options.grid import GridRequest
 from saint_cli.options.method import MethodOptions
 from saint_cli.options.model import ModelConfig
@@ -217,7 +217,5 @@ def _write(path: Path, text: str) -> None:
     """Write a file whole, unless it holds this text."""
     content = text.encode()
     with convert_os_errors(path, "written", OutputError):
-        if path.is_file() and path.read_bytes() == content:
-            return
-        with open_atomic_file(path) as file:
-            file.write(content)
+        if not path.is_file() or path.read_bytes() != content:
+            write_bytes(content, path)

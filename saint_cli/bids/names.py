@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any
 
 from saint_cli.errors import UsageError
 
 try:
     from bidsschematools.rules import regexify_filename_rules
-    from bidsschematools.schema import load_schema
+    from bidsschematools.schema import load_schema  # caches what it loads
 except ImportError:
     raise UsageError("saint bids needs bidsschematools, the names of BIDS: pip install 'saint-cli[bids]'") from None
 
@@ -32,14 +31,9 @@ WEIGHTED_MAP = "UNIT1"
 
 
 @cache
-def _load_schema() -> Any:
-    return load_schema()
-
-
-@cache
 def _compile_rules() -> tuple[re.Pattern[str], ...]:
     """What paths of anatomical images match, below the root of a raw data set."""
-    schema = _load_schema()
+    schema = load_schema()
     rules = regexify_filename_rules(schema.rules.files.raw[DATATYPE], schema, level=1)
     return tuple(re.compile(rule["regex"]) for rule in rules)
 
@@ -47,13 +41,13 @@ def _compile_rules() -> tuple[re.Pattern[str], ...]:
 @cache
 def list_suffixes() -> tuple[str, ...]:
     """The suffixes of anatomical images, in the order of the schema."""
-    rules = _load_schema().rules.files.raw[DATATYPE]
+    rules = load_schema().rules.files.raw[DATATYPE]
     return tuple(dict.fromkeys(suffix for rule in rules.values() for suffix in rule.suffixes if suffix != MASK))
 
 
 @cache
 def _list_maps() -> frozenset[str]:
-    return frozenset(_load_schema().rules.files.raw[DATATYPE].parametric.suffixes) - {WEIGHTED_MAP}
+    return frozenset(load_schema().rules.files.raw[DATATYPE].parametric.suffixes) - {WEIGHTED_MAP}
 
 
 @dataclass(frozen=True)
@@ -69,9 +63,9 @@ class ImageName:
         for rule in _compile_rules():
             match = rule.match(path)
             if match is not None and match["extension"] in IMAGE_ENDINGS and path.endswith(match["extension"]):
-                objects = _load_schema().objects.entities
+                objects = load_schema().objects.entities
                 values = match.groupdict()
-                order = [name for name in _load_schema().rules.entities if values.get(name) is not None]
+                order = [name for name in load_schema().rules.entities if values.get(name) is not None]
                 return cls({objects[name].name: values[name] for name in order}, match["suffix"])
         return None
 
@@ -82,8 +76,8 @@ class ImageName:
 
     def derive_path(self, resolution: str) -> str:
         """Path of the result below the folder of the participant, without ending: ``anat/sub-01_res-iso_..._T2w``."""
-        names = _load_schema().objects.entities
-        order = [names[name].name for name in _load_schema().rules.entities]
+        names = load_schema().objects.entities
+        order = [names[name].name for name in load_schema().rules.entities]
         entities = {**self.entities, "res": resolution, "desc": DESCRIPTION}
         parts = [f"{name}-{entities[name]}" for name in order if name in entities]
         folder = PurePosixPath(f"ses-{self.entities['ses']}" if "ses" in self.entities else "", DATATYPE)

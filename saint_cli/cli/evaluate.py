@@ -83,7 +83,7 @@ def evaluate(
     *,
     volumes: Annotated[
         list[Path],
-        typer.Argument(metavar="VOLUME…", help="Dense volumes: NIfTI, NRRD or MHA files, DICOM folders or zips."),
+        typer.Argument(metavar="VOLUME...", help="Dense volumes: NIfTI, NRRD or MHA files, DICOM folders or zips."),
     ],
     typed: Typed,
     as_json: Annotated[bool, declare("--json", "Print everything as JSON instead of tables.")] = False,

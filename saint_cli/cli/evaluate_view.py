@@ -122,13 +122,12 @@ def make_comparison(result: "EvaluationResult", options: "EvaluationOptions") ->
 
     degraded = result.degraded
     assert degraded is not None
-    in_plane = [axis for axis in range(3) if axis != degraded.grid.axis]
-    affine = degraded.grid.refine(degraded.sparse.affine_lps)[:, [*in_plane, degraded.grid.axis, 3]]
     title = f"{result.volume} x{result.factor:g}, protocol {options.protocol.name}; {_describe_degradation(options)}"
     cut = options.protocol.cut
     synthesised = list_scored_slices(degraded.grid.count, degraded.factor, PAPER)
     pictures = {label: cut(volume) for label, volume in result.pictures.items()}
-    return Comparison(title, cut(degraded.truth), pictures, synthesised, affine, degraded.adapt(options.protocol))
+    protocol = degraded.adapt(options.protocol)
+    return Comparison(title, cut(degraded.truth), pictures, synthesised, degraded.affine_lps, protocol)
 
 
 def _describe_degradation(options: "EvaluationOptions") -> str:

@@ -40,8 +40,9 @@ Write a new DICOM series, ready for PACS:
   [green]saint upsample FOLDER --factor 4 -o NEW_FOLDER/[/green]
 
 Acquired slices on the new grid (all of them with --factor) are copied bit
-for bit, except with --noise smooth or --regenerate; origin and orientation
-stay.
+for bit, and origin and orientation stay, except with --noise smooth,
+--regenerate, --slab, --in-plane, --untilt or a coarser --spacing. With
+--irregular, even the first acquired slice may lie off the new grid.
 """
 
 LABELS = """

@@ -70,7 +70,7 @@ def format_differences(group: Group) -> str:
         return ""
     names = {text.rpartition(" ")[0] for text in texts}
     name = names.pop() if len(names) == 1 else ""
-    if name == "visit":
+    if name in ("pass", "visit"):
         return ""
     values = [text.removeprefix(name).strip().removesuffix(".0") for text in texts]
     return f"distinguished by {name + ': ' if name else ''}{_join_pairs(group, values)}"

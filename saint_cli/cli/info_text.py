@@ -7,6 +7,7 @@ from saint_cli.evaluation.check_region import FEWEST_SLICES
 from saint_cli.geometry import MAX_FACTOR, NEAR_ISOTROPIC_RATIO, format_shape, format_spacing
 from saint_cli.io import StackInfo
 from saint_cli.options.grid import MAX_THICKNESS, MIN_THICKNESS
+from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 ROUNDING = 0.02
 """Distances below this part of the new spacing are rounding."""
@@ -123,9 +124,9 @@ def _describe_limits(stack: StackInfo) -> list[str]:
 
 
 def _suggest_slabs(stack: StackInfo) -> list[str]:
-    """That there is ``--slab``, of slices that are thick and that it takes."""
-    distance = stack.slice_distance_mm
-    if distance is None or not stack.through_plane or stack.slice_positions or stack.secondary:
+    """That there is ``--slab``, of acquired slices that are thick and that it takes."""
+    distance, is_acquired = stack.slice_distance_mm, not stack.secondary and MADE_BY_SAINT not in stack.warnings
+    if distance is None or not stack.through_plane or stack.slice_positions or not is_acquired:
         return []
     thick = stack.slice_thickness_mm or distance
     if thick < LEAST_SLAB_MM or not MIN_THICKNESS <= thick / distance <= MAX_THICKNESS:

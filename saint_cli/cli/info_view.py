@@ -100,14 +100,14 @@ def _format_blocks(stacks: Sequence[StackInfo], flags: str) -> list[Line]:
     uids = sorted({stack.series_uid for stack in stacks})
     is_one_of_several = sum(stack.shape is not None and stack.shape[2] > 1 for stack in stacks) > 1
     has_folders = len({stack.folder for stack in stacks}) > 1
-    unlike = _find_series_of_unlike(stacks)
+    offered = () if "--split-runs" in flags else _list_first_volumes(stacks)
     lines = []
     for group, lead, own in zip(groups, leads, notes, strict=True):
         lines.append(Line(lead.ljust(len(indent)), format_head(group, uids), "bold"))
         lines += [Line(indent, format_folders(group))] if has_folders else []
         upsample, first = f"saint upsample{flags}", group[0]
         facts = _list_facts(group, upsample, is_one_of_several=is_one_of_several)
-        if first.series_volumes > 1 and first.series_uid not in unlike:
+        if first.number in offered:
             command = f"`{upsample} --series {first.number} --volume all`"
             facts.append(f"{command} takes the {first.series_volumes} volumes together")
         lines += [Line(indent, text) for text in facts]
@@ -118,11 +118,10 @@ def _format_blocks(stacks: Sequence[StackInfo], flags: str) -> list[Line]:
     return [*lines, *(note.as_line(" ", format_ranges(numbers)) for note, numbers in shared.items())]
 
 
-def _find_series_of_unlike(stacks: Sequence[StackInfo]) -> set[str]:
-    """The UIDs of series whose volumes cannot go together: one cannot be upsampled, or has another size."""
-    volumes = [stack for stack in stacks if stack.series_volumes > 1]
-    shapes = {stack.series_uid: stack.shape for stack in volumes}
-    return {stack.series_uid for stack in volumes if stack.problem or stack.shape != shapes[stack.series_uid]}
+def _list_first_volumes(stacks: Sequence[StackInfo]) -> list[int]:
+    """The number of the first volume of each series whose volumes ``--volume all`` takes together."""
+    series = {(stack.series_uid, stack.series_number): stack for stack in reversed(stacks) if stack.series_volumes > 1}
+    return [stack.number for stack in series.values() if not stack.series_problem]
 
 
 def _number_notes(stacks: Sequence[StackInfo]) -> dict[Note, list[int]]:

@@ -1,5 +1,6 @@
 """``saint labels``: a label map brought to the grid of an upsampled, or of a thick, scan."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from saint_cli.cli.parameters import Quiet, SummaryAsJson, Typed, declare, takes_options
 from saint_cli.cli.parsing import parse_local_path
 from saint_cli.errors import UsageError
-from saint_cli.options.fields import Option, Panel, from_typed, pick_options
+from saint_cli.options.fields import Option, Panel, from_typed, get_options, pick_options
 from saint_cli.options.job import JobSettings
 from saint_cli.options.labels import LabelSettings
 from saint_cli.options.model import ModelConfig
@@ -15,12 +16,17 @@ from saint_cli.options.model import ModelConfig
 if TYPE_CHECKING:
     from saint_cli.jobs.label_job import LabelJob
 
-OVERWRITE = Option("--overwrite", "Replace an existing output.", Panel.OUTPUT)
+VOLUME = replace(
+    get_options(JobSettings)["volume"], help="Which volume of a 4-D scan, from 1.", metavar="N", complete=None
+)
+"""All volumes of a scan have one grid, so that "all" says nothing here."""
 
 OF_LABELS = (
-    OVERWRITE,
+    Option("--overwrite", "Replace an existing output.", Panel.OUTPUT),
     *pick_options(LabelSettings, "segments", "guide"),
-    *pick_options(JobSettings, "series", "volume", "split_runs", "merge", "outside_data"),
+    *pick_options(JobSettings, "series"),
+    VOLUME,
+    *pick_options(JobSettings, "split_runs", "merge", "outside_data"),
     *pick_options(ModelConfig, "max_memory"),
 )
 

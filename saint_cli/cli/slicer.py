@@ -11,7 +11,7 @@ from saint_cli.options.fields import from_typed
 from saint_cli.options.job import JOB_OPTIONS
 from saint_cli.slicer.form import list_form_options, read_form
 
-FORM_OPTIONS = list_form_options(OtherOutputs, *JOB_OPTIONS)
+FORM_OPTIONS = list_form_options(*JOB_OPTIONS, OtherOutputs)
 
 LAUNCHER_MODE = 0o755
 

@@ -1,9 +1,9 @@
 """``saint train``: dense volumes to weights."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,14 +63,10 @@ def train(
 def _make_settings(options: TrainOptions, out: Path, device: str) -> "TrainingSettings":
     from saint_cli.training.settings import TrainingSettings, read_fewest
 
-    names = ["stage", "size", "seed", "batch", "blocks", "context", "dims", "optimiser", "augment", "init", "teacher"]
-    names += ["arch", "width", "factors", "modality", "slabs", "frozen"]
-    return TrainingSettings(
-        schedule=_make_schedule(options, out),
-        fewest=options.fewest or read_fewest(options.init),
-        device=device,
-        **{name: getattr(options, name) for name in names},
-    )
+    shared = {field.name for field in fields(TrainingSettings)} & vars(options).keys()
+    settings: dict[str, Any] = {"schedule": _make_schedule(options, out), "device": device}
+    settings |= {name: getattr(options, name) for name in shared}
+    return TrainingSettings(**settings | {"fewest": options.fewest or read_fewest(options.init)})
 
 
 def _make_schedule(options: TrainOptions, out: Path) -> "Schedule":
@@ -112,15 +108,9 @@ def _list_stages(settings: "TrainingSettings") -> "list[ProgressStage]":
 
     block_s, step_s = SECONDS[settings.size]
     blocks = [ProgressStage("blocks", block_s * settings.blocks)] if settings.stage == "rfn" else []
-    return [
-        ProgressStage("volumes", VOLUMES_S),
-        *blocks,
-        ProgressStage(_name_steps(settings.stage), _expect_seconds(settings.schedule, step_s)),
-    ]
-
-
-def _expect_seconds(schedule: "Schedule", step_s: float) -> float:
-    return 60 * schedule.minutes if schedule.minutes is not None else step_s * (schedule.steps or 0)
+    steps, minutes = settings.schedule.steps, settings.schedule.minutes
+    seconds = 60 * minutes if minutes is not None else step_s * (steps or 0)
+    return [ProgressStage("volumes", VOLUMES_S), *blocks, ProgressStage(_name_steps(settings.stage), seconds)]
 
 
 def _show_step(result: "StepResult", settings: "TrainingSettings", on_progress: "ProgressReporter") -> None:

@@ -143,7 +143,8 @@ def complete_options(options: TrainOptions) -> TrainOptions:
         _refuse_ignored(options)
     if options.arch == settings.OWN:
         _refuse(options, "--factors", is_given=options.factors is not None)
-        _refuse(options, "--width", "with --size medium, whose layers are folded", is_given=_is_folded(options))
+        is_folded = options.size == "medium" and options.width != 1
+        _refuse(options, "--width", "with --size medium, whose layers are folded", is_given=is_folded)
         return replace(options, optimiser=options.optimiser or "muon", factors=())
     _refuse(options, "--slab", is_given=options.slabs)
     _refuse(options, "--teacher", is_given=options.teacher is not None)
@@ -196,7 +197,3 @@ def _require_joint(options: TrainOptions) -> None:
 def _refuse(options: TrainOptions, flag: str, more: str = "", *, is_given: bool) -> None:
     if is_given:
         raise UsageError(f"--arch {options.arch} has no {flag}{' ' * more[:1].isalpha()}{more}; leave it out")
-
-
-def _is_folded(options: TrainOptions) -> bool:
-    return options.size == "medium" and options.width != 1

@@ -23,7 +23,7 @@ class OtherOutputs:
     overwrite: bool = Option("--overwrite", "Replace an existing output.", Panel.OUTPUT).as_field()
 
 
-@takes_options(*list_options(OtherOutputs, *JOB_OPTIONS))
+@takes_options(*list_options(*JOB_OPTIONS, OtherOutputs))
 def upsample(
     *, source: Source, target: Target, typed: Typed, quiet: Quiet = False, as_json: SummaryAsJson = False
 ) -> None:

@@ -20,13 +20,17 @@ def decimate(volume: Volume, axis: int, factor: int) -> Volume:
     Raises:
         GeometryError: fewer than two slices would be left.
     """
-    count = volume.voxels.shape[axis]
+    count = volume.shape[axis]
     if count <= factor:
         raise GeometryError(f"{count} slices decimated by {factor} leave one; at least {factor + 1} slices are needed")
-    keep = [slice(None)] * 3
-    keep[axis] = slice(None, None, factor)
     header = replace(volume.header, codings=())  # of slices that are no longer there
-    return Volume(volume.voxels[tuple(keep)], refine_axis(volume.affine_lps, axis, factor), header)
+    voxels = take_slices(volume, axis, slice(None, None, factor)).voxels
+    return Volume(voxels, refine_axis(volume.affine_lps, axis, factor), header)
+
+
+def take_slices(volume: Volume, axis: int, which: slice) -> Volume:
+    """The volume with some of its slices along ``axis``, as a view; the affine stays that of the whole."""
+    return replace(volume, voxels=np.moveaxis(np.moveaxis(volume.voxels, axis, 0)[which], 0, axis))
 
 
 def average_slabs(volume: Volume, axis: int, factor: int, shape: ProfileShape = ProfileShape.BOX) -> Volume:

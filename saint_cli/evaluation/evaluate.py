@@ -184,10 +184,10 @@ class _Scoring:
         self._measurer = Measurer(degraded, options.protocol, options.measures) if options.measures else None
         self._measure(TRUTH, degraded.truth)
 
-    def add(self, method: str, restored: np.ndarray, *, seconds: float) -> None:
-        """Score and measure an interpolator's [X, Y, slices]."""
-        self.scores.append(self._scorer.score(method, restored, seconds=seconds))
-        self._measure(method, restored)
+    def add(self, method: str, restored: np.ndarray, *, model: str | None = None, seconds: float) -> None:
+        """Score and measure a result [X, Y, slices]; model: None of an interpolator."""
+        self.scores.append(self._scorer.score(method, restored, model=model, seconds=seconds))
+        self._measure(self.scores[-1].label, restored)
 
     def add_baseline(
         self, label: str, model: BaselineModel, compute: Compute, on_progress: ProgressCallback
@@ -195,10 +195,8 @@ class _Scoring:
         """Restore by a baseline, score and measure its result, [X, Y, slices], which is returned."""
         began, degraded = time.perf_counter(), self._degraded
         restored = restore_by_baseline(degraded.sparse, model, degraded.grid, compute, on_progress=on_progress)
-        seconds = time.perf_counter() - began
         method = BASELINE_METHODS[model.architecture.dims]
-        self.scores.append(self._scorer.score(method, restored, model=label, seconds=seconds))
-        self._measure(f"{label} {method}", restored)
+        self.add(method, restored, model=label, seconds=time.perf_counter() - began)
         return restored
 
     def add_model(self, label: str, model: SaintModel, compute: Compute, on_progress: ProgressCallback) -> np.ndarray:
@@ -215,16 +213,18 @@ class _Scoring:
         self._measure(f"{label} {ResultStage.FUSED}", fused)
         if model.ami.slabs:  # no acquired slice is kept, between which errors would be expected
             return fused
-        difference, error = self._scorer.collect_errors(fused, restoration.difference())
+        errors = self._scorer.collect_errors(fused, restoration.difference())
         calibration = model.calibration if options.is_calibrated else None
-        self.reliability[label] = compute_reliability(difference, error, calibration, self._scorer.protocol.unit)
+        self.reliability[label] = compute_reliability(*errors, calibration, self._scorer.protocol.unit)
         if self._options.checks_calibration:
-            self.calibration.append(self._compare_calibrations(label, restoration, compute))
+            self.calibration.append(self._compare_calibrations(label, restoration, compute, errors))
         return fused
 
-    def _compare_calibrations(self, label: str, restoration: Restoration, compute: Compute) -> CalibratedError:
+    def _compare_calibrations(
+        self, label: str, restoration: Restoration, compute: Compute, errors: tuple[np.ndarray, np.ndarray]
+    ) -> CalibratedError:
         """The error that was observed, beside those that the weights and the scan's self-check predict."""
-        difference, error = self._scorer.collect_errors(restoration.stage(ResultStage.FUSED), restoration.difference())
+        difference, error = errors  # of ``Scorer.collect_errors``
         check = try_self_check(restoration, compute)
         on_scan = None if isinstance(check, str) else derive_calibration(restoration, check)
         by_weights = restoration.calibration if restoration.options.is_calibrated else None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from saint_cli.errors import GeometryError, UsageError
+from saint_cli.evaluation.degrade import take_slices
 from saint_cli.evaluation.metrics import Factor
 from saint_cli.evaluation.scores import DenseScan, require_slices
 from saint_cli.geometry import in_plane, through_plane_axis
@@ -109,6 +110,4 @@ def keep_central_slices(volume: Volume, axis: int, count: int | None) -> Volume:
     size = volume.shape[axis]
     if count is None or count >= size:
         return volume
-    keep = [slice(None)] * 3
-    keep[axis] = slice((size - count) // 2, (size - count) // 2 + count)
-    return replace(volume, voxels=volume.voxels[tuple(keep)])
+    return take_slices(volume, axis, slice((size - count) // 2, (size - count) // 2 + count))

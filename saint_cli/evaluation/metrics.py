@@ -82,43 +82,36 @@ def _to_decibels(squared_error: float, data_range: float) -> float:
     return float("inf") if squared_error == 0 else float(10 * np.log10(data_range**2 / squared_error))
 
 
-def psnr_by_protocol(
-    truth: np.ndarray, result: np.ndarray, axis: int, factor: Factor, protocol: Protocol = PAPER
-) -> float:
+def psnr_by_protocol(truth: np.ndarray, result: np.ndarray, factor: Factor, protocol: Protocol = PAPER) -> float:
     """PSNR of a volume, dB: the mean of its slices' or, with a pooled protocol, that of their mean squared error.
 
-    truth, result: [x, y, z] scanner values of one shape; slice j along ``axis`` is acquired if j is a multiple of
-    ``factor``. The mean over slices weights each slice equally, but leaves out those that ``is_blank`` in the truth,
+    truth, result: [X, Y, slices] scanner values of one shape; slice j is acquired if j is a multiple of ``factor``. The
+    mean over slices weights each slice equally, but leaves out those that ``is_blank`` in the truth,
     whatever the result is there, unless all are: a single one that came back exactly would make it infinite.
     """
-    pairs = _view_scored(truth, result, axis, factor, protocol, varied_only=not protocol.pooled)
+    pairs = _view_scored(truth, result, factor, protocol, varied_only=not protocol.pooled)
     errors = [_mean_squared_error(plane, restored) for plane, restored in pairs]
     counted = [float(np.mean(errors))] if protocol.pooled else errors
     return float(np.mean([_to_decibels(error, protocol.data_range) for error in counted]))
 
 
-def ssim_by_protocol(
-    truth: np.ndarray, result: np.ndarray, axis: int, factor: Factor, protocol: Protocol = PAPER
-) -> float:
+def ssim_by_protocol(truth: np.ndarray, result: np.ndarray, factor: Factor, protocol: Protocol = PAPER) -> float:
     """Mean SSIM of the slices of a volume that a protocol compares; arguments as of ``psnr_by_protocol``.
 
     Slices that ``is_blank`` in the truth are left out unless all are: two of one value have an SSIM of 1. nan where
     planes are too small.
     """
-    pairs = _view_scored(truth, result, axis, factor, protocol, varied_only=True)
+    pairs = _view_scored(truth, result, factor, protocol, varied_only=True)
     return float(np.mean([ssim(plane, restored, protocol.data_range) for plane, restored in pairs]))
 
 
 def _view_scored(
-    truth: np.ndarray, result: np.ndarray, axis: int, factor: Factor, protocol: Protocol, *, varied_only: bool
+    truth: np.ndarray, result: np.ndarray, factor: Factor, protocol: Protocol, *, varied_only: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What a protocol compares of each slice of the truth and of the result; varied_only: see ``leave_out_blank``."""
-    true, restored = (
-        np.moveaxis(v, axis, 2) for v in (truth, result)
-    )  # views: take() would copy the whole of a volume
-    slices = list_scored_slices(true.shape[2], factor, protocol)
-    for j in leave_out_blank(true, slices, protocol) if varied_only else slices:
-        yield protocol.view(true[..., j]), protocol.view(restored[..., j])
+    slices = list_scored_slices(truth.shape[2], factor, protocol)
+    for j in leave_out_blank(truth, slices, protocol) if varied_only else slices:
+        yield protocol.view(truth[..., j]), protocol.view(result[..., j])
 
 
 def is_blank(truth: np.ndarray) -> bool:

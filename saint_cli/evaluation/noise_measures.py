@@ -155,7 +155,7 @@ def measure_deviations(slices_hu: np.ndarray, patches: NoisePatches) -> np.ndarr
     result = np.full(slices_hu.shape[2], np.nan)
     for j in range(len(result)):
         if patches.is_measurable(j):
-            result[j] = np.sqrt(_mean_variance(patches.cut(slices_hu, j)))
+            result[j] = np.sqrt(np.mean(patches.cut(slices_hu, j) ** 2) * FREE_PIXELS)
     return result
 
 
@@ -224,11 +224,6 @@ def compute_slice_noise_index(deviations: np.ndarray) -> float:
     """
     known = deviations[np.isfinite(deviations)]
     return float(known.std() / known.mean()) if len(known) > 1 and known.mean() > 0 else np.nan
-
-
-def _mean_variance(noise: np.ndarray) -> float:
-    """Variance of noise from which quadratic surfaces were taken."""
-    return float(np.mean(noise**2) * FREE_PIXELS)
 
 
 def _root_mean_square(values: np.ndarray) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 from saint_cli.errors import GeometryError
 from saint_cli.errors.plain_text import format_count
 from saint_cli.evaluation import metrics
-from saint_cli.evaluation.degrade import DECIMATE, SLAB_SHAPES, average_slabs, decimate
+from saint_cli.evaluation.degrade import DECIMATE, SLAB_SHAPES, average_slabs, decimate, take_slices
 from saint_cli.evaluation.metrics import Factor, Protocol
-from saint_cli.geometry import SlabProfile, SliceGrid
+from saint_cli.geometry import SlabProfile, SliceGrid, in_plane
 from saint_cli.method import intensity, noise, slab_consistency
 from saint_cli.volume import Volume
 
@@ -75,9 +75,7 @@ class DegradedScan:
         require_slices(dense.shape[axis], factor, name or "this scan")
         shape = None if degradation == DECIMATE else SLAB_SHAPES[degradation]
         if shape is not None:  # no slab is the mean of slices beyond those that are compared
-            compared_part = [slice(None)] * 3
-            compared_part[axis] = slice((dense.shape[axis] - 1) // kept * kept + 1)
-            dense = replace(dense, voxels=dense.voxels[tuple(compared_part)])
+            dense = take_slices(dense, axis, slice((dense.shape[axis] - 1) // kept * kept + 1))
         sparse = decimate(dense, axis, kept) if shape is None else average_slabs(dense, axis, kept, shape)
         count = (sparse.shape[axis] - 1) * kept // compared + 1
         grid = SliceGrid(axis, sparse.shape[axis], compared / kept, count)
@@ -95,6 +93,12 @@ class DegradedScan:
     def slab_grid(self) -> SliceGrid:
         """The grid on which thin slices are made of slabs: the same slices; slabs at the ends are cut short."""
         return replace(self.grid, slab=self.slab)
+
+    @property
+    def affine_lps(self) -> np.ndarray:
+        """4x4 float64, voxel index of ``truth`` and of its restorations to LPS mm."""
+        axis = self.grid.axis
+        return self.grid.refine(self.sparse.affine_lps)[:, [*in_plane(range(3), axis), axis, 3]]
 
     def measure_consistency(self, result: np.ndarray) -> float | None:
         """The largest difference between the means of a result [X, Y, slices] over the slabs and these, scanner values.
@@ -130,12 +134,10 @@ def crop_in_plane(volume: Volume, axis: int, crop: int | None) -> Volume:
     """The volume cut in-plane to the crop that a protocol scores, with ``CONTEXT_VOXELS`` voxels around it."""
     if crop is None:
         return volume
-    cut = [slice(None)] * 3
-    for i, size in enumerate(volume.shape):
-        if i != axis:
-            low = max(0, (size - crop) // 2 - CONTEXT_VOXELS)
-            cut[i] = slice(low, size - low)  # symmetric, so that the central crop stays the same
-    return replace(volume, voxels=volume.voxels[tuple(cut)])
+    for i in in_plane(range(3), axis):
+        low = max(0, (volume.shape[i] - crop) // 2 - CONTEXT_VOXELS)
+        volume = take_slices(volume, i, slice(low, volume.shape[i] - low))  # the central crop stays the same
+    return volume
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,8 @@ class Scorer:
     def score(self, method: str, result: np.ndarray, *, model: str | None = None, seconds: float | None) -> Score:
         """The figures of a restoration [X, Y, slices] of the degraded scan."""
         degraded, span = self.degraded, self.protocol.data_range
-        psnr = metrics.psnr_by_protocol(degraded.truth, result, 2, degraded.factor, self.protocol)
-        ssim = metrics.ssim_by_protocol(degraded.truth, result, 2, degraded.factor, self.protocol)
+        psnr = metrics.psnr_by_protocol(degraded.truth, result, degraded.factor, self.protocol)
+        ssim = metrics.ssim_by_protocol(degraded.truth, result, degraded.factor, self.protocol)
         bias = [np.mean(self._view(result, j) - self._view(degraded.truth, j), dtype=float) for j in self.varied]
         noisy = [noise.estimate_deviation(self._hu(result, j), self._masks[j]) for j in self.varied]
         is_ct, mean_bias = self.protocol.is_ct, float(np.mean(bias))

@@ -18,7 +18,6 @@ from saint_cli.evaluation.user_measures import UserMeasurer, UserMeasures
 from saint_cli.evaluation.verdict import Verdict
 from saint_cli.geometry import SliceGrid, in_plane
 from saint_cli.method import intensity, padding, pipeline
-from saint_cli.options.method import NoiseHandling
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Header, Volume
@@ -142,15 +141,14 @@ def run_self_check(
     The user's options hold but for ``noise`` and ``regenerate``, which do not make a prediction better.
     """
     began = time.perf_counter()
-    measured = restoration.measured
-    region, protocol = plan_region(restoration.grid, measured.shape, centre), choose_protocol(measured)
-    found = _predict(restoration, region, compute, on_progress)
-    return replace(_score(found, restoration, region, protocol), seconds=time.perf_counter() - began)
+    region = plan_region(restoration.grid, restoration.measured.shape, centre)
+    return _score(_predict(restoration, region, compute, on_progress), restoration, region, began)
 
 
-def _score(found: _Prediction, restoration: pipeline.Restoration, region: Region, protocol: Protocol) -> SelfCheck:
-    """The figures of a prediction; the time it took is not among them."""
+def _score(found: _Prediction, restoration: pipeline.Restoration, region: Region, began: float) -> SelfCheck:
+    """The figures of a prediction; began: when that did, by ``time.perf_counter``."""
     measured, axis = restoration.measured, restoration.grid.axis
+    protocol = choose_protocol(measured)
     error, left_out, is_ct = found.absolute_error(found.predicted), found.left_out, intensity.is_ct(measured)
     shown = int(left_out[len(left_out) // 2])
     noise = measure_left_out(found.truth, _foreground(restoration))
@@ -162,8 +160,8 @@ def _score(found: _Prediction, restoration: pipeline.Restoration, region: Region
         region=region,
         slices=len(left_out),
         acquired=restoration.grid.acquired,
-        psnr_db=psnr_by_protocol(found.truth, found.predicted, 2, FACTOR, protocol),
-        cubic_db=psnr_by_protocol(found.truth, found.cubic, 2, FACTOR, protocol),
+        psnr_db=psnr_by_protocol(found.truth, found.predicted, FACTOR, protocol),
+        cubic_db=psnr_by_protocol(found.truth, found.cubic, FACTOR, protocol),
         mean_error=_mean(error),
         cubic_error=_mean(found.absolute_error(found.cubic)),
         body_error=_mean(error[body]),
@@ -182,7 +180,7 @@ def _score(found: _Prediction, restoration: pipeline.Restoration, region: Region
         predicted=predicted,
         cubic=cubic,
         index=region.scored_box[axis].start + shown,
-        seconds=0.0,
+        seconds=time.perf_counter() - began,
     )
 
 
@@ -210,16 +208,15 @@ def _predict(
 
 def _crop_box(volume: Volume, box: tuple[slice, ...], axis: int) -> Volume:
     """The voxels of a box, all finite, as a volume of the same kind of values."""
-    kind = "CT" if intensity.is_ct(volume) else volume.header.modality or "MR"
-    inside = np.moveaxis(volume.voxels[box], axis, 2)
-    return Volume(np.moveaxis(padding.fill_nonfinite(inside), 2, axis), volume.affine_lps, Header(kind))
+    inside, header = np.moveaxis(volume.voxels[box], axis, 2), Header(intensity.find_modality(volume))
+    return Volume(np.moveaxis(padding.fill_nonfinite(inside), 2, axis), volume.affine_lps, header)
 
 
 def _restore(
     sparse: Volume, restoration: pipeline.Restoration, grid: SliceGrid, compute: Compute, on_progress: ProgressCallback
 ) -> pipeline.Restoration:
     """A volume as the networks restore it."""
-    options = replace(restoration.options, noise=NoiseHandling.KEEP, match_noise=False, regenerate=False)
+    options = replace(restoration.options.with_noise_kept, regenerate=False)
     passes = list[str]()
 
     def on_pass(stage: str, done: int, total: int) -> None:

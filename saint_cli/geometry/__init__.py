@@ -14,6 +14,7 @@ from saint_cli.geometry.affine import (
     spacing_mm,
     through_plane_axis,
     tilt_degrees,
+    turn_axes,
 )
 from saint_cli.geometry.plane_grid import PlaneGrid, make_plane_grid
 from saint_cli.geometry.sampling_weights import LineWeights, box_weights
@@ -39,13 +40,12 @@ from saint_cli.geometry.slice_stack import (
     stack_slices,
     stack_uneven_slices,
 )
-from saint_cli.geometry.uneven_grid import MAX_GAP_MM, grid_of_uneven
+from saint_cli.geometry.uneven_grid import grid_of_uneven
 
 __all__ = [
     "ACQUIRED_TOLERANCE",
     "MAX_COORDINATE_MM",
     "MAX_FACTOR",
-    "MAX_GAP_MM",
     "MIN_FACTOR",
     "NEAR_ISOTROPIC_RATIO",
     "ORTHOGONAL_COSINE",
@@ -80,4 +80,5 @@ __all__ = [
     "stack_uneven_slices",
     "through_plane_axis",
     "tilt_degrees",
+    "turn_axes",
 ]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import permutations
 from typing import TypeVar
 
 import numpy as np
@@ -43,6 +44,12 @@ def in_plane(values: Iterable[Value], axis: int) -> tuple[Value, Value]:
     """Of one value per voxel axis those of the two in-plane axes; ``axis`` is the through-plane one."""
     first, second = (value for i, value in enumerate(values) if i != axis)
     return first, second
+
+
+def find_normal(affine_lps: np.ndarray, axis: int) -> np.ndarray:
+    """(3,) of length one, perpendicular to the slices of a 4x4 affine; ``axis`` is the through-plane one."""
+    normal = np.cross(*in_plane(affine_lps[:3, :3].T, axis))
+    return np.asarray(normal / np.linalg.norm(normal))
 
 
 def slice_distance_mm(affine_lps: np.ndarray, axis: int) -> float:
@@ -101,6 +108,26 @@ def refine_axis(affine_lps: np.ndarray, axis: int, step: float) -> np.ndarray:
     refined = affine_lps.copy()
     refined[:3, axis] *= step
     return refined
+
+
+def turn_axes(
+    voxels: np.ndarray, affine_lps: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...], tuple[bool, ...]]:
+    """Voxels [x, y, z] with axes swapped and flipped so that they run as nearly as they can along wanted directions.
+
+    wanted: (3, 3), a column of length one for each axis. Returns a view of the voxels, its affine, which axis of
+    ``voxels`` became each of its axes, and which of these run against it.
+    """
+    cosines = (affine_lps[:3, :3] / spacing_mm(affine_lps)).T @ wanted  # [own axis, wanted axis]
+    order = max(permutations(range(3)), key=lambda p: sum(abs(cosines[own, axis]) for axis, own in enumerate(p)))
+    turned, affine = voxels.transpose(order), affine_lps[:, [*order, 3]].copy()
+    is_flipped = tuple(bool(cosines[own, axis] < 0) for axis, own in enumerate(order))
+    for axis in range(3):
+        if is_flipped[axis]:
+            affine[:3, 3] += affine[:3, axis] * (turned.shape[axis] - 1)
+            affine[:3, axis] *= -1
+            turned = np.flip(turned, axis)
+    return turned, affine, order, is_flipped
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:

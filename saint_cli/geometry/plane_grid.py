@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saint_cli.errors import GeometryError
-from saint_cli.geometry.affine import MIN_TILT_DRIFT_PIXELS, cosine, in_plane
+from saint_cli.geometry.affine import MIN_TILT_DRIFT_PIXELS, cosine, find_normal, in_plane
 from saint_cli.geometry.sampling_weights import ROUNDING, LineWeights, box_weights, cubic_weights
 from saint_cli.geometry.slice_stack import ORTHOGONAL_COSINE
 
@@ -91,7 +91,7 @@ def make_plane_grid(
             tilted stack: no slices straight above each other make that grid rectangular.
     """
     columns = in_plane(affine_lps[:3, :3].T, axis)
-    normal = _find_normal(columns)
+    normal = find_normal(affine_lps, axis)
     step, sizes = affine_lps[:3, axis], in_plane(shape, axis)
     drifts = _find_drifts(step - (step @ normal) * normal, columns, shape[axis]) if untilt else (0.0, 0.0)
     if untilt and abs(cosine(*columns)) > ORTHOGONAL_COSINE:
@@ -112,18 +112,12 @@ def _refine(affine_lps: np.ndarray, axis: int, lines: Sequence[PlaneLine], *, un
     columns = in_plane(affine_lps[:3, :3].T, axis)
     output = affine_lps.copy()
     if untilts:
-        normal = _find_normal(columns)
+        normal = find_normal(affine_lps, axis)
         output[:3, axis] = (affine_lps[:3, axis] @ normal) * normal
     for at, column, line in zip(in_plane(range(3), axis), columns, lines, strict=True):
         output[:3, at] = column * line.pixel
         output[:3, 3] += column * line.start
     return output
-
-
-def _find_normal(columns: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """(3,) of length one, perpendicular to two in-plane columns of an affine."""
-    normal = np.cross(*columns)
-    return np.asarray(normal / np.linalg.norm(normal))
 
 
 def _find_drifts(beside: np.ndarray, columns: tuple[np.ndarray, np.ndarray], count: int) -> tuple[float, float]:

@@ -53,7 +53,7 @@ def printed_units_mm(positions: np.ndarray, direction: np.ndarray) -> np.ndarray
     return np.asarray(units @ np.abs(direction))
 
 
-def tolerance_mm(gap: float, unit: float = 0.0) -> float:
+def tolerance_mm(gap: float, unit: float) -> float:
     """How far a gap may lie from ``gap`` mm and count as equal; ``unit`` is the smallest of the printed ones."""
     return max(REGULAR_FRACTION * gap, min(unit, ROUNDED_FRACTION * gap)) + 1e-9
 
@@ -77,7 +77,7 @@ def number_positions(positions: np.ndarray, pixel: float) -> np.ndarray:
     return place
 
 
-def find_common_gap(gaps: np.ndarray, unit: float = 0.0) -> float:
+def find_common_gap(gaps: np.ndarray, unit: float) -> float:
     """The smallest gap that at least two and a quarter of the gaps share; the smallest of all where none is shared."""
     ordered = np.sort(gaps)
     for gap in ordered:
@@ -101,7 +101,7 @@ def is_regular(positions: np.ndarray, units: np.ndarray) -> bool:
     return bool(worst <= ROUNDED_FRACTION * mean + 1e-9 and (astray <= units + 1e-9).all())
 
 
-def is_even_with_gaps(positions: np.ndarray, unit: float = 0.0) -> bool:
+def is_even_with_gaps(positions: np.ndarray, unit: float) -> bool:
     """Whether ascending positions are those of a regular sequence of which slices may be missing."""
     if len(positions) < MIN_SLICES:
         return False

@@ -186,7 +186,7 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
             f"the target spacing {target:.4g} mm is not below the input's {spacing:.4g} mm; nothing to interpolate",
             nothing_to_do=True,
         )
-    step = _snap_step(target / spacing, acquired)
+    step = snap_step(target / spacing, acquired - 1)
     if step < 1 / MAX_FACTOR - ACQUIRED_TOLERANCE:
         raise UsageError(
             f"from {spacing:.4g} to {target:.4g} mm is a factor of {1 / step:.1f}; the finest is "
@@ -204,11 +204,13 @@ def grid_by_spacing(acquired: int, axis: int, spacing: float, target: float, *, 
     return SliceGrid(axis, acquired, step, count)
 
 
-def _snap_step(step: float, acquired: int) -> float:
-    """1/n where that moves no slice of the stack by more than ``SNAP_FRACTION``: headers round spacings."""
+def snap_step(step: float, extent: float) -> float:
+    """1/n where that moves no slice of a stack of this extent by more than ``SNAP_FRACTION``: headers round spacings.
+
+    Both in distances between acquired slices, the commonest one where they differ.
+    """
     n = round(1 / step)
-    drift = abs(1 - n * step) * (acquired - 1)
-    return 1 / n if drift <= SNAP_FRACTION else step
+    return 1 / n if abs(1 - n * step) * extent <= SNAP_FRACTION else step
 
 
 def grid_by_averaging(acquired: int, axis: int, spacing: float, target: float) -> SliceGrid:

@@ -55,11 +55,8 @@ def stack_slices(positions: np.ndarray, orientation: np.ndarray, pixel_spacing: 
 
     Source: DICOM PS3.3 C.7.6.2.1.1.
     """
-    require_two_slices(len(positions))
-    along = positions_along_normal(positions, orientation)
-    order = np.argsort(along, kind="stable")
-    units = regularity.printed_units_mm(positions, np.cross(*slice_directions(orientation)))
-    regularity.require_regular(along[order], units[order], min(pixel_spacing))
+    order, along, units = _sort_slices(positions, orientation)
+    regularity.require_regular(along, units, min(pixel_spacing))
     return _place(positions, orientation, pixel_spacing, order, np.arange(len(order)))
 
 
@@ -75,17 +72,23 @@ def stack_uneven_slices(
         GeometryError: fewer than two slices; two at one position; slices beside the line from first to last; rows not
             perpendicular to columns.
     """
-    require_two_slices(len(positions))
-    along = positions_along_normal(positions, orientation)
-    order = np.argsort(along, kind="stable")
-    units, along = regularity.printed_units_mm(positions, np.cross(*slice_directions(orientation))), along[order]
+    order, along, units = _sort_slices(positions, orientation)
     regularity.require_distinct(along, min(pixel_spacing))
-    if regularity.is_regular(along, units[order]):
+    if regularity.is_regular(along, units):
         return _place(positions, orientation, pixel_spacing, order, np.arange(len(order)))
     gaps, unit = np.diff(along), float(units.min())
     common = regularity.find_common_gap(gaps, unit)
     multiples = np.rint(gaps / common) if regularity.is_even_with_gaps(along, unit) else gaps / common
     return _place(positions, orientation, pixel_spacing, order, np.concatenate([[0.0], np.cumsum(multiples)]))
+
+
+def _sort_slices(positions: np.ndarray, orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order (n,) of slices along their normal, and by it their positions there and printed units (n,), mm."""
+    require_two_slices(len(positions))
+    along = positions_along_normal(positions, orientation)
+    order = np.argsort(along, kind="stable")
+    units = regularity.printed_units_mm(positions, np.cross(*slice_directions(orientation)))
+    return order, along[order], units[order]
 
 
 def _place(

@@ -6,8 +6,8 @@ import numpy as np
 
 from saint_cli.errors import GeometryError, UsageError
 from saint_cli.errors.plain_text import list_first
-from saint_cli.geometry.affine import in_plane, slice_distance_mm, spacing_mm
-from saint_cli.geometry.slice_grid import ACQUIRED_TOLERANCE, MAX_FACTOR, SNAP_FRACTION, UNEVEN_TOLERANCE, SliceGrid
+from saint_cli.geometry.affine import find_normal, slice_distance_mm, spacing_mm
+from saint_cli.geometry.slice_grid import ACQUIRED_TOLERANCE, MAX_FACTOR, UNEVEN_TOLERANCE, SliceGrid, snap_step
 
 MAX_GAP_MM = 12.0
 """Wider gaps are not interpolated: too much anatomy lies within one, and the networks were trained up to about that."""
@@ -33,7 +33,7 @@ def grid_of_uneven(positions: tuple[float, ...], axis: int, affine_lps: np.ndarr
             f"{spacing:.4g} mm; make them even first with `irregular=True` and `spacing_mm={spacing:.4g}`, then "
             "average the result with the coarser `spacing_mm`"
         )
-    places, step = np.array(positions), _snap(target_mm / spacing, positions[-1])
+    places, step = np.array(positions), snap_step(target_mm / spacing, positions[-1])
     phases = np.mod(places + ACQUIRED_TOLERANCE, step) - ACQUIRED_TOLERANCE
     met = np.array([_count_met(places, phase, step) for phase in phases])
     best = phases[met == met.max()].min()
@@ -42,12 +42,6 @@ def grid_of_uneven(positions: tuple[float, ...], axis: int, affine_lps: np.ndarr
     grid = SliceGrid(axis, len(places), step, count, origin, positions)
     _check_gaps(grid, affine_lps)
     return grid
-
-
-def _snap(step: float, extent: float) -> float:
-    """1/n where that moves no slice by more than ``SNAP_FRACTION`` of the commonest gap."""
-    n = round(1 / step)
-    return 1 / n if abs(1 - n * step) * extent <= SNAP_FRACTION else step
 
 
 def _count_met(places: np.ndarray, phase: float, step: float) -> int:
@@ -75,8 +69,7 @@ def _check_gaps(grid: SliceGrid, affine_lps: np.ndarray) -> None:
 
 def _list_gaps(grid: SliceGrid, affine_lps: np.ndarray, which: np.ndarray) -> str:
     """The gaps by the positions of their slices along the normal, mm."""
-    first, second = in_plane(affine_lps[:3, :3].T, grid.axis)
-    normal = np.cross(first, second) / np.linalg.norm(np.cross(first, second))
+    normal = find_normal(affine_lps, grid.axis)
     normal *= np.sign(normal @ affine_lps[:3, grid.axis])
     start, distance = float(affine_lps[:3, 3] @ normal), slice_distance_mm(affine_lps, grid.axis)
     along, spacing = start + np.array(grid.positions) * distance, spacing_mm(affine_lps)[grid.axis]

@@ -1,8 +1,8 @@
 """The only place that touches image files.
 
-``read_volume`` and ``write_volume`` go between files and :class:`~saint_cli.volume.Volume`; ``check_target_path``,
-``check_outputs`` and ``check_result`` check early whether an output could be written; ``describe`` reads headers only,
-``describe_remote`` those of files at URLs, which :mod:`~saint_cli.io.remote.transfer` lists, fetches and uploads;
+``read_volume`` and ``write_volume`` go between files and :class:`~saint_cli.volume.Volume`; ``check_outputs`` and
+``check_result`` check early whether an output could be written; ``describe`` reads headers only, ``describe_remote``
+those of files at URLs, which :mod:`~saint_cli.io.remote.transfer` lists, fetches and uploads;
 ``list_volumes`` and ``open_series`` read and write the volumes of 4-D scans one after another.
 """
 
@@ -10,27 +10,20 @@ from saint_cli.io.atomic import commit_together
 from saint_cli.io.describe import describe
 from saint_cli.io.description import LABEL_MAP, NO_UID, DescribeOptions, Description, StackInfo
 from saint_cli.io.formats import require_format
-from saint_cli.io.label_maps import check_intensities, count_labels
-from saint_cli.io.labels import (
-    LabelReadOptions,
-    check_segmentation,
-    check_segmentation_target,
-    read_labels,
-    write_labels,
-)
+from saint_cli.io.label_maps import check_intensities
+from saint_cli.io.labels import check_segmentation, check_segmentation_target, read_labels, write_labels
 from saint_cli.io.output_checks import (
-    MAP_ENDING,
+    OBJECT_ENDING,
     OUTPUT_ENDINGS,
     ExtraOutput,
     check_extra_output,
     check_outputs,
-    check_target_path,
     find_disk,
     is_folder_target,
-    is_map_target,
+    is_object_target,
 )
 from saint_cli.io.read import check_complete, read_volume
-from saint_cli.io.read_options import ReadOptions
+from saint_cli.io.read_options import LabelReadOptions, ReadOptions
 from saint_cli.io.remote.peek import describe_remote
 from saint_cli.io.volume_series import VolumeSeries, list_volumes
 from saint_cli.io.volume_stream import (
@@ -45,8 +38,8 @@ from saint_cli.io.write import check_error_map, check_result, write_error_map, w
 
 __all__ = [
     "LABEL_MAP",
-    "MAP_ENDING",
     "NO_UID",
+    "OBJECT_ENDING",
     "OUTPUT_ENDINGS",
     "DescribeOptions",
     "Description",
@@ -66,15 +59,13 @@ __all__ = [
     "check_segmentation_target",
     "check_series_result",
     "check_series_target",
-    "check_target_path",
     "commit_together",
-    "count_labels",
     "describe",
     "describe_remote",
     "find_disk",
     "find_storage",
     "is_folder_target",
-    "is_map_target",
+    "is_object_target",
     "join_storages",
     "list_volumes",
     "open_series",

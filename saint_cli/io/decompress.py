@@ -20,7 +20,7 @@ PACKED_BLOCK = 1 << 14
 """Packed bytes given to a library at a time: it copies what it leaves over for every member."""
 
 KEPT_BYTES = 1 << 16
-"""UnpackedStream bytes kept, so that parsers may go back a little without unpacking from the start again."""
+"""Unpacked bytes kept, so that parsers may go back a little without unpacking from the start again."""
 
 MAX_XZ_MEMORY = 300_000_000
 """What a dictionary of xz may take; ``xz -9`` takes 65 MB, and a header may claim 4 GB."""
@@ -55,7 +55,7 @@ class Packing(Enum):
 
     @property
     def max_ratio(self) -> int:
-        """UnpackedStream over packed bytes, at most."""
+        """Unpacked over packed bytes, at most."""
         return self.value[1]
 
 
@@ -71,10 +71,8 @@ def read_packing(path: Path) -> Packing:
 
 
 @contextmanager
-def open_unpacked(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
+def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     """A file as what it unpacks to; reading raises what :func:`convert_damage` converts.
-
-    most: bytes that may be unpacked, counted again where a reader goes back far; of files that are not packed, any.
 
     Raises:
         UnreadableError: a pipe, socket or device.
@@ -83,11 +81,14 @@ def open_unpacked(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
     with open_regular(path) as file:
         kind = detect_packing(file.read(8))
         file.seek(0)
-        yield unpack(file, kind, most)
+        yield unpack(file, kind)
 
 
 def unpack(file: BinaryIO, kind: Packing, most: int | None = None) -> BinaryIO:
-    """What is packed from the present place of ``file`` on; gzip includes zlib, whose marks differ."""
+    """What is packed from the present place of ``file`` on; gzip includes zlib, whose marks differ.
+
+    most: bytes that may be unpacked, counted again where a reader goes back far; of what is not packed, any.
+    """
     return file if kind is Packing.NONE else cast(BinaryIO, io.BufferedReader(UnpackedStream(file, kind, most)))
 
 
@@ -133,7 +134,7 @@ class UnpackedStream(io.RawIOBase):
     Going back by more than ``KEPT_BYTES`` bytes unpacks from the start again, as the standard library's readers do.
     """
 
-    def __init__(self, file: BinaryIO, kind: Packing = Packing.GZIP, most: int | None = None) -> None:
+    def __init__(self, file: BinaryIO, kind: Packing, most: int | None) -> None:
         self._file, self._kind, self._most, self._done = file, kind, most, 0
         self._empty = 0  # members in a row
         self._start = file.tell() if file.seekable() else 0

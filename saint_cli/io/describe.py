@@ -31,6 +31,7 @@ from saint_cli.io.formats import (
     read_head,
     require_format,
 )
+from saint_cli.io.read_options import pick_stack_options
 from saint_cli.io.skipped_files import NOT_DICOM
 from saint_cli.io.volume_header import Payload, VolumeHeader
 from saint_cli.volume.warning_words import MADE_BY_SAINT
@@ -83,8 +84,7 @@ def _describe_dicom(path: Path, options: DescribeOptions, on_progress: Callable[
     from saint_cli.io.dicom.describe import describe_stacks
     from saint_cli.io.dicom.describe_labels import describe_label_file
 
-    how = {name: getattr(options, name) for name in ("split_runs", "irregular", "merge")}
-    inventory = read.list_stacks(path, **how, may_be_empty=True, on_progress=on_progress)
+    inventory = read.list_stacks(path, **pick_stack_options(options), may_be_empty=True, on_progress=on_progress)
     volumes: list[_Described] = []
     if path.is_dir() and not options.only_dicom:
         volumes = _describe_volume_files(path, inventory, options, on_progress)
@@ -172,7 +172,8 @@ def _describe_file(path: Path, file_format: Format, options: DescribeOptions) ->
     fields = labels or _size_fields(path, header.payload)
     if header.volumes > 1 and file_format is not Format.NIFTI:
         shape = geometry.format_shape((*header.payload.shape, header.volumes))
-        problem = f"4-D image ({shape}), not one volume; split its {header.volumes} volumes first"
+        split = f"not one volume; split its {header.volumes} volumes first"
+        problem = f"4-D image ({shape}), {label_maps.format_layers(header.volumes) if header.is_labels else split}"
         fields |= {"problem": problem, "exit_code": GeometryError.exit_code}
     placement = placement_fields(header.affine_lps)
     info = StackInfo(

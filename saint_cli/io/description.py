@@ -69,7 +69,8 @@ class StackInfo:
     gap_mm: slice_distance_mm less slice_thickness_mm, negative where slices overlap; None elsewhere.
     order: how InstanceNumber runs along the normal: "ascending", "descending" or "mixed"; None elsewhere.
     split_by: how the stack differs from others at the same positions, such as "EchoTime 30"; "" elsewhere.
-    series_volumes: of DICOM, how many volumes at one place its series holds, which ``volume=all`` takes together.
+    series_volumes: of DICOM, how many volumes at one place its series holds; 1 where it holds one.
+    series_problem: why ``volume=all`` refuses these volumes; None where it takes them together.
     series_number, series_description, protocol_name: of DICOM, None if absent; texts on one line, control characters
     shown as ``?``, cut to ``MAX_TEXT_LENGTH``.
     patient: patient and study text, only where asked for.
@@ -116,6 +117,7 @@ class StackInfo:
     volumes: int = 1
     shear_degrees: float | None = None
     series_volumes: int = 1
+    series_problem: str | None = None
     series_number: int | None = None
     series_description: str | None = None
     protocol_name: str | None = None
@@ -162,7 +164,7 @@ def remove_path(error: SaintError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def suggest_factor(spacing_mm: tuple[float, float, float], axis: int) -> int:
+def _suggest_factor(spacing_mm: tuple[float, float, float], axis: int) -> int:
     """The whole factor that brings the spacing along ``axis`` nearest to the mean in-plane spacing."""
     pixel = math.sqrt(math.prod(geometry.in_plane(spacing_mm, axis)))
     return min(MAX_FACTOR, max(MIN_FACTOR, round(spacing_mm[axis] / pixel)))
@@ -206,7 +208,7 @@ def placement_fields(affine_lps: np.ndarray, tilt: float | None = None, axis: in
         "through_plane": AXES[widest] if is_clear else None,
         "uniform": True,
         "anisotropy": anisotropy,
-        "suggested_factor": suggest_factor(spacing, widest) if is_clear else None,
+        "suggested_factor": _suggest_factor(spacing, widest) if is_clear else None,
     }
 
 

@@ -24,10 +24,10 @@ def convert_exceptions(source: str | Path) -> Iterator[None]:
     except SaintError:
         raise
     except Exception as error:
-        raise convert_exception(source, error) from None
+        raise _convert_exception(source, error) from None
 
 
-def convert_exception(source: str | Path, error: Exception) -> SaintError:
+def _convert_exception(source: str | Path, error: Exception) -> SaintError:
     """The failure of a source whose reading raised an exception."""
     if isinstance(error, MemoryError):
         return SaintError(f"{source}: not enough memory to read it; it is damaged, or this machine is too small")

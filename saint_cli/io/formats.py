@@ -99,7 +99,7 @@ def require_format(path: Path) -> Format:
         return Format.NIFTI
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path}: the file is empty; copy or export it again")
-    if any(path.name.lower().endswith(ending) for ending in (".nii", ".nii.gz", ".hdr")):
+    if path.name.lower().endswith((".nii", ".nii.gz", ".hdr")):
         raise UnreadableError(f"{path}: not a NIfTI file, or damaged at its start; copy or export it again")
     raise UnreadableError(f"{path}: not a file that saint reads; it reads {SUPPORTED}")
 
@@ -162,8 +162,13 @@ def _looks_like_bare_dicom(head: bytes) -> bool:
 
 def is_part_of_pair(path: Path) -> bool:
     """Whether this headerless file is the voxel half of a pair whose header lies beside it."""
-    bare = path.name.removesuffix(".gz").removesuffix(".GZ")[: -len(".img")]
-    return is_pair_data(path) and any(path.with_name(bare + e).exists() for e in (".hdr", ".hdr.gz", ".HDR"))
+    return is_pair_data(path) and any(path.with_name(name).exists() for name in list_pair_headers(path.name))
+
+
+def list_pair_headers(name: str) -> list[str]:
+    """What the header of a pair may be called, by the name or path of its voxels."""
+    bare = name[: -len(".img.gz" if name.lower().endswith(".gz") else ".img")]
+    return [bare + ending for ending in (".hdr", ".hdr.gz", ".HDR")]
 
 
 def is_volume_name(name: str) -> bool:
@@ -173,4 +178,4 @@ def is_volume_name(name: str) -> bool:
 
 def is_pair_data(path: Path) -> bool:
     """Whether this headerless file is the voxel half of a pair, by its name, for nothing else shows it."""
-    return any(path.name.lower().endswith(ending) for ending in (".img", ".img.gz"))
+    return path.name.lower().endswith((".img", ".img.gz"))

@@ -60,6 +60,14 @@ def format_warning(count: int) -> str:
     return f"{looks}; {warning_words.NO_LABELS}"
 
 
+def format_layers(count: int) -> str:
+    """What is wrong with a label map of several layers, as 3D Slicer writes segments that overlap, and what to do."""
+    return (
+        f"{count} layers of segments, since some overlap; in 3D Slicer, export segments that do not overlap as one "
+        "label map, and the others as another"
+    )
+
+
 def format_refusal(count: int) -> str:
     """Why a label map is not upsampled, and what to do."""
     return adapt_message(f"{format_warning(count)}, which would invent labels; {HINT}")

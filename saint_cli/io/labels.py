@@ -1,8 +1,6 @@
 """Label maps of any format, in and out: NIfTI, NRRD, MetaImage, DICOM SEG; RT Structure Sets in."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from numbers import Integral
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,9 @@ import numpy as np
 from saint_cli.errors import UsageError
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.formats import Format, require_format
-from saint_cli.io.output_checks import check_map_path, is_map_target
+from saint_cli.io.output_checks import check_object_path, is_object_target
 from saint_cli.io.read import read_volume
-from saint_cli.io.read_options import ReadOptions, check_whole_numbers, parse_request
+from saint_cli.io.read_options import LabelReadOptions, ReadOptions, parse_request
 from saint_cli.io.write import write_volume
 from saint_cli.volume import Header, Storage, Volume
 from saint_cli.volume.label_map import LabelMap
@@ -24,35 +22,10 @@ MAX_DISTINCT = 4096
 """Labels of a file at most; more are intensities. Parcellations have up to some hundred."""
 
 
-@dataclass(frozen=True)
-class LabelReadOptions:
-    """What to read of a file of labels, and how.
-
-    segments: numbers of the labels to read; all where none is named. Others become background.
-    volume: which volume of a 4-D NIfTI file, from 1. outside_data: as for ``ReadOptions``.
-    max_memory: bytes that the labels may take; None for all that is free.
-    is_drawn_on_like: DICOM labels were drawn on the slices of ``like``, as far as their file does not say otherwise.
-
-    Raises:
-        UsageError: a value of another type.
-    """
-
-    segments: tuple[int, ...] = ()
-    volume: int | None = None
-    outside_data: bool = False
-    max_memory: int | None = None
-    is_drawn_on_like: bool = False
-
-    def __post_init__(self) -> None:
-        check_whole_numbers(volume=self.volume, max_memory=self.max_memory)
-        if not isinstance(self.segments, Sequence) or not all(isinstance(one, Integral) for one in self.segments):
-            raise UsageError(f"`segments={self.segments!r}` must be whole numbers, as in (1, 3)")
-
-
 def read_labels(
     path: str | Path,
     like: Volume | None = None,
-    options: LabelReadOptions = LabelReadOptions(),
+    options: LabelReadOptions = LabelReadOptions(),  # noqa: B008 - frozen
     **changes: Any,
 ) -> LabelMap:
     """Read a label map: NIfTI, NRRD, MetaImage, DICOM SEG (file, folder, zip), or the contours of an RT Structure Set.
@@ -83,12 +56,11 @@ def _read_dicom(path: Path, like: Volume | None, options: LabelReadOptions) -> L
     from saint_cli.io.dicom.sop_class import LabelObject
     from saint_cli.io.dicom.validation import ignore_invalid_values
 
-    choice = segmentation.LabelChoice(options.segments, options.max_memory)
-    with ignore_invalid_values(), label_objects.open_label_files(path) as files:
+    with ignore_invalid_values(), label_objects.open_label_files(path) as (kind, files):
         identity = label_objects.identify_scan(like, is_drawn_on=options.is_drawn_on_like)
-        is_segmentation = files.kind is LabelObject.SEGMENTATION
+        is_segmentation = kind is LabelObject.SEGMENTATION
         read = segmentation.read_segmentation if is_segmentation else contour_labels.read_contours
-        return read(path, files.paths, like, identity, choice)
+        return read(path, files, like, identity, options)
 
 
 def _read_voxels(path: Path, options: LabelReadOptions) -> LabelMap:
@@ -180,11 +152,11 @@ def write_labels(
     if not isinstance(label_map, LabelMap):
         kind = type(label_map).__name__
         raise UsageError(f"{path}: a {kind} is not a LabelMap; read_labels and convert_labels make one")
-    if not is_map_target(path):
+    if not is_object_target(path):
         header = replace(label_map.header, storage=Storage(label_map.labels.dtype))
         write_volume(Volume(label_map.labels, label_map.affine_lps, header), path, overwrite=overwrite)
         return
-    check_map_path(path, overwrite=overwrite)
+    check_object_path(path, overwrite=overwrite)
     check_segmentation_target(path, result)
     assert result is not None
     from saint_cli.io.dicom.segmentation_write import write_segmentation
@@ -200,7 +172,7 @@ def check_segmentation_target(path: Path, result: Volume | None) -> None:
     Raises:
         UsageError: no DICOM series to refer to, or highdicom is not installed.
     """
-    if not is_map_target(path):
+    if not is_object_target(path):
         return
     if result is None or result.header.dicom_source is None:
         raise UsageError(
@@ -221,7 +193,7 @@ def check_segmentation(label_map: LabelMap, path: Path, result: Volume, *, is_de
         UsageError: frames of a multi-frame image; no labels, too many, or too large.
         SourceChangedError: the DICOM files of ``result`` are gone or changed.
     """
-    if is_map_target(path):
+    if is_object_target(path):
         from saint_cli.io.dicom.segmentation_write import check_labels
 
         check_labels(label_map, result, path, is_derived=is_derived)

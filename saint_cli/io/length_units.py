@@ -45,22 +45,17 @@ def convert_units(names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
 
     An empty or unknown unit counts as mm, with a warning unless all are empty, which means that none was written.
     """
-    scales, warnings = [1.0] * len(names), []
-    named = [name for name in names if name.strip()]
-    for axis, name in enumerate(names):
-        known = find_mm_per_unit(name)
-        scales[axis] = 1.0 if known is None else known
-    unknown = [name for name in named if find_mm_per_unit(name) is None]
-    if any(scale != 1.0 for scale in scales):
-        others = dict.fromkeys(n.strip() for n in named if find_mm_per_unit(n) not in (None, 1.0))
+    warnings = []
+    named = {name: find_mm_per_unit(name) for name in names if name.strip()}
+    if others := dict.fromkeys(name.strip() for name, mm in named.items() if mm not in (None, 1.0)):
         warnings.append(f"the header's unit is {' and '.join(map(quote_text, others))}; converted to mm")
-    if unknown:
+    if unknown := [name for name, mm in named.items() if mm is None]:
         warnings.append(
             f"the header's unit {quote_text(unknown[0])} is unknown; taken as mm, correct the header if not"
         )
-    if named and len(named) < len(names):
+    if named and not all(name.strip() for name in names):
         warnings.append("the header names a unit for some axes only; the others are taken as mm")
-    return np.array(scales), tuple(warnings)
+    return np.array([named.get(name) or 1.0 for name in names]), tuple(warnings)
 
 
 def find_spacing_warnings(spacing_mm: Sequence[float]) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from saint_cli.io.regular_files import SPECIAL_FILE
 OUTPUT_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
 """File endings that name an output format."""
 
-MAP_ENDING = ".dcm"
-"""Of a DICOM Parametric Map, one file beside a DICOM series."""
+OBJECT_ENDING = ".dcm"
+"""Of a DICOM Parametric Map or SEG, one file beside a DICOM series."""
 
 FILE_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 """What looks like the ending of a file; the name of a folder may hold other dots (``CT_1.5mm``)."""
@@ -61,8 +61,8 @@ def check_target_path(path: Path, *, overwrite: bool = False) -> None:
             _check_file(path, overwrite=overwrite)
 
 
-def check_map_path(path: Path, *, overwrite: bool = False) -> None:
-    """Check by the path alone whether a DICOM Parametric Map could be written there.
+def check_object_path(path: Path, *, overwrite: bool) -> None:
+    """Check by the path alone whether a DICOM Parametric Map or SEG could be written there.
 
     Raises:
         OutputError: as ``check_target_path``.
@@ -113,9 +113,9 @@ def check_outputs(
     check_distinct([(f"{file.option} {file.path}", file.path) for file in extras], read)
 
 
-def is_map_target(path: Path) -> bool:
-    """Whether a path names a DICOM Parametric Map."""
-    return path.name.lower().endswith(MAP_ENDING)
+def is_object_target(path: Path) -> bool:
+    """Whether a path names a DICOM Parametric Map or SEG."""
+    return path.name.lower().endswith(OBJECT_ENDING)
 
 
 def check_extra_output(file: ExtraOutput, *, overwrite: bool) -> None:

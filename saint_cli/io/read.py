@@ -37,7 +37,7 @@ def read_volume(
 
     Raises:
         TypeError: a keyword that is no field of ``options``.
-        UsageError: a folder without CT or MR slices, several stacks and no ``series``, or ``series`` for a file
+        UsageError: a folder without CT, MR or PET slices, several stacks and no ``series``, or ``series`` for a file
             that holds one volume, a ``volume`` that does not exist; voxels that take more memory than there is.
         UnreadableError: missing, truncated, corrupt, colour, complex, all NaN, or of an unknown format.
         SourceChangedError: it was written to while it was read.
@@ -114,12 +114,14 @@ def _read_voxels(path: Path, header: VolumeHeader, max_memory: int | None) -> Vo
         voxel_stream.check_length(payload)
         size_limits.check_image_ratio(path, payload.start + payload.size, voxel_stream.packed_size(payload))
         memory.check_voxels_fit(path, payload.size, max_memory)
-        stored, warnings = voxel_stream.read_voxels(payload)
-        return make_volume(replace(header, warnings=(*header.warnings, *warnings)), stored)
+        return make_volume(header, *voxel_stream.read_voxels(payload))
 
 
-def make_volume(header: VolumeHeader, stored: np.ndarray) -> Volume:
-    """The volume of a checked header and its stored values [x, y, z], in this machine's byte order."""
+def make_volume(header: VolumeHeader, stored: np.ndarray, warnings: tuple[str, ...]) -> Volume:
+    """The volume of a checked header and its stored values [x, y, z], in this machine's byte order.
+
+    warnings: those of reading the values.
+    """
     voxels, storage = unscale(stored, header.storage)
     is_scaled = storage.dtype.kind in "iu" and not storage.is_identity
     codings = (Coding.of_dtype(storage.dtype, storage.slope, storage.intercept),) if is_scaled else ()
@@ -127,7 +129,7 @@ def make_volume(header: VolumeHeader, stored: np.ndarray) -> Volume:
         source_format=header.format.value,
         storage=storage,
         space_code=header.space_code,
-        warnings=(*header.warnings, *find_placement_warnings(header.affine_lps)),
+        warnings=(*header.warnings, *warnings, *find_placement_warnings(header.affine_lps)),
         codings=codings,
         is_labels=header.is_labels,
     )

@@ -1,6 +1,7 @@
-"""What to read of a path."""
+"""What to read of a path, of a scan and of labels."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from pathlib import Path
@@ -10,6 +11,9 @@ from saint_cli.errors import UsageError
 
 MODALITIES = ("CT", "MR")
 """Those whose intensities the networks know."""
+
+STACK_OPTIONS = ("split_runs", "irregular", "merge")
+"""Options by which DICOM slices form other stacks; they say nothing of other formats."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,37 @@ class ReadOptions:
         if not isinstance(self.series, str | None):
             raise UsageError(f"`series={self.series!r}` must be text: a number as in '2', or a SeriesInstanceUID")
         object.__setattr__(self, "modality", parse_modality(self.modality))
-        check_whole_numbers(volume=self.volume, max_memory=self.max_memory)
+        _check_whole_numbers(volume=self.volume, max_memory=self.max_memory)
+
+
+@dataclass(frozen=True)
+class LabelReadOptions:
+    """What to read of a file of labels, and how.
+
+    segments: numbers of the labels to read; all where none is named. Others become background.
+    volume: which volume of a 4-D NIfTI file, from 1. outside_data: as for ``ReadOptions``.
+    max_memory: bytes that the labels may take; None for all that is free.
+    is_drawn_on_like: DICOM labels were drawn on the slices of ``like``, as far as their file does not say otherwise.
+
+    Raises:
+        UsageError: a value of another type.
+    """
+
+    segments: tuple[int, ...] = ()
+    volume: int | None = None
+    outside_data: bool = False
+    max_memory: int | None = None
+    is_drawn_on_like: bool = False
+
+    def __post_init__(self) -> None:
+        _check_whole_numbers(volume=self.volume, max_memory=self.max_memory)
+        if not isinstance(self.segments, Sequence) or not all(isinstance(one, Integral) for one in self.segments):
+            raise UsageError(f"`segments={self.segments!r}` must be whole numbers, as in (1, 3)")
+
+
+def pick_stack_options(options: object) -> dict[str, Any]:
+    """``STACK_OPTIONS`` of an object that has them all, such as ``ReadOptions``."""
+    return {name: getattr(options, name) for name in STACK_OPTIONS}
 
 
 def parse_modality(word: Any) -> str | None:
@@ -59,7 +93,7 @@ def parse_modality(word: Any) -> str | None:
     return word.upper()
 
 
-def check_whole_numbers(**values: object) -> None:
+def _check_whole_numbers(**values: object) -> None:
     """Refuse values, by the names of their options, that are neither whole numbers nor None.
 
     Raises:

@@ -24,7 +24,7 @@ def unscale(stored: np.ndarray, storage: Storage) -> tuple[np.ndarray, Storage]:
     if storage.is_identity:
         values = stored if stored.dtype.kind != "f" else narrow_floats(stored)
         return values, Storage(values.dtype)
-    values = apply_scaling(stored, storage)
+    values = _apply_scaling(stored, storage)
     if stored.dtype.kind == "f":
         values = narrow_floats(values)
         return values, Storage(values.dtype)
@@ -43,11 +43,8 @@ def narrow_floats(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float32)
 
 
-def apply_scaling(stored: np.ndarray, storage: Storage) -> np.ndarray:
-    """``stored * slope + intercept``, computed in float64 slice by slice along the last axis.
-
-    float32 where it gives back the stored integers, and does not overflow; else float64.
-    """
+def _apply_scaling(stored: np.ndarray, storage: Storage) -> np.ndarray:
+    """``stored * slope + intercept``, computed in float64 slice by slice along the last axis."""
     slope, intercept = storage.slope, storage.intercept
     values = np.empty(stored.shape, dtype=choose_scaled_dtype(stored, slope, intercept), order="F")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -57,7 +54,7 @@ def apply_scaling(stored: np.ndarray, storage: Storage) -> np.ndarray:
 
 
 def choose_scaled_dtype(stored: np.ndarray, slope: float, intercept: float) -> type[np.floating]:
-    """The type of scanner values that give back ``stored``, as of :func:`apply_scaling`."""
+    """float32 where scanner values of it give back ``stored`` and do not overflow, else float64."""
     if stored.dtype.kind == "f" and stored.dtype.itemsize > 4:
         return np.float64
     values = stored if stored.dtype.kind != "f" else stored[np.isfinite(stored)]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from saint_cli.errors import SaintError, UnreadableError, UsageError
 from saint_cli.io import size_limits, voxel_stream
@@ -40,19 +39,15 @@ class VolumeSeries:
 
     def name(self, index: int) -> str:
         """A volume (from 0) in messages, such as ``volume 2 (EchoTime 30)``."""
-        return name_volume(index, self.marks[index].label)
+        return _name_volume(index, self.marks[index].label)
 
 
-def name_volume(index: int, label: str) -> str:
+def _name_volume(index: int, label: str) -> str:
     """A volume (from 0) in messages, with what distinguishes it."""
     return f"volume {index + 1} ({label})" if label else f"volume {index + 1}"
 
 
-def list_volumes(
-    path: str | Path,
-    options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
-    **changes: Any,
-) -> VolumeSeries:
+def list_volumes(path: str | Path, options: ReadOptions = ReadOptions()) -> VolumeSeries:  # noqa: B008 - frozen
     """The volumes of a NIfTI file or of a DICOM series, from headers; of another format its one volume.
 
     options: as for :func:`~saint_cli.io.read.read_volume`, whose ``volume`` counts here for nothing.
@@ -63,7 +58,7 @@ def list_volumes(
         GeometryError: volumes of another size or place than the first, or that cannot be upsampled; named.
         UnreadableError, SourceChangedError: as ``read_volume``.
     """
-    path, options = parse_request(path, options, {**changes, "volume": None}, "list_volumes")
+    path, options = parse_request(path, options, {"volume": None}, "list_volumes")
     if options.split_runs:
         raise UsageError(
             f"{path}: `volume=all` takes whole volumes, `split_runs=True` parts of them; choose a part by its "
@@ -102,7 +97,7 @@ def _list_nifti(path: Path, options: ReadOptions) -> VolumeSeries:
         with convert_exceptions(path):
             try:
                 for index, volume in enumerate(_stream_nifti(header)):
-                    with _name_volume_in_errors(path, name_volume(index, "")):
+                    with _name_volume_in_errors(path, _name_volume(index, "")):
                         checked = check_volume(path, volume, options.modality)
                     del volume
                     yield checked
@@ -116,8 +111,8 @@ def _list_nifti(path: Path, options: ReadOptions) -> VolumeSeries:
 
 
 def _stream_nifti(header: VolumeHeader) -> Iterator[Volume]:
-    for stored in voxel_stream.read_volumes(header.payload, header.volumes):
-        yield make_volume(header, stored)
+    for stored, warnings in voxel_stream.read_volumes(header.payload, header.volumes):
+        yield make_volume(header, stored, warnings)
         del stored
 
 
@@ -134,7 +129,7 @@ def _list_dicom(path: Path, options: ReadOptions) -> VolumeSeries:
 
     def read() -> Iterator[Volume]:
         for index, stack in enumerate(stacks):
-            name = name_volume(index, marks[index].label)
+            name = _name_volume(index, marks[index].label)
             with convert_exceptions(path), _name_volume_in_errors(path, name):
                 volume = dicom.read_stack(path, stack, inventory, options.max_memory, notes)
                 volume = check_volume(path, volume, options.modality)

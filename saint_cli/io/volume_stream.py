@@ -67,7 +67,7 @@ def check_series_target(path: Path) -> None:
 
 
 def check_series_result(
-    volume: Volume, grid: SliceGrid, path: Path, series: SeriesFormat, plane: PlaneGrid | None = None
+    volume: Volume, grid: SliceGrid, path: Path, series: SeriesFormat, plane: PlaneGrid | None
 ) -> None:
     """Check whether volumes like ``volume`` could be written on ``grid``: headers are encoded, and thrown away.
 

@@ -1,5 +1,6 @@
 """What every reader requires of a shape, and what it warns of in the values."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from saint_cli import geometry
 from saint_cli.errors import GeometryError, UnreadableError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io import fill_values
-from saint_cli.io.label_maps import count_labels, format_warning
+from saint_cli.io.label_maps import MIN_VOXELS, count_labels, format_warning
 from saint_cli.volume import Volume, warning_words
 
 OFFSET_AIR, OFFSET_TISSUE, OFFSET_MIDDLE = 100, (850, 1150), (500, 1500)
@@ -26,9 +27,6 @@ SAMPLES = 500_000
 
 MAX_EXACT_FLOAT64 = 2**53
 """Whole numbers up to this are exact in float64, the type in which large ones are interpolated."""
-
-MIN_VOXELS = 4096
-"""Below this many voxels, few distinct values say nothing."""
 
 
 def check_values(volume: Volume) -> Volume:
@@ -107,12 +105,22 @@ def format_tilt(degrees: float, step_mm: float, distance_mm: float, *, is_ct: bo
     )
 
 
-def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
-    """The shape, if it is that of a volume that has slices along every axis.
+def drop_unit_axes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Sizes without axes of length one beyond the third."""
+    shape = list(sizes)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    return tuple(shape)
+
+
+def require_volumes(shape: tuple[int, ...], path: Path, *, allow_several: bool) -> tuple[tuple[int, int, int], int]:
+    """The shape of one volume, and how many there are along a fourth axis, if ``allow_several`` allows for several.
 
     Raises:
-        GeometryError: a 2-D image, one slice, a line, an axis without voxels, or more than three axes.
+        GeometryError: a 2-D image, one slice, a line, an axis without voxels, or more axes than that.
     """
+    volumes = shape[3] if allow_several and len(shape) == 4 else 1
+    shape = shape[:3] if volumes > 1 else shape
     shown = geometry.format_shape(shape)
     if any(n < 1 for n in shape):
         raise GeometryError(f"{path}: {shown} voxels; an axis is empty")
@@ -124,14 +132,4 @@ def require_3d(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     if len(shape) < 3 or min(shape) == 1:
         raise GeometryError(f"{path}: 2-D image or single slice ({shown}); at least 2 slices are needed to interpolate")
     x, y, z = shape
-    return x, y, z
-
-
-def require_volumes(shape: tuple[int, ...], path: Path, *, allow_several: bool) -> tuple[tuple[int, int, int], int]:
-    """The shape of one volume, and how many there are along a fourth axis, if ``allow_several`` allows for several.
-
-    Raises:
-        GeometryError: as for :func:`require_3d`.
-    """
-    volumes = shape[3] if allow_several and len(shape) == 4 else 1
-    return require_3d(shape[:3] if volumes > 1 else shape, path), volumes
+    return (x, y, z), volumes

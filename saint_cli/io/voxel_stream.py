@@ -77,7 +77,7 @@ def count_labels(header: VolumeHeader) -> int:
     A file that is damaged where it is read counts as an image; reading it says what is wrong.
     """
     storage = header.storage
-    blocks = (block if storage.is_identity else _scale(block, storage) for block in stream_voxels(header.payload))
+    blocks = (block if storage.is_identity else _scale(block, storage) for block in _stream_voxels(header.payload))
     try:
         return label_maps.count_labels_in_blocks(blocks, label_maps.MAX_VOXELS)
     except UnreadableError:
@@ -114,28 +114,29 @@ def _to_native(stored: np.ndarray, payload: Payload) -> np.ndarray:
     return stored.reshape(payload.shape, order="F")
 
 
-def read_volumes(payload: Payload, count: int) -> Iterator[np.ndarray]:
-    """Stored values [x, y, z] of ``count`` volumes that follow each other in one file; ``payload``: the first.
+def read_volumes(payload: Payload, count: int) -> Iterator[tuple[np.ndarray, tuple[str, ...]]]:
+    """As :func:`read_voxels`, of ``count`` volumes that follow each other in one file; ``payload``: the first.
 
-    The file is opened and unpacked once, a packed one to its checksum; one volume is in memory at a time.
+    The file is opened and unpacked once, a packed one to its checksum, so that the warning comes with the last volume;
+    one volume is in memory at a time.
 
     Raises:
         UnreadableError: truncated or corrupt, when that volume or the end is reached.
     """
     (path,) = payload.files
     with convert_damage(path), _open_voxels(path, payload, payload.size) as file:
-        for _ in range(count):
+        for number in range(1, count + 1):
             stored = np.empty(payload.count, dtype=payload.dtype)
             got = _fill(memoryview(stored.view("u1").data), file)
             if got < stored.nbytes:
                 raise UnreadableError(f"{path}: file is truncated: expected {stored.nbytes} bytes of voxels, got {got}")
-            yield _to_native(stored, payload)
+            has_end = payload.is_packed and number == count
+            warnings = _warn_of_excess(payload, [read_to_end(file, path)]) if has_end else ()
+            yield _to_native(stored, payload), warnings
             del stored
-        if payload.is_packed:
-            read_to_end(file, path)
 
 
-def stream_voxels(payload: Payload) -> Iterator[np.ndarray]:
+def _stream_voxels(payload: Payload) -> Iterator[np.ndarray]:
     """Stored values in the order of x, block by block, in the byte order of the file.
 
     Raises:

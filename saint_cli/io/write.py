@@ -15,7 +15,13 @@ from saint_cli.errors import OutputError, UsageError
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io.atomic import open_atomic_file
 from saint_cli.io.error_conversion import convert_os_errors
-from saint_cli.io.output_checks import check_map_path, check_target_path, find_parent, is_folder_target, is_map_target
+from saint_cli.io.output_checks import (
+    check_object_path,
+    check_target_path,
+    find_parent,
+    is_folder_target,
+    is_object_target,
+)
 from saint_cli.io.scaling import choose_storage, encode
 from saint_cli.volume import Storage, Volume
 
@@ -73,10 +79,10 @@ def write_error_map(
     Raises:
         UsageError, OutputError, SourceChangedError: as :func:`write_volume`.
     """
-    if not is_map_target(path):
+    if not is_object_target(path):
         write_volume(error, path, overwrite=overwrite)
         return
-    check_map_path(path, overwrite=overwrite)
+    check_object_path(path, overwrite=overwrite)
     from saint_cli.io.dicom.parametric_map import write_map
 
     write_map(error, result, path, overwrite=overwrite, keep_slice_thickness=keep_slice_thickness)
@@ -90,7 +96,7 @@ def check_error_map(volume: Volume, grid: SliceGrid, path: Path, target: Path) -
         OutputError: too little space.
     """
     as_floats = replace(volume, voxels=np.broadcast_to(np.float32(0), volume.shape))
-    if not is_map_target(path):
+    if not is_object_target(path):
         check_result(as_floats, grid, path, storage=Storage(as_floats.voxels.dtype))
         return
     if not is_folder_target(target):
@@ -124,7 +130,6 @@ def check_result(
         OutputError: too little space, a DICOM folder that holds source files, or headers that cannot be encoded.
     """
     result = volume.placeholder_on(grid, plane)
-    storage = storage or _choose_storage(volume, path.name.lower())
     values = result.voxels.size * count
     if is_folder_target(path):
         from saint_cli.io.dicom import write as dicom
@@ -133,6 +138,7 @@ def check_result(
         dicom.check_encodable(volume, path, grid, plane)
         need = values * dicom.count_pixel_bytes(source) + HEADER_BYTES * grid.count * count
     else:
+        storage = storage or _choose_storage(volume, path.name.lower())
         need = values * storage.dtype.itemsize
         encode_header(result, path, storage)
         if path.name.lower().endswith((".gz", ".nrrd")):

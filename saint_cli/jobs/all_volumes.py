@@ -1,9 +1,7 @@
 """Every volume of a 4-D scan as one job: read, upsampled and written one after another, with networks loaded once."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +16,6 @@ from saint_cli.method import intensity, noise, padding
 from saint_cli.method.resampling_warnings import CONSTANT_WARNING
 from saint_cli.progress import JobProgress, ProgressStage
 from saint_cli.volume import Derivation, SlabDeviation, Storage, Volume
-
-if TYPE_CHECKING:
-    from saint_cli.models.weights import SaintModel
-    from saint_cli.runtime.device_selection import Compute
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Survey:
     constant: frozenset[int]
 
 
-def check_options(job: LocalJob) -> None:
+def _check_options(job: LocalJob) -> None:
     """Refuse what one volume has and a 4-D scan has not.
 
     Raises:
@@ -70,10 +64,10 @@ def run_series(
         SaintError: of the kind that fits; the target is then as it was before.
     """
     began = time.perf_counter()
-    check_options(job)
+    _check_options(job)
     disks = preflight.DiskCheck(job)
     wait_for_networks = networks.start_networks(job.settings.model_config, slabs=bool(job.settings.grid.slab))
-    survey = survey_volumes(job, series, on_progress)
+    survey = _survey_volumes(job, series, on_progress)
     on_progress(stages.LOADING, 0, 1)
     loaded = _load(job, survey, wait_for_networks)
     announcements.announce_start(announcer, loaded, _add_warnings(loaded).header.warnings, volumes=series.count)
@@ -94,7 +88,7 @@ def run_series(
     )
 
 
-def survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgress) -> Survey:
+def _survey_volumes(job: LocalJob, series: io.VolumeSeries, on_progress: JobProgress) -> Survey:
     """Read every volume once, and refuse what cannot be upsampled or written; one volume and the sample are in memory.
 
     Raises:
@@ -156,16 +150,10 @@ def _check_volume(job: LocalJob, volume: Volume, name: str, *, is_constant: bool
             raise UsageError(f"{job.source}: {name}: {error}") from None
 
 
-def _load(job: LocalJob, survey: Survey, wait_for_networks: "Callable[[str], tuple[SaintModel, Compute]]") -> LoadedJob:
+def _load(job: LocalJob, survey: Survey, wait_for_networks: "networks.NetworksCallback") -> LoadedJob:
     """The job with its networks and the sample; refused where memory is too small for the largest volume."""
-    model, compute = wait_for_networks(intensity.find_modality(survey.sample))
-    from saint_cli.method import memory_needs
-    from saint_cli.runtime import device_selection
-
-    allowed = job.settings.model_config.max_memory
-    extra = memory_needs.extra_bytes_per_voxel(survey.largest, survey.grid, survey.plane)
-    compute = memory_needs.with_memory_budget(survey.largest, model, survey.grid, compute, allowed, extra)
-    device_selection.set_threads(compute.threads)  # once more, for OpenMP counts them per thread
+    largest = PlannedJob(job, survey.largest, survey.grid, survey.plane)
+    model, compute = networks.finish_networks(wait_for_networks, largest, intensity.find_modality(survey.sample))
     return LoadedJob(job, survey.sample, survey.grid, survey.plane, model, compute)
 
 

@@ -52,7 +52,7 @@ def announce_start(
             say(sentence)
     for sentence in warnings:
         announcer.warn(sentence)
-    if say is not None and (time := describe_time(loaded, volumes)) is not None:
+    if say is not None and (time := _describe_time(loaded, volumes)) is not None:
         say(time)
 
 
@@ -65,7 +65,7 @@ def describe_machine(model: str, compute: "Compute") -> str:
     return f"model {model} on {device}{note}"
 
 
-def describe_time(loaded: LoadedJob, volumes: int = 1) -> str | None:
+def _describe_time(loaded: LoadedJob, volumes: int) -> str | None:
     """How long a job of more than a minute will take, with its model and with the other; None for a shorter one."""
     from saint_cli.method.forecast import PAGE_SHARE, forecast
 

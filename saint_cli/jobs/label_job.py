@@ -151,7 +151,7 @@ def _check_files(job: LabelJob) -> None:
         OutputError: a target that exists or cannot be written.
         UnreadableError: an input that is missing or of no known format.
     """
-    target = io.ExtraOutput("-o", job.target, (*io.OUTPUT_ENDINGS, io.MAP_ENDING))
+    target = io.ExtraOutput("-o", job.target, (*io.OUTPUT_ENDINGS, io.OBJECT_ENDING))
     io.check_extra_output(target, overwrite=job.overwrite)
     inputs = {job.like: "the scan of --like", job.labels: "the label map itself"}
     check_distinct([(f"-o {job.target}", job.target)], inputs)

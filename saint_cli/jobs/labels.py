@@ -32,7 +32,7 @@ def name_labels_target(target: TargetLocation) -> Path:
     if not target.name or target.name == "..":
         raise UsageError(f"{target}: this folder gives the labels no name; name their file with --labels-out")
     if io.is_folder_target(target):
-        return target.with_name(f"{target.name}{SUFFIX}{io.MAP_ENDING}")
+        return target.with_name(f"{target.name}{SUFFIX}{io.OBJECT_ENDING}")
     ending = max((one for one in io.OUTPUT_ENDINGS if target.name.lower().endswith(one)), key=len)
     return target.with_name(f"{target.name[: -len(ending)]}{SUFFIX}{target.name[-len(ending) :]}")
 
@@ -47,7 +47,7 @@ def check_label_files(labels: Path, labels_target: Path, *, is_dicom: bool) -> N
         UnreadableError: labels that are missing or of no known format.
     """
     io.require_format(labels)
-    if io.is_map_target(labels_target) and not is_dicom:
+    if io.is_object_target(labels_target) and not is_dicom:
         raise UsageError(
             f"{labels_target}: a DICOM SEG refers to a DICOM series, and what the labels will lie on is none; name a "
             "file ending in .nii.gz for them"
@@ -79,11 +79,12 @@ def load_labels(planned: PlannedJob) -> LabelMap | None:
     if plan.relation is not GridRelation.SAME:
         word = "finer" if plan.relation is GridRelation.COARSEN else "coarser"
         raise GeometryError(
-            f"{job.labels}: these labels ({describe_grid(label_map)}) are {word} than {job.source} "
-            f"({describe_grid(volume)}); upsample the scan alone, then bring the labels to the result with saint labels"
+            f"{job.labels}: these labels ({_describe_grid(label_map)}) are {word} than {job.source} "
+            f"({_describe_grid(volume)}); upsample the scan alone, then bring the labels to the result with "
+            "saint labels"
         )
     placed = convert_labels(label_map, plan)
-    if lack_frames(placed, job.labels_target):
+    if _lack_frames(placed, job.labels_target):
         warning = f"no voxel is labelled, and a DICOM SEG cannot be empty: {job.labels_target.name} is not written"
         return replace(placed, header=replace(placed.header, warnings=(*placed.header.warnings, warning)))
     result = volume.placeholder_on(planned.grid, planned.plane)
@@ -92,15 +93,15 @@ def load_labels(planned: PlannedJob) -> LabelMap | None:
     return placed
 
 
-def lack_frames(label_map: LabelMap, path: Path) -> bool:
+def _lack_frames(label_map: LabelMap, path: Path) -> bool:
     """Whether labels would be a DICOM SEG without a frame, which the standard does not allow."""
-    return io.is_map_target(path) and not label_map.labels.any()
+    return io.is_object_target(path) and not label_map.labels.any()
 
 
 def refine(loaded: LoadedJob, restored: Volume, on_progress: ProgressCallback) -> LabelPair | None:
     """The labels on the slices of the result, with the pixels of the scan; None where none are written."""
     before, target = loaded.labels, loaded.job.labels_target
-    if before is None or target is None or lack_frames(before, target):
+    if before is None or target is None or _lack_frames(before, target):
         return None
     from saint_cli.labels import label_volumes, refine_labels
 
@@ -122,7 +123,7 @@ def resample(refined: LabelPair | None, plane: PlaneGrid | None) -> LabelPair | 
 def coarsen(planned: PlannedJob, label_map: LabelMap | None) -> LabelPair | None:
     """The labels of a result whose slices are means of acquired ones, by majority in each slab."""
     target = planned.job.labels_target
-    if label_map is None or target is None or lack_frames(label_map, target):
+    if label_map is None or target is None or _lack_frames(label_map, target):
         return None
     from saint_cli.labels import coarsen_labels, label_volumes
 
@@ -138,7 +139,7 @@ def check_result(label_map: LabelMap, affine_lps: np.ndarray, shape: tuple[int, 
     Raises:
         UsageError, OutputError: the format, or the disk, cannot hold them.
     """
-    if io.is_map_target(path):
+    if io.is_object_target(path):
         return
     zeros = np.broadcast_to(label_map.labels.dtype.type(0), shape)
     same = SliceGrid(axis=2, acquired=shape[2], step=1.0, count=shape[2])
@@ -155,6 +156,6 @@ def list_warnings(label_map: LabelMap | None) -> tuple[str, ...]:
     return () if label_map is None else tuple(f"labels: {sentence}" for sentence in label_map.header.warnings)
 
 
-def describe_grid(grid: LabelMap | Volume) -> str:
+def _describe_grid(grid: LabelMap | Volume) -> str:
     """As in ``512 x 512 x 40 at 0.7 x 0.7 x 5 mm``."""
     return f"{geometry.format_shape(grid.shape)} at {geometry.format_spacing(grid.spacing_mm)} mm"

@@ -66,8 +66,8 @@ class DiskCheck:
 def _list_extras(job: LocalJob) -> list[io.ExtraOutput]:
     """The files that are wanted besides the result."""
     extras = (
-        ("--labels-out", job.labels_target, (*io.OUTPUT_ENDINGS, io.MAP_ENDING)),
-        ("--uncertainty", job.uncertainty, (*io.OUTPUT_ENDINGS, io.MAP_ENDING)),
+        ("--labels-out", job.labels_target, (*io.OUTPUT_ENDINGS, io.OBJECT_ENDING)),
+        ("--uncertainty", job.uncertainty, (*io.OUTPUT_ENDINGS, io.OBJECT_ENDING)),
         ("--report", job.page, PAGE_ENDINGS),
         ("--preview", job.preview, PICTURE_ENDINGS),
         ("the thumbnail", job.thumbnail, PICTURE_ENDINGS),
@@ -132,7 +132,7 @@ def check_calibration(loaded: LoadedJob) -> None:
         known = "are not known in HU" if is_ct else "are known in HU only"
         kind = "CT" if is_ct else "not CT"
         raise UsageError(f"--uncertainty: {source} is {kind}, and errors of {loaded.model.name} {known}")
-    if not is_ct and io.is_map_target(loaded.job.uncertainty):
+    if not is_ct and io.is_object_target(loaded.job.uncertainty):
         raise UsageError(f"--uncertainty: {source} is not CT, and Parametric Maps are of HU; name a .nii.gz or .nrrd")
 
 

@@ -80,7 +80,7 @@ def make_result_without_networks(planned: PlannedJob, restored: Volume, seconds:
         spacing_before_mm=volume.spacing_mm,
         spacing_after_mm=restored.spacing_mm,
         axis="xyz"[grid.axis],
-        acquired_kept=count_kept(planned, noise),
+        acquired_kept=_count_kept(planned, noise),
         noise=noise,
         model=NO_NETWORKS,
         weights_sha256="",
@@ -101,7 +101,7 @@ def _format_word(word: str, planned: PlannedJob) -> str:
     return f"slab={planned.grid.slab_thickness_mm(planned.volume.affine_lps):.4g}"
 
 
-def count_kept(planned: PlannedJob, noise: NoiseHandling) -> int:
+def _count_kept(planned: PlannedJob, noise: NoiseHandling) -> int:
     """How many acquired slices the result holds bit for bit; ``noise``: what was done with it."""
     grid, plane = planned.grid, planned.plane
     options = replace(planned.job.settings.method_options, noise=noise, match_noise=False)

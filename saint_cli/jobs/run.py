@@ -1,7 +1,6 @@
 """One job, from file to file."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,6 @@ from saint_cli.volume import Volume
 
 if TYPE_CHECKING:
     from saint_cli.method.pipeline import Restoration
-    from saint_cli.models.weights import SaintModel
-    from saint_cli.runtime.device_selection import Compute
 
 ERROR_BYTES, MAP_BYTES = 4, 16
 """Of each voxel of the expected error, float32; and with the copies that a DICOM Parametric Map is made of."""
@@ -128,27 +125,20 @@ def _read(job: LocalJob, on_progress: JobProgress) -> PlannedJob:
     return planned
 
 
-def _load(planned: PlannedJob, wait_for_networks: "Callable[[str], tuple[SaintModel, Compute]]") -> LoadedJob:
+def _load(planned: PlannedJob, wait_for_networks: "networks.NetworksCallback") -> LoadedJob:
     """Read the labels and load the networks, and refuse what cannot be computed with them.
 
     Raises:
         SaintError: of the kind that fits.
     """
-    job, volume, grid, plane = planned.job, planned.volume, planned.grid, planned.plane
+    job, volume = planned.job, planned.volume
     label_map = labels.load_labels(planned)
-    model, compute = wait_for_networks(find_modality(volume))
-    from saint_cli.method import memory_needs
-    from saint_cli.runtime import device_selection
-
-    extra = memory_needs.extra_bytes_per_voxel(volume, grid, plane)
+    more_bytes = 0 if label_map is None else label_map.labels.itemsize
     if job.uncertainty is not None:
-        extra += MAP_BYTES if io.is_map_target(job.uncertainty) else ERROR_BYTES
-    extra += 0 if label_map is None else label_map.labels.itemsize
-    allowed = job.settings.model_config.max_memory
-    compute = memory_needs.with_memory_budget(volume, model, grid, compute, allowed, extra)
-    loaded = LoadedJob(job, volume, grid, plane, model, compute, label_map)
+        more_bytes += MAP_BYTES if io.is_object_target(job.uncertainty) else ERROR_BYTES
+    model, compute = networks.finish_networks(wait_for_networks, planned, find_modality(volume), more_bytes)
+    loaded = LoadedJob(job, volume, planned.grid, planned.plane, model, compute, label_map)
     preflight.check_calibration(loaded)
-    device_selection.set_threads(compute.threads)  # once more, for OpenMP counts them per thread
     return loaded
 
 

@@ -80,8 +80,7 @@ class Gap:
         self, result: np.ndarray, places: np.ndarray, new: np.ndarray, time: float, smoothed: np.ndarray
     ) -> np.ndarray:
         """(n,) log odds that the image of a slice gives the new labels of places against those in ``result``."""
-        if self.acquired is None:
-            return np.zeros(len(new), np.float32)
+        assert self.acquired is not None  # else nothing was smoothed
         old = result[tuple(places)]
         ratio = self.acquired.log_ratio(smoothed, time, places, old, new)
         return _share(ratio, places, old < new)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import permutations, product
+from itertools import product
 
 import numpy as np
 
@@ -115,16 +115,8 @@ def _plan_slices(grid: geometry.SliceGrid) -> geometry.SliceGrid:
 
 def orient_labels(labels: LabelMap, affine_lps: np.ndarray) -> LabelMap:
     """The labels with axes swapped and flipped so that they run as those of an affine, as far as they can."""
-    own = labels.affine_lps[:3, :3] / labels.spacing_mm
     wanted = affine_lps[:3, :3] / geometry.spacing_mm(affine_lps)
-    cosines = own.T @ wanted  # [own axis, wanted axis]
-    order = max(permutations(range(3)), key=lambda p: sum(abs(cosines[own, axis]) for axis, own in enumerate(p)))
-    voxels, affine = labels.labels.transpose(order), labels.affine_lps[:, [*order, 3]].copy()
-    for axis, own_axis in enumerate(order):
-        if cosines[own_axis, axis] < 0:
-            affine[:3, 3] += affine[:3, axis] * (voxels.shape[axis] - 1)
-            affine[:3, axis] *= -1
-            voxels = np.flip(voxels, axis)
+    voxels, affine, *_ = geometry.turn_axes(labels.labels, labels.affine_lps, wanted)
     return replace(labels, labels=voxels, affine_lps=affine)
 
 

@@ -28,11 +28,11 @@ def assemble(
     plan: SlicePlan,
     network_input: NetworkInput,
     residual: Tensor,
-    acquired: np.ndarray | None = None,
+    acquired: np.ndarray,
 ) -> np.ndarray:
     """[X, Y, acquired] scanner values and a residual (S, x, y) inside the body's box to [X, Y, output slices].
 
-    acquired: the values before padding was hidden, as ``sparse``; None where they are the same.
+    acquired: the values before padding was hidden, as ``sparse``.
 
     The linear part is taken from the unclipped scanner values, so that metal is interpolated linearly. Between a voxel
     that is not finite and one that is, only the latter counts. No synthesised voxel lies outside its ``Bounds``.
@@ -40,22 +40,21 @@ def assemble(
     Raises:
         NonFiniteError: a residual, or a synthesised voxel between finite ones, is NaN or infinite.
     """
-    dtype: np.dtype = sparse.dtype if sparse.dtype.kind in "iu" else np.result_type(sparse.dtype, np.float32)
+    dtype, wide = intensity.choose_result_dtype(sparse.dtype), intensity.choose_wide_dtype(sparse.dtype)
     dense, box = allocate_slices(sparse.shape[:2], plan.count, dtype), network_input.box
     for j, source in zip(plan.copied, plan.source, strict=True):
         dense[..., j] = sparse[..., source]
-    wide: type[np.floating] = np.float64 if sparse.dtype.itemsize > 2 else np.float32
     filled = fill_nonfinite(sparse)
-    bounds = Bounds(filled[box], (sparse if acquired is None else acquired)[box])
+    bounds = Bounds(filled[box], acquired[box])
     for s, j in enumerate(plan.synthesised):
-        t, k_below, k_above = wide(plan.offset[s]), int(plan.window[s]), int(plan.above[s])
+        t, k_below, k_above = wide.type(plan.offset[s]), int(plan.window[s]), int(plan.above[s])
         below, above = filled[..., k_below], filled[..., k_above]
         line: np.ndarray = below * (1 - t) + above * t
         limits = bounds.between(k_below, k_above)
         line[box] = _add_residual(line[box], residual[s].numpy(), network_input.intensity_map, limits)
-        _require_finite(line, residual[s], int(j))
-        plane = intensity.round_to_dtype(line, dtype) if dtype.kind in "iu" else line.astype(dtype, copy=False)
-        if wide is np.float64:  # which rounds large values: a constant may come out as its neighbour
+        require_finite(int(j), is_finite=bool(residual[s].isfinite().all() and np.isfinite(line).all()))
+        plane = intensity.round_to_dtype(line, dtype)
+        if wide == np.float64:  # which rounds large values: a constant may come out as its neighbour
             least, most = (pick(below, above) for pick in (np.minimum, np.maximum))
             least[box], most[box] = limits
             np.clip(plane, least, most, out=plane)
@@ -65,9 +64,13 @@ def assemble(
     return dense
 
 
-def _require_finite(line: np.ndarray, residual: Tensor, index: int) -> None:
-    """Refuse a synthesised slice between finite voxels, or its residual, that is not finite."""
-    if not (residual.isfinite().all() and np.isfinite(line).all()):
+def require_finite(index: int, *, is_finite: bool) -> None:
+    """Refuse an output slice that is not finite between finite voxels.
+
+    Raises:
+        NonFiniteError: naming the slice.
+    """
+    if not is_finite:
         raise NonFiniteError(
             f"output slice {index} came out NaN or infinite; nothing was written. Try another model with -m, or "
             "`precision=fp32` on a GPU"

@@ -16,6 +16,7 @@ from saint_cli.errors import UsageError
 from saint_cli.geometry import SliceGrid
 from saint_cli.method import padding, planes
 from saint_cli.method.assembly import assemble, find_codings, round_to_codings
+from saint_cli.method.directions import make_tiling
 from saint_cli.method.network_input import NetworkInput, prepare_input
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.models.baseline_weights import BaselineModel
@@ -159,9 +160,7 @@ class _Run:
         x, y = self.needed.shape
         view = planes.make_views((x, y), self.spacing_mm[:2], 2)[0]
         depth = self.voxels.shape[2]
-        rows_at_once = self.compute.max_slice_pixels // depth
-        tiling = planes.Tiling(lambda rows: self.compute.batch_size_for(rows * depth), rows_at_once, self.network.reach)
-        parts = list(planes.cut_parts(view, self.needed, tiling))
+        parts = list(planes.cut_parts(view, self.needed, make_tiling(self.compute, depth, self.network.reach)))
         for n, part in enumerate(parts):
             on_progress(PROGRESS_STAGE, n, len(parts))
             slices = view.gather(self.voxels, part.first, part.count)[:, :, part.input_rows]

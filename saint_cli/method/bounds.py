@@ -12,12 +12,12 @@ slices 10 mm apart the limits remove an overshoot of 100 HU."""
 class Bounds:
     """Lowest and highest value around each voxel of acquired slices, computed when needed, in order.
 
-    sparse: [X, Y, acquired] finite scanner values. acquired: the same before holes were filled; None where there are
-    none. What was filled does not count, unless nothing was measured around a voxel.
+    sparse: [X, Y, acquired] finite scanner values. acquired: the same before holes were filled. What was filled does
+    not count, unless nothing was measured around a voxel.
     """
 
-    def __init__(self, sparse: np.ndarray, acquired: np.ndarray | None = None) -> None:
-        self._sparse, self._acquired = sparse, sparse if acquired is None else acquired
+    def __init__(self, sparse: np.ndarray, acquired: np.ndarray) -> None:
+        self._sparse, self._acquired = sparse, acquired
         self._extremes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def between(self, below: int, above: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,6 @@ from saint_cli.method.residuals import Residuals, allocate_residuals
 from saint_cli.method.slice_plan import SlicePlan, WindowGroup
 from saint_cli.nets import AMI
 from saint_cli.nets.ami import convolve, convolve_windows
-from saint_cli.nets.blocks import TrunkSize
 from saint_cli.nets.filter_generation import distance_matrices
 from saint_cli.options.method import MethodOptions
 from saint_cli.progress import ProgressCallback, silent
@@ -49,7 +48,7 @@ def interpolate_directions(
     shape, needed = (len(plan.synthesised), x, y), network_input.needed.to(compute.device)
     sagittal, coronal = (allocate_residuals(shape, compute, y_first=y_first) for y_first in (False, True))
     views = planes.make_views((x, y), network_input.spacing_mm[:2], options.directions)
-    tiling = make_tiling(compute, depth, ami.features.size)
+    tiling = make_tiling(compute, depth, ami.features.size.reach, ami.features.size.fold)
     copies, mirrored = network_input.copy_to_devices(ami, compute), (False, True) if options.tta else (False,)
     for view, name, result in zip(views, PROGRESS_STAGES, (sagittal, coronal) * 2, strict=False):
         spacing_mm = view.in_plane_mm, network_input.spacing_mm[2]
@@ -73,10 +72,10 @@ def interpolate_directions(
     return sagittal, coronal
 
 
-def make_tiling(compute: Compute, depth: int, size: TrunkSize) -> planes.Tiling:
-    """How planes of ``depth`` acquired slices are cut for an AMI of that size."""
+def make_tiling(compute: Compute, depth: int, reach: int, fold: int = 1) -> planes.Tiling:
+    """How planes of ``depth`` acquired slices are cut for a network; reach, fold: as of ``TrunkSize``."""
     rows_at_once = compute.max_slice_pixels // depth
-    return planes.Tiling(lambda rows: compute.batch_size_for(rows * depth), rows_at_once, size.reach, size.fold)
+    return planes.Tiling(lambda rows: compute.batch_size_for(rows * depth), rows_at_once, reach, fold)
 
 
 class _FilterGroup(NamedTuple):

@@ -5,7 +5,6 @@ The trunk of AMI takes neighbouring slices for evenly spaced. Beside a wide gap 
 interpolated again among these. Wide gaps gain from nearer neighbours, and stay as they are.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 from saint_cli.geometry import SliceGrid
 from saint_cli.method.network_input import NetworkInput
 from saint_cli.method.slice_plan import SlicePlan
+from saint_cli.progress import ProgressCallback
 
 STAGE = "narrow gaps"
 """Name of the second pass in progress."""
@@ -96,7 +96,7 @@ def _beyond(plan: SlicePlan, rows: np.ndarray) -> np.ndarray:
     return np.asarray(plan.offset[rows] * plan.gap[rows])
 
 
-def as_one_stage(on_progress: Callable[[str, int, int], None], passes: int) -> Callable[[str, int, int], None]:
+def as_one_stage(on_progress: ProgressCallback, passes: int) -> ProgressCallback:
     """Progress of the stages of a second pass as that of one stage."""
     names = list[str]()
 

@@ -80,7 +80,8 @@ def forecast(
     """
     pixels, depth = count_pixels(volume, model, grid, compute, options), grid.acquired
     factor = OTHER_WORK_FACTOR * work / len(compute.devices)
-    if work * _count_multiply_adds(model, pixels) < SHORT_JOB_MACS[compute.device.type]:
+    multiply_adds = model.ami.features.multiply_adds * pixels.ami + model.rfn.features.multiply_adds * pixels.rfn
+    if work * multiply_adds < SHORT_JOB_MACS[compute.device.type]:
         return None
     for measured in (WARM_UP_PIXELS, MEASURED_PIXELS):
         seconds = factor * measure_network_seconds(model, pixels, compute, depth, measured)
@@ -106,7 +107,7 @@ def count_pixels(
         _, needed = find_body(_brightest_columns(sparse, volume.header))
     x, y = needed.shape
     views = planes.make_views((x, y), in_plane(volume.spacing_mm, grid.axis), options.directions)
-    tiling = make_tiling(compute, depth, model.ami.features.size)
+    tiling = make_tiling(compute, depth, model.ami.features.size.reach, model.ami.features.size.fold)
     rows = sum(part.pixels for view in views for part in planes.cut_parts(view, needed, tiling))
     fused = int(SlicePlan.from_grid(grid, regenerate=options.regenerate).uses_rfn(int(model.rfn.fewest)).sum())
     strips = (outer for _, outer in cut_strips(needed, compute.fusion_pixels, model.rfn.features.size.reach))
@@ -135,11 +136,6 @@ def measure_network_seconds(
     if pixels.rfn:
         seconds += pixels.rfn * _measure_pixel_s(model.rfn.features, 2 * measured, STRIP_WIDTH, compute)
     return seconds
-
-
-def _count_multiply_adds(model: SaintModel, pixels: PixelCounts) -> float:
-    ami, rfn = (net.features.multiply_adds for net in (model.ami, model.rfn))
-    return float(ami * pixels.ami + rfn * pixels.rfn)
 
 
 @torch.inference_mode()

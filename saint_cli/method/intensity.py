@@ -9,6 +9,7 @@ from saint_cli.errors import UsageError
 from saint_cli.models.shipped import CT_MODALITY, MR_MODALITY
 from saint_cli.volume import Volume
 from saint_cli.volume.hounsfield import CT_WINDOW_HU, ROBUST_PERCENTILES, is_likely_hu, percentiles
+from saint_cli.volume.stored_values import round_down
 
 HU_PER_UNIT = 1000.0
 """One unit of network range; air is 0, water about 1, so that zero padding looks like air."""
@@ -63,13 +64,22 @@ CT = IntensityMap(*CT_WINDOW_HU, HU_PER_UNIT)
 
 
 def round_to_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Float values rounded to an integer dtype, clipped to its range, never wrapped."""
+    """Float values in a dtype; in an integer one rounded, clipped to its range, never wrapped."""
+    if dtype.kind not in "iu":
+        return values.astype(dtype, copy=False)
     info = np.iinfo(dtype)
-    highest = float(info.max)
-    if int(highest) > info.max:  # 64-bit maxima round up in float64
-        highest = float(np.nextafter(highest, 0))
-    whole: np.ndarray = np.clip(np.rint(values), float(info.min), highest).astype(dtype)
+    whole: np.ndarray = np.clip(np.rint(values), float(info.min), round_down(info.max)).astype(dtype)
     return whole
+
+
+def choose_result_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of a result of voxels of a dtype: the same, of floats at least float32."""
+    return dtype if dtype.kind in "iu" else np.result_type(dtype, np.float32)
+
+
+def choose_wide_dtype(dtype: np.dtype) -> np.dtype:
+    """The float type in which voxels of a dtype are interpolated."""
+    return np.dtype(np.float64 if dtype.itemsize > 2 else np.float32)
 
 
 def choose_map(volume: Volume) -> IntensityMap:

@@ -74,7 +74,7 @@ def estimate_work_bytes(model: SaintModel, compute: Compute, plane: tuple[int, i
         return GPU_HOST_BYTES
     ami, rfn = model.ami.features.size, model.rfn.features.size
     side, halo = max(plane), rfn.reach
-    tiling = make_tiling(compute, acquired, ami)
+    tiling = make_tiling(compute, acquired, ami.reach, ami.fold)
     rows = min(side, tiling.max_input_rows)
     batch = max(PIXELS_PER_BATCH[compute.device.type], tiling.batch_size(rows) * rows * acquired)
     max_planes = sum(plane) - 1  # as many as diagonals

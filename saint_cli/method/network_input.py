@@ -68,7 +68,7 @@ def prepare_input(volume: Volume, grid: SliceGrid, *, skip_air: bool = True) -> 
     """
     intensity_map = intensity.choose_map(volume)
     sparse = fill_nonfinite(np.moveaxis(volume.voxels, grid.axis, 2))
-    box, body = (planes.WHOLE, planes.WHOLE), None
+    box, body = planes.WHOLE_PLANE, None
     if intensity_map is intensity.CT and skip_air:
         box, body = find_body(intensity_map.to_network(sparse.max(axis=2)))
     boxed, ends = sparse[box], slab_ends.count_ends(grid)
@@ -87,7 +87,7 @@ def find_body(brightest: np.ndarray) -> tuple[tuple[slice, slice], Tensor]:
     brightest: (X, Y) network range, the highest value of each column.
     """
     values = torch.from_numpy(brightest)
-    spans = planes.find_body_box(values[..., None], BODY_THRESHOLD, BODY_MARGIN)
+    spans = planes.find_body_box(values, BODY_THRESHOLD, BODY_MARGIN)
     x, y = (slice(span.start // BOX_STEP * BOX_STEP, span.stop) for span in spans)
     box = x, y
     return box, planes.find_body_mask(values[box], BODY_THRESHOLD, BODY_MARGIN)

@@ -76,14 +76,12 @@ def to_finite_hu(plane: np.ndarray) -> np.ndarray:
 
 def add_change(plane: np.ndarray, change: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf)) -> np.ndarray:
     """A slice plus HU, in its own dtype and within ``limits`` where it was; what is no HU (metal, NaN) stays."""
-    kind = plane.dtype if plane.dtype.kind == "f" else np.float64 if plane.dtype.itemsize > 2 else np.float32
+    kind = plane.dtype if plane.dtype.kind == "f" else intensity.choose_wide_dtype(plane.dtype)
     values = plane.astype(kind, copy=False)
     with np.errstate(invalid="ignore", over="ignore"):
         bounded = np.clip(values + change.astype(kind), np.minimum(values, limits[0]), np.maximum(values, limits[1]))
         is_hu = (values >= hounsfield.CT_WINDOW_HU[0]) & (values <= hounsfield.CT_WINDOW_HU[1])
-    changed = np.where(is_hu & (change != 0), bounded, values)
-    result: np.ndarray = intensity.round_to_dtype(changed, plane.dtype) if plane.dtype.kind in "iu" else changed
-    return result
+    return intensity.round_to_dtype(np.where(is_hu & (change != 0), bounded, values), plane.dtype)
 
 
 def measure_maps(slices: np.ndarray) -> list[NoiseMap]:

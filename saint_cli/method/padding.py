@@ -34,9 +34,7 @@ def hide_padding(volume: Volume, axis: int) -> Volume:
     least = volume.voxels.dtype.type(lowest)
     voxels = volume.voxels.copy(order="K")
     for plane in np.moveaxis(voxels, axis, 2):  # views [Y, slices], so that memory holds little besides the copy
-        holes = volume.header.is_padding(plane)
-        columns = holes.any(axis=1)
-        plane[columns] = _fill_columns(plane[columns], holes[columns], least)
+        _fill_columns(plane, volume.header.is_padding(plane), least)
     return replace(volume, voxels=voxels)
 
 
@@ -122,9 +120,7 @@ def fill_nonfinite(slices: np.ndarray) -> np.ndarray:
     least = slices.dtype.type(least if np.isfinite(least) else 0)
     result = slices.copy(order="K")
     for plane in result:
-        holes = ~np.isfinite(plane)
-        columns = holes.any(axis=1)
-        plane[columns] = _fill_columns(plane[columns], holes[columns], least)
+        _fill_columns(plane, ~np.isfinite(plane), least)
     return result
 
 
@@ -151,12 +147,13 @@ def find_holes(slices: np.ndarray, header: Header) -> np.ndarray | None:
     return holes
 
 
-def _fill_columns(columns: np.ndarray, holes: np.ndarray, least: np.generic) -> np.ndarray:
-    """(n, slices) columns with holes filled from the nearest slice that has a value, else with ``least``."""
-    count = columns.shape[1]
+def _fill_columns(plane: np.ndarray, holes: np.ndarray, least: np.generic) -> None:
+    """Fill the holes of (n, slices) columns, in place, from the nearest slice that has a value, else with ``least``."""
+    is_open = holes.any(axis=1)
+    columns, holes, count = plane[is_open], holes[is_open], plane.shape[1]
     index = np.arange(count)
     below = np.maximum.accumulate(np.where(holes, -1, index), axis=1)
     above = np.minimum.accumulate(np.where(holes, count, index)[:, ::-1], axis=1)[:, ::-1]
     nearest = np.where((below >= 0) & ((index - below <= above - index) | (above == count)), below, above)
     taken = np.take_along_axis(columns, np.minimum(nearest, count - 1), axis=1)
-    return np.where((nearest < count) & (nearest >= 0), taken, least).astype(columns.dtype)
+    plane[is_open] = np.where((nearest < count) & (nearest >= 0), taken, least)

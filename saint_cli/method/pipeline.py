@@ -39,8 +39,6 @@ from saint_cli.volume import Derivation, Header, Volume
 MEMORY_ERROR_WORDS = ("DefaultCPUAllocator", "MPS backend out of memory", "bad_alloc")
 """Parts of torch's messages about too little memory on devices other than CUDA's."""
 
-WHOLE_PLANE = (planes.WHOLE, planes.WHOLE)
-
 
 class ResultStage(StrEnum):
     """A stage of the result: AMI along either direction, their mean, and RFN's final one."""
@@ -135,7 +133,7 @@ class Restoration:
         volume = self._to_volume(dense, replace(self.source.header, derivation=derivation, slice_positions=()))
         return volume.with_warning(said) if said else volume
 
-    def difference(self, part: Rectangle = WHOLE_PLANE) -> np.ndarray:
+    def difference(self, part: Rectangle = planes.WHOLE_PLANE) -> np.ndarray:
         """[x, y, synthesised slices] |I_sag - I_cor| in scanner values, float32, or float64 where those are huge.
 
         It is 0 outside the body's box. part: which x and y of the plane; no other residuals are read.
@@ -211,7 +209,7 @@ class Restoration:
         assert self.calibration is not None
         header, acquired = self.source.header, np.moveaxis(self.source.voxels, self.grid.axis, 2)
         error = allocate_slices(acquired.shape[:2], self.plan.count, np.float32)
-        for s, difference in enumerate(self._differences(WHOLE_PLANE)):
+        for s, difference in enumerate(self._differences(planes.WHOLE_PLANE)):
             if self.plan.offset[s] > 0:  # with regenerate, acquired slices are among the synthesised ones
                 error[..., self.plan.synthesised[s]] = self.calibration.expected_error(difference)
         padding.mark_holes(error, acquired, self.plan, header)

@@ -16,6 +16,8 @@ NEIGHBOURS = 1
 
 WHOLE = slice(None)
 
+WHOLE_PLANE = (WHOLE, WHOLE)
+
 
 @dataclass(frozen=True)
 class Orthogonal:
@@ -182,19 +184,19 @@ def _neighbour_indices(first: int, count: int, planes: int, device: torch.device
     return (centre[:, None] + offsets).clamp(0, planes - 1)
 
 
-def find_body_box(network: Tensor, threshold: float, margin: int) -> tuple[slice, slice]:
+def find_body_box(brightest: Tensor, threshold: float, margin: int) -> tuple[slice, slice]:
     """The in-plane bounding box of all voxels above ``threshold``, widened by ``margin``; the whole plane if none is.
 
-    network: (X, Y, Z). Beyond the box there is only air, which needs no network.
+    brightest: (X, Y), the highest value of each column. Beyond the box there is only air, which needs no network.
     """
-    inside = (network > threshold).any(2)
+    inside = brightest > threshold
     return _find_wide_span(inside.any(1), margin), _find_wide_span(inside.any(0), margin)
 
 
 def find_body_mask(brightest: Tensor, threshold: float, margin: int) -> Tensor:
     """(X, Y) bool: the columns that are not air around the body, and ``margin`` around them; all, if none is.
 
-    brightest: (X, Y), the highest value of each column. Air around the body is at most ``threshold`` and connected to
+    brightest: as of ``find_body_box``. Air around the body is at most ``threshold`` and connected to
     the edge of the plane through such columns; so lung, bowel gas and trachea are needed like other tissue, unless the
     plane was cut through them.
     """

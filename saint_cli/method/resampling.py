@@ -8,7 +8,7 @@ import numpy as np
 
 from saint_cli.geometry import LineWeights, PlaneGrid, SliceGrid, box_weights
 from saint_cli.method.assembly import allocate_slices, find_codings
-from saint_cli.method.intensity import round_to_dtype
+from saint_cli.method.intensity import choose_result_dtype, round_to_dtype
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.volume.stored_values import Coding, choose_coding
 
@@ -30,10 +30,10 @@ def average_slices(volume: Volume, grid: SliceGrid) -> Volume:
     if grid.is_same:
         return Volume(volume.voxels, volume.affine_lps, header)
     line = box_weights(grid.places, grid.step, grid.acquired)
-    result = allocate_slices(acquired.shape[:2], grid.count, _result_dtype(acquired.dtype))
+    result = allocate_slices(acquired.shape[:2], grid.count, choose_result_dtype(acquired.dtype))
     for j, (indices, weights) in enumerate(zip(line.indices, line.weights, strict=True)):
         overlaps = np.round(weights * grid.step, 9)  # whole numbers where they should be, so that sums are exact
-        mean = _to_dtype(_average(acquired, indices, overlaps, header), result.dtype)
+        mean = round_to_dtype(_average(acquired, indices, overlaps, header), result.dtype)
         result[..., j] = _round_to_codings(mean, _find_codings(header, grid, j))
     return Volume(np.moveaxis(result, 2, grid.axis), grid.refine(volume.affine_lps), header)
 
@@ -62,7 +62,7 @@ def resample_planes(volume: Volume, plane: PlaneGrid) -> Volume:
     """
     slices, header = np.moveaxis(volume.voxels, plane.axis, 2), volume.header
     x, y = (line.count for line in plane.lines)
-    result = allocate_slices((x, y), slices.shape[2], _result_dtype(slices.dtype))
+    result = allocate_slices((x, y), slices.shape[2], choose_result_dtype(slices.dtype))
     outside, grid = _choose_outside(volume, result.dtype), None if header.derivation is None else header.derivation.grid
     for k in range(slices.shape[2]):
         made = _resample(slices[..., k], plane, k, header, outside)
@@ -80,7 +80,7 @@ def _resample(values: np.ndarray, plane: PlaneGrid, k: int, header: Header, outs
     for axis, (line, weights) in enumerate(zip(plane.lines, (x, y), strict=True)):
         if not line.is_exact(k) or line.count != line.size:
             sampled = _apply(sampled, weights, axis, clip=not line.averages)
-    stored = _to_dtype(sampled, _result_dtype(values.dtype))
+    stored = round_to_dtype(sampled, choose_result_dtype(values.dtype))
     if holes.any():
         nearest = np.ix_(x.nearest, y.nearest)
         stored = np.where(holes[nearest], values[nearest], stored)
@@ -123,7 +123,7 @@ def _choose_outside(volume: Volume, dtype: np.dtype) -> Any:
     """The value of what lies outside the field of view."""
     for value in (float(end) for ends in volume.header.padding for end in ends):
         if np.isfinite(value):
-            stored = _round_to_codings(_to_dtype(np.array([value]), dtype), volume.header.codings)
+            stored = _round_to_codings(round_to_dtype(np.array([value]), dtype), volume.header.codings)
             if stored[0] == value:
                 return dtype.type(value)
     least = min((float(part[np.isfinite(part)].min()) for part in _parts(volume.voxels)), default=0.0)
@@ -133,14 +133,6 @@ def _choose_outside(volume: Volume, dtype: np.dtype) -> Any:
 def _parts(voxels: np.ndarray) -> Iterator[np.ndarray]:
     """The planes of a volume that hold a finite voxel, so that no mask of the whole is in memory."""
     return (part for part in voxels.T if np.isfinite(part).any())
-
-
-def _result_dtype(dtype: np.dtype) -> np.dtype:
-    return dtype if dtype.kind in "iu" else np.result_type(dtype, np.float32)
-
-
-def _to_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return round_to_dtype(values, dtype) if dtype.kind in "iu" else values.astype(dtype)
 
 
 def _find_codings(header: Header, grid: SliceGrid | None, index: int) -> Sequence[Coding]:

@@ -1,6 +1,6 @@
 """Thin slices of slabs: linear interpolation plus residual, made consistent with the slabs, as values to store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from saint_cli.errors import NonFiniteError
 from saint_cli.geometry import SliceGrid
 from saint_cli.method import intensity, slab_ends
-from saint_cli.method.assembly import allocate_slices
+from saint_cli.method.assembly import allocate_slices, require_finite
 from saint_cli.method.network_input import NetworkInput
 from saint_cli.method.padding import fill_nonfinite
 from saint_cli.method.slab_consistency import SlabProjection, StoredRange
@@ -40,16 +40,17 @@ def assemble_slabs(
     Raises:
         NonFiniteError: a residual is NaN or infinite, or values are too large.
     """
-    _require_finite(residual)
-    dtype: np.dtype = sparse.dtype if sparse.dtype.kind in "iu" else np.result_type(sparse.dtype, np.float32)
+    for j, one in enumerate(residual):
+        require_finite(j, is_finite=bool(one.isfinite().all()))
+    dtype, wide = intensity.choose_result_dtype(sparse.dtype), intensity.choose_wide_dtype(sparse.dtype)
     filled = fill_nonfinite(sparse)
     thin = allocate_slices(sparse.shape[:2], grid.count, dtype)
     columns = _Columns(grid, network_input, residual, find_stored_range(dtype, codings, grid), holes)
-    for rows in _cut_rows(grid, sparse.shape, _choose_wide(sparse.dtype)):
-        part = columns.compute(filled[rows].astype(_choose_wide(sparse.dtype)), rows)
+    for rows in _cut_rows(grid, sparse.shape, wide):
+        part = columns.compute(filled[rows].astype(wide), rows)
         _store(thin[rows], part)
         if filled is not sparse:
-            _restore_nonfinite(thin[rows], sparse[rows], grid)
+            _take_nearest(thin[rows], sparse[rows], grid, lambda plane: ~np.isfinite(plane))
         del part  # before the next one is computed
     return thin
 
@@ -59,24 +60,22 @@ def _store(thin: np.ndarray, columns: np.ndarray) -> None:
     for j, column in enumerate(columns):
         if not np.isfinite(column).all():
             raise NonFiniteError("values came out NaN or infinite: the scan's are too large; divide them first")
-        is_whole = thin.dtype.kind in "iu"
-        thin[..., j] = intensity.round_to_dtype(column, thin.dtype) if is_whole else column
+        thin[..., j] = intensity.round_to_dtype(column, thin.dtype)
 
 
-def _restore_nonfinite(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid) -> None:
-    """Thin slices nearest to an acquired voxel that is not finite get its value, in place."""
+def _take_nearest(
+    thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, find_holes: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Thin slices nearest to a hole in an acquired one get what that holds there, in place."""
     for j, k in enumerate(slab_ends.index_nearest(grid)):
-        holes = ~np.isfinite(sparse[..., k])
+        holes = find_holes(sparse[..., k])
         thin[..., j][holes] = sparse[..., k][holes]
 
 
 def restore_padding(thin: np.ndarray, sparse: np.ndarray, grid: SliceGrid, header: Header) -> None:
     """Put the padding of [X, Y, acquired] back into ``thin`` [X, Y, count], in place: that of the nearest slab."""
-    if not header.padding:
-        return
-    for j, k in enumerate(slab_ends.index_nearest(grid)):
-        holes = header.is_padding(sparse[..., k])
-        thin[..., j][holes] = sparse[..., k][holes]
+    if header.padding:
+        _take_nearest(thin, sparse, grid, header.is_padding)
 
 
 def find_stored_range(dtype: np.dtype, codings: tuple[Coding, ...], grid: SliceGrid) -> StoredRange:
@@ -98,15 +97,11 @@ def find_stored_range(dtype: np.dtype, codings: tuple[Coding, ...], grid: SliceG
 
 def estimate_bytes(grid: SliceGrid, shape: tuple[int, ...], dtype: np.dtype) -> int:
     """Memory of ``assemble_slabs`` of (X, Y, acquired) voxels of a dtype, besides its input and its result."""
-    columns = max(len(range(*rows.indices(shape[0]))) for rows in _cut_rows(grid, shape, _choose_wide(dtype)))
+    wide = intensity.choose_wide_dtype(dtype)
+    columns = max(len(range(*rows.indices(shape[0]))) for rows in _cut_rows(grid, shape, wide))
     planes = 4 * np.dtype(np.float64).itemsize * shape[0] * shape[1]  # of ``slab_consistency.measure_deviation``
     weights = 3 * np.dtype(np.float64).itemsize * grid.count * grid.acquired
-    return max(planes, columns * shape[1] * _bytes_per_column(grid, _choose_wide(dtype))) + weights
-
-
-def _choose_wide(dtype: np.dtype) -> np.dtype:
-    """The type in which voxels are made consistent."""
-    return np.dtype(np.float64 if dtype.itemsize > 2 else np.float32)
+    return max(planes, columns * shape[1] * _bytes_per_column(grid, wide)) + weights
 
 
 def _cut_rows(grid: SliceGrid, shape: tuple[int, ...], wide: np.dtype) -> Iterator[slice]:
@@ -117,15 +112,6 @@ def _cut_rows(grid: SliceGrid, shape: tuple[int, ...], wide: np.dtype) -> Iterat
 
 def _bytes_per_column(grid: SliceGrid, wide: np.dtype) -> int:
     return wide.itemsize * (THIN_COPIES * grid.count + SLAB_COPIES * grid.acquired)
-
-
-def _require_finite(residual: Tensor) -> None:
-    for j, one in enumerate(residual):
-        if not one.isfinite().all():
-            raise NonFiniteError(
-                f"output slice {j} came out NaN or infinite; nothing was written. Try another model with -m, or "
-                "`precision=fp32` on a GPU"
-            )
 
 
 class _Columns:

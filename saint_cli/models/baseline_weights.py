@@ -15,7 +15,7 @@ from saint_cli.errors import WeightsError
 from saint_cli.models.shipped import RUN_MODEL, find_weights
 from saint_cli.models.tensor_files import TensorFile, read_tensors, to_half, write_tensors
 from saint_cli.models.weights import SaintModel, load_model
-from saint_cli.nets.baselines import ARCHITECTURES, Architecture, Baseline, find_architecture
+from saint_cli.nets.baselines import Architecture, Baseline, find_architecture
 
 MAX_TENSORS, MAX_SIDE = 2000, 4096
 """Of a file; the full-width networks have below 300 tensors, no side of which is above 1,500."""
@@ -45,24 +45,15 @@ class BaselineModel:
 def load_any_model(name_or_path: str) -> SaintModel | BaselineModel:
     """A model as ``load_model`` does it, or a baseline's weights file; either also by the folder of its training run.
 
+    On the CPU, in evaluation mode, float32.
+
     Raises:
         WeightsError: no such model or file; damaged; neither SAINT nor a baseline.
     """
     path = find_weights(name_or_path)
     found = read_tensors(path)
-    if find_architecture(found.state) is None:
-        return load_model(name_or_path)
-    return _make_model(found, path)
-
-
-def load_baseline(name_or_path: str) -> BaselineModel:
-    """A baseline from its weights file or run folder; on the CPU, in evaluation mode, float32.
-
-    Raises:
-        WeightsError: no such file; damaged; not one of the baselines.
-    """
-    path = find_weights(name_or_path)
-    return _make_model(read_tensors(path), path)
+    architecture = find_architecture(found.state)
+    return load_model(name_or_path) if architecture is None else _make_model(found, architecture, path)
 
 
 def save_baseline(network: nn.Module, architecture: Architecture, path: Path) -> str:
@@ -75,11 +66,7 @@ def list_tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
 
 
-def _make_model(found: TensorFile, path: Path) -> BaselineModel:
-    architecture = find_architecture(found.state)
-    if architecture is None:
-        known = ", ".join(ARCHITECTURES)
-        raise WeightsError(f"{path} holds tensors, but not those of a baseline ({known})")
+def _make_model(found: TensorFile, architecture: Architecture, path: Path) -> BaselineModel:
     try:
         network = _build(found.state, architecture)
     except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError):

@@ -150,8 +150,16 @@ def weights_sha256(name_or_path: str) -> str:
     entry = read_manifest().get(name_or_path)
     if entry is not None:
         return str(entry["sha256"])
-    path = find_weights(name_or_path)
+    return hashlib.sha256(read_weights(find_weights(name_or_path))).hexdigest()
+
+
+def read_weights(path: Path) -> bytes:
+    """The bytes of a weights file.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from None

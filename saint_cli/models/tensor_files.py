@@ -14,7 +14,7 @@ from torch import Tensor
 from saint_cli.errors import WeightsError
 from saint_cli.io.atomic import open_atomic_file
 from saint_cli.models import safetensors_header
-from saint_cli.models.shipped import MANIFEST, read_manifest
+from saint_cli.models.shipped import MANIFEST, read_manifest, read_weights
 
 DIGEST_KEY = "tensors_sha256"
 
@@ -45,7 +45,7 @@ def read_tensors(path: Path) -> TensorFile:
         WeightsError: not a readable safetensors file; other bytes than the manifest beside it describes; other tensors
             than the checksum stored with them.
     """
-    data = _read_bytes(path)
+    data = read_weights(path)
     sha256 = hashlib.sha256(data).hexdigest()
     expected = {entry["file"]: entry["sha256"] for entry in read_manifest(path.parent).values()}.get(path.name)
     if expected not in (None, sha256):
@@ -70,7 +70,7 @@ def write_metadata(metadata: dict[str, str], path: Path) -> str:
     Raises:
         WeightsError: not a readable safetensors file.
     """
-    return write_tensors(_parse_tensors(_read_bytes(path), path)[0], metadata, path)
+    return write_tensors(_parse_tensors(read_weights(path), path)[0], metadata, path)
 
 
 def to_half(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -89,13 +89,6 @@ def _sort_metadata(data: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight bytes
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _parse_tensors(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -70,14 +70,13 @@ def _load(path: Path, _changed: int) -> SaintModel:
     return SaintModel(ami.eval(), rfn.eval(), name, found.sha256, calibration)
 
 
-def save_model(ami: AMI, rfn: RFN, path: Path, calibration: Calibration | None = None) -> str:
+def save_model(ami: AMI, rfn: RFN, path: Path) -> str:
     """Write both networks as half-precision safetensors, replacing an existing file; returns the file's sha256.
 
-    Half precision keeps 11 bits of each weight and halves the file; ``load_model`` converts to float32. The same
-    weights give the same bytes.
+    ``load_model`` converts to float32. The same weights give the same bytes.
     """
     state = to_half(ami.state_dict(), "ami.") | to_half(rfn.state_dict(), "rfn.")
-    return write_tensors(state, _make_metadata(calibration), path)
+    return write_tensors(state, {}, path)
 
 
 def write_calibration(path: Path, calibration: Calibration) -> str:
@@ -86,7 +85,7 @@ def write_calibration(path: Path, calibration: Calibration) -> str:
     Raises:
         WeightsError: not a readable safetensors file.
     """
-    return write_metadata(_make_metadata(calibration), path)
+    return write_metadata({CALIBRATION_KEY: calibration.to_json()}, path)
 
 
 def build_networks(state: dict[str, Tensor]) -> tuple[AMI, RFN]:
@@ -122,10 +121,6 @@ def _make_untrained(ami: TrunkSize, rfn: TrunkSize, *, is_published: bool, slabs
     sizes = ami.width, ami.growth, ami.layers, ami.blocks
     own = PublishedAMI(*sizes) if is_published else AMI(*sizes, ami.fold, slabs=slabs)
     return {"ami.": own, "rfn.": RFN(rfn)}
-
-
-def _make_metadata(calibration: Calibration | None) -> dict[str, str]:
-    return {} if calibration is None else {CALIBRATION_KEY: calibration.to_json()}
 
 
 def _parse_calibration(metadata: dict[str, str], path: Path) -> Calibration | None:

@@ -23,26 +23,26 @@ INITIAL_FILTER_SCALE = 0.1
 """Factor of the last layer's initial weights: an untrained AMI is close to plain linear interpolation."""
 
 
-def filter_distance_matrix(offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor, size: int = 3) -> Tensor:
+def filter_distance_matrix(offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor) -> Tensor:
     """Physical distances in mm from the voxels of a feature patch to the voxel that the filter produces.
 
     offsets: (..., T) t in [0, 1], fractions of the way from an acquired slice to the next.
     in_plane_mm, through_plane_mm: (...) spacing R_H along the slice's in-plane axis and s between acquired slices.
 
-    Returns (..., T, size, size): rows are in-plane, columns through-plane, as in the features.
+    Returns (..., T, 3, 3): rows are in-plane, columns through-plane, as in the features.
     """
-    along, across = _measure_distances(offsets, in_plane_mm, through_plane_mm, size)
+    along, across = _measure_distances(offsets, in_plane_mm, through_plane_mm)
     return (along.square() + across.square()).sqrt()
 
 
 def slab_distance_matrices(
-    offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor, thickness_mm: Tensor, size: int = 3
+    offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor, thickness_mm: Tensor
 ) -> Tensor:
-    """As ``filter_distance_matrix``, to the middle and to the nearest point of slabs: (..., T, 2, size, size).
+    """As ``filter_distance_matrix``, to the middle and to the nearest point of slabs: (..., T, 2, 3, 3).
 
     thickness_mm: (...) of the slabs that the acquired slices are means of.
     """
-    along, across = _measure_distances(offsets, in_plane_mm, through_plane_mm, size)
+    along, across = _measure_distances(offsets, in_plane_mm, through_plane_mm)
     beyond = (across.abs() - thickness_mm[..., None, None, None] / 2).clamp(min=0)
     return torch.stack([(along.square() + one.square()).sqrt() for one in (across, beyond)], -3)
 
@@ -56,11 +56,9 @@ def distance_matrices(
     return slab_distance_matrices(offsets, in_plane_mm, through_plane_mm, thickness_mm)
 
 
-def _measure_distances(
-    offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor, size: int
-) -> tuple[Tensor, Tensor]:
-    """Signed distances in mm along the slice (..., 1, size, 1), and across it (..., T, 1, size)."""
-    steps = torch.arange(size, dtype=torch.float32, device=offsets.device) - size // 2
+def _measure_distances(offsets: Tensor, in_plane_mm: Tensor, through_plane_mm: Tensor) -> tuple[Tensor, Tensor]:
+    """Signed distances in mm along the slice (..., 1, 3, 1), and across it (..., T, 1, 3)."""
+    steps = torch.arange(-1, 2, dtype=torch.float32, device=offsets.device)
     along = steps[:, None] * in_plane_mm[..., None, None, None]
     return along, (steps - offsets[..., None, None]) * through_plane_mm[..., None, None, None]
 

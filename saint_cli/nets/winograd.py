@@ -29,8 +29,9 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W)."""
-        wide = min(self.in_channels, self.out_channels) >= MIN_CHANNELS
-        if wide and not torch.is_grad_enabled() and _is_suitable_layout(x) and _is_faster():
+        is_wide = min(self.in_channels, self.out_channels) >= MIN_CHANNELS
+        is_planes = _is_supported(x) and not x.is_contiguous(memory_format=torch.channels_last)
+        if is_wide and not torch.is_grad_enabled() and is_planes and _is_faster():
             return self._winograd(x)
         return F.conv2d(x, self.weight, self.bias, padding=1)
 
@@ -51,10 +52,6 @@ def prefers_planes(x: Tensor, channels: int) -> bool:
     and after every convolution.
     """
     return channels >= MIN_CHANNELS and _is_supported(x) and _is_faster()
-
-
-def _is_suitable_layout(x: Tensor) -> bool:
-    return _is_supported(x) and not x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _is_supported(x: Tensor) -> bool:

@@ -47,7 +47,7 @@ class Committer:
     """Answers requests; reports on a new association if the caller's address is known, else on its own."""
 
     def __init__(
-        self, options: NodeOptions, spool: Spool, on_message: MessageCallback, tls: TlsContexts | None = None
+        self, options: NodeOptions, spool: Spool, on_message: MessageCallback, tls: TlsContexts | None
     ) -> None:
         self._aet, self._spool, self._on_message, self._tls = options.aet, spool, on_message, tls
         self._peers = {peer.aet: peer for peer in options.allowed or () if peer.host}

@@ -11,6 +11,7 @@ from saint_cli import errors, io
 from saint_cli.errors import OutputError, SaintError
 from saint_cli.errors.parameter_names import to_rule_options
 from saint_cli.io import Description, StackInfo
+from saint_cli.io.read_options import pick_stack_options
 from saint_cli.jobs import Job, run_job
 from saint_cli.node.rules import OPTIONS, Rule, Rules
 from saint_cli.options.values import ALL_VOLUMES
@@ -20,9 +21,6 @@ PERMANENT = (errors.UsageError, errors.UnreadableError, errors.GeometryError, er
 
 TRANSIENT = (*errors.PASSING_ERRORS, errors.WeightsError, errors.OutputError)
 """Failures that another try may mend, though they are of one of the permanent kinds."""
-
-READING_OPTIONS = ("split_runs", "irregular", "merge")
-"""Options by which ``io.describe`` finds other stacks, as reading does."""
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -117,18 +115,13 @@ def _plan(source: Path, rules: Rules) -> list[_Plan] | str:
     return plans or "; ".join(dict.fromkeys(reasons))
 
 
-def _list_reading_options(rule: Rule) -> dict[str, Any]:
-    """The options of a rule by which the slices of a series form other stacks."""
-    return {name: getattr(rule.settings, name) for name in READING_OPTIONS}
-
-
 def _group_by_reading(rules: Rules) -> list[tuple[dict[str, Any], Rules]]:
     """The rules that read slices alike, and the options by which they do; rules that skip are of every group."""
-    readings = [_list_reading_options(rule) for rule in rules.rules if not rule.skip] or [{}]
+    readings = [pick_stack_options(rule.settings) for rule in rules.rules if not rule.skip] or [{}]
     distinct = [reading for index, reading in enumerate(readings) if reading not in readings[:index]]
 
     def has_reading(rule: Rule, reading: dict[str, Any]) -> bool:
-        return rule.skip or _list_reading_options(rule) == reading
+        return rule.skip or pick_stack_options(rule.settings) == reading
 
     return [(one, Rules(tuple(rule for rule in rules.rules if has_reading(rule, one)))) for one in distinct]
 
@@ -152,8 +145,8 @@ def _leave_to_first_rule(plans: list[_Plan], rules: Rules) -> list[_Plan]:
     """The plans without those of slices that an earlier rule, which reads them otherwise, matches too."""
     kept = list[_Plan]()
     for plan in sorted(plans, key=lambda plan: rules.rules.index(plan.rule)):
-        reading = _list_reading_options(plan.rule)
-        others = (other for other in kept if _list_reading_options(other.rule) != reading)
+        reading = pick_stack_options(plan.rule.settings)
+        others = (other for other in kept if pick_stack_options(other.rule.settings) != reading)
         if all(plan.files.isdisjoint(other.files) for other in others):
             kept.append(plan)
     return [plan for plan in plans if plan in kept]
@@ -164,10 +157,9 @@ def _is_damaged(source: Path) -> bool:
     from saint_cli.io.dicom import read
 
     try:
-        scan = read.list_stacks(source, may_be_empty=True).scan
+        return bool(read.list_stacks(source, may_be_empty=True).scan.damaged)
     except Exception:
         return True
-    return bool(set(scan.skipped) & set(scan.damaged))
 
 
 def _run(source: Path, target: Path, plan: _Plan, on_progress: ProgressCallback) -> str:

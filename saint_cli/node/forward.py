@@ -25,6 +25,7 @@ from saint_cli.errors import UsageError
 from saint_cli.io.remote.urls import public_url
 from saint_cli.node import stow
 from saint_cli.node.options import parse_address
+from saint_cli.node.stow import NO_CONNECTION
 from saint_cli.node.tls import TlsContexts
 
 CONNECTION_TIMEOUT_S = 10.0
@@ -34,8 +35,6 @@ ANSWER_TIMEOUT_S = 120.0
 
 MAX_REQUEST_BYTES = 32 * 2**20
 """Of the files in one STOW-RS request, which lies in memory; a larger file goes alone."""
-
-NO_CONNECTION = "there is no connection, or it ended"
 
 NO_TLS = f"{NO_CONNECTION}, or one side does not accept the other's TLS or certificate"
 

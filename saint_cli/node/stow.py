@@ -14,6 +14,8 @@ TIMEOUT_S = (10.0, 120.0)
 WHOLE_BODY = 2**31
 """A request is sent in one piece with its length: not every server takes it in chunks."""
 
+NO_CONNECTION = "there is no connection, or it ended"
+
 NOT_NAMED = "the server did not say that it stored it"
 
 
@@ -68,7 +70,7 @@ def _explain(error: Exception) -> str:
         case requests.HTTPError(response=requests.Response() as response):
             return f"the server answered HTTP {response.status_code}"
         case requests.ConnectionError():
-            return "there is no connection, or it ended"
+            return NO_CONNECTION
         case requests.Timeout():
             return "no answer within the time"
         case requests.RequestException():

@@ -29,7 +29,8 @@ class Options(TypedDict, total=False):
     regenerate: send acquired slices through the networks too.
     skip_air: interpolate the air around the body linearly; True unless given.
     spacing_mm: distance between slices, instead of a factor. isotropic: slice spacing = pixel spacing, the default.
-    in_plane_mm: resample slices to this distance between pixels too. untilt: resample tilted slices to a straight grid.
+    in_plane_mm: resample slices to this distance between pixels too.
+    untilt: resample tilted slices to a rectangular grid.
     irregular: of a path of DICOM slices that are missing or uneven, interpolate each gap by its own distance.
     slab: take slices for slabs, which thick slices of scanners are, and make thin slices of them; True, or how thick
     they are in mm, where the header is wrong.

@@ -71,10 +71,8 @@ class ModelConfig:
         device_options.check_device_options(self.device, self.precision, self.batch_size, self.threads)
         shipped.check_model(self.model, slabs=slabs)
 
-    def load_for(
-        self, modality: str, compute: "device_selection.Compute", *, slabs: bool = False
-    ) -> "weights.SaintModel":
-        """The networks of ``model`` for scans of a modality, or for slabs, on a device; loaded once per process.
+    def load_for(self, modality: str, *, slabs: bool) -> "weights.SaintModel":
+        """The networks of ``model`` for scans of a modality, or for slabs; loaded once per process.
 
         Raises:
             WeightsError: no such model, or a damaged one.
@@ -99,6 +97,6 @@ class ModelConfig:
 
         memory.keep_freed_memory()
         compute = device_selection.select_compute(self.device, self.precision, self.batch_size)
-        model = loaded or self.load_for(modality, compute, slabs=slabs)
+        model = loaded or self.load_for(modality, slabs=slabs)
         threads = device_selection.select_threads(self.threads, load)
         return model, replace(compute, threads=threads.count, note=threads.note)

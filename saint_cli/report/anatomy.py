@@ -1,11 +1,10 @@
 """Volumes turned so that their axes run along the patient, and their planes as radiologists hang them."""
 
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 
-from saint_cli.geometry import spacing_mm
+from saint_cli.geometry import spacing_mm, turn_axes
 from saint_cli.volume import Header
 
 PLANES = ("sagittal", "coronal", "axial")
@@ -35,16 +34,7 @@ class UprightVolume:
     @classmethod
     def from_voxels(cls, voxels: np.ndarray, affine_lps: np.ndarray, header: Header = NO_HEADER) -> "UprightVolume":
         """Turn [x, y, z] voxels by exchanging and flipping axes only: an oblique scan stays oblique."""
-        directions = affine_lps[:3, :3] / np.linalg.norm(affine_lps[:3, :3], axis=0)  # [patient axis, voxel axis]
-        order = max(permutations(range(3)), key=lambda o: sum(abs(directions[i, axis]) for i, axis in enumerate(o)))
-        turned, affine = voxels.transpose(order), affine_lps[:, [*order, 3]].copy()
-        is_flipped = tuple(bool(affine[i, i] < 0) for i in range(3))
-        for i in range(3):
-            if is_flipped[i]:
-                affine[:3, 3] += affine[:3, i] * (turned.shape[i] - 1)
-                affine[:3, i] *= -1
-                turned = np.flip(turned, i)
-        return cls(turned, affine, order, is_flipped, header)
+        return cls(*turn_axes(voxels, affine_lps, np.eye(3)), header)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
@@ -37,7 +37,7 @@ class IndexRow:
     spacing_before_mm: tuple[float, float, float] | None = None
     spacing_after_mm: tuple[float, float, float] | None = None
     seconds: float | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     failure: str | None = None
     skip_reason: str | None = None
 

@@ -42,7 +42,7 @@ class JobFacts:
     spacing_after_mm: tuple[float, float, float]
     options: Mapping[str, str] = field(default_factory=dict)
     resamples_planes: bool = False
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     labels: LabelPair | None = None
     slab_deviation: SlabDeviation | None = None
 

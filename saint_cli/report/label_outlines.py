@@ -40,9 +40,9 @@ MAX_ROWS = 60
 
 @dataclass(frozen=True)
 class LabelRow:
-    """A label in the table of a page: its CSS class, what it is called, ml before and after, and the change."""
+    """A label in the table of a page: its number, what it is called, ml before and after, and the change."""
 
-    css_class: str
+    number: int
     name: str
     before: str
     after: str
@@ -59,9 +59,9 @@ class LabelTable:
 
     @property
     def rules(self) -> str:
-        """CSS of the colours."""
-        colours = ((row.css_class, self.colours[int(row.css_class[1:])]) for row in self.rows)
-        return "".join(f".{name} {{ background: rgb({' '.join(map(str, rgb))}); }}\n" for name, rgb in colours)
+        """CSS of the colours, a class ``l1`` of label 1."""
+        colours = ((row.number, " ".join(map(str, self.colours[row.number]))) for row in self.rows)
+        return "".join(f".l{number} {{ background: rgb({rgb}); }}\n" for number, rgb in colours)
 
 
 def make_table(labels: LabelPair, about: str = "") -> LabelTable:
@@ -122,7 +122,7 @@ def to_png_uri(picture: np.ndarray) -> str:
 def _make_row(one: "LabelVolume") -> LabelRow:
     name = f"{one.number} {one.name}" if one.name else str(one.number)
     before, after = (f"{ml:.3g}" if ml < 100 else f"{ml:,.0f}" for ml in (one.before_ml, one.after_ml))
-    return LabelRow(f"l{one.number}", name, before, after, one.shown_change.replace("-", "\N{MINUS SIGN}"))
+    return LabelRow(one.number, name, before, after, one.shown_change.replace("-", "\N{MINUS SIGN}"))
 
 
 def _brighten(colour: Rgb) -> Rgb:

@@ -36,7 +36,7 @@ def write_methods(facts: JobFacts, restoration: Restoration, result: Volume, che
     if grid.slab is not None:
         sentences.append(_describe_slabs(facts, restoration, result))
     if isinstance(check, SelfCheck):
-        sentences.append(_describe_check(check, restoration))
+        sentences.append(_describe_check(check))
     return " ".join([*sentences, f"[1] {CITATION}"])
 
 
@@ -60,10 +60,10 @@ def _describe_acquired(kept: int, acquired: int) -> str:
     return f"{kept} of {acquired} acquired slices {verb} kept unchanged; all other slices are estimates."
 
 
-def _describe_check(check: SelfCheck, restoration: Restoration) -> str:
-    unit = " HU" if intensity.is_ct(restoration.source) else ""
+def _describe_check(check: SelfCheck) -> str:
+    data_range = f"{check.data_range:.5g} {check.unit}".rstrip()
     return (
         "When every second acquired slice was left out and predicted from the others "
         f"({format_count(check.slices, 'slice')}), the PSNR was {check.psnr_db:.1f} dB, and {check.cubic_db:.1f} dB "
-        f"with cubic interpolation (data range {check.data_range:.5g}{unit})."
+        f"with cubic interpolation (data range {data_range})."
     )

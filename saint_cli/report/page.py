@@ -1,7 +1,7 @@
 """One scan's page: what a radiologist needs to trust a result or not, in a single file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,7 @@ class SelfCheckContent:
     figures: tuple[tuple[str, str, str], ...]
     unit: str
     note: str
-    measures: tuple[tuple[str, ...], ...] = field(default=())
+    measures: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class PageContent:
     bone: tuple[np.ndarray, np.ndarray] | str
     methods: str
     facts: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...] = field(default=())
-    warnings: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     labels: LabelTable | None = None
 
 

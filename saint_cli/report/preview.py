@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from saint_cli.report.anatomy import edge_letters
 from saint_cli.report.plane_cuts import Cut
 from saint_cli.report.slice_comparison import SliceComparison
 from saint_cli.report.windows import Window
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 COLUMN_PIXELS, TALLEST_PIXELS, GAP, LINE = 520, 560, 12, 26
 """Width of a column and greatest height of a picture in it; space between pictures; height of a line of text."""
@@ -79,7 +75,7 @@ def write_thumbnail(picture: np.ndarray, window: Window, path: Path, *, overwrit
     Raises:
         OutputError: it cannot be written.
     """
-    _save(np.asarray(_fit(window.to_grey(picture), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)), path, overwrite=overwrite)
+    _save(_fit(window.to_grey(picture), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), path, overwrite=overwrite)
 
 
 def _draw_words(*words: str) -> np.ndarray:
@@ -95,7 +91,7 @@ def _draw_words(*words: str) -> np.ndarray:
 
 
 def _fit_column(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(_fit(picture, COLUMN_PIXELS, TALLEST_PIXELS))
+    return _fit(picture, COLUMN_PIXELS, TALLEST_PIXELS)
 
 
 def _draw_letters(picture: np.ndarray, letters: tuple[str, str, str, str]) -> np.ndarray:
@@ -118,13 +114,14 @@ def _draw_row(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return row
 
 
-def _fit(picture: np.ndarray, width: int, height: int) -> "Image":
+def _fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """A uint8 picture scaled to fit a box: pixels averaged where it shrinks, repeated where it grows."""
     from PIL import Image
 
     scale = min(width / picture.shape[1], height / picture.shape[0])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return Image.fromarray(picture).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
+    method = Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(picture).resize(size, method))
 
 
 def _save(picture: np.ndarray, path: Path, *, overwrite: bool) -> None:

@@ -98,7 +98,7 @@ def plan_residual_bytes(
     return max(0, min(limit, limit if free is None else free + held) - needed)
 
 
-def check_voxels_fit(path: Path | str, size: int, allowed: int | None = None) -> None:
+def check_voxels_fit(path: Path | str, size: int, allowed: int | None) -> None:
     """Refuse voxels of ``size`` bytes before they are read or made; ``allowed``: ``--max-memory``, or None.
 
     path: of their file, or another name of them.

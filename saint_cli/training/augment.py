@@ -42,12 +42,12 @@ class Augmentation:
         chance = rng.random((4, count))
         zoom, kernel, contrast, noise = rng.random((4, count))
         often, seldom = PROBABILITY, PROBABILITY / 2
-        low, high = map(math.log, ZOOM_RANGE)
+        logarithms = math.log(ZOOM_RANGE[0]), math.log(ZOOM_RANGE[1])
         parts = (
-            np.where(chance[0] < often, np.exp(low + (high - low) * zoom), 1.0),
-            np.where(chance[1] < often, KERNEL_RANGE[0] + (KERNEL_RANGE[1] - KERNEL_RANGE[0]) * kernel, 0.0),
+            np.where(chance[0] < often, np.exp(between(logarithms, zoom)), 1.0),
+            np.where(chance[1] < often, between(KERNEL_RANGE, kernel), 0.0),
             np.where(chance[2] < often, LARGEST_CONTRAST ** (2 * contrast - 1), 1.0),
-            np.where(chance[3] < seldom, NOISE_RANGE[0] + (NOISE_RANGE[1] - NOISE_RANGE[0]) * noise, 0.0),
+            np.where(chance[3] < seldom, between(NOISE_RANGE, noise), 0.0),
         )
         return cls(*(part.astype(np.float32) for part in parts))
 
@@ -56,6 +56,12 @@ class Augmentation:
         """Patches as they are in the volume."""
         zero, one = np.zeros(count, np.float32), np.ones(count, np.float32)
         return cls(one, zero, one, zero)
+
+
+def between(ends: tuple[float, float], share: np.ndarray) -> np.ndarray:
+    """Numbers at shares of the way from one end to the other."""
+    values: np.ndarray = ends[0] + (ends[1] - ends[0]) * share
+    return values
 
 
 def vary(values: Tensor, kernel: Tensor, contrast: Tensor, noise: Tensor, random: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ from saint_cli.geometry import SlabProfile, grid_by_factor
 from saint_cli.method import intensity
 from saint_cli.method.directions import interpolate_directions
 from saint_cli.method.network_input import NetworkInput
+from saint_cli.method.planes import WHOLE_PLANE
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.nets import AMI
 from saint_cli.progress import ProgressCallback
@@ -26,8 +27,6 @@ from saint_cli.training.patch_places import ROUNDING, Variation
 from saint_cli.training.patch_source import AIR_UNITS, FACTORS, LEAST_DIFFICULTY, MOST_TRIES, PatchSource
 from saint_cli.training.settings import TrainingSettings
 from saint_cli.training.slice_profile import PICKED
-
-WHOLE = slice(None)
 
 MARGIN = 8
 """In-plane voxels cut from each block, where AMI's input ended at the block's edge."""
@@ -134,7 +133,7 @@ def make_block(
     sparse = np.ascontiguousarray(dense[..., ::factor])
     grid = grid_by_factor(sparse.shape[2], 2, factor)
     spacing_mm = (spacing[0], spacing[1], spacing[2] * factor)
-    network_input = NetworkInput(torch.from_numpy(sparse), (WHOLE, WHOLE), spacing_mm, intensity.CT)
+    network_input = NetworkInput(torch.from_numpy(sparse), WHOLE_PLANE, spacing_mm, intensity.CT)
     views = [r.values for r in interpolate_directions(network_input, ami, SlicePlan.from_grid(grid), compute)]
     cut = slice(MARGIN, -MARGIN)
     sagittal, coronal = (v.cpu().numpy().reshape(-1, factor - 1, *v.shape[1:])[..., cut, cut] for v in views)

@@ -123,7 +123,6 @@ class StepResult:
 
     step: int
     loss: Tensor | None
-    rate: float
     seconds: float
     validation: dict[str, float] | None
     is_saved: bool = False
@@ -160,7 +159,7 @@ def run_loop(
         network = process_group.wrap(state.model)
         if baseline and state.step == 0:
             if journal is not None:
-                yield StepResult(0, None, schedule.learning_rate_at(0), 0.0, objective.validate(state.average))
+                yield StepResult(0, None, 0.0, objective.validate(state.average))
             wait_for_all()
         clock = time.process_time if schedule.clock == "processor" else time.monotonic
         began, saved = clock() - state.seconds, time.monotonic()
@@ -179,7 +178,7 @@ def run_loop(
                     saved = time.monotonic()
             if is_due:
                 wait_for_all()
-            yield StepResult(state.step, loss, rate, state.seconds, validation, is_saved)
+            yield StepResult(state.step, loss, state.seconds, validation, is_saved)
 
 
 def _validate(state: TrainingState, objective: Objective, journal: Journal, loss: Tensor) -> dict[str, float]:

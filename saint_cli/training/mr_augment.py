@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from saint_cli.method.intensity import BRIGHTEST_UNITS
+from saint_cli.training.augment import between
 from saint_cli.training.dense_volume import DenseVolume, move_array
 from saint_cli.training.patch_source import AIR_UNITS
 
@@ -58,8 +59,8 @@ class MrVariation:
         count = len(bends)
         chance, amount = rng.random((3, count)), rng.random((2, count))
         bias = np.where(chance[0, :, None] < BIAS_PROBABILITY, BIAS_STRENGTH * rng.standard_normal((count, 5)), 0.0)
-        noise = np.where(chance[1] < NOISE_PROBABILITY, _between(NOISE_RANGE, amount[0]), 0.0)
-        band = np.where(chance[2] < BAND_PROBABILITY, _between(BAND_RANGE, amount[1]), 1.0)
+        noise = np.where(chance[1] < NOISE_PROBABILITY, between(NOISE_RANGE, amount[0]), 0.0)
+        band = np.where(chance[2] < BAND_PROBABILITY, between(BAND_RANGE, amount[1]), 1.0)
         parts = (bends, _draw_heights(rng, bends, is_ct), bias, noise, band)
         return cls(*(part.astype(np.float32) for part in parts))
 
@@ -68,7 +69,8 @@ class MrVariation:
 
         H: along the slice; depth (B, M): through-plane position of each column, from -1 to 1.
         """
-        bends, heights, bias, noise, band = (move_array(part, values.device) for part in self._parts)
+        parts = (self.bends, self.heights, self.bias, self.noise, self.band)
+        bends, heights, bias, noise, band = (move_array(part, values.device) for part in parts)
         height = torch.linspace(-1, 1, values.shape[1], device=values.device)
         contrast = apply_curve(values, bends, heights) * make_bias_field(bias, height, depth)
         varied = contrast = contrast.clamp_(0, BRIGHTEST_UNITS)
@@ -81,10 +83,6 @@ class MrVariation:
                 channels[:, where] = limit_band(channels[:, where], band[where])
             varied = channels.square_().sum(0).sqrt_().clamp_(max=BRIGHTEST_UNITS)
         return contrast, varied
-
-    @property
-    def _parts(self) -> tuple[np.ndarray, ...]:
-        return self.bends, self.heights, self.bias, self.noise, self.band
 
 
 def find_bends(volume: DenseVolume) -> np.ndarray:
@@ -100,23 +98,18 @@ def find_bends(volume: DenseVolume) -> np.ndarray:
     return np.array(bends)
 
 
-def _between(ends: tuple[float, float], share: np.ndarray) -> np.ndarray:
-    values: np.ndarray = ends[0] + (ends[1] - ends[0]) * share
-    return values
-
-
 def _draw_heights(rng: np.random.Generator, bends: np.ndarray, is_ct: np.ndarray) -> np.ndarray:
     """(n, K) what the bends become: the same at 0 and at the end of background, random in the tissues."""
     count, tissues = len(bends), bends[:, 2:]
     kind = np.searchsorted(np.cumsum(list(CURVE_PROBABILITIES.values())), rng.random(count), side="right")
     changed = rng.choice([1, 2, 3], count, p=_normalise(list(CURVE_PROBABILITIES.values())[1:]))
     kind = np.where((kind == 0) & is_ct, changed, kind)
-    evenness, top = rng.random((count, 1)), _between(HEIGHT_RANGE, rng.random((count, 1)))
+    evenness, top = rng.random((count, 1)), between(HEIGHT_RANGE, rng.random((count, 1)))
     rises = np.diff(bends[:, 1:], axis=1) ** (1 - evenness)  # from as the volume has them to all alike
     rises *= np.exp(STEEPNESS * rng.standard_normal(rises.shape))
     low, ends = bends[:, 1:2], np.cumsum(rises, axis=1)
     rising = low + (top - low) * ends / ends[:, -1:]
-    free = (rising + _between(FREE_RANGE, rng.random(rising.shape))) / 2
+    free = (rising + between(FREE_RANGE, rng.random(rising.shape))) / 2
     curves = np.choose(kind[:, None], (tissues, rising, rising[:, ::-1], free))
     return np.concatenate([bends[:, :2], curves], axis=1)
 

@@ -12,6 +12,7 @@ from saint_cli.evaluation.metrics import PAPER, psnr
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method.baseline_networks import estimate_residual
 from saint_cli.method.network_input import NetworkInput
+from saint_cli.method.planes import WHOLE_PLANE
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.models import weights
 from saint_cli.nets.baselines import ARCHITECTURES, Baseline
@@ -27,8 +28,6 @@ from saint_cli.training.settings import PUBLISHED, TrainingSettings
 
 VALIDATION_SIDE, VALIDATION_DEPTH = 64, 49
 """Voxels of the block in the middle of each validation volume that baselines are scored on: in-plane, and slices."""
-
-WHOLE = slice(None)
 
 
 def make_ami_objective(settings: TrainingSettings, data: TrainingData, rank: int, device: torch.device) -> Objective:
@@ -110,12 +109,10 @@ def _measure_gain(model: Baseline, volume: DenseVolume, factor: int) -> float:
     sparse, spacing = dense[..., ::factor].contiguous(), volume.spacing_mm
     grid = grid_by_factor(sparse.shape[2], 2, factor)
     plan = SlicePlan.from_grid(grid)
-    network_input = NetworkInput(sparse, (WHOLE, WHOLE), (*spacing[:2], spacing[2] * factor), volume.values)
+    network_input = NetworkInput(sparse, WHOLE_PLANE, (*spacing[:2], spacing[2] * factor), volume.values)
     compute = Compute(next(model.parameters()).device, torch.float32)
     residual = estimate_residual(network_input, model, grid, compute).permute(1, 2, 0).float().numpy()
-    line, cubic = (f(sparse.numpy(), grid)[..., plan.synthesised] for f in _INTERPOLATORS)
+    both = (interpolators.interpolate_linear, interpolators.interpolate_cubic)
+    line, cubic = (interpolate(sparse.numpy(), grid)[..., plan.synthesised] for interpolate in both)
     truth, units = dense.numpy()[..., plan.synthesised], PAPER.data_range / volume.values.scale
     return psnr(truth, line + residual, units) - psnr(truth, cubic, units)
-
-
-_INTERPOLATORS = (interpolators.interpolate_linear, interpolators.interpolate_cubic)

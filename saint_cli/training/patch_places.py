@@ -4,6 +4,7 @@ Zoom, flips, extra decimation, slice profile, factor and offsets are a matter of
 voxels that the network sees, and those of the truth, are read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -180,9 +181,9 @@ class PatchPlaces:
         steps = _draw_steps(factors + 1, rng) - 1 if slabs else _draw_steps(factors, rng)
         return cls(shape, groups, augmentation, flips, steps)
 
-    def repeat(self, values: list[float] | list[int]) -> np.ndarray:
-        """(B,) values from one for each group."""
-        return np.repeat(values, [len(group.zoom) for group in self.groups])
+    def repeat(self, values: Sequence[float | tuple[int, ...]]) -> np.ndarray:
+        """(B, ...) values from one, or a row of them, for each group."""
+        return np.repeat(values, [len(group.zoom) for group in self.groups], 0)
 
     def list_facts(self) -> np.ndarray:
         """(B, 6 + T) float32: mm in-plane and between acquired slices, kernel, contrast, noise, row share, offsets."""
@@ -212,7 +213,7 @@ class PatchPlaces:
         return self._index_slabs() if slabs else self._index_points(), *self._index_lines()
 
     def _index_points(self) -> list[np.ndarray]:
-        strides = np.repeat([_strides(g) for g in self.groups], [len(g.zoom) for g in self.groups], 0)
+        strides = self.repeat([_strides(g) for g in self.groups])
         factor, step = (self.repeat([getattr(g, name) for g in self.groups])[:, None] for name in ("factor", "step"))
         acquired = factor * np.arange(self.shape.acquired)  # (B, W)
         between = (self.steps[:, :, None] + acquired[:, None, :-1]).reshape(len(self.steps), -1)  # (B, T * (W - 1))

@@ -35,7 +35,7 @@ from saint_cli.training.settings import (
     require_same_data,
     require_same_settings,
 )
-from saint_cli.training.volumes import load_dense_volumes, require_disjoint
+from saint_cli.training.volumes import discard_copies, load_dense_volumes, require_disjoint
 
 MODEL, DATA = RUN_MODEL, "data.json"
 VOLUMES = "volumes"
@@ -87,9 +87,10 @@ def train(
     _require_startable(settings, paths.out, resume=resume)
     if is_same_file(paths.train, paths.val):
         raise UsageError(f"{paths.val} is what is trained on; validate on volumes that are not")
-    with parallel.join_processes(settings.device) as process_group:
-        data = _load_data(paths, process_group, on_progress)
-        yield from _Run(settings, paths.out, process_group, resume, on_progress, on_note).train(data)
+    began = paths.out / settings.stage / SETTINGS
+    with parallel.join_processes(settings.device) as group, discard_copies(paths.out / VOLUMES, began, group):
+        data = _load_data(paths, group, on_progress)
+        yield from _Run(settings, paths.out, group, resume, on_progress, on_note).train(data)
 
 
 def train_on(

@@ -72,15 +72,10 @@ class SliceProfile(NamedTuple):
 PICKED = SliceProfile.box(1)
 
 
-def count_averaged_slices(profile: int, step: int) -> int:
-    """How many slices are averaged where every ``step``-th is kept, and slices are ``profile`` distances thick."""
-    return max(1, profile * step)
-
-
 def draw_box_profile(rng: np.random.Generator, step: int) -> SliceProfile:
-    """Of CT: slices picked, averaged up to the next one, or overlapping, as scanners are often set to."""
-    profile = int(np.searchsorted(np.cumsum(BOX_PROBABILITIES), rng.random(), side="right"))
-    return SliceProfile.box(count_averaged_slices(profile, step))
+    """Of CT, every ``step``-th slice kept: picked, averaged up to the next, or overlapping, as scanners often do it."""
+    distances = int(np.searchsorted(np.cumsum(BOX_PROBABILITIES), rng.random(), side="right"))
+    return SliceProfile.box(max(1, distances * step))
 
 
 def draw_selective_profile(rng: np.random.Generator, distance: int) -> SliceProfile:

@@ -4,13 +4,16 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from saint_cli.errors import UnreadableError, UsageError
+from saint_cli.errors import SaintError, UnreadableError, UsageError
 from saint_cli.geometry import in_plane, through_plane_axis
 from saint_cli.io import read_volume
 from saint_cli.io.folder_walk import is_file, is_folder, is_link, is_there, walk_folders
@@ -20,6 +23,7 @@ from saint_cli.io.text_files import read_text, split_lines
 from saint_cli.method import intensity, padding
 from saint_cli.progress import ProgressCallback, silent
 from saint_cli.training.dense_volume import DenseVolume
+from saint_cli.training.parallel import ProcessGroup
 from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 CACHE_VERSION = 4
@@ -56,6 +60,23 @@ def load_dense_volumes(
     if not volumes:
         raise UsageError(f"{source} holds no volume to train on (label maps and files of other formats are left out)")
     return volumes
+
+
+@contextmanager
+def discard_copies(cache: Path, began: Path, group: ProcessGroup) -> Iterator[None]:
+    """Leave no new folder of memory-mapped copies behind where a run fails before its file ``began`` exists.
+
+    Copies of several processes stay: others may still read them.
+    """
+    made = [folder for folder in (cache, cache.parent) if not folder.exists()]
+    try:
+        yield
+    except (SaintError, OSError):
+        if cache in made and group.world_size == 1 and not began.exists():
+            shutil.rmtree(cache, ignore_errors=True)
+            with suppress(OSError):  # not if it holds something else
+                made[-1].rmdir()
+        raise
 
 
 def require_disjoint(train: list[DenseVolume], val: list[DenseVolume]) -> None:

@@ -165,7 +165,7 @@ class Header:
     source_format: str = "NIfTI"
     storage: Storage | None = None
     space_code: int = 1
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     padding: tuple[ValueRange, ...] = ()
     dicom_source: DicomSource | None = field(default=None, repr=False)
     derivation: Derivation | None = None

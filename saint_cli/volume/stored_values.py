@@ -32,10 +32,7 @@ class Coding:
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Stored values, whole float64, of scanner values: rounded, clipped, never wrapped; of NaN those of 0."""
         stored = np.rint((np.nan_to_num(values.astype(np.float64)) - self.intercept) / self.slope)
-        high = float(self.high)
-        if int(high) > self.high:  # 64-bit maxima round up in float64
-            high = float(np.nextafter(high, 0))
-        return np.asarray(np.clip(stored, float(self.low), high))
+        return np.asarray(np.clip(stored, float(self.low), round_down(self.high)))
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
         """The scanner values nearest to ``values`` that can be stored, in their dtype; NaN stays NaN."""
@@ -55,6 +52,12 @@ class Coding:
         ends = np.array([values.min(), values.max()], dtype=np.float64)
         stored = np.rint((ends - self.intercept) / self.slope)
         return bool((stored >= self.low).all() and (stored <= self.high).all())
+
+
+def round_down(limit: int) -> float:
+    """The largest float64 that is not above a limit; the nearest one of a 64-bit maximum is."""
+    nearest = float(limit)
+    return float(np.nextafter(nearest, 0)) if int(nearest) > limit else nearest
 
 
 def choose_coding(codings: Iterable[Coding], values: np.ndarray) -> Coding:

@@ -208,10 +208,11 @@ def test_results_in_a_dicom_folder_are_no_inputs_either_where_derived_images_are
     assert [scan.source_name for scan in named.scans] == [str(study / "x4" / "ct")]
 
 
-def test_both_files_of_a_pair_are_one_scan_and_both_count(tmp_path: Path) -> None:
-    nib.save(nib.Nifti1Pair(np.zeros((8, 8, 4), np.int16), np.diag([1, 1, 5, 1])), tmp_path / "pair.img")
+@pytest.mark.parametrize("name", ["pair", "KARD\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}YAK"])
+def test_both_files_of_a_pair_are_one_scan_and_both_count(name: str, tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.zeros((8, 8, 4), np.int16), np.diag([1, 1, 5, 1])), tmp_path / f"{name}.img")
     (scan,) = found_in(tmp_path).scans
-    assert (scan.path, {file.name for file in scan.files}) == ("pair", {"pair.hdr", "pair.img"})
+    assert (scan.path, {file.name for file in scan.files}) == (name, {f"{name}.hdr", f"{name}.img"})
 
 
 def test_a_zip_of_a_series_is_a_scan_that_depends_on_the_zip(tmp_path: Path) -> None:

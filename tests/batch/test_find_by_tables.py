@@ -82,17 +82,38 @@ def test_a_row_whose_series_cannot_be_merged_is_a_failure(tmp_path: Path) -> Non
     assert len(find_scans(expand_inputs([tmp_path / "study"]), rules, lambda count: None).scans) == 2
 
 
+def settings_of_row(row: Mapping[str, str]) -> JobSettings:
+    return make_settings(merge_row({}, row))
+
+
 def test_what_a_row_of_a_table_cannot_have_is_reported_with_the_first_rows_and_their_count(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("source,factor\nok.nii,2\n" + "a.nii,two\n" * 50)
-
-    def settings_of(row: Mapping[str, str]) -> JobSettings:
-        return make_settings(merge_row({}, row))
-
+    factors = "".join(f"a.nii,two{number}\n" for number in range(50))
+    (tmp_path / "t.csv").write_text(f"source,factor\nok.nii,2\n{factors}")
     with pytest.raises(UsageError) as caught:
-        find_scans(expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of, tmp_path / "out"), lambda count: None)
+        find_scans(
+            expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of_row, tmp_path / "out"), lambda count: None
+        )
     assert str(caught.value).startswith("50 rows cannot be used: ")
-    assert 't.csv, row 3: factor "two" is not a whole number' in str(caught.value)
+    assert 't.csv, row 3: factor "two0" is not a whole number' in str(caught.value)
     assert str(caught.value).endswith("and 47 more")
+
+
+def test_what_several_rows_of_a_table_cannot_have_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("source,factor,colour\na.nii,two,\na.nii,2,red\na.nii,2,green\n")
+    with pytest.raises(UsageError) as caught:
+        find_scans(expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of_row, tmp_path / "out"), lambda _: None)
+    table, said = tmp_path / "t.csv", str(caught.value)
+    assert said.startswith(f'3 rows cannot be used: {table}, row 2: factor "two" is not a whole number')
+    assert f"; {table}, row 3 and 1 more: 'colour' is not a column of a table of scans; " in said
+    assert said.count("colour") == 1
+
+
+def test_rows_with_what_is_not_shown_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("source,factor\n" + "".join(f"a.nii,two{number % 5}\n" for number in range(50)))
+    with pytest.raises(UsageError) as caught:
+        find_scans(expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of_row, tmp_path / "out"), lambda _: None)
+    assert str(caught.value).startswith(f"50 rows cannot be used: {tmp_path / 't.csv'}, row 2 and 9 more: ")
+    assert str(caught.value).endswith("; and 20 more")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +162,7 @@ def test_all_volumes_of_a_series_are_one_scan_that_depends_on_all_of_its_files(t
     ct, echoes = sorted(found_in(tmp_path, settings=ALL).scans, key=lambda scan: scan.volumes)
     assert (ct.volumes, ct.settings.volume, len(ct.files)) == (1, None, len(single))
     assert (echoes.volumes, echoes.settings.volume, len(echoes.files)) == (3, "all", 3 * len(SAME))
-    series = io.list_volumes(echoes.source, series=echoes.settings.series)
+    series = io.list_volumes(echoes.source, io.ReadOptions(series=echoes.settings.series))
     assert (series.count, series.marks[1].label) == (3, "EchoTime 40")
     assert [scan.volumes for scan in found_in(tmp_path).scans] == [1, 1, 1, 1]
 

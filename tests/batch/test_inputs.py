@@ -142,7 +142,8 @@ def test_a_pipe_or_device_in_place_of_a_table_is_reported_and_never_waited_for(t
 
 
 def test_of_many_rows_that_cannot_be_used_the_first_and_their_count_are_reported(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("source,name\nok.nii,fine\n" + "a.nii,../x\n" * 3000)
+    names = "".join(f"a.nii,../{number}\n" for number in range(3000))
+    (tmp_path / "t.csv").write_text(f"source,name\nok.nii,fine\n{names}")
     with pytest.raises(UsageError) as caught:
         expand_inputs([tmp_path / "t.csv"])
     assert str(caught.value).startswith("3,000 rows cannot be used: ")

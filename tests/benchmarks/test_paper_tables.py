@@ -153,7 +153,7 @@ def test_the_whole_page_is_made_from_saved_runs(
     page = tmp_path / "comparison.md"
     shutil.copyfile(ROOT / "docs" / "comparison.md", page)
     monkeypatch.setattr(paper.tables, "FILTER_SLICE", (6, 5, 4))
-    monkeypatch.setattr(load_benchmark("paper_filters"), "AMI_SIZE", (8, 4, 2, 1))
+    monkeypatch.setitem(load_benchmark("paper_filters").AMI_SIZES, "base", (8, 4, 2, 1))
     monkeypatch.setattr(paper.figures, "BONE_SYSTEMS", ("cubic", "ami"))
     monkeypatch.setattr(paper.figures, "FIGURES", {"comparison-2d.jpg": ("cubic", "ami")})
     paper.tables.write_page(scoring, "a.nii", page)

@@ -45,12 +45,23 @@ def test_options_are_grouped() -> None:
     text = shown("upsample", "-h", columns=160)
     titles = [line.split("─")[1].strip() for line in text.splitlines() if line.startswith("╭")]
     assert titles[:8] == ["Arguments", "Output", "Grid", "Input", "Labels", "Model and method", "Machine", "Run"]
+    flags = re.findall(r"^│ +(--[a-z-]+)", text, re.MULTILINE)
+    assert flags.index("--labels") < flags.index("--labels-out")
 
 
 def test_the_reference_in_the_docs_is_current() -> None:
     docs = Path(__file__).parents[2] / "docs"
     page = runpy.run_path(str(docs / "make_cli.py"))["render"]()
     assert (docs / "cli.md").read_text(encoding="utf-8") == page, "run python docs/make_cli.py"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_reference_has_the_defaults_that_the_help_shows(command: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## saint {command}\n")[2].partition("\n## ")[0]
+    defaults = re.findall(r"^\| `.*\| `(.*)` \|$", section, re.MULTILINE)
+    helped = re.findall(r"\[default: ([^\]]*)\]", shown(command, "-h", columns=400))
+    assert [default.removeprefix("--") for default in defaults] == helped
 
 
 def test_the_rules_that_the_help_and_the_docs_show_are_read(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from cli.info_runs import TO, called, one_line
 from cli.runs import run
 from pydicom.dataset import Dataset
+from scan_passes import FIRST, SAME, SECOND, put, rising, scan_pass
 
-from saint_cli.errors import GeometryError
+from saint_cli.errors import GeometryError, UsageError
 from saint_cli.io import read_volume
 
 
@@ -83,18 +84,36 @@ def test_volumes_that_are_alike_are_one_block_that_says_how_they_differ(tmp_path
     assert len(json.loads(run("info", "--json", folder).stdout)[0]["stacks"]) == 10
 
 
-@pytest.mark.parametrize("what", ["phase map", "slice missing"])
+@pytest.mark.parametrize("what", ["phase map", "slice missing", "apart"])
 def test_all_volumes_are_offered_together_only_where_volume_all_takes_them(what: str, tmp_path: Path) -> None:
     series = volumes_of_one_series(3)
     for data in series[8:]:
         data.ImageType = ["ORIGINAL", "PRIMARY", "P" if what == "phase map" else "M"]
+        data.ImagePositionPatient[0] += 3.0 if what == "apart" else 0.0
     folder = fabricate.save(series[: 11 if what == "slice missing" else 12], tmp_path / "series")
     refused = run("upsample", folder, "--volume", "all", "-o", tmp_path / "x.nii.gz")
     assert refused.exit_code == GeometryError.exit_code
     assert "--volume all needs volumes of one size and place that can all be upsampled" in one_line(refused.stderr)
     assert "--volume all" not in run("info", folder).stdout
+    stacks = json.loads(run("info", "--json", folder).stdout)[0]["stacks"]
+    assert [stack["series_volumes"] for stack in stacks] == [3, 3, 3]
+    (problem,) = {stack["series_problem"] for stack in stacks}
+    assert f"{problem}; --volume all needs" in one_line(refused.stderr)
     asked = one_line(run("upsample", folder, "-o", tmp_path / "x.nii.gz").stderr)
     assert "choose one with --volume: " in asked
+
+
+@pytest.mark.parametrize("flag", ["--irregular", "--split-runs"])
+def test_all_volumes_are_not_offered_together_with_options_that_volume_all_refuses(flag: str, tmp_path: Path) -> None:
+    series = volumes_of_one_series(2)
+    if flag == "--irregular":
+        del series[6], series[2]
+    folder = fabricate.save(series, tmp_path / "series")
+    refused = run("upsample", folder, "--volume", "all", flag, "-o", tmp_path / "x.nii.gz")
+    assert refused.exit_code == UsageError.exit_code
+    shown = run("info", folder, flag).stdout
+    assert "2 DICOM volumes" in shown
+    assert "--volume all" not in shown
 
 
 def test_a_volume_that_differs_from_its_neighbours_has_a_block_of_its_own(tmp_path: Path) -> None:
@@ -104,6 +123,20 @@ def test_a_volume_that_differs_from_its_neighbours_has_a_block_of_its_own(tmp_pa
     shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
     heads = [line.split()[0] for line in shown.splitlines() if "MR DICOM" in line]
     assert heads == ["1", "2", "3"]
+    assert shown.count("--volume all") == 1
+    assert "`saint upsample --series 1 --volume all` takes the 3 volumes together" in shown
+
+
+@pytest.mark.parametrize("order", ["AcquisitionTime", "InstanceNumber"])
+def test_what_passes_differ_in_is_said_by_their_warning_alone(order: str, tmp_path: Path) -> None:
+    first, second = (
+        scan_pass(SAME, value, rising("AcquisitionTime", start) if order == "AcquisitionTime" else put())
+        for value, start in ((FIRST, 43200), (SECOND, 43260))
+    )
+    shown = run("info", fabricate.save([*first, *second], tmp_path / "series")).stdout
+    what = "AcquisitionTime" if order == "AcquisitionTime" else "the order of InstanceNumber only"
+    assert f"the slices are 2 volumes, separated by {what}" in shown
+    assert "distinguished by" not in shown
 
 
 def test_what_is_said_of_several_blocks_is_said_once_with_their_numbers(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Labels on the command line: ``saint labels`` and ``saint upsample --labels``."""
 
 import json
+import re
 from pathlib import Path
 
 import fabricate
@@ -75,6 +76,7 @@ def test_options_that_say_nothing_or_cannot_be_are_refused(scan: Path, words: tu
 
 
 def test_labels_take_the_grid_of_one_volume(scan: Path) -> None:
+    assert "all" not in re.findall(r"--volume .*", run("labels", "--help").output)[0]
     result = run("labels", scan, "--like", scan, "-o", scan.with_name("out.nii.gz"), "--volume", "all")
     assert result.exit_code == 2
     assert "all volumes of a scan have one grid; name any of them" in one_line(result.output)

@@ -38,6 +38,14 @@ def test_info_says_what_it_assumes_of_a_file_without_a_thickness(tmp_path: Path)
     assert "If slices are means of 5 mm (their distance), `--slab` recovers thin ones" in shown
 
 
+def test_info_does_not_take_a_result_for_slabs(tmp_path: Path) -> None:
+    write_volume(fabricate.interpolated(fabricate.volume(), 2), tmp_path / "result.nii.gz")
+    shown = words(run("info", tmp_path / "result.nii.gz"))
+    assert "2.5 mm" in shown
+    assert "upsample the acquired scan instead" in shown
+    assert "--slab" not in shown
+
+
 def test_rows_of_a_table_choose_slabs_and_how_thick_they_are(tmp_path: Path, slab_weights: Path) -> None:
     write_volume(fabricate.volume((16, 14, 4)), tmp_path / "scan.nii.gz")
     (tmp_path / "scans.csv").write_text("source,name,slab\nscan.nii.gz,word,header\nscan.nii.gz,number,6\n")

@@ -93,8 +93,8 @@ def test_two_interleaved_scans_are_named_and_found(shift: float) -> None:
 
 
 def test_a_gap_of_several_slices_may_be_off_by_what_each_of_them_may() -> None:
-    assert regularity.is_even_with_gaps(np.array([0, 5, 10, 40.3, 45.3]))
-    assert not regularity.is_even_with_gaps(np.array([0, 5, 10, 40.7, 45.7]))
+    assert regularity.is_even_with_gaps(np.array([0, 5, 10, 40.3, 45.3]), 0.0)
+    assert not regularity.is_even_with_gaps(np.array([0, 5, 10, 40.7, 45.7]), 0.0)
 
 
 def test_slices_far_finer_than_their_pixels_have_positions_of_their_own() -> None:

@@ -19,7 +19,6 @@ from saint_cli.io import (
     SeriesFormat,
     atomic,
     check_result,
-    check_target_path,
     commit_together,
     open_series,
     partial_names,
@@ -27,6 +26,7 @@ from saint_cli.io import (
     write_volume,
 )
 from saint_cli.io.atomic import open_atomic_file, open_atomic_folder
+from saint_cli.io.output_checks import check_target_path
 from saint_cli.runtime import process_identity
 from saint_cli.volume import Storage, Volume
 from saint_cli.volume.fourth_axis import FourthAxis, VolumeMark

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
-from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.io import describe, list_volumes, read_volume, write_volume
 
 
 def refused(path: Path, error: type[SaintError], words: str = ".") -> None:
@@ -144,6 +144,16 @@ def test_volumes_of_a_4d_file_are_no_excess(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress(path.read_bytes()[: -8 * 7 * 2]))
     for volume in (1, 3):
         assert not any("more than" in warning for warning in read_volume(packed, volume=volume).header.warnings)
+
+
+@pytest.mark.parametrize("slices", [0.5, 1])
+def test_a_packed_4d_file_that_holds_more_is_reported_of_all_its_volumes_too(slices: float, tmp_path: Path) -> None:
+    path = nifti(tmp_path / "scan.nii", np.random.default_rng(0).integers(0, 1000, (8, 7, 5, 3)).astype(np.int16))
+    packed, excess = tmp_path / "packed.nii.gz", int(slices * 8 * 7 * 2)
+    packed.write_bytes(gzip.compress(path.read_bytes() + bytes(excess)))
+    alone = read_volume(packed, volume=3).header.warnings
+    assert any(f"unpacks to {excess} bytes more" in warning for warning in alone) == (slices >= 1)
+    assert list(list_volumes(packed).read())[-1].header.warnings == alone
 
 
 SHAPES = {

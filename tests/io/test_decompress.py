@@ -7,6 +7,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import fabricate
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from saint_cli.errors import UnreadableError
 from saint_cli.io import decompress, describe, read_volume, write_volume
-from saint_cli.io.decompress import Packing, open_unpacked, unpack
+from saint_cli.io.decompress import Packing, detect_packing, open_unpacked, unpack
 
 VOLUME = fabricate.volume()
 
@@ -24,6 +25,10 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.
 def content(folder: Path, name: str = "plain.nii") -> bytes:
     write_volume(VOLUME, folder / name, overwrite=True)
     return (folder / name).read_bytes()
+
+
+def unpack_from_memory(packed: bytes, most: int) -> BinaryIO:
+    return unpack(io.BytesIO(packed), detect_packing(packed), most)
 
 
 @pytest.mark.parametrize("kind", PACKERS)
@@ -123,31 +128,27 @@ def test_a_gzip_stream_can_be_read_from_any_byte_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", PACKERS)
-def test_a_stream_is_unpacked_no_further_than_it_may_be(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "a").write_bytes(PACKERS[kind](bytes(5000)))
-    with open_unpacked(tmp_path / "a", 5000) as file:
-        assert file.read() == bytes(5000)
-    with open_unpacked(tmp_path / "a", 4999) as file, pytest.raises(UnreadableError, match="unpacks to more than"):
-        file.read()
+def test_a_stream_is_unpacked_no_further_than_it_may_be(kind: str) -> None:
+    assert unpack_from_memory(PACKERS[kind](bytes(5000)), 5000).read() == bytes(5000)
+    with pytest.raises(UnreadableError, match="unpacks to more than"):
+        unpack_from_memory(PACKERS[kind](bytes(5000)), 4999).read()
 
 
-def test_going_back_counts_as_unpacking_again(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(gzip.compress(bytes(200_000)))
-    with open_unpacked(tmp_path / "a", 300_000) as file:
+def test_going_back_counts_as_unpacking_again() -> None:
+    file = unpack_from_memory(gzip.compress(bytes(200_000)), 300_000)
+    file.read()
+    file.seek(0)
+    with pytest.raises(UnreadableError, match="unpacks to more than"):
         file.read()
-        file.seek(0)
-        with pytest.raises(UnreadableError, match="unpacks to more than"):
-            file.read()
 
 
 @pytest.mark.parametrize("kind", PACKERS)
-def test_going_back_a_little_unpacks_nothing_again(tmp_path: Path, kind: str) -> None:
+def test_going_back_a_little_unpacks_nothing_again(kind: str) -> None:
     plain = np.random.default_rng(0).integers(0, 9, 300_000, dtype=np.uint8).tobytes()
-    (tmp_path / "a").write_bytes(PACKERS[kind](plain))
-    with open_unpacked(tmp_path / "a", len(plain)) as file:
-        for place in (200_000, 180_000, 190_000, 250_000):
-            file.seek(place)
-            assert file.read(9000) == plain[place : place + 9000]
+    file = unpack_from_memory(PACKERS[kind](plain), len(plain))
+    for place in (200_000, 180_000, 190_000, 250_000):
+        file.seek(place)
+        assert file.read(9000) == plain[place : place + 9000]
 
 
 @pytest.mark.parametrize("kind", PACKERS)

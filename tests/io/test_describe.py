@@ -64,6 +64,7 @@ def test_volumes_along_any_axis_of_a_nrrd_file_are_counted_and_no_colours(kind: 
     assert stack.exit_code == 4
     assert stack.problem is not None
     assert "4-D image (6 x 5 x 4 x 3)" in stack.problem
+    assert stack.warnings == ()
 
 
 def test_a_colour_is_not_taken_for_volumes(tmp_path: Path) -> None:

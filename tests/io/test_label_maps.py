@@ -13,7 +13,8 @@ from fabricate import CASES, volume
 from typer.testing import CliRunner
 
 from saint_cli.cli.app import app
-from saint_cli.io import count_labels, describe, label_maps, read_volume, write_volume
+from saint_cli.io import describe, label_maps, read_volume, write_volume
+from saint_cli.io.label_maps import count_labels
 from saint_cli.volume import Volume
 
 SHAPE = (48, 40, 12)

@@ -10,7 +10,8 @@ import SimpleITK as sitk
 
 from saint_cli import geometry
 from saint_cli.errors import OutputError, UsageError
-from saint_cli.io import check_target_path, read_volume, write_volume
+from saint_cli.io import read_volume, write_volume
+from saint_cli.io.output_checks import check_target_path
 from saint_cli.io.scaling import encode
 from saint_cli.volume import Header, Storage, Volume
 

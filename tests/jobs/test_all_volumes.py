@@ -153,6 +153,7 @@ def test_volumes_of_a_dicom_series_go_to_one_series_or_to_one_file(
     source = dual_energy(tmp_path)
     done = run(source, tmp_path / target, model_config)
     assert (done.volumes, done.volume_labels) == (2, ("KVP 80", "KVP 140"))
+    assert "the slices are 2 volumes, separated by KVP" in done.warnings  # true of one volume and of all
     for k in (1, 2):
         run(source, tmp_path / f"one{k}", model_config, volume=k)
         alone, again = io.read_volume(tmp_path / f"one{k}"), io.read_volume(tmp_path / target, volume=k)

@@ -24,7 +24,8 @@ from saint_cli.progress import silent
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory, model_config: ModelConfig) -> ModelConfig:
     path = tmp_path_factory.mktemp("calibrated") / "tiny.safetensors"
-    weights.save_model(tiny.ami(), tiny.rfn(), path, Calibration((0.0, 100.0), (3.0, 53.0)))
+    weights.save_model(tiny.ami(), tiny.rfn(), path)
+    weights.write_calibration(path, Calibration((0.0, 100.0), (3.0, 53.0)))
     return replace(model_config, model=str(path))
 
 

@@ -95,18 +95,19 @@ def test_what_the_networks_add_within_the_surroundings_is_kept(axis: int) -> Non
     plan, network_input = SlicePlan.from_grid(grid), prepare_input(volume, grid, skip_air=False)
     sparse = np.moveaxis(volume.voxels, axis, 2)
     added = torch.full((len(plan.synthesised), *sparse.shape[:2]), 0.01).half()  # 10 HU
-    line = assembly.assemble(sparse, plan, network_input, torch.zeros_like(added)).astype(int)
-    dense = assembly.assemble(sparse, plan, network_input, added).astype(int)
+    line = assembly.assemble(sparse, plan, network_input, torch.zeros_like(added), sparse).astype(int)
+    dense = assembly.assemble(sparse, plan, network_input, added, sparse).astype(int)
     inside = np.zeros(dense.shape, bool)
     for s, j in enumerate(plan.synthesised):
-        _, high = bounds.Bounds(sparse).between(int(plan.window[s]), int(plan.above[s]))
+        _, high = bounds.Bounds(sparse, sparse).between(int(plan.window[s]), int(plan.above[s]))
         inside[..., j] = line[..., j] + 12 < high
     assert inside.mean() > 0.1
     np.testing.assert_allclose(dense[inside], line[inside] + 10, atol=1)
 
 
 def test_surroundings_are_held_for_two_slices_alone() -> None:
-    known = bounds.Bounds(np.zeros((5, 4, 9), np.int16))
+    sparse = np.zeros((5, 4, 9), np.int16)
+    known = bounds.Bounds(sparse, sparse)
     for k in range(8):
         known.between(k, k + 1)
         assert len(known._extremes) == 2

@@ -114,7 +114,7 @@ def test_a_residual_that_is_not_finite_is_never_a_result(dtype: str, value: floa
     residual = torch.zeros(len(plan.synthesised), *network_input.voxels.shape[:2]).half()
     residual[3, 4, 5] = value
     with pytest.raises(NonFiniteError, match="output slice 5 came out NaN or infinite; nothing was written"):
-        assembly.assemble(volume.voxels, plan, network_input, residual)
+        assembly.assemble(volume.voxels, plan, network_input, residual, volume.voxels)
 
 
 def test_values_that_span_more_than_a_float_holds_are_refused() -> None:

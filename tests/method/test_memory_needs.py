@@ -48,7 +48,8 @@ print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if 
 def test_the_networks_take_no_more_memory_than_is_counted_for_them(name: str, depth: int, batch: int | None) -> None:
     model, compute = load_model(name), replace(CPU, batch_size=batch)
     counted = memory_needs.estimate_work_bytes(model, compute, (512, 512), depth)
-    rows = min(512, make_tiling(CPU, depth, model.ami.features.size).max_input_rows)
+    size = model.ami.features.size
+    rows = min(512, make_tiling(CPU, depth, size.reach, size.fold).max_input_rows)
     lengths = (3 * rows // 4, rows, rows - 20) if name != "base" else (rows,)  # planes cut to the body differ in length
     words = (name, batch or 1, depth, *lengths)
     peak = int(subprocess.check_output([sys.executable, "-c", AT_WORK, *map(str, words)]))

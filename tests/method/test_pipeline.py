@@ -208,7 +208,8 @@ def test_outside_the_window_only_the_linear_part_counts_and_no_value_is_invented
     plan, network_input = SlicePlan.from_grid(grid), prepare_input(volume, grid)
     network_input = replace(network_input, box=(slice(None), slice(None)))
     for sign in (-1, 1):
-        dense = assembly.assemble(voxels, plan, network_input, torch.full((2, 8, 7), sign * 9.0).half())[..., 1]
+        residual = torch.full((2, 8, 7), sign * 9.0).half()
+        dense = assembly.assemble(voxels, plan, network_input, residual, voxels)[..., 1]
         assert (dense[0] == -3024).all()
         assert (dense[1] == 9000).all()
         assert (dense[2:5] == (-1024 if sign < 0 else 3071)).all()  # as far as both are surroundings

@@ -112,20 +112,20 @@ def test_planes_know_the_spacing_that_they_show() -> None:
 @pytest.mark.parametrize(
     ("voxels", "margin", "box"),
     [
-        ([(4, 5, 0)], 0, (slice(4, 5), slice(5, 6))),
-        ([(4, 5, 0), (8, 6, 2)], 0, (slice(4, 9), slice(5, 7))),
-        ([(4, 5, 0), (8, 6, 2)], 2, (slice(2, 11), slice(3, 9))),
-        ([(1, 0, 1), (8, 11, 2)], 3, (slice(0, 12), slice(0, 12))),
+        ([(4, 5)], 0, (slice(4, 5), slice(5, 6))),
+        ([(4, 5), (8, 6)], 0, (slice(4, 9), slice(5, 7))),
+        ([(4, 5), (8, 6)], 2, (slice(2, 11), slice(3, 9))),
+        ([(1, 0), (8, 11)], 3, (slice(0, 12), slice(0, 12))),
         ([], 2, (slice(0, 15), slice(0, 12))),
     ],
 )
 def test_body_box_holds_every_voxel_above_the_threshold_and_a_margin(
-    voxels: list[tuple[int, int, int]], margin: int, box: tuple[slice, slice]
+    voxels: list[tuple[int, int]], margin: int, box: tuple[slice, slice]
 ) -> None:
-    network = torch.full((15, 12, 3), 0.3)  # at the threshold is not above it
+    brightest = torch.full((15, 12), 0.3)  # at the threshold is not above it
     for at in voxels:
-        network[at] = 0.31
-    assert planes.find_body_box(network, 0.3, margin) == box
+        brightest[at] = 0.31
+    assert planes.find_body_box(brightest, 0.3, margin) == box
 
 
 @pytest.mark.parametrize("most_rows", [1, 5, 100])

@@ -27,7 +27,7 @@ def restored(axis: int = 2) -> Restoration:
 
 def inside(restoration: Restoration, *stages: np.ndarray) -> np.ndarray:
     """[X, Y, synthesised slices] where no stage was held by what is around the voxel (``bounds``)."""
-    plan, bounds = restoration.plan, Bounds(restoration.measured.voxels)
+    plan, bounds = restoration.plan, Bounds(restoration.measured.voxels, restoration.measured.voxels)
     free = np.ones((*restoration.source.shape[:2], len(plan.synthesised)), bool)
     for s, j in enumerate(plan.synthesised):
         low, high = bounds.between(int(plan.window[s]), int(plan.above[s]))

@@ -62,7 +62,7 @@ def test_values_beyond_a_dtype_are_clipped_and_never_wrap(dtype: str) -> None:
     wide = IntensityMap(-1e10, 1e10, 1e6)
     network_input = replace(prepare_input(volume, grid), box=(slice(None), slice(None)), intensity_map=wide)
     residual = torch.tensor([-9e3, 0, 9e3, -9e3])[None, :, None].expand(1, 4, 3).half()
-    dense = assembly.assemble(sparse, SlicePlan.from_grid(grid), network_input, residual)[..., 1]
+    dense = assembly.assemble(sparse, SlicePlan.from_grid(grid), network_input, residual, sparse)[..., 1]
     assert (dense[:3] == np.array([limits.min, limits.min, limits.max], dtype)[:, None]).all()
     assert (dense[3] == limits.min).all()
 

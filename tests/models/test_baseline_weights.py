@@ -7,7 +7,7 @@ from nets.tiny_baselines import NAMES, build, random_input
 from safetensors.torch import load_file, save_file
 
 from saint_cli.errors import WeightsError
-from saint_cli.models.baseline_weights import load_any_model, load_baseline, save_baseline
+from saint_cli.models.baseline_weights import load_any_model, save_baseline
 from saint_cli.models.weights import SaintModel, load_model, save_model
 from saint_cli.nets.baselines import ARCHITECTURES, PublishedAMI
 
@@ -21,7 +21,7 @@ def saved(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_saved_baseline_comes_back_with_its_architecture_sizes_and_results(name: str, tmp_path: Path) -> None:
     path = saved(name, tmp_path)
-    model = load_baseline(str(path))
+    model = load_any_model(str(path))
     network, x = build(name), random_input(name)
     rounded = {k: v.half().float() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     network.load_state_dict(rounded)
@@ -36,7 +36,7 @@ def test_statistics_of_batch_normalisation_are_kept(tmp_path: Path) -> None:
     network = build("mdcsrn").train()
     network(random_input("mdcsrn"), 4)
     save_baseline(network, ARCHITECTURES["mdcsrn"], tmp_path / "m.safetensors")
-    found = load_baseline(str(tmp_path / "m.safetensors")).network
+    found = load_any_model(str(tmp_path / "m.safetensors")).network
     buffers = dict(network.named_buffers())
     means = [name for name in buffers if name.endswith("running_mean")]
     assert means
@@ -49,7 +49,7 @@ def test_the_folder_of_a_run_stands_for_its_model(tmp_path: Path) -> None:
     run = tmp_path / "my-run"
     run.mkdir()
     save_baseline(build("rdn"), ARCHITECTURES["rdn"], run / "model.safetensors")
-    assert load_baseline(str(run)).name == "my-run"
+    assert load_any_model(str(run)).name == "my-run"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +62,7 @@ def test_other_tensors_under_the_name_of_a_baseline_are_refused(name: str, tmp_p
     ):
         save_file(changed, tmp_path / "other.safetensors")
         with pytest.raises(WeightsError, match="not those of that network"):
-            load_baseline(str(tmp_path / "other.safetensors"))
+            load_any_model(str(tmp_path / "other.safetensors"))
 
 
 @pytest.mark.parametrize("factor", ["1", "400", "x"])
@@ -70,7 +70,7 @@ def test_a_head_of_an_impossible_factor_is_refused(factor: str, tmp_path: Path) 
     state = load_file(saved("rdn", tmp_path))
     save_file({k.replace("heads.4", f"heads.{factor}"): v for k, v in state.items()}, tmp_path / "odd.safetensors")
     with pytest.raises(WeightsError, match="not those of that network"):
-        load_baseline(str(tmp_path / "odd.safetensors"))
+        load_any_model(str(tmp_path / "odd.safetensors"))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     state["rdn.features.first.bias"][0] = torch.nan
     save_file(state, tmp_path / "nan.safetensors")
     with pytest.raises(WeightsError, match=r"rdn\.features\.first\.bias holds NaN"):
-        load_baseline(str(tmp_path / "nan.safetensors"))
+        load_any_model(str(tmp_path / "nan.safetensors"))
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
@@ -97,8 +97,6 @@ def test_saint_and_baselines_are_told_apart(tmp_path: Path) -> None:
     assert load_any_model(str(baseline)).name == "mdsr"
     with pytest.raises(WeightsError, match="holds 2D MDSR, a network to compare SAINT with"):
         load_model(str(baseline))
-    with pytest.raises(WeightsError, match="not those of a baseline"):
-        load_baseline(str(own))
 
 
 def test_published_ami_comes_back_as_one(tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ CALIBRATION = Calibration((0.5, 20.0, 300.0), (4.0, 12.5, 200.0))
 
 def test_a_calibration_travels_with_the_weights(file: Path, tmp_path: Path) -> None:
     assert load_model(str(file)).calibration is None
-    save_model(tiny.ami(), tiny.rfn(), tmp_path / "with.safetensors", CALIBRATION)
+    save_model(tiny.ami(), tiny.rfn(), tmp_path / "with.safetensors")
+    write_calibration(tmp_path / "with.safetensors", CALIBRATION)
     assert load_model(str(tmp_path / "with.safetensors")).calibration == CALIBRATION
 
 

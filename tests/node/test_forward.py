@@ -10,7 +10,7 @@ from pydicom import uid
 from pynetdicom import build_context
 
 from saint_cli.errors import UsageError
-from saint_cli.node import forward
+from saint_cli.node import forward, stow
 from saint_cli.node.forward import NodeDestination, WebDestination, parse_destination
 
 
@@ -152,7 +152,7 @@ def test_a_refused_association_fails_every_file(files: list[Path]) -> None:
 @pytest.mark.parametrize("host", ["saint.invalid", "a..b", "a" * 64])
 def test_a_host_whose_name_does_not_resolve_fails_every_file(files: list[Path], host: str) -> None:
     result = NodeDestination("ARCHIVE", host, 104, "SAINT").send(files)
-    assert result == dict.fromkeys(files, forward.NO_CONNECTION)
+    assert result == dict.fromkeys(files, stow.NO_CONNECTION)
 
 
 @pytest.mark.usefixtures("collected_sockets")

@@ -22,6 +22,7 @@ def test_the_paragraph_names_program_weights_options_spacing_check_and_paper() -
         f"saint {__version__} (model tiny, weights SHA-256 abababababab; options --factor 2)",
         "All acquired slices were kept unchanged",
         "(3 slices), the PSNR was",
+        "with cubic interpolation (data range 4000 HU).",
         methods_text.CITATION,
     ):
         assert words in text
@@ -29,6 +30,14 @@ def test_the_paragraph_names_program_weights_options_spacing_check_and_paper() -
     without = methods_text.write_methods(replace(FACTS, options={}), restoration, result, "only 3 slices")
     assert "default options" in without
     assert "PSNR" not in without
+
+
+def test_the_data_range_of_other_modalities_is_that_of_the_self_check_without_a_unit() -> None:
+    restoration = restored(tiny.volume((20, 18, 7), modality="MR"), grid_by_factor(7, 2, 4))
+    check = selfcheck.try_self_check(restoration, CPU)
+    assert isinstance(check, selfcheck.SelfCheck)
+    text = methods_text.write_methods(FACTS, restoration, restoration.result(), check)
+    assert f"with cubic interpolation (data range {check.data_range:.5g})." in text
 
 
 @pytest.mark.parametrize(

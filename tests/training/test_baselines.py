@@ -15,7 +15,7 @@ from saint_cli.geometry import grid_by_factor
 from saint_cli.method import intensity
 from saint_cli.method.baseline_networks import restore_by_baseline
 from saint_cli.method.pipeline import ResultStage, restore
-from saint_cli.models.baseline_weights import load_baseline
+from saint_cli.models.baseline_weights import load_any_model
 from saint_cli.models.weights import load_model
 from saint_cli.nets.baselines import ARCHITECTURES, PublishedAMI
 from saint_cli.training.block_sampler import BlockSampler
@@ -70,7 +70,7 @@ def run(
 @pytest.mark.parametrize("name", NAMES)
 def test_a_baseline_trains_and_its_run_restores_volumes(name: str, data: Path, tmp_path: Path) -> None:
     results = run(settings_of(name), data, tmp_path)
-    model = load_baseline(str(tmp_path))
+    model = load_any_model(str(tmp_path))
     validation = results[-1].validation
     assert validation is not None
     assert set(validation) == {

@@ -13,7 +13,7 @@ from training.tiny_runs import AMI, RFN, run_stage, start
 from saint_cli.errors import UsageError, WeightsError
 from saint_cli.training.journal import write_json
 from saint_cli.training.loop import CHECKPOINT, Schedule
-from saint_cli.training.run import DATA, MODEL, TrainingPaths, train
+from saint_cli.training.run import DATA, MODEL, VOLUMES, TrainingPaths, train
 from saint_cli.training.settings import SETTINGS, require_same_settings
 
 pytestmark = pytest.mark.usefixtures("tiny_networks")
@@ -60,6 +60,27 @@ def test_resuming_what_never_began_is_refused(data: Path, tmp_path: Path) -> Non
 def test_the_fusion_stage_without_an_ami_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="train the AMI stage"):
         run_stage(RFN, data, tmp_path)
+
+
+def test_a_run_that_never_began_leaves_no_copies_of_volumes(data: Path, tmp_path: Path) -> None:
+    paths = TrainingPaths(data / "train", data / "val", tmp_path / "run")
+    with pytest.raises(WeightsError, match="train the AMI stage"):
+        list(train(RFN, paths, resume=False, on_progress=lambda *_: None))
+    assert not paths.out.exists()
+
+
+def test_copies_of_a_run_that_began_stay_whatever_fails(data: Path, tmp_path: Path) -> None:
+    paths = TrainingPaths(data / "train", data / "val", tmp_path / "run")
+    run = train(AMI, paths, resume=False, on_progress=lambda *_: None)
+    next(run)
+    copies = sorted((paths.out / VOLUMES).iterdir())
+    assert copies
+    with pytest.raises(OSError, match="No space left"):
+        run.throw(OSError(errno.ENOSPC, "No space left on device"))
+    (paths.out / MODEL).unlink(missing_ok=True)
+    with pytest.raises(WeightsError, match="train the AMI stage"):
+        list(train(RFN, paths, resume=False, on_progress=lambda *_: None))
+    assert sorted((paths.out / VOLUMES).iterdir()) == copies
 
 
 def test_a_folder_without_volumes_is_refused(data: Path, tmp_path: Path) -> None:

@@ -65,12 +65,13 @@ class StreamError(Exception):
 
 
 class StreamSize(NamedTuple):
-    """What a compressed stream's own header says of its frame."""
+    """What a compressed stream's own header says of its frame; ``predictor`` means something in lossless JPEG alone."""
 
     rows: int
     columns: int
     bits: int
     samples: int
+    predictor: int = 0
 
 
 def explain_excessive_size(shape: tuple[int, int], frames: int, itemsize: int, packed: int) -> str:
@@ -152,10 +153,17 @@ def _parse_jpeg_size(frame: bytes) -> StreamSize | None:
         if code in FRAME_MARKERS and place + 8 <= len(frame):
             bits, rows, columns, samples = struct.unpack_from(">BHHB", frame, place + 2)
             size = size or StreamSize(rows, columns, bits, samples)
-        place += int.from_bytes(frame[place : place + 2], "big")
+        start, place = place, place + int.from_bytes(frame[place : place + 2], "big")
         if code == 0xDA:  # compressed data follow
-            return size if place < len(frame) else None
+            found = size if place < len(frame) else None
+            return found and found._replace(predictor=_parse_predictor(frame[start:place]))
     return None
+
+
+def _parse_predictor(scan: bytes) -> int:
+    """What a start-of-scan segment names as the predictor (ITU-T T.81 B.2.3); 0 of one that is too short."""
+    place = 3 + 2 * scan[2] if len(scan) > 2 else len(scan)
+    return scan[place] if place < len(scan) else 0
 
 
 def _find_codestream(frame: bytes) -> int:

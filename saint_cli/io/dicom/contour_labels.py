@@ -15,8 +15,8 @@ from saint_cli.io.dicom.label_objects import ScanIdentity, check_frame_of_refere
 from saint_cli.io.dicom.label_painter import LabelPainter, choose_label_type, describe_segment
 from saint_cli.io.dicom.label_planes import place_on_slices
 from saint_cli.io.dicom.plane_steps import SLICE_TOLERANCE, ScanGrid
-from saint_cli.io.dicom.segmentation import LabelChoice
 from saint_cli.io.dicom.structure_set import Region, read_structure_set
+from saint_cli.io.read_options import LabelReadOptions
 from saint_cli.runtime import memory
 from saint_cli.volume import Header, Storage, Volume
 from saint_cli.volume.label_map import LabelMap, Segment
@@ -37,9 +37,11 @@ class _Contour:
 
 
 def read_contours(
-    path: Path, files: Sequence[Path], scan: Volume | None, identity: ScanIdentity, choice: LabelChoice
+    path: Path, files: Sequence[Path], scan: Volume | None, identity: ScanIdentity, options: LabelReadOptions
 ) -> LabelMap:
     """The label map of a Structure Set, with the pixels of ``scan`` and its slices, or thicker ones in their place.
+
+    Of ``options``, segments and memory count.
 
     Raises:
         UnreadableError: damaged. UsageError: no scan; several files; regions that overlap or are not there; too little
@@ -52,10 +54,12 @@ def read_contours(
         raise UsageError(f"{path}: {len(files)} RT Structure Sets; give one of these files: {names}")
     structures = read_structure_set(files[0])
     described = tuple(region.segment for region in structures.regions)
-    segments = choose_segments(path, described, choice.segments, NOUN)
+    segments = choose_segments(path, described, options.segments, NOUN)
     regions = _choose_regions(path, structures.regions, segments)
+    warnings = _list_warnings(regions)
     for region in regions:
-        check_frame_of_reference(path, region.frame_of_reference_uid, identity)
+        if region.contours:  # where the others lie does not matter
+            warnings += check_frame_of_reference(path, region.frame_of_reference_uid, identity, region.image_uids)
     try:
         grid = ScanGrid.across(scan, _find_normal(structures.regions, scan))
     except GeometryError as error:
@@ -67,12 +71,12 @@ def read_contours(
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from None
     highest = max(segment.number for segment in segments)
-    memory.check_voxels_fit(path, math.prod(planes.shape) * choose_label_type(highest).itemsize, choice.max_memory)
+    memory.check_voxels_fit(path, math.prod(planes.shape) * choose_label_type(highest).itemsize, options.max_memory)
     painter = LabelPainter(planes.shape, highest)
     _paint(painter, contours, planes.slices)
     painter.require_disjoint(path, segments, NOUN)
-    storage, warnings = Storage(painter.labels.dtype), tuple(_list_warnings(regions))
-    header = Header(source_format="DICOM RTSTRUCT", storage=storage, warnings=warnings, is_labels=True)
+    storage, about = Storage(painter.labels.dtype), tuple(dict.fromkeys(warnings))
+    header = Header(source_format="DICOM RTSTRUCT", storage=storage, warnings=about, is_labels=True)
     return LabelMap(painter.labels, planes.affine_lps, segments, header)
 
 

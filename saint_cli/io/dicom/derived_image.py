@@ -20,7 +20,7 @@ from pydicom.valuerep import format_number_as_ds
 from saint_cli.errors import OutputError, SaintError
 from saint_cli.io.dicom.derived_header import derive_header
 from saint_cli.io.dicom.derived_series import DerivedSlice
-from saint_cli.io.dicom.headers import PADDING_TAGS
+from saint_cli.io.dicom.pixel_format import PADDING_TAGS
 from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.template import load_template, read_full_header

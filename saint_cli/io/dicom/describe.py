@@ -23,7 +23,10 @@ def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
     """Describe stacks in order; the texts of a series are read once, those of the patient only with ``phi``."""
     texts: dict[tuple[str, ...], dict[str, Any]] = {}
     by_series = ([stack for stack in stacks if stack.series == one] for one in {stack.series for stack in stacks})
-    volumes = {id(one): found for found in map(selection.find_volumes, by_series) for one in found}
+    together: dict[int, dict[str, Any]] = {}
+    for volumes in map(selection.find_volumes, by_series):
+        fields = {"series_volumes": len(volumes), "series_problem": selection.describe_unlike(volumes) or None}
+        together |= dict.fromkeys(map(id, volumes), fields)
     infos = []
     for number, (label, stack) in enumerate(zip(label_stacks(stacks), stacks, strict=True), 1):
         first = stack.slices[0].path
@@ -39,8 +42,7 @@ def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
                 info = _describe_stack(number, label, stack)
         except SaintError as error:
             info = replace(make_refused(first, Format.DICOM.value, error), number=number, label=label)
-        count = len(volumes.get(id(stack), [stack]))
-        infos.append(replace(info, series_volumes=count, **texts[stack.series]))
+        infos.append(replace(info, **together.get(id(stack), {}), **texts[stack.series]))
     return infos
 
 

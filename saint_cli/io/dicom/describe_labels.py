@@ -1,5 +1,6 @@
 """What a DICOM file of labels holds, as ``saint info`` shows it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from saint_cli.errors import LabelMapError
@@ -34,8 +35,7 @@ def describe_label_file(path: Path) -> StackInfo | None:
         series or path.name, "SEG", f"{header.kind.value.lower()} segmentation of {format_count(count, 'segment')}"
     )
     highest = max(segment.number for segment in header.segments)
-    fields = {"shape": grid.shape, "dtype": choose_label_type(highest).name, **placement_fields(grid.affine_lps)}
-    return StackInfo(**{**vars(info), **fields})
+    return replace(info, shape=grid.shape, dtype=choose_label_type(highest).name, **placement_fields(grid.affine_lps))
 
 
 def _describe(label: str, modality: str, content: str) -> StackInfo:

@@ -98,7 +98,7 @@ class HeaderScan:
             self.add_file(file, file.relative_to(folder).as_posix())
 
 
-def scan_headers(path: Path, on_progress: Callable[[int], None] = lambda count: None) -> HeaderScan:
+def scan_headers(path: Path, on_progress: Callable[[int], None]) -> HeaderScan:
     """Read the headers of every file below a folder, in a zip file, that a DICOMDIR lists, or of one file.
 
     ``on_progress`` is called with the number of files read.

@@ -13,6 +13,7 @@ from saint_cli.errors import UnreadableError
 from saint_cli.io.decompress import Packing, read_packing
 from saint_cli.io.dicom.bounded_parse import BYTES_AFTER_HEADER, parse_sequences, read_header, read_with_pixels
 from saint_cli.io.dicom.compressed_frames import explain_excessive_size
+from saint_cli.io.dicom.pixel_format import PADDING_TAGS
 from saint_cli.io.dicom.slice_header import SliceHeader, parse_frame_headers, parse_slice_header
 from saint_cli.io.dicom.sop_class import IMAGE_CLASSES, MULTIFRAME_CLASSES, class_name, complete_sop_class
 from saint_cli.io.dicom.transfer_syntax import NATIVE, explain_unsupported, transfer_syntax
@@ -30,10 +31,8 @@ from saint_cli.io.regular_files import SPECIAL_FILE, open_regular
 from saint_cli.io.skipped_files import NOT_DICOM
 from saint_cli.volume import SliceSource
 
-MOSAIC = "Siemens mosaic"
+MOSAIC = "mosaic"
 """Reason under which images are counted that hold many slices as tiles."""
-
-PADDING_TAGS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 
 FLOAT_PIXEL_TAGS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00", b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09")
 """Tags of Float and Double Float Pixel Data, in either byte order."""
@@ -126,7 +125,8 @@ def _check_image_kind(data: pydicom.Dataset) -> None:
     is_grey = str(data.get("PhotometricInterpretation") or "MONOCHROME2") in ("MONOCHROME1", "MONOCHROME2")
     if int(data.get("SamplesPerPixel") or 1) != 1 or not is_grey:
         raise SkippedFileError("colour image")
-    if "MOSAIC" in list_values(data.get("ImageType")):
+    kinds = list_values(data.get("ImageType"))
+    if "MOSAIC" in kinds or ("VFRAME" in kinds and "ImagePositionPatient" not in data):  # of Siemens, of UIH
         raise SkippedFileError(MOSAIC)
     if "ModalityLUTSequence" in data:
         raise DamagedImageError("with a Modality LUT, not supported")

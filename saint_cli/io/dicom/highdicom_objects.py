@@ -41,7 +41,7 @@ def check_pixel_bytes(need: int, path: Path, kind: str) -> None:
         )
 
 
-def write_object(make: Callable[[], Dataset], path: Path, *, overwrite: bool = True) -> None:
+def write_object(make: Callable[[], Dataset], path: Path, *, overwrite: bool) -> None:
     """Encode an object and write it; the file appears under its name only when complete.
 
     overwrite: whether it may replace what is at ``path`` by then.

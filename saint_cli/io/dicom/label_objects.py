@@ -26,16 +26,13 @@ from saint_cli.io.unzip import extract_zip
 from saint_cli.volume import Volume
 from saint_cli.volume.label_map import Segment
 
+OTHER_FRAME_WARNING = (
+    "the labels name another frame of reference than the scan's, but the scan's slices as those that they were drawn "
+    "on; these count"
+)
+
 MAX_SHOWN = 20
 """Segments that a message lists."""
-
-
-@dataclass(frozen=True)
-class LabelFiles:
-    """The files of one series that holds labels."""
-
-    kind: LabelObject
-    paths: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,8 @@ class ScanIdentity:
 
 
 @contextmanager
-def open_label_files(path: Path) -> Iterator[LabelFiles]:
-    """The files with labels at a path: a file, or a folder or zip file with one series of them, beside whatever else.
+def open_label_files(path: Path) -> Iterator[tuple[LabelObject, list[Path]]]:
+    """The kind of labels at a path, and its files: one, or one series in a folder or zip file, beside whatever else.
 
     Raises:
         UnreadableError: missing or unreadable. UsageError: no labels, or several series of them.
@@ -90,7 +87,7 @@ def open_label_files(path: Path) -> Iterator[LabelFiles]:
         shown = ", ".join(f"{files[0].relative_to(folder)} ({kind.value})" for (kind, _), files in found.items())
         raise UsageError(f"{path}: {len(found)} series of labels; give one of these files: {shown}")
     (((kind, _), files),) = found.items()
-    yield LabelFiles(kind, tuple(files))
+    yield kind, files
 
 
 def detect_label_object(path: Path) -> tuple[LabelObject, str] | None:
@@ -118,7 +115,7 @@ def _read_identity(path: Path, *, is_alone: bool) -> tuple[str, str]:
         return "", ""
 
 
-def identify_scan(scan: Volume | None, *, is_drawn_on: bool = False) -> ScanIdentity:
+def identify_scan(scan: Volume | None, *, is_drawn_on: bool) -> ScanIdentity:
     """What labels refer to a scan by; without UIDs for a scan from other files than DICOM.
 
     Raises:
@@ -138,18 +135,26 @@ def identify_scan(scan: Volume | None, *, is_drawn_on: bool = False) -> ScanIden
     return ScanIdentity(frame, instances, sources.uids, sources.acquired, is_drawn_on)
 
 
-def check_frame_of_reference(path: Path, labels_uid: str, scan: ScanIdentity) -> None:
+def check_frame_of_reference(
+    path: Path, labels_uid: str, scan: ScanIdentity, drawn_on: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """Refuse labels in another space than the scan's; where either names none, nothing is known.
+
+    drawn_on: instances that the labels name as those that they were drawn on. Slices of the scan are in its space,
+    whatever UID the labels have, of which the result warns: early versions of rt-utils made one up.
 
     Raises:
         GeometryError: two different frames of reference.
     """
-    if labels_uid and scan.frame_of_reference_uid and labels_uid != scan.frame_of_reference_uid:
-        raise GeometryError(
-            f"{path}: the labels lie in another frame of reference (UID ...{labels_uid[-8:]}) than the scan "
-            f"(...{scan.frame_of_reference_uid[-8:]}), so that their places cannot be compared; give the scan on which "
-            "they were drawn"
-        )
+    if not labels_uid or not scan.frame_of_reference_uid or labels_uid == scan.frame_of_reference_uid:
+        return ()
+    if drawn_on and drawn_on <= scan.instance_uids | scan.source_uids:
+        return (OTHER_FRAME_WARNING,)
+    raise GeometryError(
+        f"{path}: the labels lie in another frame of reference (UID ...{labels_uid[-8:]}) than the scan "
+        f"(...{scan.frame_of_reference_uid[-8:]}), so that their places cannot be compared; give the scan on which "
+        "they were drawn"
+    )
 
 
 def choose_segments(

@@ -3,7 +3,6 @@
 Files leave out planes without labels, so that the stack is found from the planes that are there.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +119,7 @@ def _place_alone(planes: Planes) -> LabelGrid:
     return LabelGrid(affine, (columns, rows, count), indices)
 
 
-def _format_places(places: Sequence[float] | np.ndarray) -> str:
+def _format_places(places: np.ndarray) -> str:
     distinct = np.unique(np.round(places, 3))
     shown = ", ".join(f"{place:.6g}" for place in distinct[:MAX_SHOWN])
     return shown + (f", ... ({len(distinct)} planes)" if len(distinct) > MAX_SHOWN else "")

@@ -59,7 +59,7 @@ def series_identity(header: SliceHeader) -> dict[str, object]:
     }
 
 
-def join_groups(groups: Sequence[SliceList], *, merge: bool = False) -> list[SliceGroup]:
+def join_groups(groups: Sequence[SliceList], *, merge: bool) -> list[SliceGroup]:
     """Join groups of slices that differ in identifiers alone and form one even stack, where that is safe.
 
     It is safe where the identifiers but SeriesInstanceUID differ from slice to slice, where one is absent, and where

@@ -34,9 +34,7 @@ def check_map(volume: Volume, path: Path) -> None:
 
 
 @ignore_invalid_values()
-def write_map(
-    error: Volume, result: Volume, path: Path, *, overwrite: bool = True, keep_slice_thickness: bool = True
-) -> None:
+def write_map(error: Volume, result: Volume, path: Path, *, overwrite: bool, keep_slice_thickness: bool) -> None:
     """Write the expected error of a result that is written as a derived series; the map refers to its slices.
 
     error: float32 HU, of the shape of ``result``. keep_slice_thickness: as the series is written with.

@@ -7,6 +7,8 @@ import pydicom
 
 from saint_cli.io.dicom.values import DamagedImageError, parse_optional_int
 
+PADDING_TAGS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+
 
 @dataclass(frozen=True)
 class PixelFormat:
@@ -67,7 +69,7 @@ def parse_padding_range(data: pydicom.Dataset, pixel_format: PixelFormat) -> tup
     to show whether it is used (``stored_bits``). A limit on the other side of the signs than the value counts as absent
     in unsigned images, of which the two would be nearly all values.
     """
-    value, limit = (parse_optional_int(data.get(name)) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    value, limit = (parse_optional_int(data.get(name)) for name in PADDING_TAGS)
     if value is None:
         return None
     named = (value, value if limit is None else limit)

@@ -23,6 +23,7 @@ from saint_cli.io.dicom.decoder import Decoder, DecoderError
 from saint_cli.io.dicom.decoder_process import DecoderStartError
 from saint_cli.io.dicom.headers import reread_dataset
 from saint_cli.io.dicom.pixel_format import PixelFormat, extract_stored_values, has_high_bits
+from saint_cli.io.dicom.predictor_overflow import check_predictor
 from saint_cli.io.dicom.slice_header import SliceHeader
 from saint_cli.io.dicom.transfer_syntax import NATIVE, explain_unsupported, syntax_name, transfer_syntax
 from saint_cli.io.dicom.values import parse_optional_int
@@ -103,7 +104,7 @@ class PixelReader:
             self.high_bit_notes[header.path] = HIGH_BITS_NOTE
         return extract_stored_values(words, header.pixel_format)
 
-    def _read_words(self, header: PixelLayout, wanted: Sequence[int] | None = None) -> np.ndarray:
+    def _read_words(self, header: PixelLayout, wanted: Sequence[int] | None) -> np.ndarray:
         """The words that hold the stored values, [frame, row, column], in the type of these."""
         data = reread_dataset(header.path, pixels=True)
         words, lines, excess = _decode_file(header, data, wanted, self._decoder)
@@ -271,6 +272,8 @@ def _decode_gdcm(
     planes = []
     for frame in frames:
         words, more = decoder.decode(make_frame_file(frame, syntax, header), header.shape)
+        if syntax == uid.JPEGLossless:
+            check_predictor(header.path, frame, words)
         lines += more
         planes.append(words)
     return planes[0][None] if len(planes) == 1 else np.stack(planes)

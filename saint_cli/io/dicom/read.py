@@ -23,7 +23,7 @@ from saint_cli.io.dicom.source_check import record_source
 from saint_cli.io.dicom.stacks import Stack, accept_uneven, build_stacks
 from saint_cli.io.dicom.stored_bits import read_stored_values
 from saint_cli.io.dicom.validation import ignore_invalid_values
-from saint_cli.io.read_options import ReadOptions
+from saint_cli.io.read_options import ReadOptions, pick_stack_options
 from saint_cli.io.skipped_files import NOT_DICOM, format_counts
 from saint_cli.runtime import memory
 from saint_cli.volume import Header, Volume
@@ -56,7 +56,7 @@ def list_stacks(
 
     Raises:
         UnreadableError: ``path`` is missing, or holds only files that are damaged or colour images.
-        UsageError: no CT or MR slice. Neither is raised of a folder that ``may_be_empty``.
+        UsageError: no CT, MR or PET slice. Neither is raised of a folder that ``may_be_empty``.
     """
     scan = scan_headers(path, on_progress)
     if not scan.slices and not may_be_empty:
@@ -71,18 +71,19 @@ def list_stacks(
 
 
 @ignore_invalid_values()
-def read_series(path: Path, options: ReadOptions = ReadOptions()) -> Volume:  # noqa: B008  (frozen)
+def read_series(path: Path, options: ReadOptions) -> Volume:
     """Read the stack that ``series`` and ``volume`` choose, see :func:`~saint_cli.io.dicom.selection.choose_stack`.
 
     With ``split_runs`` an irregular stack is read as its longest regular run, or as the one that ``volume`` counts;
     with ``irregular`` it is read whole, and the header says where slices lie.
 
     Raises:
-        UsageError: no CT or MR slices, several stacks and no ``series``, no stack of that name, or too little memory.
+        UsageError: no CT, MR or PET slices, several stacks and no ``series``, no stack of that name, or too little
+            memory.
         UnreadableError: damaged files or pixel data.
         GeometryError: missing, duplicated or unevenly spaced slices, or a single one; 4-D and no ``volume``.
     """
-    inventory = list_stacks(path, split_runs=options.split_runs, irregular=options.irregular, merge=options.merge)
+    inventory = list_stacks(path, **pick_stack_options(options))
     stack, notes = choose_stack(path, inventory.stacks, options.series, options.volume)
     return read_stack(path, stack, inventory, options.max_memory, notes)
 

@@ -15,6 +15,7 @@ from saint_cli.io.dicom.pixels import PixelReader
 from saint_cli.io.dicom.plane_steps import ScanGrid
 from saint_cli.io.dicom.segmentation_header import SegmentationHeader, SegmentationKind, read_segmentation_header
 from saint_cli.io.dicom.segmentation_pixels import ReadFrame, open_frames
+from saint_cli.io.read_options import LabelReadOptions
 from saint_cli.runtime import memory
 from saint_cli.volume import Header, Storage, Volume
 from saint_cli.volume.label_map import LabelMap, Segment
@@ -23,14 +24,6 @@ MIN_SHARE = 0.5
 """Share of a voxel, or probability, from which on a fractional segmentation labels it."""
 
 NOUN = "segment"
-
-
-@dataclass(frozen=True)
-class LabelChoice:
-    """Which segments to read (all where none is named), and how many bytes of memory labels and pixels may take."""
-
-    segments: tuple[int, ...] = ()
-    max_memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,12 +37,13 @@ class _Frame:
 
 
 def read_segmentation(
-    path: Path, files: Sequence[Path], scan: Volume | None, identity: ScanIdentity, choice: LabelChoice
+    path: Path, files: Sequence[Path], scan: Volume | None, identity: ScanIdentity, options: LabelReadOptions
 ) -> LabelMap:
     """The label map of one or several Segmentation files of one series.
 
     Frames without labels may be missing; the grid covers the slices of ``scan``, where that is given and parallel.
     Of several files whose segments have the same numbers, the segments are numbered anew in the order of the files.
+    Of ``options``, segments and memory count.
 
     Raises:
         UnreadableError: damaged. UsageError: segments that overlap or are not there; too little memory.
@@ -59,15 +53,15 @@ def read_segmentation(
     for header in headers:
         check_frame_of_reference(header.path, header.frame_of_reference_uid, identity)
     described = tuple(segment for header in headers for segment in header.segments)
-    segments = choose_segments(path, described, choice.segments, NOUN)
+    segments = choose_segments(path, described, options.segments, NOUN)
     grid = _place(path, headers, scan, identity)
     frames = _order_frames(headers, grid)
     highest = max(max((segment.number for segment in described), default=1), *(_highest_value(h) for h in headers))
     itemsize = choose_label_type(highest).itemsize
-    memory.check_voxels_fit(path, math.prod(grid.shape) * itemsize, choice.max_memory)
-    wanted = frozenset(choice.segments) or None
+    memory.check_voxels_fit(path, math.prod(grid.shape) * itemsize, options.max_memory)
+    wanted = frozenset(options.segments) or None
     with PixelReader() as reader:
-        read = [open_frames(header, reader, choice.max_memory) for header in headers]
+        read = [open_frames(header, reader, options.max_memory) for header in headers]
         painter = LabelPainter(grid.shape, highest)
         for frame in frames:
             for number, mask in _read_masks(frame, headers[frame.file], read[frame.file]):

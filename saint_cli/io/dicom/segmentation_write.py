@@ -57,7 +57,7 @@ def check_installed(path: Path) -> None:
 
 @ignore_invalid_values()
 def write_segmentation(
-    label_map: LabelMap, result: Volume, path: Path, *, overwrite: bool = True, keep_slice_thickness: bool
+    label_map: LabelMap, result: Volume, path: Path, *, overwrite: bool, keep_slice_thickness: bool
 ) -> None:
     """Write a label map as one Segmentation that refers to the series of ``result``, as ``io.write_labels`` says.
 

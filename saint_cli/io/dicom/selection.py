@@ -138,7 +138,7 @@ def choose_volumes(
         )
     if len(find_volumes(named)) != len(larger):
         raise _explain_undecided(path, stacks, larger, f"`volume=all`: {format_count(len(larger), 'stack')}")
-    if unlike := _describe_unlike(larger):
+    if unlike := describe_unlike(larger):
         raise GeometryError(
             f"{path}: {unlike}; `volume=all` needs volumes of one size and place that can all be upsampled, so choose "
             "others one at a time with `volume`"
@@ -158,8 +158,8 @@ def find_volumes(stacks: Sequence[Stack]) -> list[Stack]:
     return [] if len(volumes) < 2 or are_parts or _describe_difference(volumes) else volumes
 
 
-def _describe_unlike(volumes: Sequence[Stack]) -> str:
-    """The first of some volumes that is not like most of them, and why; "" if there is none."""
+def describe_unlike(volumes: Sequence[Stack]) -> str:
+    """The first of the volumes of a series that ``volume=all`` does not take together, and why; "" if it takes all."""
     usual = Counter(len(stack.slices) for stack in volumes if stack.problem is None).most_common(1)
     first = next((stack for stack in volumes if stack.geometry and [len(stack.slices)] == [n for n, _ in usual]), None)
     for number, stack in enumerate(volumes, 1):
@@ -174,6 +174,8 @@ def _find_unlikeness(stack: Stack, first: Stack | None) -> str:
     """Why a volume is not like the ``first`` usual one; "" if it is."""
     if stack.problem is not None or stack.geometry is None or first is None or first.geometry is None:
         return str(stack.problem or "no regular stack")
+    if stack.geometry.slice_positions:
+        return "its slices are unevenly spaced"
     counts = len(stack.slices), len(first.slices)
     if counts[0] != counts[1]:
         return f"{format_count(counts[0], 'slice')}, where most volumes have {counts[1]}"
@@ -246,7 +248,7 @@ def _explain_undecided(
         )
     is_static = possible[0].split_by.startswith(STATIC_KEYS)
     kind = (f"{count} at the same positions" if is_static else f"4-D image, {count}") + limit
-    together = "" if _describe_unlike(possible) else ", or take all with `volume=all`"
+    together = "" if describe_unlike(possible) else ", or take all with `volume=all`"
     return GeometryError(f"{path}: {kind}; choose one with `volume`{together}: {shown}")
 
 

@@ -67,7 +67,7 @@ class Stack:
         return identify_series(self.slices[0])
 
 
-def build_stacks(slices: Sequence[SliceHeader], *, merge: bool = False) -> list[Stack]:
+def build_stacks(slices: Sequence[SliceHeader], *, merge: bool) -> list[Stack]:
     """Group slices into stacks, in the order of series number, UID, and of volumes (``volume_order``).
 
     With ``merge`` slices whose UIDs or ImageType differ are one stack wherever they are evenly spaced.

@@ -1,8 +1,9 @@
 """The header of a DICOM RT Structure Set (PS3.3 A.19): its regions and their contours, in patient mm."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,20 @@ MAX_NUMBER = 65535
 class Region:
     """A region of interest: its number as a label, and closed contours, (n, 3) float64 LPS mm each.
 
-    skipped: how many other contours it has, by their kind.
+    skipped: how many other contours it has, by their kind. image_uids: instances that its first contour refers to.
     """
 
     segment: Segment
     contours: tuple[np.ndarray, ...]
     frame_of_reference_uid: str
     skipped: Counter[str]
+    image_uids: frozenset[str]
 
 
 @dataclass(frozen=True)
 class StructureSet:
     """The regions of a file, and the instances that it says their contours lie on."""
 
-    path: Path
     regions: tuple[Region, ...]
     source_uids: frozenset[str]
 
@@ -60,10 +61,10 @@ def read_structure_set(path: Path) -> StructureSet:
         UnreadableError: damaged, or without regions.
     """
     with open_object(path, "an RT Structure Set", HEADER_TAGS, SEQUENCE_TAGS) as (data, _):
-        return _parse(path, data)
+        return _parse(data)
 
 
-def _parse(path: Path, data: Dataset) -> StructureSet:
+def _parse(data: Dataset) -> StructureSet:
     items = list(data.get("StructureSetROISequence") or ())
     if not items:
         raise DamagedImageError("no regions of interest (StructureSetROISequence)")
@@ -79,7 +80,7 @@ def _parse(path: Path, data: Dataset) -> StructureSet:
         _parse_region(item, label, drawn.get(number, []), frame)
         for item, number, label in zip(items, numbers, labels, strict=True)
     )
-    return StructureSet(path, regions, _list_sources(data))
+    return StructureSet(regions, _list_sources(data))
 
 
 def _number(item: Dataset, name: str) -> int:
@@ -112,7 +113,7 @@ def _parse_region(item: Dataset, label: int, drawn: list[Dataset], frame: str) -
             elif len(points := _parse_points(contour)):  # a point or two mark the pixels whose centres they hit
                 contours.append(points)
     own = values.decode_text(item.get("ReferencedFrameOfReferenceUID"))
-    return Region(segment, tuple(contours), own or frame, skipped)
+    return Region(segment, tuple(contours), own or frame, skipped, _list_uids(_iterate_contour_images(drawn)))
 
 
 def _parse_points(contour: Dataset) -> np.ndarray:
@@ -138,8 +139,11 @@ def _find_frame_of_reference(data: Dataset) -> str:
 
 def _list_sources(data: Dataset) -> frozenset[str]:
     """SOPInstanceUIDs of the images that the file, or the first contours of a region, refer to."""
-    uids = {values.decode_text(image.get("ReferencedSOPInstanceUID")) for image in _iterate_images(data)}
-    return frozenset(uids - {""})
+    return _list_uids(chain(_iterate_images(data), _iterate_contour_images(data.get("ROIContourSequence") or ())))
+
+
+def _list_uids(images: Iterable[Dataset]) -> frozenset[str]:
+    return frozenset({values.decode_text(image.get("ReferencedSOPInstanceUID")) for image in images} - {""})
 
 
 def _iterate_images(data: Dataset) -> Iterator[Dataset]:
@@ -147,6 +151,9 @@ def _iterate_images(data: Dataset) -> Iterator[Dataset]:
         for study in frame.get("RTReferencedStudySequence") or ():
             for series in study.get("RTReferencedSeriesSequence") or ():
                 yield from series.get("ContourImageSequence") or ()
-    for region in data.get("ROIContourSequence") or ():
+
+
+def _iterate_contour_images(regions: Iterable[Dataset]) -> Iterator[Dataset]:
+    for region in regions:
         for contour in (region.get("ContourSequence") or ())[:1]:
             yield from contour.get("ContourImageSequence") or ()

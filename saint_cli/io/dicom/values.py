@@ -11,7 +11,7 @@ from saint_cli.errors import GeometryError
 
 
 class SkippedFileError(Exception):
-    """A file that is not a slice of a CT or MR volume; the text is the reason it is counted under.
+    """A file that is not a slice of a CT, MR or PET volume; the text is the reason it is counted under.
 
     is_named: whether the file is worth naming. is_damaged: whether it should be a slice.
     """

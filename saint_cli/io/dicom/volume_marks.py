@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from saint_cli.io.dicom.stacks import Stack
-from saint_cli.io.dicom.volume_keys import ACQUISITION_KEYS, CONTRAST_KEYS, TIME_KEYS, VOLUME_KEYS, Key
+from saint_cli.io.dicom.volume_keys import CONTRAST_KEYS, TIME_KEYS, VOLUME_KEYS, Key
 from saint_cli.volume.fourth_axis import FourthAxis, VolumeMark
 
 REWRITTEN = ("ContentTime", "InstanceCreationTime")
@@ -42,7 +42,7 @@ def make_marks(volumes: Sequence[Stack]) -> tuple[VolumeMark, ...]:
     marks = []
     for index, stack in enumerate(volumes):
         elements: dict[str, str | tuple[str, ...]] = {}
-        for key in (*CONTRAST_KEYS, *ACQUISITION_KEYS, *TIME_KEYS):
+        for key in VOLUME_KEYS:
             is_kept = shared[key][index] not in (None, SEVERAL) and not set(key) & set(REWRITTEN)
             if is_kept and len(set(shared[key])) > 1:
                 elements |= dict(zip(key, stack.slices[0].value(key), strict=True))

@@ -118,7 +118,7 @@ def _split_by_attributes(layout: Layout, *, complete: bool) -> list[VolumeSplit]
             continue
         splits = _split_parts(layout, parts, key)
         if splits:
-            note = f"one of {len(splits)} volumes separated by {' and '.join(key)}"
+            note = f"the slices are {len(splits)} volumes, separated by {' and '.join(key)}"
             return [replace(split, notes=(note,)) for split in splits]
     return None
 
@@ -218,7 +218,7 @@ def _keep_contrast(parts: Sequence[SliceList]) -> bool:
 
 
 def _label_parts(parts: Sequence[SliceList], name: str, labels: Sequence[str] | None = None) -> list[VolumeSplit]:
-    note = f"one of {len(parts)} volumes separated by {name}"
+    note = f"the slices are {len(parts)} volumes, separated by {name}"
     labels = labels or [f"pass {k}" for k in range(1, len(parts) + 1)]
     return [VolumeSplit(part, (note,), label) for part, label in zip(parts, labels, strict=True)]
 

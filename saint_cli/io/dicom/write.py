@@ -32,7 +32,7 @@ from saint_cli.volume.fourth_axis import VolumeMark
 
 
 @ignore_invalid_values()
-def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True) -> None:
+def write_series(volume: Volume, folder: Path, *, overwrite: bool, keep_slice_thickness: bool) -> None:
     """Write a volume as one derived series of single-frame images into a new folder.
 
     Each slice takes the header of the nearest acquired one. Slices whose voxels are still the acquired ones get
@@ -55,7 +55,7 @@ def write_series(volume: Volume, folder: Path, *, overwrite: bool = False, keep_
 
 @contextmanager
 def open_series(
-    marks: Sequence[VolumeMark], folder: Path, *, overwrite: bool = False, keep_slice_thickness: bool = True
+    marks: Sequence[VolumeMark], folder: Path, *, overwrite: bool, keep_slice_thickness: bool
 ) -> Iterator[Callable[[Volume], None]]:
     """A function that writes the next of several volumes; they form one series, marked so that readers separate them.
 
@@ -207,7 +207,7 @@ def count_pixel_bytes(source: DicomSource) -> int:
 
 
 @ignore_invalid_values()
-def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneGrid | None = None) -> None:
+def check_encodable(volume: Volume, folder: Path, grid: SliceGrid, plane: PlaneGrid | None) -> None:
     """Encode the first two slices of a volume on ``grid`` and then ``plane``, without pixels, and write neither.
 
     Raises:

@@ -18,7 +18,7 @@ MAX_PATTERN_LENGTH = 4096
 """As long as a path may be."""
 
 
-def find_data_file(header: Path, name: str, *, outside: bool = False) -> Path:
+def find_data_file(header: Path, name: str, *, outside: bool) -> Path:
     """The data file ``name`` of a header, with or without the blanks around it.
 
     outside: whether it may lie elsewhere than in the header's folder or below it.
@@ -42,7 +42,7 @@ def find_data_file(header: Path, name: str, *, outside: bool = False) -> Path:
     raise UnreadableError(f"{header}: its data file {_quote_name(name)} is missing; put it beside the header")
 
 
-def check_inside(header: Path, path: Path, *, outside: bool = False) -> None:
+def check_inside(header: Path, path: Path, *, outside: bool) -> None:
     """Refuse a file that a link leads to outside the folder of ``header``, unless it may be there.
 
     Raises:
@@ -79,7 +79,7 @@ def has_data_file(header: Path, name: str) -> bool:
         return False
 
 
-def find_data_files(header: Path, names: list[str], *, outside: bool = False) -> tuple[Path, ...]:
+def find_data_files(header: Path, names: list[str], *, outside: bool) -> tuple[Path, ...]:
     """The data files of a list, without empty lines; errors as for ``find_data_file``."""
     kept = [name for name in names if name.strip()]
     if not kept or len(kept) > MAX_FILES:

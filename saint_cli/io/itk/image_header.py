@@ -1,7 +1,6 @@
 """What NRRD and MetaImage headers have in common: lines of text, and fields with numbers."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from saint_cli.errors import UnreadableError
@@ -60,7 +59,7 @@ class Fields:
     outside_data: whether the data files that they name may lie outside the header's folder.
     """
 
-    def __init__(self, path: Path, file_format: Format, values: dict[str, str], *, outside_data: bool = False) -> None:
+    def __init__(self, path: Path, file_format: Format, values: dict[str, str], *, outside_data: bool) -> None:
         self.path, self.file_format, self.values, self.outside_data = path, file_format, values, outside_data
 
     def __contains__(self, name: str) -> bool:
@@ -119,11 +118,3 @@ class Fields:
 def _is_whole(word: str) -> bool:
     digits = word[1:] if word[:1] in "+-" else word
     return digits.isascii() and digits.isdigit() and len(digits) < 19
-
-
-def drop_unit_axes(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Sizes without axes of length one beyond the third."""
-    shape = list(sizes)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape.pop()
-    return tuple(shape)

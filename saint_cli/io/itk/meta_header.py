@@ -16,11 +16,11 @@ from saint_cli.io import length_units
 from saint_cli.io.decompress import Packing, read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
-from saint_cli.io.itk.image_header import Fields, drop_unit_axes, read_lines, read_trailing_lines
+from saint_cli.io.itk.image_header import Fields, read_lines, read_trailing_lines
 from saint_cli.io.length_units import quote_text
 from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Encoding, Payload, VolumeHeader
-from saint_cli.io.voxel_checks import require_volumes
+from saint_cli.io.voxel_checks import drop_unit_axes, require_volumes
 from saint_cli.volume import Storage
 
 DTYPES = {

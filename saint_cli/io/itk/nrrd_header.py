@@ -15,12 +15,13 @@ from saint_cli.errors.plain_text import format_count
 from saint_cli.io.decompress import Packing, read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
-from saint_cli.io.itk.image_header import Fields, drop_unit_axes, read_lines, read_trailing_lines
+from saint_cli.io.itk.image_header import Fields, read_lines, read_trailing_lines
 from saint_cli.io.itk.nrrd_placement import find_affine
+from saint_cli.io.label_maps import format_layers
 from saint_cli.io.length_units import quote_text
 from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Encoding, Payload, VolumeHeader
-from saint_cli.io.voxel_checks import require_volumes
+from saint_cli.io.voxel_checks import drop_unit_axes, require_volumes
 from saint_cli.volume import Storage
 
 VERSION = re.compile(r"NRRD000[1-6]|NRRD00\.01")
@@ -80,14 +81,14 @@ def read_nrrd_header(path: Path, *, allow_several: bool = False, outside_data: b
     sizes = fields.sizes("sizes", count)
     if len(fields.text("sizes").split()) > count:
         raise fields.damage_error("sizes")
-    domain, listed = _domain_axes(fields, sizes, allow_several=allow_several)
+    is_labels = any(key.startswith("segment0_") for key in keys)  # as 3D Slicer names them
+    domain, listed = _domain_axes(fields, sizes, allow_several=allow_several, is_labels=is_labels)
     extent = drop_unit_axes([*(sizes[axis] for axis in domain), *((listed,) if len(domain) > 2 else ())])
     shape, volumes = require_volumes(extent, path, allow_several=allow_several)
     affine, warnings = find_affine(fields, domain, sizes)
     payload = _payload(fields, sizes, shape, behind, start)
     storage = Storage(payload.dtype.newbyteorder("="))
     warnings = (*warnings, *find_result_warnings([fields.values.get("content", ""), *keys.values()]))
-    is_labels = any(key.startswith("segment0_") for key in keys)  # as 3D Slicer names them
     return VolumeHeader(Format.NRRD, affine, payload, storage, warnings, is_labels, volumes)
 
 
@@ -122,7 +123,9 @@ def _read_fields(path: Path, *, outside_data: bool) -> tuple[Fields, dict[str, s
     return Fields(path, Format.NRRD, values, outside_data=outside_data), keys, behind, start
 
 
-def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, allow_several: bool) -> tuple[list[int], int]:
+def _domain_axes(
+    fields: Fields, sizes: tuple[int, ...], *, allow_several: bool, is_labels: bool
+) -> tuple[list[int], int]:
     """The axes along which voxels lie, and how many volumes are listed along others.
 
     Raises:
@@ -142,6 +145,8 @@ def _domain_axes(fields: Fields, sizes: tuple[int, ...], *, allow_several: bool)
         if kind == "list" and allow_several:
             continue
         hint = f"{size} values per voxel, kind {quote_text(kind)}; split it into 3-D volumes first"
+        if is_labels:
+            hint = format_layers(size)
         raise UnreadableError(f"{fields.path}: {shape} image with {hint}")
     listed = math.prod(size for kind, size in zip(kinds, sizes, strict=True) if kind == "list")
     domain = [axis for axis, kind in enumerate(kinds) if kind in DOMAIN_KINDS]

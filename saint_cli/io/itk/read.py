@@ -42,5 +42,5 @@ def read_header(
         raise UnreadableError(f"{payload.files[0]}: the header skips {skipped} bytes of packed data; it is damaged")
     voxel_stream.check_length(payload)
     implausible = length_units.find_spacing_warnings(geometry.spacing_mm(header.affine_lps))
-    excess = voxel_stream.describe_excess(header)
+    excess = voxel_stream.describe_excess(header) if header.volumes == 1 else ()  # others follow the first
     return replace(header, warnings=(*header.warnings, *implausible, *excess))

@@ -19,7 +19,7 @@ from saint_cli.io.itk import data_files
 from saint_cli.io.nifti.placement import UNKNOWN_SPACE, find_affine
 from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Payload, VolumeHeader
-from saint_cli.io.voxel_checks import require_3d
+from saint_cli.io.voxel_checks import drop_unit_axes, require_volumes
 from saint_cli.volume import Storage
 from saint_cli.volume.fourth_axis import FourthAxis
 
@@ -142,9 +142,7 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
     count = int(raw["dim"][0])
     if not 1 <= count <= 7:
         raise UnreadableError(f"{path}: the header claims {count} dimensions; it is corrupt or not NIfTI")
-    shape = [int(n) for n in raw["dim"][1 : count + 1]]
-    while len(shape) > 3 and shape[-1] == 1:
-        shape.pop()
+    shape = drop_unit_axes([int(n) for n in raw["dim"][1 : count + 1]])
     volumes = shape[3] if len(shape) == 4 else 1
     if volume is not None and not 1 <= volume <= max(volumes, 1):
         raise UsageError(f"{path}: `volume={volume}`, but the file holds {volumes}; they are counted from 1")
@@ -154,9 +152,7 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
             f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`, or take all with "
             "`volume=all`"
         )
-    if volumes > 1:
-        shape.pop()
-    return require_3d(tuple(shape), path), max(volumes, 1)
+    return require_volumes(shape, path, allow_several=True)
 
 
 def _fourth_axis(raw: Any) -> FourthAxis:

@@ -56,8 +56,8 @@ def find_affine(raw: Any) -> tuple[np.ndarray, int, tuple[str, ...]]:
     code = int(raw[f"{name}_code"]) if name else 0
     if code > MAX_SPACE_CODE:
         warnings.append(f"{name}_code {code} is unknown; written as {UNKNOWN_SPACE} (aligned)")
-        code = normalize_space_code(code)
-    return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *find_unit_warnings(unit, spacing))
+        code = UNKNOWN_SPACE
+    return geometry.RAS_FROM_LPS @ affine, code, (*warnings, *_find_unit_warnings(unit, spacing))
 
 
 def place_in_memory(raw: Any, affine_ras: np.ndarray) -> tuple[np.ndarray, int, tuple[str, ...]]:
@@ -79,7 +79,7 @@ def place_in_memory(raw: Any, affine_ras: np.ndarray) -> tuple[np.ndarray, int, 
         found, _, warnings = find_affine(raw)
         if np.allclose(found, affine):
             return affine, code, warnings
-    return affine, code, find_unit_warnings(unit, np.linalg.norm(affine[:3, :3], axis=0))
+    return affine, code, _find_unit_warnings(unit, np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def normalize_space_code(code: int) -> int:
@@ -96,7 +96,7 @@ def _choose(forms: dict[str, np.ndarray | None], pixdim: np.ndarray, raw: Any) -
         if "qform" in faults:
             warnings.append(f"the qform {faults['qform']}; the sform is used")
         elif qform is not None and not is_same_place(sform, qform, raw["dim"][1:4]):
-            gap = max_distance_mm(sform, qform, raw["dim"][1:4])
+            gap = _max_distance_mm(sform, qform, raw["dim"][1:4])
             warnings.append(f"sform and qform place voxels up to {gap:.3g} mm apart; the sform is used")
         return sform, "sform", warnings
     if qform is not None and "qform" not in faults:
@@ -145,7 +145,7 @@ def _qform(raw: Any) -> np.ndarray | None:
         return np.full((4, 4), np.nan)
 
 
-def find_unit_warnings(code: int, spacing: np.ndarray) -> tuple[str, ...]:
+def _find_unit_warnings(code: int, spacing: np.ndarray) -> tuple[str, ...]:
     """What the user should know about a unit (xyzt_units & 7) and the spacing (3,) in mm that it leads to."""
     warnings = []
     if code not in UNITS:
@@ -158,10 +158,10 @@ def find_unit_warnings(code: int, spacing: np.ndarray) -> tuple[str, ...]:
 def is_same_place(affine: np.ndarray, other: np.ndarray, shape: np.ndarray) -> bool:
     """Whether two 4x4 affines place a volume of ``shape`` voxels alike, relative to its smallest spacing."""
     smallest = min(geometry.spacing_mm(affine))
-    return max_distance_mm(affine, other, shape) <= FORMS_AGREE * smallest
+    return _max_distance_mm(affine, other, shape) <= FORMS_AGREE * smallest
 
 
-def max_distance_mm(affine: np.ndarray, other: np.ndarray, shape: np.ndarray) -> float:
+def _max_distance_mm(affine: np.ndarray, other: np.ndarray, shape: np.ndarray) -> float:
     """Largest distance between the places two 4x4 affines give to the corners of a volume of ``shape`` voxels."""
     last = np.maximum(np.asarray(shape, dtype=np.float64) - 1, 0)
     corners = np.array([[i, j, k, 1.0] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])])

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from saint_cli.errors import SaintError, UnreadableError
 from saint_cli.io.decompress import Packing, read_packing
@@ -35,11 +34,7 @@ LAST_FIELDS = {Format.NRRD: "", Format.META: LAST_FIELD}
 """With what text headers end, as ``read_lines`` takes it."""
 
 
-def describe_remote(
-    source: RemoteSource,
-    options: DescribeOptions = DescribeOptions(),  # noqa: B008 - frozen
-    **changes: Any,
-) -> Description:
+def describe_remote(source: RemoteSource, options: DescribeOptions) -> Description:
     """Describe what lies at a URL as :func:`~saint_cli.io.describe.describe` does; files have their names there.
 
     Raises:
@@ -48,7 +43,7 @@ def describe_remote(
     """
     with convert_exceptions(source.public_url), TemporaryFolder() as folder, name_urls_in_errors(folder, source):
         with open_sparse(_SparseCopies(source, folder).complete):
-            local = describe(folder / source.main, replace(options, check_labels=False, **changes))
+            local = describe(folder / source.main, replace(options, check_labels=False))
         stacks = tuple(_replace_paths_in(stack, folder, source) for stack in local.stacks)
         files = tuple(tuple(file.relative_to(folder) for file in several) for several in local.files)
         return replace(local, path=Path(source.main), stacks=stacks, files=files)
@@ -60,17 +55,18 @@ def name_urls_in_errors(folder: Path, source: RemoteSource) -> Iterator[None]:
     try:
         yield
     except SaintError as error:
-        raise type(error)(replace_paths(str(error), folder, source)) from None
+        raise type(error)(_replace_paths(str(error), folder, source)) from None
 
 
 def _replace_paths_in(stack: StackInfo, folder: Path, source: RemoteSource) -> StackInfo:
-    problem = stack.problem and replace_paths(stack.problem, folder, source)
-    return replace(
-        stack, problem=problem, warnings=tuple(replace_paths(text, folder, source) for text in stack.warnings)
+    problem, series_problem = (
+        text and _replace_paths(text, folder, source) for text in (stack.problem, stack.series_problem)
     )
+    warnings = tuple(_replace_paths(text, folder, source) for text in stack.warnings)
+    return replace(stack, problem=problem, series_problem=series_problem, warnings=warnings)
 
 
-def replace_paths(sentence: str, folder: Path, source: RemoteSource) -> str:
+def _replace_paths(sentence: str, folder: Path, source: RemoteSource) -> str:
     """A sentence with URLs in place of the paths of copies."""
     return sentence.replace(str(folder), source.parent_url)
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from saint_cli.errors import OutputError, RemoteError, TargetExistsError, UsageError
 from saint_cli.io import partial_names
 from saint_cli.io.formats import IMAGE_ENDINGS, SINGLE_FILE_ENDINGS
-from saint_cli.io.output_checks import OUTPUT_ENDINGS as OUT_ENDINGS
+from saint_cli.io.output_checks import OUTPUT_ENDINGS
 from saint_cli.io.remote.filesystems import connect, is_object_store
 from saint_cli.io.remote.urls import encode_url, has_query, is_web, public_url
 
@@ -240,8 +240,8 @@ def check_target(url: str, *, overwrite: bool) -> None:
         OutputError: it exists and ``overwrite`` is False, or there is no such bucket.
     """
     check_store(url)
-    if not url.lower().endswith(OUT_ENDINGS):
-        raise UsageError(f"{public_url(url)}: what is written to a URL must end in {', '.join(OUT_ENDINGS)}")
+    if not url.lower().endswith(OUTPUT_ENDINGS):
+        raise UsageError(f"{public_url(url)}: what is written to a URL must end in {', '.join(OUTPUT_ENDINGS)}")
     if overwrite:
         return
     with connect(url, "checked") as (system, path):

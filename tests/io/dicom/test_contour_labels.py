@@ -193,6 +193,7 @@ def test_points_and_open_contours_are_skipped_with_a_warning(tmp_path: Path) -> 
     data.StructureSetROISequence.append(point.StructureSetROISequence[0])
     data.ROIContourSequence.append(point.ROIContourSequence[0])
     data.StructureSetROISequence[1].ROINumber = data.ROIContourSequence[1].ReferencedROINumber = 2
+    data.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.3.4"  # of nothing that is placed
     labels = read_labels(save_one(data, tmp_path / "rt.dcm"), scan)
     assert labels.header.warnings == (
         "1 POINT contour skipped: only closed ones enclose voxels",
@@ -228,6 +229,22 @@ def test_another_frame_of_reference_and_a_missing_scan_are_refused(tmp_path: Pat
     data.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.3.4"
     with pytest.raises(GeometryError, match="another frame of reference"):
         read_labels(save_one(data, path), scan)
+
+
+def test_contours_that_name_slices_of_the_scan_lie_on_them_in_whatever_frame_of_reference(tmp_path: Path) -> None:
+    """Early versions of rt-utils made up a frame of reference."""
+    series, scan = scan_of(tmp_path)
+    data = structure_set(series, {"liver": [on_slice(scan, circle(20, 18, 9), 2)]})
+    plain = read_labels(save_one(data, tmp_path / "rt.dcm"), scan)
+    data.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.3.4"
+    contour = data.ROIContourSequence[0].ContourSequence[0]
+    contour.ContourImageSequence = [item(ReferencedSOPInstanceUID=series[2].SOPInstanceUID)]
+    labels = read_labels(save_one(data, tmp_path / "rt.dcm"), scan)
+    np.testing.assert_array_equal(labels.labels, plain.labels)
+    assert "name another frame of reference" in labels.header.warnings[0]
+    contour.ContourImageSequence.append(item(ReferencedSOPInstanceUID="1.2.3.4.5"))
+    with pytest.raises(GeometryError, match="another frame of reference"):
+        read_labels(save_one(data, tmp_path / "rt.dcm"), scan)
 
 
 def set_data(text: str) -> Callable[[Dataset], None]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from saint_cli.cli.app import app
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.io import describe, list_volumes, read_volume, write_volume
+from saint_cli.io import ReadOptions, describe, list_volumes, read_volume, write_volume
 from saint_cli.volume.warning_words import MADE_BY_SAINT
 
 UIDS = ("FrameOfReferenceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -174,7 +174,7 @@ def test_a_volume_of_a_series_without_uid_counts_within_that_series(tmp_path: Pa
     for read in (list_volumes, lambda path: read_volume(path, volume=2)):
         with pytest.raises(UsageError, match="one series; choose"):
             read(tmp_path / "in")
-    both = list_volumes(tmp_path / "in", series="2")
+    both = list_volumes(tmp_path / "in", ReadOptions(series="2"))
     assert [int((volume.voxels - whole()).max()) for volume in both.read()] == [30, 31]
 
 

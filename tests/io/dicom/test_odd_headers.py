@@ -112,12 +112,22 @@ def test_a_zip_without_slices_holds_nothing(tmp_path: Path) -> None:
     refused(tmp_path / "a.zip", UsageError, "nothing to interpolate")
 
 
-@pytest.mark.parametrize(("count", "named"), [(1, "1 Siemens mosaic image,"), (6, "6 Siemens mosaic images,")])
+@pytest.mark.parametrize(("count", "named"), [(1, "1 mosaic image,"), (6, "6 mosaic images,")])
 def test_mosaics_are_refused_with_the_way_out(count: int, named: str, tmp_path: Path) -> None:
     series = fabricate.slices(count, modality="MR")
     for data in series:
         data.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
     refused(fabricate.save(series, tmp_path / "s"), GeometryError, f"{named}.*dcm2niix")
+
+
+def test_mosaics_of_uih_are_refused_so_too(tmp_path: Path) -> None:
+    series = fabricate.slices(modality="MR")
+    for data in series:
+        data.ImageType = ["ORIGINAL", "PRIMARY", "M", "VFRAME"]
+    assert read_volume(fabricate.save(series, tmp_path / "slices")).shape == (16, 12, 6)
+    for data in series:
+        del data.ImagePositionPatient
+    refused(fabricate.save(series, tmp_path / "mosaics"), GeometryError, "6 mosaic images,.*dcm2niix")
 
 
 @pytest.mark.parametrize("kind", [["P", "ND"], ["PHASE MAP", "P", "FFE"], ["OTHER", "P"]])

@@ -55,6 +55,15 @@ def test_a_consistent_instance_number_is_the_last_resort(number: Callable[[int, 
     assert "the order of InstanceNumber only" in describe(folder).stacks[0].warnings[0]
 
 
+def test_times_at_which_files_were_written_in_any_order_separate_nothing(tmp_path: Path) -> None:
+    series = [*scan_pass(SAME, FIRST), *scan_pass(SAME, SECOND)]
+    for data, second in zip(series, np.random.default_rng(3).permutation(len(series)), strict=True):
+        data.InstanceCreationTime = f"1200{int(second):02d}"
+    folder = fabricate.save(series, tmp_path / "s", shuffle=2)
+    assert volumes(folder) == [values(FIRST, 8), values(SECOND, 8)]
+    assert "the order of InstanceNumber only" in describe(folder).stacks[0].warnings[0]
+
+
 @pytest.mark.parametrize(("name", "either"), [("KVP", ("140", "80")), ("ContrastBolusAgent", (None, "an agent"))])
 def test_a_consistent_number_that_contradicts_energy_or_contrast_is_not_believed(
     name: str, either: tuple[str | None, str], tmp_path: Path

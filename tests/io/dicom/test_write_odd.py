@@ -12,8 +12,9 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import OutputError, SaintError, UsageError
-from saint_cli.io import check_target_path, read_volume, write_volume
+from saint_cli.io import read_volume, write_volume
 from saint_cli.io.dicom import derived_header, template
+from saint_cli.io.output_checks import check_target_path
 
 FACTOR = 2
 

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from scan_passes import FIRST, SAME, SECOND, TOLD_APART, put, rising, scan_pass, shuffled_numbers
 
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.io import SeriesFormat, describe, list_volumes, open_series, read_volume
+from saint_cli.io import ReadOptions, SeriesFormat, describe, list_volumes, open_series, read_volume
 from saint_cli.volume import Storage, Volume
 from saint_cli.volume.fourth_axis import FourthAxis
 
@@ -221,14 +221,14 @@ def test_several_series_are_not_taken_for_volumes(tmp_path: Path) -> None:
     source = fabricate.save([*fabricate.slices(), *other], tmp_path / "in")
     with pytest.raises(UsageError, match=r"volumes of one series; choose it with `series`.*saint batch"):
         list_volumes(source)
-    assert list_volumes(source, series="1").count == 1
+    assert list_volumes(source, ReadOptions(series="1")).count == 1
 
 
 def test_a_number_names_the_series_of_that_stack_and_a_hash_one_volume(tmp_path: Path) -> None:
     source = fabricate.save(gradients(), tmp_path / "in")
-    assert [list_volumes(source, series=name).count for name in (None, "2")] == [3, 3]
+    assert [list_volumes(source, ReadOptions(series=name)).count for name in (None, "2")] == [3, 3]
     label = describe(source).stacks[1].label
-    (only,) = list_volumes(source, series=label).read()
+    (only,) = list_volumes(source, ReadOptions(series=label)).read()
     assert only.voxels.tolist() == read_volume(source, volume=2).voxels.tolist()
 
 

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from nrrd_files import HEAD, PLACE, RAW, VOXELS, write
 from simpleitk_check import check_like_simpleitk
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError
-from saint_cli.io import describe, read_volume, voxel_stream
+from saint_cli.io import LABEL_MAP, describe, read_labels, read_volume, voxel_stream
 from saint_cli.io.itk import text_voxels
 
 TEXT = " ".join(map(str, VOXELS.ravel(order="F"))).encode()
@@ -179,6 +180,21 @@ def test_what_cannot_be_read_is_named_and_never_called_something_else(tmp_path: 
         with pytest.raises(error, match=words) as caught:
             act(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [read_volume, read_labels])
+def test_overlapping_segments_of_3d_slicer_are_refused_with_the_way_out(
+    read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    layers = {"dimension": "4", "sizes": "2 8 9 5", "kinds": "list domain domain domain"}
+    key = {"Segment0_ID:=Segment_1, Segment0_Layer": "0"}
+    place = {**PLACE, "space directions": f"none {PLACE['space directions']}"}
+    path = write(tmp_path / "a.seg.nrrd", {**HEAD, **layers, **place, **key}, 2 * RAW)
+    with pytest.raises(UnreadableError, match="2 layers of segments, since some overlap; in 3D Slicer, export"):
+        read(path)
+    (stack,) = describe(path).stacks
+    assert stack.secondary == LABEL_MAP
+    assert "2 layers of segments, since some overlap; in 3D Slicer, export" in str(stack.problem)
 
 
 @pytest.mark.parametrize("magic", ["NRRD0007", "NRRD0000", "NRRD000"])

@@ -13,7 +13,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from saint_cli.errors import UnreadableError
-from saint_cli.io import Description, describe, describe_remote, write_volume
+from saint_cli.io import DescribeOptions, Description, describe, describe_remote, write_volume
 from saint_cli.io.remote import transfer
 
 LARGE = (256, 256, 8)
@@ -22,7 +22,7 @@ LARGE = (256, 256, 8)
 
 def described(path: Path) -> tuple[Description, Description]:
     """A path as described here, and by its URL."""
-    return describe(path), describe_remote(transfer.list_source(path.as_uri()))
+    return describe(path), describe_remote(transfer.list_source(path.as_uri()), DescribeOptions())
 
 
 @pytest.fixture
@@ -154,5 +154,21 @@ def test_problems_and_failures_name_the_url(tmp_path: Path) -> None:
     (tmp_path / "text.nii").write_text("not an image")
     origin = transfer.list_source((tmp_path / "text.nii").as_uri())
     with pytest.raises(UnreadableError) as caught:
-        describe_remote(origin)
+        describe_remote(origin, DescribeOptions())
     assert str(caught.value).startswith((tmp_path / "text.nii").as_uri())
+
+
+def test_why_volumes_of_a_series_do_not_go_together_names_the_url(tmp_path: Path) -> None:
+    series = fabricate.slices(modality="MR") + fabricate.slices(modality="MR") + fabricate.slices(1, modality="MR")
+    for index, data in enumerate(series):
+        data.ImageType = ["ORIGINAL", "PRIMARY", "M", "WATER" if index < 6 else "FAT"]
+        data.InstanceNumber, data.SOPInstanceUID = index + 1, uid.generate_uid(entropy_srcs=[str(index)])
+    series[-1].PixelData = series[-1].PixelData[:-100]
+    fabricate.save(series, tmp_path / "series")
+    here, there = described(tmp_path / "series")
+    problems = [str(stack.series_problem) for stack in here.stacks]
+    assert len(problems) == 2
+    assert f"{tmp_path}" in problems[0]
+    assert [stack.series_problem for stack in there.stacks] == [
+        problem.replace(str(tmp_path), tmp_path.as_uri()) for problem in problems
+    ]
