@@ -1,7 +1,6 @@
 """NIfTI, NRRD and MetaImage files, sound and bent: headers field by field, voxels of every type and kind."""
 
 import bz2
-import gzip
 import random
 import zlib
 from collections.abc import Callable
@@ -216,7 +215,7 @@ def _encoded(rng: random.Random, stored: np.ndarray, encoding: str) -> bytes:
     raw = stored.tobytes(order="F")
     if encoding == "ascii":
         return " ".join(map(str, stored.ravel(order="F").tolist())).encode()
-    pack: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "bzip2": bz2.compress, "zlib": zlib.compress}
+    pack: dict[str, Callable[[bytes], bytes]] = {"gzip": mutate.pack_gzip, "bzip2": bz2.compress, "zlib": zlib.compress}
     data = pack[encoding](raw) if encoding in pack else raw.hex().encode() if encoding == "hex" else raw
     return mutate.damaged_bytes(rng, data) if rng.random() < 0.1 else data
 

@@ -6,6 +6,10 @@ import lzma
 import random
 import zlib
 from collections.abc import Callable
+from functools import partial
+
+pack_gzip = partial(gzip.compress, mtime=0)
+"""Without the time of day, so that a case is the same each time."""
 
 INTEGERS = (0, 1, -1, 2, 3, 7, 8, 16, 17, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
 
@@ -121,7 +125,7 @@ def hostile_value(rng: random.Random, value: str) -> str:
 
 def packed(rng: random.Random, data: bytes) -> bytes:
     """The bytes packed as a whole, perhaps with a tail, in several members, or damaged."""
-    pack = rng.choice((*[gzip.compress] * 7, zlib.compress, bz2.compress, lzma.compress))
+    pack = rng.choice((*[pack_gzip] * 7, zlib.compress, bz2.compress, lzma.compress))
     half = len(data) // 2
     whole = rng.choice((pack(data), pack(data), pack(data[:half]) + pack(data[half:])))
     tail = rng.choice((b"", b"", b"", bytes(700), b"tail", pack(b"")))

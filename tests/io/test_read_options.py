@@ -15,7 +15,7 @@ from saint_cli.io import list_volumes, read_labels, read_volume, write_volume
 READERS = {"read_volume": read_volume, "read_labels": read_labels, "list_volumes": list_volumes}
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", ["read_volume", "read_labels"])
 def test_a_keyword_that_does_not_exist_is_named_with_its_function(name: str) -> None:
     with pytest.raises(TypeError, match=f"^serie is not a keyword of {name}$"):
         READERS[name]("absent.nii", serie="2")
