@@ -7,7 +7,7 @@ import typer
 
 from saint_cli.cli.parameters import Typed, declare, takes_options
 from saint_cli.options.fields import Option, Panel, pick_options
-from saint_cli.options.job import JobSettings
+from saint_cli.options.job import JobSettings, check_uneven_options
 
 if TYPE_CHECKING:
     from saint_cli.io import Description
@@ -42,6 +42,7 @@ def info(
     from saint_cli.errors import SaintError
     from saint_cli.io.remote import urls
 
+    check_uneven_options(split_runs=bool(typed.get("split_runs")), irregular=bool(typed.get("irregular")))
     descriptions: list[tuple[str, Description | SaintError]] = []
     for path in paths:
         name = urls.public_url(path) if urls.is_url(path) else str(Path(path))

@@ -100,7 +100,7 @@ def _describe_result(stack: StackInfo, command: str) -> list[str]:
     if stack.volumes > 1:
         command = f"`saint upsample --volume K` (K = 1{EN_DASH}{stack.volumes}, or all)"
     if stack.slice_positions:
-        return ["`saint upsample --irregular` interpolates each gap by its own distance"]
+        return [f"{command} interpolates each gap by its own distance"]
     if not (stack.isotropic_shape and stack.isotropic_spacing_mm):
         return [f"{command} {_describe_needed_options(stack)}"] if stack.spacing_mm else []
     mm = {f"{s:.4g}" for s in stack.isotropic_spacing_mm}

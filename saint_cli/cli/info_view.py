@@ -100,17 +100,14 @@ def _format_blocks(stacks: Sequence[StackInfo], flags: str) -> list[Line]:
     uids = sorted({stack.series_uid for stack in stacks})
     is_one_of_several = sum(stack.shape is not None and stack.shape[2] > 1 for stack in stacks) > 1
     has_folders = len({stack.folder for stack in stacks}) > 1
-    offered = () if "--split-runs" in flags else _list_first_volumes(stacks)
+    together = _describe_series(stacks, f"saint upsample{flags}")
     lines = []
     for group, lead, own in zip(groups, leads, notes, strict=True):
         lines.append(Line(lead.ljust(len(indent)), format_head(group, uids), "bold"))
         lines += [Line(indent, format_folders(group))] if has_folders else []
-        upsample, first = f"saint upsample{flags}", group[0]
+        upsample = f"saint upsample{flags}{' --irregular' * bool(group[0].slice_positions)}"
         facts = _list_facts(group, upsample, is_one_of_several=is_one_of_several)
-        if first.number in offered:
-            command = f"`{upsample} --series {first.number} --volume all`"
-            facts.append(f"{command} takes the {first.series_volumes} volumes together")
-        lines += [Line(indent, text) for text in facts]
+        lines += [Line(indent, text) for text in (*facts, *together.get(group[0].number, ()))]
         for note, numbers in own.items():
             if note not in shared:
                 is_of_all = len(numbers) == len(group)
@@ -118,10 +115,23 @@ def _format_blocks(stacks: Sequence[StackInfo], flags: str) -> list[Line]:
     return [*lines, *(note.as_line(" ", format_ranges(numbers)) for note, numbers in shared.items())]
 
 
-def _list_first_volumes(stacks: Sequence[StackInfo]) -> list[int]:
-    """The number of the first volume of each series whose volumes ``--volume all`` takes together."""
-    series = {(stack.series_uid, stack.series_number): stack for stack in reversed(stacks) if stack.series_volumes > 1}
-    return [stack.number for stack in series.values() if not stack.series_problem]
+def _describe_series(stacks: Sequence[StackInfo], upsample: str) -> dict[int, list[str]]:
+    """For the number of the first volume of each series of several: what takes them together, or why nothing does.
+
+    Nothing of a series none of whose volumes can be upsampled: each block says why.
+    """
+    series: dict[tuple[str, int | None], list[StackInfo]] = {}
+    for stack in stacks:
+        if stack.series_volumes > 1:
+            series.setdefault((stack.series_uid, stack.series_number), []).append(stack)
+    lines = {}
+    for first, *others in series.values():
+        count, command = first.series_volumes, f"`{upsample} --series {first.number} --volume all`"
+        if not first.series_problem:
+            lines[first.number] = [f"{command} takes the {count} volumes together"]
+        elif not all(stack.problem for stack in (first, *others)):
+            lines[first.number] = [f"The {count} volumes cannot be taken together: {first.series_problem}"]
+    return lines
 
 
 def _number_notes(stacks: Sequence[StackInfo]) -> dict[Note, list[int]]:

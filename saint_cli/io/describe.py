@@ -92,7 +92,7 @@ def _describe_dicom(path: Path, options: DescribeOptions, on_progress: Callable[
         return Description(path, (labels,), files=((path,),))
     if not inventory.stacks and not volumes:
         raise read.no_slices_error(path, inventory.scan)
-    infos = describe_stacks(inventory.stacks, phi=options.phi)
+    infos = describe_stacks(inventory.stacks, options)
     if inventory.scan.keep_alive is None:
         stack_files = [tuple(sorted({one.path for one in stack.slices})) for stack in inventory.stacks]
         top = path if path.is_dir() else path.parent

@@ -70,7 +70,8 @@ class StackInfo:
     order: how InstanceNumber runs along the normal: "ascending", "descending" or "mixed"; None elsewhere.
     split_by: how the stack differs from others at the same positions, such as "EchoTime 30"; "" elsewhere.
     series_volumes: of DICOM, how many volumes at one place its series holds; 1 where it holds one.
-    series_problem: why ``volume=all`` refuses these volumes; None where it takes them together.
+    series_problem: why ``volume=all`` refuses these volumes with the same options; None where it takes them together
+    and where series_volumes is 1.
     series_number, series_description, protocol_name: of DICOM, None if absent; texts on one line, control characters
     shown as ``?``, cut to ``MAX_TEXT_LENGTH``.
     patient: patient and study text, only where asked for.

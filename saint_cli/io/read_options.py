@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from saint_cli.errors import UsageError
+from saint_cli.errors.parameter_names import adapt_message
 
 MODALITIES = ("CT", "MR")
 """Those whose intensities the networks know."""
@@ -78,6 +79,17 @@ class LabelReadOptions:
 def pick_stack_options(options: object) -> dict[str, Any]:
     """``STACK_OPTIONS`` of an object that has them all, such as ``ReadOptions``."""
     return {name: getattr(options, name) for name in STACK_OPTIONS}
+
+
+def explain_one_volume(*, split_runs: bool, irregular: bool) -> str:
+    """Why ``volume=all`` is refused with these options, which take one volume; "" where it is not."""
+    if split_runs:
+        refusal = "takes whole volumes, `split_runs=True` parts of them; choose a part by its number with `volume`"
+    elif irregular:
+        refusal = "takes volumes on one even grid; with `irregular=True` choose one by its number with `volume`"
+    else:
+        return ""
+    return adapt_message(f"`volume=all` {refusal}")
 
 
 def parse_modality(word: Any) -> str | None:

@@ -11,7 +11,7 @@ from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.file_stamps import check_stamps, take_stamp
 from saint_cli.io.formats import Format, require_format
 from saint_cli.io.read import check_volume, make_volume, read_volume, refuse_dicom_options
-from saint_cli.io.read_options import ReadOptions, parse_request
+from saint_cli.io.read_options import ReadOptions, explain_one_volume, parse_request
 from saint_cli.io.volume_header import VolumeHeader
 from saint_cli.runtime import memory
 from saint_cli.volume import Volume
@@ -59,16 +59,8 @@ def list_volumes(path: str | Path, options: ReadOptions = ReadOptions()) -> Volu
         UnreadableError, SourceChangedError: as ``read_volume``.
     """
     path, options = parse_request(path, options, {"volume": None}, "list_volumes")
-    if options.split_runs:
-        raise UsageError(
-            f"{path}: `volume=all` takes whole volumes, `split_runs=True` parts of them; choose a part by its "
-            "number with `volume`"
-        )
-    if options.irregular:
-        raise UsageError(
-            f"{path}: `volume=all` takes volumes on one even grid; with `irregular=True` choose one by its number with "
-            "`volume`"
-        )
+    if refusal := explain_one_volume(split_runs=options.split_runs, irregular=options.irregular):
+        raise UsageError(f"{path}: {refusal}")
     with convert_exceptions(path):
         file_format = require_format(path)
         if file_format is Format.DICOM:

@@ -80,12 +80,19 @@ class JobSettings:
     ).as_field()  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.irregular and self.split_runs:
-            raise UsageError(
-                "`irregular=True` takes an uneven stack whole and `split_runs=True` a part of it; give one"
-            )
+        check_uneven_options(split_runs=self.split_runs, irregular=self.irregular)
         if self.grid.slab and self.method_options.regenerate:
             raise UsageError("`slab` computes every slice, so that `regenerate` has no meaning; leave one out")
+
+
+def check_uneven_options(*, split_runs: bool, irregular: bool) -> None:
+    """Refuse both ways to take an uneven stack at once.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if irregular and split_runs:
+        raise UsageError("`irregular=True` takes an uneven stack whole and `split_runs=True` a part of it; give one")
 
 
 OPTION_GROUPS = {

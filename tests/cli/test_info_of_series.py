@@ -94,11 +94,14 @@ def test_all_volumes_are_offered_together_only_where_volume_all_takes_them(what:
     refused = run("upsample", folder, "--volume", "all", "-o", tmp_path / "x.nii.gz")
     assert refused.exit_code == GeometryError.exit_code
     assert "--volume all needs volumes of one size and place that can all be upsampled" in one_line(refused.stderr)
-    assert "--volume all" not in run("info", folder).stdout
+    shown = one_line(run("info", folder).stdout)
+    assert "--volume all" not in shown
     stacks = json.loads(run("info", "--json", folder).stdout)[0]["stacks"]
     assert [stack["series_volumes"] for stack in stacks] == [3, 3, 3]
     (problem,) = {stack["series_problem"] for stack in stacks}
     assert f"{problem}; --volume all needs" in one_line(refused.stderr)
+    assert shown.count("The 3 volumes cannot be taken together: ") == 1
+    assert f"The 3 volumes cannot be taken together: {problem}" in shown
     asked = one_line(run("upsample", folder, "-o", tmp_path / "x.nii.gz").stderr)
     assert "choose one with --volume: " in asked
 
@@ -111,9 +114,62 @@ def test_all_volumes_are_not_offered_together_with_options_that_volume_all_refus
     folder = fabricate.save(series, tmp_path / "series")
     refused = run("upsample", folder, "--volume", "all", flag, "-o", tmp_path / "x.nii.gz")
     assert refused.exit_code == UsageError.exit_code
-    shown = run("info", folder, flag).stdout
+    shown = one_line(run("info", folder, flag).stdout)
     assert "2 DICOM volumes" in shown
-    assert "--volume all" not in shown
+    assert "takes the 2 volumes together" not in shown
+    stacks = json.loads(run("info", "--json", folder, flag).stdout)[0]["stacks"]
+    (problem,) = {stack["series_problem"] for stack in stacks}
+    assert f"{problem}" in one_line(refused.stderr)
+    assert f"The 2 volumes cannot be taken together: {problem}" in shown
+
+
+def test_why_volumes_do_not_go_together_is_not_said_where_none_can_be_upsampled(tmp_path: Path) -> None:
+    series = volumes_of_one_series(2)
+    del series[6], series[2]
+    shown = run("info", fabricate.save(series, tmp_path / "series")).stdout
+    assert shown.count("slices are missing") == 1
+    assert "taken together" not in shown
+
+
+@pytest.mark.parametrize("flags", [["--irregular"], ["--merge", "--irregular"]])
+def test_the_command_for_an_uneven_stack_among_several_names_it(flags: list[str], tmp_path: Path) -> None:
+    series, other = fabricate.slices(), fabricate.slices()
+    del other[3]
+    for data in other:
+        data.SeriesInstanceUID, data.SOPInstanceUID = (
+            extended(data.SeriesInstanceUID, 2),
+            extended(data.SOPInstanceUID, 2),
+        )
+    folder = fabricate.save(series + other, tmp_path / "series")
+    (uneven,) = (
+        stack["number"]
+        for stack in json.loads(run("info", "--json", folder, *flags).stdout)[0]["stacks"]
+        if stack["slice_positions"]
+    )
+    command = f"saint upsample {' '.join(flags)} --series {uneven}"
+    assert f"`{command}` interpolates each gap" in one_line(run("info", folder, *flags).stdout)
+    assert read_volume(folder, series=str(uneven), irregular=True).header.slice_positions
+
+
+def test_uneven_volumes_of_one_series_are_named_by_their_numbers(tmp_path: Path) -> None:
+    series = volumes_of_one_series(2)
+    del series[6], series[2]
+    shown = one_line(run("info", "--irregular", fabricate.save(series, tmp_path / "series")).stdout)
+    assert f"`saint upsample --irregular --series N` (N = 1{TO}2) interpolates each gap" in shown
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_both_ways_to_take_an_uneven_stack_are_refused_as_upsample_refuses_them(
+    form: list[str], tmp_path: Path
+) -> None:
+    series = fabricate.slices()
+    del series[3]
+    folder = fabricate.save(series, tmp_path / "series")
+    flags = ["--split-runs", "--irregular", *form]
+    shown, refused = run("info", folder, *flags), run("upsample", folder, "-o", tmp_path / "x.nii.gz", *flags)
+    assert shown.exit_code == refused.exit_code == UsageError.exit_code
+    assert (shown.stdout, shown.stderr) == (refused.stdout, refused.stderr)
+    assert "--irregular takes an uneven stack whole" in one_line(shown.stderr)
 
 
 def test_a_volume_that_differs_from_its_neighbours_has_a_block_of_its_own(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ import numpy as np
 
 from saint_cli import geometry
 from saint_cli.errors import SaintError
-from saint_cli.io.description import MAX_TEXT_LENGTH, StackInfo, isotropic_fields, make_refused, placement_fields
+from saint_cli.io.description import (
+    MAX_TEXT_LENGTH,
+    DescribeOptions,
+    StackInfo,
+    isotropic_fields,
+    make_refused,
+    placement_fields,
+)
 from saint_cli.io.dicom import selection
 from saint_cli.io.dicom.layout import Layout
 from saint_cli.io.dicom.patient_text import PATIENT_TAGS, SERIES_TAGS, read_texts
@@ -17,15 +24,18 @@ from saint_cli.io.dicom.stack_list import label_stacks
 from saint_cli.io.dicom.stacks import Stack
 from saint_cli.io.error_conversion import convert_exceptions
 from saint_cli.io.formats import Format
+from saint_cli.io.read_options import explain_one_volume
 
 
-def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
-    """Describe stacks in order; the texts of a series are read once, those of the patient only with ``phi``."""
+def describe_stacks(stacks: Sequence[Stack], options: DescribeOptions) -> list[StackInfo]:
+    """Describe stacks, formed with these options, in order; texts are read once a series, of patients with ``phi``."""
     texts: dict[tuple[str, ...], dict[str, Any]] = {}
     by_series = ([stack for stack in stacks if stack.series == one] for one in {stack.series for stack in stacks})
     together: dict[int, dict[str, Any]] = {}
+    refusal = explain_one_volume(split_runs=options.split_runs, irregular=options.irregular)
     for volumes in map(selection.find_volumes, by_series):
-        fields = {"series_volumes": len(volumes), "series_problem": selection.describe_unlike(volumes) or None}
+        problem = refusal or selection.describe_unlike(volumes) or None
+        fields = {"series_volumes": len(volumes), "series_problem": problem}
         together |= dict.fromkeys(map(id, volumes), fields)
     infos = []
     for number, (label, stack) in enumerate(zip(label_stacks(stacks), stacks, strict=True), 1):
@@ -35,7 +45,7 @@ def describe_stacks(stacks: Sequence[Stack], *, phi: bool) -> list[StackInfo]:
             texts[stack.series] = {
                 "series_description": series.get("SeriesDescription"),
                 "protocol_name": series.get("ProtocolName"),
-                "patient": read_texts(first, PATIENT_TAGS) if phi else None,
+                "patient": read_texts(first, PATIENT_TAGS) if options.phi else None,
             }
         try:
             with convert_exceptions(first):
