@@ -16,6 +16,9 @@ MODALITIES = ("CT", "MR")
 STACK_OPTIONS = ("split_runs", "irregular", "merge")
 """Options by which DICOM slices form other stacks; they say nothing of other formats."""
 
+ALL_VOLUMES_ADVICE = ", or take all with `volume=all`"
+"""Of a scan that is upsampled; labels get the grid of one volume."""
+
 
 @dataclass(frozen=True)
 class ReadOptions:

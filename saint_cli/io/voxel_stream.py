@@ -16,6 +16,7 @@ from saint_cli.io.itk.text_voxels import read_numbers
 from saint_cli.io.regular_files import open_regular
 from saint_cli.io.volume_header import Encoding, Payload, VolumeHeader
 from saint_cli.volume import Storage
+from saint_cli.volume.warning_words import MORE_THAN_ITS_HEADER
 
 
 def check_length(payload: Payload) -> None:
@@ -55,7 +56,7 @@ def _warn_of_excess(payload: Payload, excess: Sequence[int]) -> tuple[str, ...]:
     if most < payload.size // payload.shape[2]:
         return ()
     size = f"unpacks to {most} bytes more" if payload.is_packed else f"is {most} bytes longer"
-    return (f"{path.name} {size} than the header says: its number of voxels, or their type, may be wrong",)
+    return (f"{path.name} {size} {MORE_THAN_ITS_HEADER}",)
 
 
 def _file_sizes(payload: Payload) -> list[int]:
@@ -121,7 +122,7 @@ def read_volumes(payload: Payload, count: int) -> Iterator[tuple[np.ndarray, tup
     one volume is in memory at a time.
 
     Raises:
-        UnreadableError: truncated or corrupt, when that volume or the end is reached.
+        UnreadableError: truncated in a volume, which it names, or corrupt.
     """
     (path,) = payload.files
     with convert_damage(path), _open_voxels(path, payload, payload.size) as file:
@@ -129,7 +130,11 @@ def read_volumes(payload: Payload, count: int) -> Iterator[tuple[np.ndarray, tup
             stored = np.empty(payload.count, dtype=payload.dtype)
             got = _fill(memoryview(stored.view("u1").data), file)
             if got < stored.nbytes:
-                raise UnreadableError(f"{path}: file is truncated: expected {stored.nbytes} bytes of voxels, got {got}")
+                earlier = ", or take an earlier one with `volume`" if number > 1 else ""
+                raise UnreadableError(
+                    f"{path}: volume {number}: file is truncated: expected {stored.nbytes} bytes of voxels, got {got}; "
+                    f"copy it again{earlier}"
+                )
             has_end = payload.is_packed and number == count
             warnings = _warn_of_excess(payload, [read_to_end(file, path)]) if has_end else ()
             yield _to_native(stored, payload), warnings

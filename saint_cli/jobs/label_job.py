@@ -11,6 +11,7 @@ from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.io.formats import Format
 from saint_cli.io.path_identity import check_distinct, lies_in
+from saint_cli.io.read_options import ALL_VOLUMES_ADVICE
 from saint_cli.jobs import labels as label_steps
 from saint_cli.jobs.job import format_change
 from saint_cli.progress import ProgressCallback
@@ -129,17 +130,18 @@ def _read(job: LabelJob, on_progress: ProgressCallback) -> tuple[Volume, LabelMa
     try:
         like = io.read_volume(job.like, job.read_options)
     except GeometryError as error:
-        raise GeometryError(_without_irregular(str(error))) from None
+        raise GeometryError(_keep_label_advice(str(error))) from None
     io.check_segmentation_target(job.target, like)
     before = io.read_labels(job.labels, like, job.label_options)
     on_progress("reading", 1, 1)
     return like, before
 
 
-def _without_irregular(message: str) -> str:
-    """What is wrong with a scan, without the advice to interpolate uneven slices, which labels cannot follow."""
+def _keep_label_advice(message: str) -> str:
+    """What is wrong with a scan, without the advice to interpolate uneven slices or to take all volumes."""
     from saint_cli.io.dicom.regular_runs import INTERPOLATE_ADVICE
 
+    message = message.replace(adapt_message(ALL_VOLUMES_ADVICE), "")
     return message.replace(adapt_message(INTERPOLATE_ADVICE), " (labels cannot follow uneven slices yet)")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from saint_cli.errors.plain_text import format_ranges
 from saint_cli.progress import NETWORKS, ProgressCallback, ProgressStage
+from saint_cli.volume.warning_words import MORE_THAN_ITS_HEADER
 
 VOLUMES = "volumes"
 """The stage in which all volumes are upsampled and written."""
@@ -61,7 +62,7 @@ class VolumeProgress:
 def merge_warnings(volumes: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Each sentence once, with the numbers of the volumes that it is of unless that is all; ``volumes``: those of each.
 
-    Sentences that differ in numbers only are one, with the numbers of the first.
+    Sentences that differ in numbers only are one, with the numbers of the first; one of the whole file has none.
     """
     similar: dict[str, dict[int, str]] = {}
     for number, sentences in enumerate(volumes, 1):
@@ -73,7 +74,8 @@ def merge_warnings(volumes: Sequence[Sequence[str]]) -> tuple[str, ...]:
 def _join(texts: Mapping[int, str], count: int) -> str:
     """One sentence for those of several volumes, by their numbers."""
     first, *others = texts
-    where = "" if len(texts) == count else f"volume{'s' if others else ''} {format_ranges(list(texts))}"
+    is_of_all = len(texts) == count or MORE_THAN_ITS_HEADER in texts[first]
+    where = "" if is_of_all else f"volume{'s' if others else ''} {format_ranges(list(texts))}"
     if len(set(texts.values())) > 1:
         where = f"{where or f'volume {first}'}; similar in {'the others' if not where else 'each'}"
     return f"{texts[first]} ({where})" if where else texts[first]

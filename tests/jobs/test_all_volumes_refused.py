@@ -1,13 +1,14 @@
 """``--volume all`` of what cannot be done, or fails on the way: no voxel is computed in vain, and nothing is left."""
 
 import gzip
+import math
 from pathlib import Path
 
 import fabricate
 import numpy as np
 import pytest
 from jobs.lost_disk import unmount_while_computing
-from jobs.scans_4d import ct_volumes, run, save
+from jobs.scans_4d import SHAPE, ct_volumes, run, save
 from scan_passes import FIRST, SAME, put, scan_pass
 
 from saint_cli.errors import LabelMapError, OutputError, SaintError, SourceChangedError, UnreadableError, UsageError
@@ -35,6 +36,13 @@ def damaged(folder: Path) -> Path:
     return path
 
 
+def ends_in_the_third(folder: Path) -> Path:
+    path = packed(folder)
+    whole = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(whole[: 352 + 2 * math.prod(SHAPE) * 5 // 2]))
+    return path
+
+
 def one_without_numbers(folder: Path) -> Path:
     voxels = ct_volumes(dtype="float32")
     voxels[..., 2] = np.nan
@@ -59,6 +67,12 @@ MATCHED = {"method_options": MethodOptions(noise=NoiseHandling.MATCH)}
 
 REFUSED = {
     "a truncated file": (damaged, {}, UnreadableError, "truncated"),
+    "voxels that end in the third volume": (
+        ends_in_the_third,
+        {},
+        UnreadableError,
+        r"in\.nii\.gz: volume 3: file is truncated: .*; copy it again, or take an earlier one with `volume`",
+    ),
     "a volume without a number": (one_without_numbers, {}, UnreadableError, "volume 3: no voxel is a finite number"),
     "noise of one that is MR by its values": (
         one_of_mr,

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from label_scans import SHAPE, label_array, save_labels, save_scan
+from scan_passes import FIRST, SAME, put, scan_pass
 
 from saint_cli import geometry, labels
 from saint_cli.errors import GeometryError, OutputError, SaintError, UnreadableError, UsageError
@@ -192,6 +193,19 @@ def test_what_a_segmentation_cannot_hold_is_refused_before_labels_are_computed(
     with pytest.raises(UsageError, match=message):
         run_label_job(job, silent)
     assert not job.target.exists()
+
+
+@pytest.mark.parametrize("kind", ["NIfTI", "DICOM"])
+def test_of_a_4d_scan_one_volume_is_asked_for_and_not_all(series_job: LabelJob, tmp_path: Path, kind: str) -> None:
+    like = tmp_path / "four.nii.gz"
+    if kind == "NIfTI":
+        nibabel.save(nibabel.Nifti1Image(np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3), np.eye(4)), like)
+    else:
+        passes = (scan_pass(SAME, FIRST + 300 * k, put(EchoTime=str(5 + k)), modality="MR") for k in range(2))
+        like = fabricate.save([image for one in passes for image in one], tmp_path / "four")
+    with naming_options(), pytest.raises(GeometryError, match=r"4-D image.*with --volume") as caught:
+        run_label_job(replace(series_job, like=like, target=tmp_path / "x.nii.gz"), silent)
+    assert "volume all" not in str(caught.value)
 
 
 def test_of_an_uneven_scan_no_option_is_advised_that_labels_do_not_have(series_job: LabelJob, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from saint_cli.errors import UsageError
 from saint_cli.jobs.volume_progress import VolumeProgress, merge_warnings
 from saint_cli.options.values import parse_volume
+from saint_cli.volume.warning_words import MORE_THAN_ITS_HEADER
 
 
 def test_progress_never_goes_back_and_ends_at_the_end() -> None:
@@ -30,6 +31,7 @@ def test_progress_never_goes_back_and_ends_at_the_end() -> None:
         ([("a",), ("a",)], ("a",)),
         ([("a",), (), ("a",), ("a",)], ("a (volumes 1, 3\N{EN DASH}4)",)),
         ([(), ("b",)], ("b (volume 2)",)),
+        ([(), (f"the file is longer {MORE_THAN_ITS_HEADER}",)], (f"the file is longer {MORE_THAN_ITS_HEADER}",)),
         ([("3 of 9 NaN",), ("4 of 9 NaN",)], ("3 of 9 NaN (volume 1; similar in the others)",)),
         ([("3 of 9 NaN",), ("4 of 9 NaN",), ()], ("3 of 9 NaN (volumes 1\N{EN DASH}2; similar in each)",)),
     ],

@@ -17,7 +17,6 @@ from saint_cli.io.dicom.headers import reread_headers
 from saint_cli.io.dicom.label_painter import describe_segment
 from saint_cli.io.dicom.plane_steps import AcquiredSlices, Origin
 from saint_cli.io.dicom.sop_class import LABEL_CLASSES, LabelObject, class_name, complete_sop_class
-from saint_cli.io.dicom.uids import find_frame_of_reference_uid
 from saint_cli.io.dicom.values import decode_text
 from saint_cli.io.folder_walk import is_folder
 from saint_cli.io.formats import Format, detect_format
@@ -124,7 +123,7 @@ def identify_scan(scan: Volume | None, *, is_drawn_on: bool) -> ScanIdentity:
     if scan is None or scan.header.dicom_source is None:
         return ScanIdentity(is_drawn_on=is_drawn_on)
     headers = reread_headers(scan.header.dicom_source.slices)
-    frame = find_frame_of_reference_uid(headers[0])
+    frame = headers[0].frame_of_reference_uid
     instances = frozenset(header.sop_instance for header in headers)
     if scan.header.derivation is not None:  # its slices are others than those of its source
         acquired = AcquiredSlices(np.array([header.position for header in headers]), np.arange(len(headers)))

@@ -15,6 +15,7 @@ from saint_cli.io.dicom.layout import ORIENTATION_TOLERANCE
 from saint_cli.io.dicom.regular_runs import advise_uneven
 from saint_cli.io.dicom.stack_list import format_stacks, label_stacks, note_other_stacks, summarize_stack
 from saint_cli.io.dicom.stacks import Stack
+from saint_cli.io.read_options import ALL_VOLUMES_ADVICE
 
 MIN_SUFFIX = 4
 """Characters of a UID's end that may stand for it; fewer could be a number that was meant to count stacks."""
@@ -248,7 +249,7 @@ def _explain_undecided(
         )
     is_static = possible[0].split_by.startswith(STATIC_KEYS)
     kind = (f"{count} at the same positions" if is_static else f"4-D image, {count}") + limit
-    together = "" if describe_unlike(possible) else ", or take all with `volume=all`"
+    together = "" if describe_unlike(possible) else ALL_VOLUMES_ADVICE
     return GeometryError(f"{path}: {kind}; choose one with `volume`{together}: {shown}")
 
 

@@ -17,6 +17,7 @@ from saint_cli.io.decompress import read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
 from saint_cli.io.nifti.placement import UNKNOWN_SPACE, find_affine
+from saint_cli.io.read_options import ALL_VOLUMES_ADVICE
 from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Payload, VolumeHeader
 from saint_cli.io.voxel_checks import drop_unit_axes, require_volumes
@@ -149,8 +150,7 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
     if volumes > 1 and volume is None:
         shown = geometry.format_shape(shape)
         raise GeometryError(
-            f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`, or take all with "
-            "`volume=all`"
+            f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`{ALL_VOLUMES_ADVICE}"
         )
     return require_volumes(shape, path, allow_several=True)
 

@@ -164,3 +164,15 @@ def test_labels_of_missing_slices_are_no_empty_planes(distance: float | None, tm
         read_labels(path, thick)
     with pytest.raises(GeometryError, match="unevenly spaced"):
         label_api.convert_labels(path, thick)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_frame_of_reference_of_labels_is_not_compared_where_the_scan_names_none(kind: str, tmp_path: Path) -> None:
+    series = fabricate.slices(COUNT, shape=SHAPE)
+    for data in series:
+        del data.FrameOfReferenceUID
+    scan = read_volume(fabricate.save(series, tmp_path / "thick"))
+    series[0].FrameOfReferenceUID = "1.2.3.4"  # of the labels alone
+    found = read_labels(save_labels(kind, series, scan, (2, 4, 6), tmp_path / "labels.dcm"), scan)
+    np.testing.assert_array_equal(found.labels, labels_on(scan, (2, 4, 6)))
+    assert not any("frame of reference" in text for text in found.header.warnings)
