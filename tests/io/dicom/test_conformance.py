@@ -36,10 +36,14 @@ FACTOR = 4
 def program(name: str) -> str:
     """The path of a program of the system; the test is skipped where there is none.
 
-    Scripts of this Python environment do not count: pynetdicom brings its own ``storescu``, with other options.
+    Scripts of Python environments do not count: pynetdicom brings its own ``storescu``, with other options.
     """
     own = Path(sysconfig.get_path("scripts"))
-    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != own]
+    folders = [
+        folder
+        for folder in os.environ["PATH"].split(os.pathsep)
+        if Path(folder) != own and not (Path(folder).parent / "pyvenv.cfg").exists()
+    ]
     found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         pytest.skip(f"{name} is not installed (Debian packages dicom3tools, dcmtk, orthanc)")
