@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import describe, list_volumes, read_volume, write_volume
+from saint_cli.volume import Volume
 
 
 def refused(path: Path, error: type[SaintError], words: str = ".") -> None:
@@ -90,6 +91,13 @@ def test_a_folder_of_nifti_files_says_to_name_one(tmp_path: Path) -> None:
     refused(tmp_path / "scans", UsageError, "by its name")
 
 
+def read_reports(path: Path, volume: Volume, words: str) -> list[str]:
+    """The warnings with some words of a file that holds the voxels of a volume."""
+    read = read_volume(path)
+    np.testing.assert_array_equal(read.voxels, volume.voxels)
+    return [warning for warning in read.header.warnings if words in warning]
+
+
 @pytest.mark.parametrize("ending", [".nii", ".nrrd", ".mha"])
 @pytest.mark.parametrize("slices", [0.9, 1, 6])
 def test_a_file_that_is_longer_than_its_header_says_is_reported_from_a_slice_on(
@@ -103,11 +111,9 @@ def test_a_file_that_is_longer_than_its_header_says_is_reported_from_a_slice_on(
     excess = int(slices * 24 * 20 * 2)
     with path.open("ab") as file:
         file.write(bytes(excess))
-    read = read_volume(path)
-    np.testing.assert_array_equal(read.voxels, volume.voxels)
-    reported = [warning for warning in read.header.warnings if "longer" in warning]
+    reported = read_reports(path, volume, "longer")
     assert len(reported) == (slices >= 1)
-    assert all(warning.startswith(f"{path.name} is {excess} bytes longer than the header says") for warning in reported)
+    assert all(one.startswith(f"{path.name} is {excess} bytes longer than the header says") for one in reported)
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
@@ -124,9 +130,7 @@ def test_a_packed_file_that_holds_more_than_its_header_says_is_reported_from_a_s
         end = b"\n\n" if ending == ".nrrd" else b"LOCAL\n"
         header = path.read_bytes().partition(end)[0].replace(b"CompressedData = False", b"CompressedData = True")
         path.write_bytes(header + end + gzip.compress(volume.voxels.tobytes(order="F") + bytes(excess)))
-    read = read_volume(path)
-    np.testing.assert_array_equal(read.voxels, volume.voxels)
-    reported = [warning for warning in read.header.warnings if "more than" in warning]
+    reported = read_reports(path, volume, "more than")
     assert len(reported) == (slices >= 1)
     assert all(one.startswith(f"{path.name} unpacks to {excess} bytes more than the header says") for one in reported)
 
