@@ -6,11 +6,10 @@
 
 TRAIN and VAL: folders or lists of dense volumes, as ``saint train`` takes them. ``stage`` and ``run`` need PyTorch,
 numpy and safetensors alone, and the package's source; what is staged stays in CACHE between calls. ``run`` trains
-``base`` with a schedule that ends in time, then its RFN, then ``fast``, which imitates that ``base``; measures
-inference, trains the RFN of ``fast``, and runs the suite's GPU tests.
-Each phase has its own option for the seconds it may take (0 leaves
-it out). OUT then holds weights (renewed every minute, always whole), figures.json and window.log. What was cut off goes
-on with the next ``run`` of the same CACHE; what was finished is not repeated.
+``base`` with a schedule that ends in time, then its RFN, then both together, then ``fast``, which imitates that
+``base``; measures inference, trains the RFN of ``fast``, and runs the suite's GPU tests. Each phase has its own option
+for the seconds it may take (0 leaves it out). OUT then holds weights (renewed every minute, always whole), figures.json
+and window.log. What was cut off goes on with the next ``run`` of the same CACHE; what was finished is not repeated.
 """
 
 import argparse

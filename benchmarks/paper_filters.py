@@ -1,14 +1,12 @@
 """Filters that AMI and Meta-SR generate for one slice: how many, and how long that takes, on one thread.
 
-    python benchmarks/paper_filters.py [--height 512] [--width 30] [--factor 4]
-
-Both at full width. The paper (Section 4.1): AMI generates H x W times fewer filter weights than Meta-SR.
+Both at full width. The paper (Section 4.1): AMI generates H x W times fewer filter weights than Meta-SR. A table of
+``paper_tables.py``.
 """
 
 from dataclasses import dataclass
 
 import torch
-from arguments import make_parser
 from peak_memory import measure_work
 from tables import format_table
 from timing import measure_least
@@ -66,18 +64,3 @@ def format_filters(ami: FilterCost, meta: FilterCost, shape: tuple[int, int]) ->
     rows[-1] += [f"{meta.seconds / ami.seconds:,.0f}", "", f"{meta.whole_seconds / ami.whole_seconds:.2f}"]
     header = ["", "filter weights of a slice", "generated in ms", "MB", "whole network, s"]
     return format_table(header, rows)
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--height", type=int, default=512)
-    parser.add_argument("--width", type=int, default=30)
-    parser.add_argument("--factor", type=int, default=4)
-    options = parser.parse_args()
-    costs = measure_filters(options.height, options.width, options.factor)
-    print(format_filters(*costs, (options.height, options.width)))
-
-
-if __name__ == "__main__":
-    main()

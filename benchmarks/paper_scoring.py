@@ -13,7 +13,7 @@ from paper_runners import Runner, make_runner
 from paper_systems import FACTORS, Regime, System
 
 from saint_cli.evaluation import metrics
-from saint_cli.evaluation.evaluate import EvaluationInputs, read_dense_volume
+from saint_cli.evaluation.inputs import EvaluationInputs, read_dense_volume
 from saint_cli.evaluation.metrics import PAPER
 from saint_cli.evaluation.scores import DegradedScan, crop_in_plane
 from saint_cli.runtime import device_selection

@@ -32,7 +32,7 @@ from paper_training import Budget, Trainer, count_fewest_steps, require_unseen
 from results import SLICES
 
 from saint_cli.errors import SaintError, UsageError
-from saint_cli.evaluation.evaluate import name_files
+from saint_cli.evaluation.inputs import name_files
 from saint_cli.io.whole_files import write_text
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparison.md"

@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from arguments import make_parser, split_integers, split_words
 from torch import Tensor, nn
 
-from saint_cli.evaluation.evaluate import EvaluationInputs, EvaluationOptions, evaluate, load_models, read_dense_volume
+from saint_cli.evaluation.evaluate import EvaluationOptions, evaluate, load_models
+from saint_cli.evaluation.inputs import EvaluationInputs, read_dense_volume
 from saint_cli.evaluation.metrics import PAPER
 from saint_cli.evaluation.scores import DegradedScan, Score, Scorer, crop_in_plane
 from saint_cli.geometry import in_plane

@@ -20,7 +20,8 @@ from arguments import make_parser, split_words
 from paper_records import hash_data
 from tables import format_table
 
-from saint_cli.evaluation.evaluate import EvaluationInputs, EvaluationOptions, evaluate_all, name_files
+from saint_cli.evaluation.evaluate import EvaluationOptions, evaluate_all
+from saint_cli.evaluation.inputs import EvaluationInputs, name_files
 from saint_cli.evaluation.scores import factor_as_number
 from saint_cli.models import weights
 from saint_cli.runtime import device_selection

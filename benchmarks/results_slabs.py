@@ -18,13 +18,8 @@ from arguments import make_parser, split_integers, split_words
 from paper_records import hash_data
 from tables import format_table
 
-from saint_cli.evaluation.evaluate import (
-    EvaluationInputs,
-    EvaluationOptions,
-    EvaluationResult,
-    evaluate_all,
-    name_files,
-)
+from saint_cli.evaluation.evaluate import EvaluationOptions, EvaluationResult, evaluate_all
+from saint_cli.evaluation.inputs import EvaluationInputs, name_files
 from saint_cli.method.pipeline import ResultStage
 from saint_cli.models import weights
 from saint_cli.runtime import device_selection

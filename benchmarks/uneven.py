@@ -18,7 +18,7 @@ from arguments import make_parser, split_integers
 from saint_cli import read_volume
 from saint_cli.evaluation.inputs import keep_central_slices
 from saint_cli.evaluation.interpolators import interpolate_linear
-from saint_cli.evaluation.metrics import PAPER
+from saint_cli.evaluation.metrics import PAPER, psnr
 from saint_cli.evaluation.scores import crop_in_plane
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_of_uneven, through_plane_axis
 from saint_cli.method import even_context, pipeline
@@ -70,20 +70,17 @@ def compare(dense: Volume, widths: list[int], seed: int, network: tuple[SaintMod
             even[width, phase] = restore(dense, indices, widths, network)[0]
     rows = []
     for width in widths:
-        errors: list[list[np.ndarray]] = [[], [], []]
+        truths, results = list[np.ndarray](), list[list[np.ndarray]]([[], [], []])
         for first in kept[:-1][np.diff(kept) == width]:
             phase = int(first) % width
             for z in range(int(first) + 1, int(first) + width):
-                truth = dense.voxels[..., z]
+                truths.append(PAPER.clip(dense.voxels[..., z]))
                 shown = uneven[0, ..., z], even[width, phase][..., z - phase], uneven[1, ..., z]
-                for into, result in zip(errors, shown, strict=True):
-                    into.append(PAPER.clip(result) - PAPER.clip(truth))
-        rows.append([len(errors[0]), *(_psnr(np.array(some)) for some in errors)])
+                for into, result in zip(results, shown, strict=True):
+                    into.append(PAPER.clip(result))
+        figures = (psnr(np.array(truths), np.array(some), PAPER.data_range) for some in results)
+        rows.append([len(truths), *figures])
     return rows
-
-
-def _psnr(error: np.ndarray) -> float:
-    return float(10 * np.log10(PAPER.data_range**2 / np.square(error.astype(np.float64)).mean()))
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ def convert_labels(
     coarser grid each voxel gets the label that fills most of its slice. ``header.warnings`` counts labels beyond it.
 
     labels: a path (NIfTI, NRRD, MHA, DICOM SEG or RTSTRUCT), or a LabelMap.
-    like: a path or a Volume: the scan whose grid the result gets.
+    like: the scan whose grid the result gets: the path of one volume, or a Volume, such as ``read_volume`` takes of
+    several.
     segments: numbers of the labels to take, of a path; all where none is named.
     guide: boundaries between acquired slices follow the edges that an upsampled ``like`` shows.
     on_progress: called with the name of a stage, the steps done and the steps in all.
@@ -48,7 +49,7 @@ def convert_labels(
 
 def _get_scan(like: PathLike | Volume) -> Volume:
     """The scan that ``like`` is or names, with even slices."""
-    scan = io.read_volume(os.fspath(like)) if isinstance(like, str | os.PathLike) else like
+    scan = io.read_volume(os.fspath(like), offered=frozenset()) if isinstance(like, str | os.PathLike) else like
     if not isinstance(scan, Volume):
         raise UsageError(f"{_type_name(scan)}: not a scan; pass a path or a Volume as `like`")
     if scan.header.slice_positions:

@@ -95,9 +95,17 @@ class ProgressState:
         return None if self.fraction is None else int(100 * self.fraction + 1e-9)
 
     @property
+    def count(self) -> str:
+        """As in ``12`` or ``3 of 9``; "" where a fraction tells it, before the first step and after the last."""
+        is_over = 0 < self.total <= self.done
+        if not self.done or is_over or self.fraction is not None:
+            return ""
+        return f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}"
+
+    @property
     def sentence(self) -> str:
         """As in ``coronal slices, 43 % done, about 2 min left``."""
-        parts = [f"{self.stage}: {self.done:,}" if self.done and self.fraction is None else self.stage]
+        parts = [f"{self.stage}: {self.count}" if self.count else self.stage]
         if self.percent is not None:
             parts.append(f"{self.percent} % done")
         if self.seconds_left is not None:

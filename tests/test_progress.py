@@ -210,6 +210,8 @@ def test_a_log_gets_a_line_every_half_minute_and_none_for_short_work() -> None:
     ("state", "sentence"),
     [
         (ProgressState("loading networks"), "loading networks"),
+        (ProgressState("loading networks", 1, 1), "loading networks"),
+        (ProgressState("checking volumes", 3, 9), "checking volumes: 3 of 9"),
         (ProgressState("fusion", 3, 9, 0.9999), "fusion, 99 % done"),
         (ProgressState("fusion", 3, 9, 0.29, 0.2), "fusion, 29 % done, about 1 s left"),
     ],

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from saint_cli.batch.input_tables import list_problems
 from saint_cli.batch.inputs import Root
 from saint_cli.batch.label_files import check_labels, locate_labels
 from saint_cli.batch.local_scans import LocalUnit
@@ -36,7 +35,7 @@ def find_scans(roots: Sequence[Root], rules: SearchRules, on_progress: Callable[
         UsageError: a root lies in the output folder; options that do not fit.
     """
     findings = Findings(RemoteCache(rules.state_dir))
-    for root, settings in zip(roots, _make_settings(roots, rules), strict=True):
+    for root, settings in [(root, rules.make_settings(root.options)) for root in roots]:
         name = format_location(root.location)
         if rules.is_output(name):
             output = rules.results if root.is_remote and rules.results else rules.state_dir
@@ -52,25 +51,6 @@ def find_scans(roots: Sequence[Root], rules: SearchRules, on_progress: Callable[
         except SaintError as error:  # of the whole root; what is wrong with a unit is a failure of that unit
             findings.scans.append(_make_failed(unit_of_root, settings, error))
     return findings
-
-
-def _make_settings(roots: Sequence[Root], rules: SearchRules) -> list[JobSettings]:
-    """The settings of each root by the options of its row.
-
-    Raises:
-        UsageError: options that do not fit; of a table with the first rows that have them, and how many do.
-    """
-    settings, problems = [], list[tuple[str, str]]()
-    for root in roots:
-        try:
-            settings.append(rules.make_settings(root.options))
-        except UsageError as error:
-            if root.row is None:
-                raise
-            problems.append((root.row, str(error)))
-    if problems:
-        raise UsageError(list_problems(problems))
-    return settings
 
 
 def _make_unit(root: Root, remote_cache: RemoteCache) -> Unit:

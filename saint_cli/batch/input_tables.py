@@ -4,10 +4,10 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from saint_cli.batch.state_files import STATE_FOLDER
 from saint_cli.errors import UsageError
@@ -26,26 +26,49 @@ OWN_COLUMNS = ("source", "name")
 Row = dict[str, str]
 
 
-def read_table(path: Path) -> list[tuple[str, Row]]:
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def read_table(path: Path, check: Callable[[Row], object]) -> list[tuple[str, Row]]:
     """The rows of a table by column, empty cells left out, each with where it stands, as in ``scans.csv, row 2``.
+
+    check: raises a UsageError of a row that cannot be used though its source and name can.
 
     Raises:
         UnreadableError: no text, or not a regular file.
         UsageError: rows that cannot be used: the first of them, and how many there are.
     """
-    rows, problems = list[tuple[str, Row]](), list[tuple[str, str]]()
-    for place, row in _parse(path, read_text(path)):
+
+    def check_row(row: Row | str) -> Row:
         problem = row if isinstance(row, str) else _find_problem(row)
         if isinstance(row, str) or problem:
-            problems.append((place, str(problem)))
-        else:
-            rows.append((place, {column: value for column, value in row.items() if value}))
+            raise UsageError(str(problem))
+        filled = {column: value for column, value in row.items() if value}
+        check(filled)
+        return filled
+
+    return use_rows(_parse(path, read_text(path)), check_row)
+
+
+def use_rows(rows: Iterable[tuple[str, Given]], use: Callable[[Given], Made]) -> list[tuple[str, Made]]:
+    """What ``use`` makes of each row, with where it stands.
+
+    Raises:
+        UsageError: of all rows that ``use`` refuses with one: the first of them, and how many there are.
+    """
+    made, problems = list[tuple[str, Made]](), list[tuple[str, str]]()
+    for place, row in rows:
+        try:
+            made.append((place, use(row)))
+        except UsageError as error:
+            problems.append((place, str(error)))
     if problems:
-        raise UsageError(list_problems(problems))
-    return rows
+        raise UsageError(_list_problems(problems))
+    return made
 
 
-def list_problems(problems: Sequence[tuple[str, str]]) -> str:
+def _list_problems(problems: Sequence[tuple[str, str]]) -> str:
     """One sentence of the first problems, and how many rows have some; ``problems``: where a row stands, what is wrong.
 
     What is the same in several rows is said once.

@@ -1,12 +1,12 @@
 """What the user named as input: files, folders, globs, and tables (CSV, JSONL) with options for each scan."""
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from saint_cli.batch.input_tables import list_problems, read_table
+from saint_cli.batch.input_tables import OWN_COLUMNS, Row, read_table, use_rows
 from saint_cli.batch.label_files import resolve_cell
 from saint_cli.errors import RemoteError, UnreadableError, UsageError
 from saint_cli.io.folder_walk import explain_absence, is_folder, is_there, resolve_path
@@ -24,8 +24,8 @@ class Root:
     """A file or folder in which scans are looked for.
 
     options: those of the command line that differ for it, as text; name: of its result; prefix: folder of the output
-    tree under which its results go; error: why its URL cannot be listed; row: where it stands in a table. place: where
-    it lies below the folder that its pattern begins with, or as its row has it; "" of one that was named by itself.
+    tree under which its results go; error: why its URL cannot be listed. place: where it lies below the folder that its
+    pattern begins with, or as its row has it; "" of one that was named by itself.
     """
 
     location: SourceLocation
@@ -33,7 +33,6 @@ class Root:
     name: str | None = None
     prefix: str = ""
     error: RemoteError | None = None
-    row: str | None = field(default=None, compare=False)
     place: str = field(default="", compare=False)
 
     @property
@@ -66,16 +65,18 @@ class Root:
         return Path("/", urls.public_url(self.location.url_as_given).replace("://", "/"))
 
 
-def expand_inputs(inputs: Sequence[Path | str]) -> list[Root]:
+def expand_inputs(
+    inputs: Sequence[Path | str], check_options: Callable[[Mapping[str, str]], object] = lambda options: None
+) -> list[Root]:
     """The files and folders that the arguments stand for, in their order; several folders each get their own prefix.
 
-    inputs: paths, and URLs as text.
+    inputs: paths, and URLs as text. check_options: raises a UsageError of options that a row of a table cannot have.
 
     Raises:
         UnreadableError: a path or URL that does not exist, a table that cannot be read.
-        UsageError: a pattern that matches nothing, a table without the column ``source``.
+        UsageError: a pattern that matches nothing, a table with rows that cannot be used.
     """
-    roots = [root for one in inputs for root in _expand(one)]
+    roots = [root for one in inputs for root in _expand(one, check_options)]
     folders = {root.path for root in roots if root.is_folder and root.name is None}
     if len(folders) < 2:
         return roots
@@ -87,11 +88,11 @@ def is_table(one: Path | str) -> bool:
     return isinstance(one, Path) and one.suffix.lower() in TABLES and is_there(one) and not is_folder(one)
 
 
-def _expand(one: Path | str) -> Iterator[Root]:
+def _expand(one: Path | str, check_options: Callable[[Mapping[str, str]], object]) -> Iterator[Root]:
     if isinstance(one, str):
         yield from _expand_url(one)
     elif is_table(one):
-        yield from _read_table(one)
+        yield from _read_table(one, check_options)
     elif is_there(one):
         yield Root(one)
     elif glob.has_magic(str(one)):
@@ -128,21 +129,32 @@ def _expand_url(url: str) -> list[Root]:
     return [Root(transfer.list_source(match), place=_cut_fixed(match, url)) for match in matches]
 
 
-def _read_table(table: Path) -> Iterator[Root]:
+def _read_table(table: Path, check_options: Callable[[Mapping[str, str]], object]) -> list[Root]:
     """The rows of a table; paths in it are relative to its folder. Missing sources are found out later."""
-    problems = []
-    for row, options in read_table(table):
-        source, name = options.pop("source"), options.pop("name", None)
-        options = resolve_cell(options, table.parent)
-        if not urls.is_url(source):
-            yield Root(table.parent / source, options, name, row=row, place=Path(source).as_posix())
-            continue
-        place = urls.public_url(source)
-        try:
-            yield Root(transfer.list_source(urls.check_url(source)), options, name, row=row, place=place)
-        except RemoteError as error:
-            yield Root(transfer.make_unlisted_source(source), options, name, error=error, row=row, place=place)
-        except UsageError as error:
-            problems.append((row, str(error)))
-    if problems:
-        raise UsageError(list_problems(problems))
+
+    def check(row: Row) -> None:
+        if urls.is_url(row["source"]):
+            urls.check_url(row["source"])
+        check_options(_get_options(row, table.parent))
+
+    return [root for _, root in use_rows(read_table(table, check), lambda row: _make_root(row, table.parent))]
+
+
+def _get_options(row: Row, folder: Path) -> dict[str, str]:
+    return resolve_cell({column: text for column, text in row.items() if column not in OWN_COLUMNS}, folder)
+
+
+def _make_root(row: Row, folder: Path) -> Root:
+    """What a row of a table in this folder names; a URL is listed.
+
+    Raises:
+        UsageError: a URL that nothing can read.
+    """
+    source, name, options = row["source"], row.get("name"), _get_options(row, folder)
+    if not urls.is_url(source):
+        return Root(folder / source, options, name, place=Path(source).as_posix())
+    place = urls.public_url(source)
+    try:
+        return Root(transfer.list_source(source), options, name, place=place)
+    except RemoteError as error:
+        return Root(transfer.make_unlisted_source(source), options, name, error=error, place=place)

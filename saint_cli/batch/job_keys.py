@@ -35,8 +35,7 @@ def is_same_job(record: JobRecord, planned: JobRecord) -> bool:
     """
     if record.is_without_networks:
         return record.key == make_key(planned, record.weights_sha256)
-    is_name = planned.model == shipped.AUTO or planned.model in shipped.read_manifest()
-    if record.status is not JobStatus.DONE or not is_name:
+    if record.status is not JobStatus.DONE or not shipped.is_name(planned.model):
         return record.key == planned.key
     modality = str(record.details.get(MODALITY, shipped.CT_MODALITY))
     return record.key == make_key(planned, _hash_stand_in(planned.model, modality, SLAB in planned.options))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from saint_cli import io
 from saint_cli.batch.inputs import Root
-from saint_cli.batch.search import NO_IMAGE, OTHER_RESULTS, SearchRules, Unit
+from saint_cli.batch.search import NO_DICOM, NO_IMAGE, OTHER_RESULTS, SearchRules, Unit
 from saint_cli.batch.state_files import is_state_dir
 from saint_cli.errors import SaintError, UnreadableError
 from saint_cli.io.error_conversion import convert_exceptions
@@ -96,7 +96,7 @@ def _find_units(root: Path, rules: SearchRules, ignored: Counter[str]) -> Iterat
                 yield Path(folder, name)
             elif kind in (NO_IMAGE, ARCHIVE):
                 ignored[kind] += 1
-            elif kind not in ("DICOM", "part") and not is_in_dicom(folder):
+            elif kind == NO_DICOM or (kind not in ("DICOM", "part") and not is_in_dicom(folder)):
                 problems[kind].append(Path(folder, name).relative_to(root).as_posix())
     for reason, names in problems.items():
         ignored[format_reason(reason, len(names), {reason: names[:MAX_NAMES_SHOWN]})] += len(names)
@@ -107,7 +107,7 @@ def _find_units(root: Path, rules: SearchRules, ignored: Counter[str]) -> Iterat
 def _kind(path: Path) -> str:
     """``DICOM``, ``file`` for one to describe, ``part`` of another file, or why it is ignored.
 
-    A name that promises an image is one to describe, even if it cannot be opened, so that it counts as a failure.
+    A name that promises a volume is one to describe, even if it cannot be opened, so that it counts as a failure.
     """
     name = path.name.lower()
     reason, packed = explain_unusable(path), False
@@ -123,6 +123,8 @@ def _kind(path: Path) -> str:
         return "part"
     if reason and not name.endswith(IMAGE_ENDINGS):
         return reason
+    if file_format is Format.UNKNOWN and name.endswith(DICOM_ENDINGS):
+        return NO_DICOM
     if name.endswith(IMAGE_ENDINGS) or file_format not in (Format.UNKNOWN, Format.ZIP):
         return "file"
     return ARCHIVE if packed else NO_IMAGE

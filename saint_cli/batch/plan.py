@@ -249,7 +249,7 @@ def _make_job(scan: Scan, planned: JobRecord, store: OutputStore, policy: RerunP
     target, labels_target = planned.target, planned.labels_target
     settings, source, location = scan.settings, scan.source, store.locate(target)
     model = settings.model_config.model
-    if model != shipped.AUTO and model not in shipped.read_manifest():
+    if not shipped.is_name(model):
         settings = replace(settings, model_config=replace(settings.model_config, model=str(Path(model).absolute())))
     folder = (store.state_dir / report_pages.FOLDER).absolute()
     page, thumbnail = folder / report_pages.page_path(target), folder / report_pages.thumbnail_path(target)

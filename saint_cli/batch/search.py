@@ -21,6 +21,9 @@ from saint_cli.options.job import JobSettings
 NO_IMAGE = "not an image"
 """Why most files are ignored."""
 
+NO_DICOM = "not DICOM, whatever the name says"
+"""Why a file is ignored that promises a slice; named itself it is a failure."""
+
 OTHER_RESULTS = "folder with results of another batch"
 """Why a folder is left out; it is searched if it is named itself."""
 

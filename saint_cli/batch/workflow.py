@@ -105,7 +105,7 @@ def discover(request: BatchRequest, on_progress: Callable[[int], None]) -> Findi
     manifest = request.state_dir / MANIFEST
     if any(isinstance(one, Path) and one.exists() and is_same_file(one, manifest) for one in request.inputs):
         raise UsageError(f"{manifest} is the manifest of the output folder and no table of scans; name the scans")
-    return find_scans(expand_inputs(request.inputs), request.rules, on_progress)
+    return find_scans(expand_inputs(request.inputs, request.rules.make_settings), request.rules, on_progress)
 
 
 def make_plan(request: BatchRequest, findings: Findings, state: ManifestState) -> Plan:

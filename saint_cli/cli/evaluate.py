@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saint_cli.cli.parameters import PathOption, Typed, declare, takes_options
-from saint_cli.cli.parsing import check_new_file, list_of, parse_factors
+from saint_cli.cli.parsing import check_new_file, list_of, parse_factors, parse_models
 from saint_cli.errors import UsageError
 from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.options.completion import list_completer, list_model_names
@@ -37,7 +37,7 @@ class EvaluateOptions:
     models: tuple[str, ...] = Option(
         "-m --model",
         "auto (medium, mr-medium on MR, slab-medium with --slab), base, medium, fast, or files: one or several.",
-        Panel.METHOD, str, "auto", "LIST", list_completer(list_model_names), list_of("--model"),
+        Panel.METHOD, str, "auto", "LIST", list_completer(list_model_names), parse_models,
     ).as_field()  # fmt: skip
     methods: tuple[str, ...] = Option(
         "--against", "Interpolators.", Panel.COMPARISON, str, ",".join(INTERPOLATORS), "LIST",
@@ -115,6 +115,7 @@ def evaluate(
 def _check(options: EvaluateOptions, config: ModelConfig, volumes: list[Path]) -> None:
     """Refuse options and files that do not fit, and what fits no machine, before anything is computed."""
     from saint_cli.io.path_identity import check_distinct
+    from saint_cli.models import shipped
 
     if options.slabs and options.degradation == "decimate":
         raise UsageError("--slab compares thin slices of slabs; give --degrade average, or gaussian, too")
@@ -131,7 +132,8 @@ def _check(options: EvaluateOptions, config: ModelConfig, volumes: list[Path]) -
             check_new_file(flag, path, ending, overwrite=options.overwrite)
             outputs.append((f"{flag} {path}", path))
     inputs = dict.fromkeys(volumes, "one of the volumes")
-    check_distinct(outputs, inputs | dict.fromkeys(map(Path, options.models), "the weights file"))
+    files = [Path(model) for model in options.models if not shipped.is_name(model)]
+    check_distinct(outputs, inputs | dict.fromkeys(files, "the weights file"))
     for name in options.models:
         replace(config, model=name).check(slabs=options.slabs or (None if options.degradation != "decimate" else False))
 

@@ -94,17 +94,22 @@ def check_names(params: Sequence[Any], typed: Mapping[str, Any]) -> None:
 
 
 def list_of(flag: str, *allowed: str) -> Callable[[str], tuple[str, ...]]:
-    """A parser of ``a,b``: its words, each once; any words where none are listed as allowed."""
+    """A parser of ``a,b``: its words, each once."""
 
     def parse(text: str) -> tuple[str, ...]:
-        words = [word.strip() for word in text.split(",")]
-        if allowed:
-            words = [match_word(flag, word, allowed) for word in words]
-        elif "" in words:
-            raise UsageError(f"{flag} {text} holds an empty name")
-        return tuple(dict.fromkeys(words))
+        return tuple(dict.fromkeys(match_word(flag, word.strip(), allowed) for word in text.split(",")))
 
     return parse
+
+
+def parse_models(text: str) -> tuple[str, ...]:
+    """The models of ``a,b``, as ``shipped.parse_model`` gives them, each once."""
+    from saint_cli.models import shipped
+
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise UsageError(f"--model {text} holds an empty name")
+    return tuple(dict.fromkeys(map(shipped.parse_model, names)))
 
 
 def positive(flag: str) -> Callable[[float], float]:

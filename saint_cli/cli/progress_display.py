@@ -94,7 +94,7 @@ class ProgressLine:
         from rich.text import Text
 
         state, is_known = self.state, self.state.fraction is not None
-        label = f"{state.stage} {state.done:,}" if state.done and not is_known else state.stage
+        label = f"{state.stage} {state.count}".rstrip()
         room = options.max_width - PERCENT_WIDTH - TIME_LEFT_WIDTH - 2 * GAP
         has_time = room >= LEAST_STAGE_WIDTH
         room += 0 if has_time else TIME_LEFT_WIDTH + GAP

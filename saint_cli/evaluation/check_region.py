@@ -45,12 +45,11 @@ def plan_region(grid: SliceGrid, shape: tuple[int, ...], centre: tuple[int, ...]
     axis, acquired = grid.axis, grid.acquired
     plane = math.prod(shape) // shape[axis]
     predicted = (acquired - 1) // 2
-    if plane * predicted > SMALL_VOXELS:
+    is_small = plane * predicted <= SMALL_VOXELS
+    if not is_small:
         predicted = min(predicted, MOST_PREDICTED)
     synthesised = max(1, grid.count - acquired)
-    share = WORK_SHARE / max((predicted + 1) / acquired, predicted / synthesised)
-    if plane * (acquired - 1) // 2 <= SMALL_VOXELS:
-        share = 1.0
+    share = 1.0 if is_small else WORK_SHARE / max((predicted + 1) / acquired, predicted / synthesised)
     predicted_box, scored_box = [], []
     for i, size in enumerate(shape):
         if i == axis:

@@ -48,7 +48,7 @@ def read_dense_volume(file: Path, inputs: EvaluationInputs) -> DenseScan:
         UsageError: it holds values that are not finite, or a single value.
         GeometryError: too few slices for one of the factors, or a spacing that no scan has.
     """
-    volume = read_volume(file)
+    volume = read_volume(file, offered=frozenset())
     try:
         check_spacing(volume.affine_lps)
     except GeometryError as error:

@@ -252,11 +252,16 @@ def _round_or_none(value: float | None, digits: int) -> float | None:
 
 
 def average_scores(scores: list[Score]) -> list[Score]:
-    """Per factor and method the mean over volumes of every figure; one that some volume lacks is None."""
+    """Per factor and method the mean over volumes of every figure; one that some volume lacks is None.
+
+    Methods that were not scored on every volume are left out, such as a model for MR where CT was scored too: their
+    means would be of other volumes than those beside them.
+    """
     groups: dict[tuple[float, str], list[Score]] = {}
     for score in scores:
         groups.setdefault((score.factor, score.label), []).append(score)
-    return [_average_group(group) for group in groups.values()]
+    volumes = {factor: max(len(group) for (f, _), group in groups.items() if f == factor) for factor, _ in groups}
+    return [_average_group(group) for (factor, _), group in groups.items() if len(group) == volumes[factor]]
 
 
 def _average_group(group: list[Score]) -> Score:

@@ -21,7 +21,8 @@ IMAGE_ENDINGS = (
     *(".nii.gz", ".hdr.gz", ".img.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm.gz"),
     *(".nii.bz2", ".nii.xz", ".nrrd.gz", ".mha.gz", ".dicom.gz", ".ima.gz", ".dcm", ".dicom", ".ima", ".zip"),
 )
-"""Endings that promise an image: a file that does not keep the promise is a failure, any other is skipped."""
+"""Endings that promise an image: a file that does not keep the promise is a failure, any other is skipped. Of a folder
+files are skipped that promise DICOM, for they stand for a slice at most."""
 
 PART_ENDINGS = (".hdr", ".hdr.gz", ".img", ".img.gz", ".nhdr", ".mhd")
 """Those of them beside which a header or voxels lie in another file."""

@@ -19,7 +19,7 @@ from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageEr
 from saint_cli.io import fill_values, length_units
 from saint_cli.io.description import find_placement_warnings
 from saint_cli.io.read import read_volume
-from saint_cli.io.read_options import parse_modality
+from saint_cli.io.read_options import UPSAMPLE_CHOICES, ReadOptions, parse_modality
 from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.scaling import drop_foreign_codings, narrow_floats
 from saint_cli.io.voxel_checks import check_values, require_finite
@@ -75,7 +75,8 @@ def to_volume(
     if irregular and kind != "path" and not (kind == "Volume" and image.header.slice_positions):
         raise UsageError(f"`irregular=True` reads DICOM slices from a path; {_type_name(image)} is evenly spaced")
     if kind == "path":
-        return read_volume(image, modality=modality, irregular=irregular, max_memory=max_memory)
+        how = ReadOptions(modality=modality, irregular=irregular, max_memory=max_memory, offered=UPSAMPLE_CHOICES)
+        return read_volume(image, how)
     volume = _from_array(image, voxel_spacing_mm) if kind == "numpy" else CONVERTERS[kind](image)
     geometry.check_affine(volume.affine_lps)
     if modality is not None:

@@ -19,6 +19,7 @@ from saint_cli.io.volume_header import VolumeHeader
 from saint_cli.io.voxel_checks import check_values, require_finite
 from saint_cli.runtime import memory
 from saint_cli.volume import Header, Volume
+from saint_cli.volume.fourth_axis import name_volume
 from saint_cli.volume.stored_values import Coding
 
 
@@ -74,7 +75,8 @@ def _read(path: Path, options: ReadOptions) -> Volume:
     if file_format is Format.NIFTI:
         from saint_cli.io.nifti import header as nifti
 
-        header = nifti.read_header(path, options.volume, outside_data=options.outside_data)
+        outside, offered = options.outside_data, options.offered
+        header = nifti.read_header(path, options.volume, outside_data=outside, offered=offered)
     else:
         if options.volume not in (None, 1):
             raise UsageError(
@@ -132,6 +134,7 @@ def make_volume(header: VolumeHeader, stored: np.ndarray, warnings: tuple[str, .
         warnings=(*header.warnings, *warnings, *find_placement_warnings(header.affine_lps)),
         codings=codings,
         is_labels=header.is_labels,
+        volume_name=name_volume(header.payload.volume or 1, header.volumes),
     )
     return Volume(voxels, header.affine_lps, source)
 

@@ -16,8 +16,16 @@ MODALITIES = ("CT", "MR")
 STACK_OPTIONS = ("split_runs", "irregular", "merge")
 """Options by which DICOM slices form other stacks; they say nothing of other formats."""
 
-ALL_VOLUMES_ADVICE = ", or take all with `volume=all`"
-"""Of a scan that is upsampled; labels get the grid of one volume."""
+CHOICES = frozenset((*STACK_OPTIONS, "series", "volume"))
+"""Options that choose what is read of a path."""
+
+TAKE_ALL = "volume=all"
+
+UPSAMPLE_CHOICES = CHOICES | {TAKE_ALL}
+"""Those that upsampling has: all volumes of a scan, one after the other, too."""
+
+LABEL_CHOICES = CHOICES - {"irregular"}
+"""Those of a scan that gets labels, which cannot follow uneven slices yet."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class ReadOptions:
     modality: "CT" or "MR" in capitals or not, in place of what the file says or leaves open.
     outside_data: a detached header (.mhd, .nhdr) may name data files outside its folder.
     max_memory: bytes that the voxels may take; None for all that is free.
+    offered: the choices (of ``UPSAMPLE_CHOICES``) that whoever names the path has; messages advise no others.
 
     Raises:
         UsageError: a value of another type.
@@ -46,6 +55,7 @@ class ReadOptions:
     modality: str | None = None
     outside_data: bool = False
     max_memory: int | None = None
+    offered: frozenset[str] = CHOICES
 
     def __post_init__(self) -> None:
         if not isinstance(self.series, str | None):

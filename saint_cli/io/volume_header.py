@@ -32,7 +32,7 @@ class Payload:
     voxels along x, y, z. line_skip: lines to skip from there. byte_skip: bytes to skip of what ``encoding`` unpacks
     to; -n means that n - 1 bytes follow the voxels. file_packing: how the file is packed as a whole.
     trailing: bytes of other volumes behind the voxels, after which only little may follow; None where anything may, if
-    the file is not packed.
+    the file is not packed. volume: its number, from 1, of several that follow each other in a file; None of one alone.
     """
 
     files: tuple[Path, ...]
@@ -44,6 +44,7 @@ class Payload:
     byte_skip: int = 0
     file_packing: Packing = Packing.NONE
     trailing: int | None = None
+    volume: int | None = None
 
     @property
     def voxel_packing(self) -> Packing:

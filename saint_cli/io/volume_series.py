@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from saint_cli.errors import SaintError, UnreadableError, UsageError
@@ -15,7 +15,7 @@ from saint_cli.io.read_options import ReadOptions, explain_one_volume, parse_req
 from saint_cli.io.volume_header import VolumeHeader
 from saint_cli.runtime import memory
 from saint_cli.volume import Volume
-from saint_cli.volume.fourth_axis import FourthAxis, VolumeMark
+from saint_cli.volume.fourth_axis import FourthAxis, VolumeMark, name_volume
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ def _list_nifti(path: Path, options: ReadOptions) -> VolumeSeries:
 
 
 def _stream_nifti(header: VolumeHeader) -> Iterator[Volume]:
-    for stored, warnings in voxel_stream.read_volumes(header.payload, header.volumes):
-        yield make_volume(header, stored, warnings)
+    volumes = voxel_stream.read_volumes(header.payload, header.volumes)
+    for number, (stored, warnings) in enumerate(volumes, 1):
+        yield make_volume(replace(header, payload=replace(header.payload, volume=number)), stored, warnings)
         del stored
 
 
@@ -114,16 +115,17 @@ def _list_dicom(path: Path, options: ReadOptions) -> VolumeSeries:
     from saint_cli.io.dicom.selection import choose_volumes
 
     inventory = dicom.list_stacks(path, merge=options.merge)
-    stacks, notes = choose_volumes(path, inventory.stacks, options.series)
+    stacks, notes = choose_volumes(path, inventory.stacks, options)
     if len(stacks) == 1:
-        dicom.check_usable(path, stacks[0], inventory.scan)
+        dicom.check_usable(path, stacks[0], inventory.scan, options.offered)
     marks, axis = volume_marks.make_marks(stacks), volume_marks.find_fourth_axis(stacks)
 
     def read() -> Iterator[Volume]:
         for index, stack in enumerate(stacks):
             name = _name_volume(index, marks[index].label)
             with convert_exceptions(path), _name_volume_in_errors(path, name):
-                volume = dicom.read_stack(path, stack, inventory, options.max_memory, notes)
+                own_name = name_volume(index + 1, len(stacks), marks[index].label)
+                volume = dicom.read_stack(path, stack, inventory, options, notes, own_name)
                 volume = check_volume(path, volume, options.modality)
             yield volume
             del volume

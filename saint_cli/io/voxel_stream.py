@@ -23,7 +23,7 @@ def check_length(payload: Payload) -> None:
     """Refuse a header that claims more voxels than its files can hold, before anything is allocated.
 
     Raises:
-        UnreadableError: a file is too short, or cannot be opened.
+        UnreadableError: a file is too short, or cannot be opened; of several volumes the first that it cuts is named.
     """
     count, itemsize = payload.count // len(payload.files), payload.dtype.itemsize
     need = {Encoding.TEXT: 2 * count - 1, Encoding.HEX: 2 * count * itemsize}.get(payload.encoding, count * itemsize)
@@ -33,7 +33,22 @@ def check_length(payload: Payload) -> None:
         if need > size * ratio and payload.is_packed:
             raise UnreadableError(f"{path}: the header claims {need} bytes, more than its {size} can unpack to")
         if need > size * ratio:
-            raise UnreadableError(f"{path}: file is truncated: expected {need} bytes, got {size}; copy it again")
+            raise _explain_cut(path, f"{need} bytes", size, _find_cut_volume(payload, size))
+
+
+def _find_cut_volume(payload: Payload, size: int) -> int | None:
+    """The first volume that is not whole in a file of so many bytes that is not packed; None of a volume alone."""
+    if payload.volume is None:
+        return None
+    first = payload.start - (payload.volume - 1) * payload.size
+    return max(0, size - first) // payload.size + 1
+
+
+def _explain_cut(path: Path, need: str, got: int, volume: int | None) -> UnreadableError:
+    """A file that ends early, in this volume of several; ``need`` as in ``640 bytes``."""
+    name = "" if volume is None else f"volume {volume}: "
+    earlier = "" if volume in (None, 1) else ", or take an earlier one with `volume`"
+    return UnreadableError(f"{path}: {name}file is truncated: expected {need}, got {got}; copy it again{earlier}")
 
 
 def describe_excess(header: VolumeHeader) -> tuple[str, ...]:
@@ -130,11 +145,7 @@ def read_volumes(payload: Payload, count: int) -> Iterator[tuple[np.ndarray, tup
             stored = np.empty(payload.count, dtype=payload.dtype)
             got = _fill(memoryview(stored.view("u1").data), file)
             if got < stored.nbytes:
-                earlier = ", or take an earlier one with `volume`" if number > 1 else ""
-                raise UnreadableError(
-                    f"{path}: volume {number}: file is truncated: expected {stored.nbytes} bytes of voxels, got {got}; "
-                    f"copy it again{earlier}"
-                )
+                raise _explain_cut(path, f"{stored.nbytes} bytes of voxels", got, number if count > 1 else None)
             has_end = payload.is_packed and number == count
             warnings = _warn_of_excess(payload, [read_to_end(file, path)]) if has_end else ()
             yield _to_native(stored, payload), warnings
@@ -170,7 +181,7 @@ def _read_part(path: Path, payload: Payload, target: np.ndarray) -> int:
         if payload.is_packed or payload.trailing is not None:
             left = read_to_end(file, path, payload.trailing or 0)
     if got < target.nbytes:
-        raise UnreadableError(f"{path}: file is truncated: expected {target.nbytes} bytes of voxels, got {got}")
+        raise _explain_cut(path, f"{target.nbytes} bytes of voxels", got, payload.volume)
     return left
 
 

@@ -187,7 +187,7 @@ def _run_volumes(
             if index in survey.constant and not is_shown:
                 restored = _repeat_constant(one)
             else:
-                restored = _restore(one, series.name(index) if is_shown else None, series.count, progress)
+                restored = _restore(one, progress, is_shown=is_shown)
             del one
             disks.check()
             progress(stages.WRITING, 0, 1)
@@ -222,8 +222,8 @@ def _add_warnings(loaded: LoadedJob) -> Volume:
     return preflight.add_warnings(loaded)
 
 
-def _restore(loaded: LoadedJob, name: str | None, count: int, progress: VolumeProgress) -> Volume:
-    """The upsampled volume; with pictures of it where it has a ``name`` on the page."""
+def _restore(loaded: LoadedJob, progress: VolumeProgress, *, is_shown: bool) -> Volume:
+    """The upsampled volume; with pictures of it where it ``is_shown``."""
     from saint_cli.method import pipeline
     from saint_cli.method.resampling import average_slices
 
@@ -236,11 +236,11 @@ def _restore(loaded: LoadedJob, name: str | None, count: int, progress: VolumePr
     progress(stages.SLICES, 0, 1)
     restored = restoration.result()
     progress(stages.SLICES, 1, 1)
-    if name is not None:
+    if is_shown:
         result = results.make_result(loaded, restored, results.seconds_since(began))
-        note = f"this page shows {name} of {count}: pictures, figures and verdict are of that volume alone"
+        name = volume.header.volume_name
+        note = f"this page shows {name}: pictures, figures and verdict are of that volume alone"
         facts = results.make_facts(loaded, replace(result, warnings=(note, *result.warnings)))
-        facts = replace(facts, source=f"{facts.source}, {name}")
         check, restoration = outputs.check_scan(loaded, restoration, progress)
         outputs.write_pictures(loaded.job, facts, restoration, restored, check, progress)
     return restored

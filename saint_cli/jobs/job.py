@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from saint_cli import geometry
 from saint_cli.geometry import PlaneGrid, SliceGrid
 from saint_cli.io import LabelReadOptions, ReadOptions
+from saint_cli.io.read_options import LABEL_CHOICES, UPSAMPLE_CHOICES
 from saint_cli.jobs.location import SourceLocation, TargetLocation
 from saint_cli.method.intensity import find_modality
 from saint_cli.models import shipped
@@ -93,6 +94,7 @@ class LocalJob(Job):
             modality=settings.modality,
             outside_data=settings.outside_data,
             max_memory=settings.model_config.max_memory,
+            offered=UPSAMPLE_CHOICES if self.labels is None else LABEL_CHOICES,
         )
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from saint_cli import io
 from saint_cli.errors import GeometryError, UsageError
-from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.io import LabelReadOptions, ReadOptions
 from saint_cli.io.formats import Format
 from saint_cli.io.path_identity import check_distinct, lies_in
-from saint_cli.io.read_options import ALL_VOLUMES_ADVICE
+from saint_cli.io.read_options import LABEL_CHOICES
 from saint_cli.jobs import labels as label_steps
 from saint_cli.jobs.job import format_change
 from saint_cli.progress import ProgressCallback
@@ -127,22 +126,11 @@ def _read(job: LabelJob, on_progress: ProgressCallback) -> tuple[Volume, LabelMa
         SaintError: of the kind that fits.
     """
     on_progress("reading", 0, 1)
-    try:
-        like = io.read_volume(job.like, job.read_options)
-    except GeometryError as error:
-        raise GeometryError(_keep_label_advice(str(error))) from None
+    like = io.read_volume(job.like, job.read_options, offered=LABEL_CHOICES)
     io.check_segmentation_target(job.target, like)
     before = io.read_labels(job.labels, like, job.label_options)
     on_progress("reading", 1, 1)
     return like, before
-
-
-def _keep_label_advice(message: str) -> str:
-    """What is wrong with a scan, without the advice to interpolate uneven slices or to take all volumes."""
-    from saint_cli.io.dicom.regular_runs import INTERPOLATE_ADVICE
-
-    message = message.replace(adapt_message(ALL_VOLUMES_ADVICE), "")
-    return message.replace(adapt_message(INTERPOLATE_ADVICE), " (labels cannot follow uneven slices yet)")
 
 
 def _check_files(job: LabelJob) -> None:

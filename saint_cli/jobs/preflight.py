@@ -30,7 +30,7 @@ def check_job(job: LocalJob) -> None:
         UnreadableError: a source, or a label map, that is missing or of no known format.
     """
     model = job.settings.model_config.model
-    inputs = {} if model == shipped.AUTO or model in shipped.read_manifest() else {Path(model): "the weights file"}
+    inputs = {} if shipped.is_name(model) else {Path(model): "the weights file"}
     if job.labels is not None:
         inputs[job.labels] = "the label map"
     try:

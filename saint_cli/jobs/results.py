@@ -5,19 +5,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from saint_cli.jobs import labels
 from saint_cli.jobs.job import JobResult, LoadedJob, PlannedJob
 from saint_cli.options.job import page_options
 from saint_cli.options.method import NoiseHandling
-from saint_cli.report.job_facts import LabelPair
+from saint_cli.report.job_facts import JobFacts, LabelPair
 from saint_cli.volume import Volume
 from saint_cli.volume.label_map import LabelMap
-
-if TYPE_CHECKING:
-    from saint_cli.report.quality_control import JobFacts
-
 
 NO_NETWORKS = "no networks"
 """The model of a result that none made."""
@@ -110,15 +105,13 @@ def _count_kept(planned: PlannedJob, noise: NoiseHandling) -> int:
     return sum(1 for k in grid.kept.nonzero()[0] if plane is None or plane.is_exact(int(k)))
 
 
-def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None = None) -> "JobFacts":
+def make_facts(loaded: LoadedJob, result: JobResult, refined: LabelPair | None = None) -> JobFacts:
     """What the page says of the job; of paths the names alone, and no UID."""
-    from saint_cli.report.quality_control import JobFacts
-
     written, settings = loaded.volume.placeholder_on(loaded.grid, loaded.plane), loaded.resolved_settings
     if result.noise is NoiseHandling.KEEP:
         settings = replace(settings, method_options=settings.method_options.with_noise_kept)
     return JobFacts(
-        source=Path(result.source).absolute().name,
+        source=", ".join(filter(None, (Path(result.source).absolute().name, loaded.volume.header.volume_name))),
         target=Path(result.target).absolute().name,
         model=result.model,
         weights_sha256=result.weights_sha256,

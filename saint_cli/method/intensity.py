@@ -94,7 +94,7 @@ def choose_map(volume: Volume) -> IntensityMap:
 def is_ct(volume: Volume) -> bool:
     """Whether the values are HU: by the modality where the file has one, else by fat, air and their range."""
     if volume.header.modality is not None:
-        return volume.header.modality == "CT"
+        return volume.header.modality == CT_MODALITY
     return is_likely_hu(sample_measured(volume))
 
 

@@ -143,8 +143,14 @@ def find_holes(slices: np.ndarray, header: Header) -> np.ndarray | None:
         return None
     holes = np.empty(slices.shape, bool)
     for found, plane in zip(holes, slices, strict=True):
-        found[:] = header.is_padding(plane) | ~np.isfinite(plane)
+        found[:] = is_hole(plane, header)
     return holes
+
+
+def is_hole(plane: np.ndarray, header: Header) -> np.ndarray:
+    """Where values of any shape are padding or not finite."""
+    holes = header.is_padding(plane)
+    return holes if plane.dtype.kind in "iu" else holes | ~np.isfinite(plane)
 
 
 def _fill_columns(plane: np.ndarray, holes: np.ndarray, least: np.generic) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from saint_cli.geometry import LineWeights, PlaneGrid, SliceGrid, box_weights
 from saint_cli.method.assembly import allocate_slices, find_codings
 from saint_cli.method.intensity import choose_result_dtype, round_to_dtype
+from saint_cli.method.padding import is_hole
 from saint_cli.volume import Derivation, Header, Volume
 from saint_cli.volume.stored_values import Coding, choose_coding
 
@@ -44,7 +45,7 @@ def _average(acquired: np.ndarray, indices: np.ndarray, overlaps: np.ndarray, he
     for index, overlap in zip(indices, overlaps, strict=True):
         if overlap > 0:
             plane = acquired[..., index]
-            holes = _find_holes(plane, header)
+            holes = is_hole(plane, header)
             total += overlap * np.where(holes, 0, plane)
             measured += overlap * ~holes
             padding[holes] = plane[holes]
@@ -75,7 +76,7 @@ def resample_planes(volume: Volume, plane: PlaneGrid) -> Volume:
 def _resample(values: np.ndarray, plane: PlaneGrid, k: int, header: Header, outside: Any) -> np.ndarray:
     """One slice [x, y] as output pixels [X, Y]."""
     x, y = (line.sample(k) for line in plane.lines)
-    holes = _find_holes(values, header)
+    holes = is_hole(values, header)
     sampled = _fill(values, holes)
     for axis, (line, weights) in enumerate(zip(plane.lines, (x, y), strict=True)):
         if not line.is_exact(k) or line.count != line.size:
@@ -111,12 +112,6 @@ def _fill(values: np.ndarray, holes: np.ndarray) -> np.ndarray:
         nearest = ndimage.distance_transform_edt(holes, return_distances=False, return_indices=True)
         filled = filled[tuple(nearest)]
     return filled
-
-
-def _find_holes(plane: np.ndarray, header: Header) -> np.ndarray:
-    """[x, y] bool: padding, and what is not finite."""
-    holes = header.is_padding(plane)
-    return holes if plane.dtype.kind in "iu" else holes | ~np.isfinite(plane)
 
 
 def _choose_outside(volume: Volume, dtype: np.dtype) -> Any:

@@ -62,6 +62,20 @@ def read_manifest(folder: Path | None = None) -> dict[str, Any]:
     raise WeightsError(f"{path} is not a weights manifest; restore it, or move the weights elsewhere")
 
 
+def is_name(name_or_path: str) -> bool:
+    """Whether this is ``auto`` or the name of a shipped model, and no path."""
+    return name_or_path == AUTO or name_or_path in read_manifest()
+
+
+def parse_model(typed: str) -> str:
+    """What was typed for a model as everything compares it: a name in small letters, a path as it is.
+
+    What exists under the name in capitals is meant by it, such as the folder of a training run.
+    """
+    name = typed.lower()
+    return name if name != typed and is_name(name) and not Path(typed).exists() else typed
+
+
 def resolve_name(name_or_path: str, modality: str = CT_MODALITY, *, slabs: bool = False) -> str:
     """The model that a name stands for, for a modality and for slabs.
 
@@ -123,12 +137,13 @@ def find_weights(name_or_path: str) -> Path:
     Raises:
         WeightsError: no such model or file, or a file that is too large for weights.
     """
+    name_or_path = parse_model(name_or_path)
     entry = read_manifest().get(name_or_path)
     path = Path(name_or_path) if entry is None else shipped_folder() / str(entry["file"])
     try:
         if path.is_dir() and (path / RUN_MODEL).is_file():
             path /= RUN_MODEL
-        size = path.stat().st_size if path.is_file() else None
+        size = path.stat().st_size if name_or_path != AUTO and path.is_file() else None
     except (OSError, ValueError):  # not a valid file name
         size = None
     if size is None:

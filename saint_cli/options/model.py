@@ -60,6 +60,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("device", "precision"):  # capitals count as small letters, as in ``match_word``
             object.__setattr__(self, name, getattr(self, name).lower())
+        object.__setattr__(self, "model", shipped.parse_model(self.model))
 
     def check(self, *, slabs: bool | None = False) -> None:
         """Refuse what needs no torch to be refused; slabs: as in ``shipped.check_model``.

@@ -16,6 +16,12 @@ CITATION = (
 )
 """The paper that CITATION.cff names."""
 
+NOISE_SENTENCES = {
+    "match": "Random noise was added to the synthesised slices, to match that of the acquired ones.",
+    "smooth": "Noise of the acquired slices was reduced to that of the synthesised ones.",
+}
+"""What ``--noise`` did, by its value; nothing for ``keep``."""
+
 HASH_LETTERS = 12
 """Of the weights' hash, enough to tell weights apart; the page has all of it."""
 
@@ -33,10 +39,13 @@ def write_methods(facts: JobFacts, restoration: Restoration, result: Volume, che
         "an independent implementation of SAINT [1].",
         _describe_acquired(facts.acquired_kept, grid.acquired),
     ]
+    noise = facts.options.get("--noise", "")
+    if noise in NOISE_SENTENCES:
+        sentences.append(NOISE_SENTENCES[noise])
     if grid.slab is not None:
         sentences.append(_describe_slabs(facts, restoration, result))
     if isinstance(check, SelfCheck):
-        sentences.append(_describe_check(check))
+        sentences.append(_describe_check(check, changes_noise=noise in NOISE_SENTENCES))
     return " ".join([*sentences, f"[1] {CITATION}"])
 
 
@@ -60,10 +69,11 @@ def _describe_acquired(kept: int, acquired: int) -> str:
     return f"{kept} of {acquired} acquired slices {verb} kept unchanged; all other slices are estimates."
 
 
-def _describe_check(check: SelfCheck) -> str:
+def _describe_check(check: SelfCheck, *, changes_noise: bool) -> str:
     data_range = f"{check.data_range:.5g} {check.unit}".rstrip()
+    checked = format_count(check.slices, "slice") + (", without this change of noise" if changes_noise else "")
     return (
         "When every second acquired slice was left out and predicted from the others "
-        f"({format_count(check.slices, 'slice')}), the PSNR was {check.psnr_db:.1f} dB, and {check.cubic_db:.1f} dB "
+        f"({checked}), the PSNR was {check.psnr_db:.1f} dB, and {check.cubic_db:.1f} dB "
         f"with cubic interpolation (data range {data_range})."
     )

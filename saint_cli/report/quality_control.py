@@ -21,8 +21,6 @@ from saint_cli.runtime.version import __version__
 from saint_cli.volume import Volume
 from saint_cli.volume.float_limits import limit_values
 
-__all__ = ["JobFacts", "ReportFiles", "write_report"]
-
 MOST_ELONGATED_THUMBNAIL = 3.0
 """Longer over shorter side of a thumbnail across the slices."""
 

@@ -221,12 +221,14 @@ def describe_self_check(check: SelfCheck, restoration: Restoration) -> str:
     if not check.region.is_whole:
         box = ", ".join(f"{'xyz'[i]} {s.start}…{s.stop - 1}" for i, s in enumerate(check.region.scored_box))
         where = f"inside a region around the middle of the body ({box}), which saves time"
+    options = restoration.options
+    unapplied = "" if options == options.with_noise_kept else f"--noise {options.noise} was not applied here. "
     return (
         "A quality figure without ground truth: every second acquired slice was left out and predicted from the others "
         f"by the same networks, {check.slices} of {check.acquired} slices {where}. This is harder than the job itself: "
         f"the known slices are {2 * spacing_mm:.4g} mm apart instead of {spacing_mm:.4g} mm. PSNR uses a data range of "
         f"{_add_unit(f'{check.data_range:.5g}', check.unit)}; cubic interpolation is aligned to slice centres. "
-        f"Shown: slice {'xyz'[axis]} = {check.index}. The check took {format_exact_duration(check.seconds)}."
+        f"{unapplied}Shown: slice {'xyz'[axis]} = {check.index}. The check took {format_exact_duration(check.seconds)}."
     )
 
 

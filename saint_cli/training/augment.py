@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saint_cli.method.intensity import CT
+
 PROBABILITY = 0.5
 """Of zoom, kernel and contrast each; noise, which cannot be predicted, is added half as often."""
 
@@ -19,8 +21,9 @@ NOISE_RANGE = (0.004, 0.025)
 """Standard deviation, network units (4 to 25 HU)."""
 
 WATER_UNITS = 1.0
-BRIGHTEST_UNITS = 4.095
-"""Network values of water, about which contrast is varied, and of the upper end of the CT window."""
+"""Network value of water, about which contrast is varied."""
+CT_UNITS = (CT.high - CT.low) / CT.scale
+"""Network value of the upper end of the CT window, at which patches are clipped."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def vary(values: Tensor, kernel: Tensor, contrast: Tensor, noise: Tensor, random
     values = WATER_UNITS + contrast * (filter_in_plane(values, kernel) - WATER_UNITS)
     white = torch.randn(values.shape, generator=random, device=values.device)
     correlated = (white + white.roll(1, 1)) / math.sqrt(2)  # in-plane, as CT's is
-    return (values + noise * correlated).clamp_(0, BRIGHTEST_UNITS)
+    return (values + noise * correlated).clamp_(0, CT_UNITS)
 
 
 def filter_in_plane(values: Tensor, kernel: Tensor) -> Tensor:

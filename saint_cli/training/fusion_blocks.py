@@ -19,7 +19,7 @@ from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.nets import AMI
 from saint_cli.progress import ProgressCallback
 from saint_cli.runtime.device_selection import Compute
-from saint_cli.training.augment import BRIGHTEST_UNITS, Augmentation, filter_in_plane, vary
+from saint_cli.training.augment import CT_UNITS, Augmentation, filter_in_plane, vary
 from saint_cli.training.dense_volume import DenseVolume, TrainingData
 from saint_cli.training.mr_augment import MrVariation, find_bends
 from saint_cli.training.parallel import ProcessGroup
@@ -219,7 +219,7 @@ def _filter(dense: Tensor, kernel: np.ndarray) -> Tensor:
     """(x, y, slices) with the in-plane kernel (1,) of ``Augmentation`` along x and y, clipped as ``vary`` clips."""
     for _ in range(2):
         filtered = filter_in_plane(dense[None], torch.from_numpy(kernel))[0]
-        dense = filtered.clamp_(0, BRIGHTEST_UNITS).transpose(0, 1)
+        dense = filtered.clamp_(0, CT_UNITS).transpose(0, 1)
     return dense
 
 

@@ -57,11 +57,6 @@ def make_baseline_objective(settings: TrainingSettings, data: TrainingData, rank
     return Objective(make_baseline_loss(sampler), lambda model: validate_baseline(model, data.val, settings.factors))
 
 
-def absolute_error(result: Tensor, truth: Tensor) -> Tensor:
-    """Eq. (9) of one direction, mean over voxels."""
-    return (result - truth).abs().mean()
-
-
 def make_baseline_loss(sampler: BlockSampler) -> StepLoss:
     """Mean absolute error of the sampler's blocks; acquired slices do not count, since they are kept."""
 
@@ -69,7 +64,7 @@ def make_baseline_loss(sampler: BlockSampler) -> StepLoss:
         batch = sampler.draw_batch(step)
         device = next(model.parameters()).device
         between = model(batch.sparse.to(device), batch.factor)[..., :-1].float()
-        return absolute_error(between, batch.truth.to(device))
+        return stages.absolute_error(between, batch.truth.to(device))
 
     return step_loss
 
@@ -83,7 +78,7 @@ def make_published_loss(sampler: BlockSampler) -> StepLoss:
         offsets = (torch.arange(1, batch.factor) / batch.factor).expand(len(batch.sparse), -1)
         fdm = filter_distance_matrix(offsets, batch.in_plane_mm.cpu(), batch.through_plane_mm.cpu()).to(device)
         between = model(batch.sparse.to(device), fdm)[..., :-1].float()
-        return absolute_error(between, batch.truth.to(device))
+        return stages.absolute_error(between, batch.truth.to(device))
 
     return step_loss
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from saint_cli.errors import UsageError
-from saint_cli.geometry import SlabProfile
+from saint_cli.errors.plain_text import list_first
+from saint_cli.geometry import SlabProfile, format_shape
 from saint_cli.nets.ami import CONTEXT_SLICES
 from saint_cli.training.dense_volume import DenseVolume
 from saint_cli.training.slice_profile import PICKED, SliceProfile
@@ -27,6 +28,9 @@ MOST_TRIES = 8
 
 LEAST_DIFFICULTY = 0.002
 """Network units (2 HU) below which linear interpolation is as good as exact, and no measure of difficulty."""
+
+MOST_SHOWN = 3
+"""Volumes, or directions of one, whose sizes are listed where none holds a patch."""
 
 MOST_MEASURED_VOXELS = 250_000
 """Voxels of a volume from which its difficulty is measured: there are hundreds of distances and profiles."""
@@ -59,7 +63,7 @@ class PatchSource:
         thick: bool = False,
         factors: tuple[int, ...] = FACTORS,
     ) -> None:
-        self.acquired = acquired
+        self.in_plane, self.acquired = in_plane, acquired
         self._difficulty: dict[tuple[DenseVolume, int, SliceProfile, bool], Tensor] = {}
         candidates = [(v, 1.0) for v in volumes]
         if sideways:
@@ -70,16 +74,13 @@ class PatchSource:
             fitting = [
                 (v, steps, weight * float(np.sqrt(v.voxels.numel())))
                 for v, weight in candidates
-                if _is_wide_enough(v, in_plane) and (steps := self._steps(v, factor))
+                if (steps := self._steps(v, factor))
             ]
             if fitting:
                 weights = [w for _, _, w in fitting]
                 self._by_factor[factor] = _Candidates([(v, s) for v, s, _ in fitting], _cumulate(weights))
         if not self._by_factor:
-            least = self.dense_length(min(factors))
-            raise UsageError(
-                f"no volume is large enough to train on: at least {least} slices of {in_plane} x {in_plane} voxels"
-            )
+            raise self._explain_sizes([v for v, _ in candidates], min(factors))
         self.factors = list(self._by_factor)
         self._cumulative = _cumulate([1 / factor for factor in self.factors])
 
@@ -87,8 +88,26 @@ class PatchSource:
         """Dense slices under ``acquired`` slices that lie ``factor`` apart."""
         return (self.acquired - 1) * factor + 1
 
+    def _least_shape(self, volume: DenseVolume, distance: int) -> tuple[int, int, int]:
+        """Voxels that a volume needs along its axes for a patch with acquired slices ``distance`` slices apart."""
+        across = self.in_plane if volume.neighbour_step == 1 else CONTEXT_SLICES
+        return across, self.in_plane, self.dense_length(distance)
+
     def _steps(self, volume: DenseVolume, factor: int) -> list[int]:
-        return [d for d in volume.decimations if volume.voxels.shape[2] >= self.dense_length(factor * d)]
+        """The extra decimations at which a volume holds a patch."""
+        shape = np.array(volume.voxels.shape)
+        return [d for d in volume.decimations if (shape >= self._least_shape(volume, factor * d)).all()]
+
+    def _explain_sizes(self, candidates: list[DenseVolume], factor: int) -> UsageError:
+        """That none of the volumes holds a patch at the least factor, with what the largest has and needs each way."""
+        most = max(v.voxels.numel() for v in candidates)
+        largest = [v for v in candidates if v.voxels.numel() == most]
+        sizes = [
+            f"{v.name} has {format_shape(v.voxels.shape)} and needs {format_shape(self._least_shape(v, factor))}"
+            for v in largest
+        ]
+        shown = list_first(sizes, MOST_SHOWN, "; ")
+        return UsageError(f"no volume is large enough to train on (voxels, slices last): {shown}")
 
     def draw_factor(self, rng: np.random.Generator) -> int:
         """One of the factors that some volume can serve, small ones more often."""
@@ -127,11 +146,6 @@ def _cumulate(weights: list[float]) -> np.ndarray:
 def _pick(rng: np.random.Generator, cumulative: np.ndarray) -> int:
     """A random index, by cumulative odds; ``Generator.choice`` does the same ten times slower."""
     return int(np.searchsorted(cumulative, rng.random(), side="right"))
-
-
-def _is_wide_enough(volume: DenseVolume, in_plane: int) -> bool:
-    across, along_slice, _ = volume.voxels.shape
-    return along_slice >= in_plane and across >= (in_plane if volume.neighbour_step == 1 else CONTEXT_SLICES)
 
 
 def _measure_difficulty(volume: DenseVolume, distance: int, profile: SliceProfile, thin: bool) -> Tensor:

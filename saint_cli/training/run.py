@@ -14,7 +14,7 @@ from saint_cli.errors import UsageError, WeightsError
 from saint_cli.io.path_identity import check_distinct, is_same_file
 from saint_cli.models import weights
 from saint_cli.models.baseline_weights import save_baseline
-from saint_cli.models.shipped import RUN_MODEL
+from saint_cli.models.shipped import RUN_MODEL, find_weights
 from saint_cli.nets import AMI, RFN
 from saint_cli.nets.baselines import ARCHITECTURES
 from saint_cli.progress import ProgressCallback
@@ -120,7 +120,7 @@ def _require_startable(settings: TrainingSettings, out: Path, *, resume: bool) -
     if settings.stage != "rfn" and not resume:
         inputs = {"what --init names": settings.init, "what --teacher names": settings.teacher}
         output = out / MODEL
-        check_distinct([(str(output), output)], {Path(name): what for what, name in inputs.items() if name})
+        check_distinct([(str(output), output)], {find_weights(name): what for what, name in inputs.items() if name})
 
 
 def _load_data(

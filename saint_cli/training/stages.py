@@ -63,6 +63,11 @@ def make_ami_loss(sampler: AmiSampler, teacher: AMI | None = None) -> StepLoss:
     return step_loss
 
 
+def absolute_error(result: Tensor, truth: Tensor) -> Tensor:
+    """Eqs. (9), of one direction, and (11): mean over voxels."""
+    return (result - truth).abs().mean()
+
+
 def relative_error(result: Tensor, truth: Tensor, difficulty: Tensor) -> Tensor:
     """Squared plus ``ABSOLUTE_SHARE`` times absolute error, in units of ``difficulty`` (B,), mean over patches.
 
@@ -194,7 +199,7 @@ def make_rfn_loss(sampler: FusionSampler, *, is_absolute: bool = False) -> StepL
         batch = sampler.draw_batch(step)
         *inputs, truth, difficulty = batch if sampler.stacks else batch.split()
         fused = model(*inputs).float()
-        return (fused - truth).abs().mean() if is_absolute else relative_error(fused, truth, difficulty)
+        return absolute_error(fused, truth) if is_absolute else relative_error(fused, truth, difficulty)
 
     return step_loss
 

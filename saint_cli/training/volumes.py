@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from saint_cli.errors import SaintError, UnreadableError, UsageError
+from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.geometry import in_plane, through_plane_axis
 from saint_cli.io import read_volume
 from saint_cli.io.folder_walk import is_file, is_folder, is_link, is_there, walk_folders
@@ -64,14 +64,14 @@ def load_dense_volumes(
 
 @contextmanager
 def discard_copies(cache: Path, began: Path, group: ProcessGroup) -> Iterator[None]:
-    """Leave no new folder of memory-mapped copies behind where a run fails before its file ``began`` exists.
+    """Leave no new folder of memory-mapped copies behind where a run fails, or is stopped, before ``began`` exists.
 
     Copies of several processes stay: others may still read them.
     """
     made = [folder for folder in (cache, cache.parent) if not folder.exists()]
     try:
         yield
-    except (SaintError, OSError):
+    except BaseException:  # Ctrl-C and SIGTERM too
         if cache in made and group.world_size == 1 and not began.exists():
             shutil.rmtree(cache, ignore_errors=True)
             with suppress(OSError):  # not if it holds something else
@@ -139,7 +139,7 @@ def _list_files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> DenseVolume | None:
     """One volume in memory, or None for a label map."""
-    volume = read_volume(path)
+    volume = read_volume(path, offered=frozenset())
     if MADE_BY_SAINT in volume.header.warnings:
         raise UsageError(
             f"{path}: its header says that this is a result of saint; leave it out, and use the acquired scan"
@@ -162,12 +162,15 @@ def _read_mapped(path: Path, cache: Path) -> DenseVolume | None:
         volume = _read(path)
         if volume is None:
             return None
-        partial = cache / f".{os.getpid()}.partial.npy"
-        np.save(partial, volume.voxels.numpy())
-        partial.replace(voxels)
         content = {"source": str(path), "spacing_mm": volume.spacing_mm, "values": asdict(volume.values)}
-        partial.write_text(json.dumps(content))
-        partial.replace(facts)
+        partial = cache / f".{os.getpid()}.partial.npy"
+        try:
+            np.save(partial, volume.voxels.numpy())
+            partial.replace(voxels)
+            partial.write_text(json.dumps(content))
+            partial.replace(facts)
+        finally:
+            partial.unlink(missing_ok=True)  # of a copy that failed or was stopped
     try:
         content = json.loads(facts.read_text())
         x, y, z = content["spacing_mm"]

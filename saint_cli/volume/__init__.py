@@ -159,6 +159,7 @@ class Header:
     is_labels: whether the file says that its values are labels.
     slice_positions: where unevenly spaced slices lie along z, ascending from 0, in units of the affine's slice step
     (the commonest gap); () where they lie at 0, 1, 2, ..., as in every result.
+    volume_name: which of several volumes of its file or series this is (``fourth_axis.name_volume``).
     """
 
     modality: str | None = None
@@ -172,6 +173,7 @@ class Header:
     codings: tuple[Coding, ...] = ()
     is_labels: bool = False
     slice_positions: tuple[float, ...] = ()
+    volume_name: str = ""
 
     def is_padding(self, values: np.ndarray) -> np.ndarray:
         """Mask of the scanner values that lie in a range of padding."""

@@ -20,6 +20,11 @@ class FourthAxis:
     intent_name: bytes = b""
 
 
+def name_volume(number: int, count: int, label: str = "") -> str:
+    """One of several volumes, from 1, with what distinguishes it: ``volume 2 of 4 (EchoTime 30)``; "" of one alone."""
+    return "" if count == 1 else f"volume {number} of {count}" + (f" ({label})" if label else "")
+
+
 @dataclass(frozen=True)
 class VolumeMark:
     """What distinguishes a volume of a 4-D scan from the others.

@@ -97,6 +97,22 @@ def test_what_one_input_raises_is_its_failure_and_the_rest_goes_on(
     assert {scan.path: type(scan.error) for scan in found.scans if scan.error is not None} == {"b": UnreadableError}
 
 
+def test_what_only_its_name_calls_dicom_is_no_scan_but_named_and_a_failure_where_it_was_named(tmp_path: Path) -> None:
+    fabricate.save(fabricate.slices(), tmp_path / "s")
+    text = tmp_path / "s" / "text.dcm"
+    text.write_text("no slice")
+    (tmp_path / "empty.IMA").touch()
+    (tmp_path / "damaged.dcm.gz").write_bytes(b"\x1f\x8b\x08\0abc")
+    write_volume(fabricate.volume(), tmp_path / "volume.nii")
+    (tmp_path / "volume.nii").rename(tmp_path / "volume.dcm")
+    found = found_in(tmp_path)
+    assert paths(found) == ["s", "volume"]
+    assert all(scan.error is None for scan in found.scans)
+    assert found.ignored == {"not DICOM, whatever the name says (damaged.dcm.gz, empty.IMA, s/text.dcm)": 3}
+    (scan,) = found_in(text).scans
+    assert (type(scan.error), "not a file that saint reads" in str(scan.error)) == (UnreadableError, True)
+
+
 def test_names_too_long_for_any_file_in_a_header_are_a_failure_of_that_header(tmp_path: Path) -> None:
     header = "ObjectType = Image\nNDims = 3\nDimSize = 8 9 5\nElementType = MET_SHORT\nElementDataFile = "
     (tmp_path / "bad.mhd").write_text(f"{header}{'a' * 300}\n")

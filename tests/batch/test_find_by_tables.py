@@ -18,6 +18,7 @@ from saint_cli.batch.search import SearchRules
 from saint_cli.cli.job_options import merge_row
 from saint_cli.errors import UnreadableError, UsageError
 from saint_cli.io import write_volume
+from saint_cli.io.remote import transfer
 from saint_cli.jobs import GridRequest
 from saint_cli.options.job import JobSettings, make_settings
 
@@ -90,9 +91,7 @@ def test_what_a_row_of_a_table_cannot_have_is_reported_with_the_first_rows_and_t
     factors = "".join(f"a.nii,two{number}\n" for number in range(50))
     (tmp_path / "t.csv").write_text(f"source,factor\nok.nii,2\n{factors}")
     with pytest.raises(UsageError) as caught:
-        find_scans(
-            expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of_row, tmp_path / "out"), lambda count: None
-        )
+        expand_inputs([tmp_path / "t.csv"], settings_of_row)
     assert str(caught.value).startswith("50 rows cannot be used: ")
     assert 't.csv, row 3: factor "two0" is not a whole number' in str(caught.value)
     assert str(caught.value).endswith("and 47 more")
@@ -101,7 +100,7 @@ def test_what_a_row_of_a_table_cannot_have_is_reported_with_the_first_rows_and_t
 def test_what_several_rows_of_a_table_cannot_have_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("source,factor,colour\na.nii,two,\na.nii,2,red\na.nii,2,green\n")
     with pytest.raises(UsageError) as caught:
-        find_scans(expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of_row, tmp_path / "out"), lambda _: None)
+        expand_inputs([tmp_path / "t.csv"], settings_of_row)
     table, said = tmp_path / "t.csv", str(caught.value)
     assert said.startswith(f'3 rows cannot be used: {table}, row 2: factor "two" is not a whole number')
     assert f"; {table}, row 3 and 1 more: 'colour' is not a column of a table of scans; " in said
@@ -111,9 +110,21 @@ def test_what_several_rows_of_a_table_cannot_have_is_said_once(tmp_path: Path) -
 def test_rows_with_what_is_not_shown_are_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("source,factor\n" + "".join(f"a.nii,two{number % 5}\n" for number in range(50)))
     with pytest.raises(UsageError) as caught:
-        find_scans(expand_inputs([tmp_path / "t.csv"]), SearchRules(settings_of_row, tmp_path / "out"), lambda _: None)
+        expand_inputs([tmp_path / "t.csv"], settings_of_row)
     assert str(caught.value).startswith(f"50 rows cannot be used: {tmp_path / 't.csv'}, row 2 and 9 more: ")
     assert str(caught.value).endswith("; and 20 more")
+
+
+def test_all_that_is_wrong_with_the_rows_of_a_table_is_reported_together_before_a_url_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "list_source", lambda url: pytest.fail(f"{url} was listed"))
+    lines = ['{"source": "s3://bucket/a.nii"}', "{broken", '{"source": "a.nii", "colour": "red"}', '{"name": "b"}']
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    with pytest.raises(UsageError, match=r"^3 rows cannot be used: ") as caught:
+        expand_inputs([tmp_path / "t.jsonl"], settings_of_row)
+    for part in ("line 2: not a JSON object", "line 3: 'colour' is not a column", "line 4: no 'source'"):
+        assert f"{tmp_path / 't.jsonl'}, {part}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

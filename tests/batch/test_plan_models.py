@@ -58,3 +58,11 @@ def test_auto_does_not_take_the_failure_of_one_model_for_its_own(scan: Path) -> 
         planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("base"))), "failed", "WorkerKilledError"
     )
     assert planned(scan, state, replace(FAST, model_config=ModelConfig("auto"))).tasks
+
+
+def test_a_name_in_capitals_keeps_what_the_name_made_and_stays_a_name(scan: Path) -> None:
+    (task,) = planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("MEDIUM"))).tasks
+    assert task.record.model == task.job.settings.model_config.model == "medium"
+    state = state_after(planned(scan, ManifestState(), replace(FAST, model_config=ModelConfig("medium"))), "done")
+    for name in ("MEDIUM", "Auto"):
+        assert not planned(scan, state, replace(FAST, model_config=ModelConfig(name))).tasks

@@ -1,8 +1,7 @@
 """A folder of runs as ``benchmarks/paper_tables.py`` leaves it, of untrained tiny networks, and volumes to score."""
 
-import importlib
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import nibabel
 import numpy as np
@@ -18,11 +17,6 @@ SHAPE = (40, 36, 13)
 """Dense voxels: three acquired slices at factor 6, seven at 2."""
 
 
-def load_benchmark(name: str) -> ModuleType:
-    """A module of benchmarks/, whose folder must be on the path."""
-    return importlib.import_module(name)
-
-
 def write_scan(path: Path, seed: int = 0) -> None:
     """Bone in soft tissue in air, three cylinders with noise, 0.8 x 0.8 x 2 mm."""
     random = np.random.default_rng(seed)
@@ -36,7 +30,7 @@ def write_scan(path: Path, seed: int = 0) -> None:
 
 def write_network(runs: Path, regime: str, name: str, seed: int = 0) -> None:
     """The weights and the record of a network, as if it had been trained."""
-    records = load_benchmark("paper_records")
+    records = import_module("paper_records")
     folder = runs / regime / name
     folder.mkdir(parents=True, exist_ok=True)
     arch, _, factor = name.rpartition("-x")
@@ -47,7 +41,7 @@ def write_network(runs: Path, regime: str, name: str, seed: int = 0) -> None:
     else:
         factors = (int(factor),) if arch else architecture.default_factors
         save_baseline(architecture.build(WIDTH, factors), architecture, folder / records.MODEL)
-    stages = len(load_benchmark("paper_systems").NETWORKS[name].stages)
+    stages = len(import_module("paper_systems").NETWORKS[name].stages)
     words = [["--arch", name, "--width", str(WIDTH)]] * stages
     sha256 = records.hash_file(folder / records.MODEL)
     record = records.TrainingRecord(name, words, [60.0] * stages, [100] * stages, ["0" * 64], sha256)

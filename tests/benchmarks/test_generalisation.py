@@ -1,25 +1,22 @@
 """``benchmarks/generalisation.py``: errors on the same blocks of two sets of volumes, against the first weights."""
 
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-from benchmarks.paper_runs import load_benchmark
 from nets import tiny
 from training.folders import write_train_and_val
 
 from saint_cli.models.weights import save_model
 from saint_cli.training import joint
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(joint, "BLOCK", (16, 3))
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return load_benchmark("generalisation")
+    return import_module("generalisation")
 
 
 @pytest.fixture

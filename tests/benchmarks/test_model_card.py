@@ -48,8 +48,7 @@ TENSOR_FORMATS = {"magnitude", "hounsfield", "kspace", "raw", "labels", "classes
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+def script() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "benchmarks" / "model_card.py"))
 
 

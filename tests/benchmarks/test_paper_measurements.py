@@ -1,13 +1,14 @@
 """What ``benchmarks/paper_tables.py`` measures besides scores: costs, growth, seams, generated filters."""
 
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from benchmarks.paper_runs import load_benchmark, write_network, write_scan
+from benchmarks.paper_runs import write_network, write_scan
 
 from saint_cli.nets.baselines import Patching
 
@@ -15,10 +16,9 @@ MODULES = ("costs", "filters", "growth", "records", "runners", "scoring", "seams
 
 
 @pytest.fixture
-def paper(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def paper() -> SimpleNamespace:
     """The modules ``paper_*`` of benchmarks/, by the rest of their names."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    return SimpleNamespace(**{name: load_benchmark(f"paper_{name}") for name in MODULES})
+    return SimpleNamespace(**{name: import_module(f"paper_{name}") for name in MODULES})
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 import shutil
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchmarks.paper_runs import load_benchmark, write_network, write_scan
+from benchmarks.paper_runs import write_network, write_scan
+
+from saint_cli.errors import UnreadableError, UsageError
 
 ROOT = Path(__file__).parents[2]
 MODULES = (
@@ -24,10 +27,9 @@ SLICES = {2: 5, 4: 9, 6: 13}
 
 
 @pytest.fixture
-def paper(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def paper() -> SimpleNamespace:
     """The modules ``paper_*`` of benchmarks/, by the rest of their names."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return SimpleNamespace(**{name: load_benchmark(f"paper_{name}") for name in MODULES})
+    return SimpleNamespace(**{name: import_module(f"paper_{name}") for name in MODULES})
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ def test_text_around_the_parts_of_a_page_stays(paper: SimpleNamespace, tmp_path:
 def test_a_part_without_markers_is_refused(paper: SimpleNamespace, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("text\n")
-    with pytest.raises(load_benchmark("saint_cli.errors").UnreadableError, match="no markers for table"):
+    with pytest.raises(UnreadableError, match="no markers for table"):
         paper.page.rewrite_page(page, {"table": "new"})
     assert page.read_text() == "text\n"
 
@@ -153,7 +155,7 @@ def test_the_whole_page_is_made_from_saved_runs(
     page = tmp_path / "comparison.md"
     shutil.copyfile(ROOT / "docs" / "comparison.md", page)
     monkeypatch.setattr(paper.tables, "FILTER_SLICE", (6, 5, 4))
-    monkeypatch.setitem(load_benchmark("paper_filters").AMI_SIZES, "base", (8, 4, 2, 1))
+    monkeypatch.setitem(import_module("paper_filters").AMI_SIZES, "base", (8, 4, 2, 1))
     monkeypatch.setattr(paper.figures, "BONE_SYSTEMS", ("cubic", "ami"))
     monkeypatch.setattr(paper.figures, "FIGURES", {"comparison-2d.jpg": ("cubic", "ami")})
     paper.tables.write_page(scoring, "a.nii", page)
@@ -179,7 +181,7 @@ def test_weights_that_are_too_large_are_not_copied(
 ) -> None:
     write_network(scoring.runs, "time", "mdsr")
     monkeypatch.setattr(paper.keep, "MOST_WEIGHTS_BYTES", 100)
-    with pytest.raises(load_benchmark("saint_cli.errors").UsageError, match="MB, more than"):
+    with pytest.raises(UsageError, match="MB, more than"):
         paper.keep.keep_runs(scoring.runs, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
@@ -188,7 +190,7 @@ def test_a_part_of_the_work_names_networks_with_or_without_their_factor(paper: S
     plan = paper.tables.Plan.make(["rdn-3d", "meta-sr"])
     assert [network.name for network in plan.networks] == ["meta-sr", "rdn-3d-x4", "rdn-3d-x6"]
     assert {system.name for system in plan.systems} == {"meta-sr", "rdn-3d"}
-    with pytest.raises(load_benchmark("saint_cli.errors").UsageError, match="no network unet"):
+    with pytest.raises(UsageError, match="no network unet"):
         paper.tables.Plan.make(["meta-sr", "unet"])
 
 

@@ -3,25 +3,23 @@
 import json
 import subprocess
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchmarks.paper_runs import load_benchmark, write_network, write_scan
+from benchmarks.paper_runs import write_network, write_scan
 
 from saint_cli.cli.train import _make_schedule
 from saint_cli.cli.train_options import TrainOptions, complete_options
 from saint_cli.errors import UsageError
 from saint_cli.options.fields import from_typed, list_options
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def paper(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def paper() -> SimpleNamespace:
     """The modules ``paper_*`` of benchmarks/, by the rest of their names."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return SimpleNamespace(**{name: load_benchmark(f"paper_{name}") for name in ("records", "systems", "training")})
+    return SimpleNamespace(**{name: import_module(f"paper_{name}") for name in ("records", "systems", "training")})
 
 
 class FakeTraining:

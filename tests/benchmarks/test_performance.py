@@ -1,17 +1,16 @@
 """What ``benchmarks/performance.py`` keeps of the page that it writes anew."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from benchmarks.paper_runs import load_benchmark
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def read_notes(monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return load_benchmark("performance").read_notes
+def read_notes() -> object:
+    return import_module("performance").read_notes
 
 
 def test_sentences_that_are_not_measured_stay_as_they_are_on_the_page(read_notes: object, tmp_path: Path) -> None:

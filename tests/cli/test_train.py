@@ -1,5 +1,6 @@
 """``saint train`` from the command line: two tiny stages end in weights that ``saint upsample`` takes."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -187,8 +188,8 @@ def test_the_first_weights_are_never_those_that_are_written(scans: Path, tmp_pat
     before, link = own.read_bytes(), tmp_path / "link.safetensors"
     link.symlink_to(own)
     words = ["train", scans, "--val", held_back(scans), "--out", tmp_path / "run", "--size", "fast", "--steps", 1]
-    for option in ("--init", "--teacher"):
-        result = saint(*words, option, link)
+    for option, named in itertools.product(("--init", "--teacher"), (link, own.parent)):
+        result = saint(*words, option, named)
         assert (result.exit_code, f"is what {option} names" in result.output) == (2, True)
     assert own.read_bytes() == before
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-import torch
 from evaluation.scans import smooth
 from nets import tiny, tiny_baselines
+from nets.tiny import CPU
 
 from saint_cli import write_volume
 from saint_cli.errors import GeometryError, UnreadableError, UsageError
@@ -26,10 +26,7 @@ from saint_cli.models.calibration import Calibration
 from saint_cli.models.weights import SaintModel
 from saint_cli.options.method import MethodOptions, NoiseHandling
 from saint_cli.progress import ProgressStage
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
-
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 
 def evaluate_trial(

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.evaluation import check_region, scan_calibration, selfcheck
 from saint_cli.evaluation.left_out import LeftOutErrors
@@ -12,9 +12,6 @@ from saint_cli.method import pipeline
 from saint_cli.method.pipeline import Restoration
 from saint_cli.models.calibration import PERCENT, Calibration
 from saint_cli.options.method import MethodOptions
-from saint_cli.runtime.device_selection import Compute
-
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 BY_WEIGHTS = Calibration((0.0, 100.0), (3.0, 53.0))
 

@@ -171,6 +171,8 @@ def test_means_are_over_volumes_per_factor_and_method() -> None:
     assert {s.volume for s in found} == {"mean of 2 volumes"}
     assert found[0].bias_hu == -31
     assert (found[0].ssim, found[1].ssim) == (pytest.approx(0.9), None)
+    only_a = replace(scores[0], method="other")
+    assert [s.label for s in average_scores([*scores, only_a])] == [s.label for s in found]
     (mixed,) = average_scores([replace(scores[0], data_range=900.0), replace(scores[3], data_range=800.0)])
     assert mixed.data_range is None
 

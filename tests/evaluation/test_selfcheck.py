@@ -3,18 +3,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.evaluation import check_region, selfcheck
 from saint_cli.geometry import SliceGrid, grid_by_factor
 from saint_cli.method import pipeline
 from saint_cli.method.pipeline import Restoration
 from saint_cli.options.method import MethodOptions
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
-
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 
 def restore(volume: Volume, axis: int = 2, options: MethodOptions = MethodOptions()) -> Restoration:  # noqa: B008  (frozen)
@@ -145,10 +142,11 @@ def test_the_slice_that_is_shown_is_named_by_its_place_in_the_scan(monkeypatch: 
     np.testing.assert_array_equal(check.truth[..., 0], volume.voxels[x, y, check.index])
 
 
-def test_a_small_volume_is_checked_as_a_whole() -> None:
-    region = check_region.plan_region(grid_by_factor(9, 2, 4), (90, 80, 9), (10, 10, 1))
-    assert region.is_whole
-    assert region.predicted_box == region.scored_box == (slice(0, 90), slice(0, 80), slice(0, 9))
+@pytest.mark.parametrize("acquired", [9, 10])  # of both, 4 slices of 10000 voxels are predicted
+def test_a_small_volume_is_checked_in_whole_planes(acquired: int) -> None:
+    region = check_region.plan_region(grid_by_factor(acquired, 2, 4), (100, 100, acquired), (10, 10, 1))
+    assert region.is_whole == (acquired == 9)
+    assert region.predicted_box == region.scored_box == (slice(0, 100), slice(0, 100), slice(0, 9))
 
 
 def test_progress_has_a_name_of_its_own() -> None:

@@ -1,16 +1,14 @@
 """What the networks are assumed to take, against what they do."""
 
 import pytest
-import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.evaluation import workload
 from saint_cli.geometry import grid_by_factor
 from saint_cli.models.weights import SaintModel
 from saint_cli.options.method import MethodOptions
-from saint_cli.runtime.device_selection import Compute
 
-CPU = Compute(torch.device("cpu"), torch.float32)
 SHAPE = (20, 18, 5)
 
 

@@ -160,6 +160,23 @@ def test_a_packed_4d_file_that_holds_more_is_reported_of_all_its_volumes_too(sli
     assert list(list_volumes(packed).read())[-1].header.warnings == alone
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_4d_file_that_ends_early_says_which_volume_is_cut(ending: str, tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 1000, (8, 7, 5, 4)).astype(np.int16)
+    whole = nifti(tmp_path / "whole.nii", voxels).read_bytes()[: 352 + 560 * 5 // 2]
+    path = tmp_path / f"scan{ending}"
+    path.write_bytes(whole if ending == ".nii" else gzip.compress(whole))
+    np.testing.assert_array_equal(read_volume(path, volume=2).voxels, voxels[..., 1])
+    cut = rf"scan{ending}: volume 3: file is truncated: .*; copy it again, or take an earlier one with `volume`"
+    with pytest.raises(UnreadableError, match=cut):
+        read_volume(path, volume=3)
+    with pytest.raises(UnreadableError, match=cut):
+        list(list_volumes(path).read())
+    path.write_bytes(whole[:600] if ending == ".nii" else gzip.compress(whole[:600]))
+    with pytest.raises(UnreadableError, match=r": volume 1: file is truncated: .*; copy it again$"):
+        read_volume(path, volume=1)
+
+
 SHAPES = {
     "2-D": ((4, 5), "2-D image or single slice"),
     "one slice": ((4, 5, 1), "single slice"),

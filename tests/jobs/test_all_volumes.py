@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_the_page_shows_one_volume_and_says_which(tmp_path: Path, model_config: 
     source = save(voxels, tmp_path / "in.nii")
     run(source, tmp_path / "out.nii", model_config, page=tmp_path / "p.html", preview=tmp_path / "p.png")
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
-    assert "in.nii, volume 2" in page
+    assert "in.nii, volume 2 of 5" in page
     assert "this page shows volume 2 of 5: pictures, figures and verdict are of that volume alone" in page
     assert (tmp_path / "p.png").stat().st_size > 1000
     made = make_job(source, tmp_path / "fine.nii", GridRequest(factor=3, in_plane_mm=0.6), model_config, volume="all")
@@ -144,6 +145,23 @@ def dual_energy(folder: Path) -> Path:
     for data in parts:
         fabricate.set_pixels(data, random.integers(0, 2000, (12, 16)).astype("u2"))
     return fabricate.save(parts, folder / "in", shuffle=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [
+        (lambda folder: save(ct_volumes(3), folder / "in.nii"), "in.nii, volume 2 of 3"),
+        (dual_energy, "in, volume 2 of 2 (KVP 140)"),
+        (lambda folder: save(ct_volumes(1), folder / "in.nii"), "in.nii"),
+    ],
+    ids=["NIfTI", "DICOM", "3-D"],
+)
+def test_the_page_of_a_chosen_volume_says_which_it_is(
+    make: Callable[[Path], Path], shown: str, tmp_path: Path, model_config: ModelConfig
+) -> None:
+    volume = None if shown == "in.nii" else 2
+    run(make(tmp_path), tmp_path / "out.nii", model_config, volume=volume, page=tmp_path / "p.html")
+    assert f"<h1>{shown}</h1>" in (tmp_path / "p.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("target", ["out", "out.nii.gz"])

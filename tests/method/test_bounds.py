@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from nets import tiny
+from nets.tiny import CPU
 from scipy import ndimage
 
 from saint_cli.geometry import grid_by_factor, grid_by_spacing
@@ -13,10 +14,7 @@ from saint_cli.method import assembly, bounds
 from saint_cli.method.network_input import prepare_input
 from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.options.method import MethodOptions
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
-
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 SQUARE = 2 * bounds.RADIUS + 1
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.geometry import SliceGrid, grid_by_factor, grid_by_spacing
 from saint_cli.method.directions import interpolate_directions
@@ -12,9 +13,7 @@ from saint_cli.method.slice_plan import SlicePlan
 from saint_cli.nets.baselines import PublishedAMI
 from saint_cli.nets.filter_generation import filter_distance_matrix
 from saint_cli.options.method import MethodOptions
-from saint_cli.runtime.device_selection import Compute
 
-CPU = Compute(torch.device("cpu"), torch.float32)
 ENSEMBLE = MethodOptions(tta=True)
 
 
@@ -81,7 +80,7 @@ def published_ami() -> PublishedAMI:
 @pytest.mark.parametrize("grid", [grid_by_factor(5, 2, 4), SliceGrid(2, 5, 0.3, 13)], ids=["x4", "x3.33"])
 def test_line_and_residual_of_a_published_ami_are_what_it_gives(grid: SliceGrid) -> None:
     network_input, plan, ami, x = prepare_input(tiny.volume(), grid), SlicePlan.from_grid(grid), published_ami(), 9
-    residual = interpolate_directions(network_input, ami, plan, tiny.CPU)[0].values[:, x].float()
+    residual = interpolate_directions(network_input, ami, plan, CPU)[0].values[:, x].float()
     voxels, spacing = network_input.voxels, torch.tensor(network_input.spacing_mm)
     for s, (window, t) in enumerate(zip(plan.window, plan.network_offset, strict=True)):
         fdm = filter_distance_matrix(torch.tensor([t]), spacing[1], spacing[2])[None]
@@ -97,6 +96,6 @@ def test_flips_of_a_published_ami_make_a_reversed_stack_give_the_reversed_result
     results = []
     for step in (1, -1):
         network_input = prepare_input(replace(scan, voxels=scan.voxels[..., ::step]), grid)
-        sagittal, _ = interpolate_directions(network_input, published_ami(), plan, tiny.CPU, options)
+        sagittal, _ = interpolate_directions(network_input, published_ami(), plan, CPU, options)
         results.append(sagittal.values.float())
     torch.testing.assert_close(results[0], results[1].flip(0), rtol=0, atol=2e-3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.errors import NonFiniteError, SaintError, UsageError
 from saint_cli.evaluation import selfcheck
@@ -20,11 +21,9 @@ from saint_cli.options.method import MethodOptions
 from saint_cli.report import quality_control
 from saint_cli.report.anatomy import UprightVolume
 from saint_cli.report.windows import Window, choose_windows
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Header, Volume
 from saint_cli.volume.float_limits import limit_values
 
-CPU = Compute(torch.device("cpu"), torch.float32)
 GRID = grid_by_factor(5, 2, 3)
 SHAPE = (12, 11, 5)
 AFFINE = np.diag([0.7, 0.9, 5.0, 1.0])

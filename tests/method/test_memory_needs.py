@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import SlabProfile, SliceGrid, grid_by_factor, grid_of_slabs
@@ -18,7 +19,6 @@ from saint_cli.models.weights import load_model
 from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
 
-CPU = Compute(torch.device("cpu"), torch.float32)
 MB = 1_000_000
 
 AT_WORK = """

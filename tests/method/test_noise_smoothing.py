@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from nets import tiny
-from noisy_scans import ACQUIRED, DISC, PLAN, SIZE, acquired_slices, body, deviations, interpolated_slices
+from noisy_scans import ACQUIRED, DISC, PLAN, SIZE, acquired_slices, deviations, interpolated_slices
 
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method.noise_smoothing import smooth_noise
@@ -110,7 +110,3 @@ def test_it_says_whether_an_acquired_slice_changed() -> None:
 def test_tiny_planes_pass() -> None:
     sparse = np.random.default_rng(0).normal(40, 20, (5, 3, ACQUIRED)).astype(np.float32)
     assert np.isfinite(smoothed(sparse, np.repeat(sparse[..., :1], PLAN.count, axis=2))).all()
-
-
-def test_the_body_of_the_tests_is_what_it_says() -> None:
-    assert (body()[INNER] == 40).all()

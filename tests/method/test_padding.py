@@ -5,17 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from fabricate import volume
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import padding
 from saint_cli.options.method import MethodOptions
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import Volume
-
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 PAD = -3024
 

@@ -3,8 +3,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.geometry import grid_by_factor
 from saint_cli.method import pipeline
@@ -12,10 +12,7 @@ from saint_cli.method.bounds import Bounds
 from saint_cli.method.pipeline import Restoration, ResultStage, restore
 from saint_cli.models.calibration import Calibration
 from saint_cli.options.method import MethodOptions, NoiseHandling
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.volume import DicomSource, ValueRange
-
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 CALIBRATION = Calibration((0.0, 100.0), (3.0, 53.0))
 

@@ -36,10 +36,6 @@ def linear_slab_model() -> SaintModel:
     return replace(model, ami=make_slab_network(model.ami).eval())
 
 
-def weights_of(grid: SliceGrid) -> np.ndarray:
-    return grid.slab_weights
-
-
 def grids(volume: Volume, axis: int) -> dict[str, SliceGrid]:
     count, spacing = volume.shape[axis], volume.spacing_mm[axis]
     return {
@@ -61,7 +57,7 @@ def test_means_over_the_slabs_are_the_acquired_slices(dtype: str, axis: int, kin
     thin = tiny.upsample(volume, slab_model(), grid, CPU)
     assert thin.voxels.dtype == volume.voxels.dtype
     assert thin.shape[axis] == grid.count
-    means = np.moveaxis(thin.voxels, axis, 2).astype(np.float64) @ weights_of(grid).T
+    means = np.moveaxis(thin.voxels, axis, 2).astype(np.float64) @ grid.slab_weights.T
     tolerance = 0.5 if dtype == "int16" else 0.01
     assert np.abs(means - np.moveaxis(volume.voxels, axis, 2)).max() <= tolerance
 
@@ -74,7 +70,7 @@ def test_values_that_cannot_be_stored_do_not_break_the_means() -> None:
     grid = grids(volume, 2)["touching"]
     thin = tiny.upsample(volume, slab_model(), grid, CPU).voxels
     assert thin.min() == -1024
-    assert np.abs(thin.astype(float) @ weights_of(grid).T - voxels).max() <= 0.6
+    assert np.abs(thin.astype(float) @ grid.slab_weights.T - voxels).max() <= 0.6
 
 
 def test_all_thin_slices_lie_between_two_slices() -> None:
@@ -98,7 +94,7 @@ def test_means_hold_for_every_dtype(dtype: str) -> None:
         volume = replace(volume, voxels=(volume.voxels * 1000).astype(dtype))
     grid = grids(volume, 2)["touching"]
     thin = tiny.upsample(volume, slab_model(), grid, CPU).voxels
-    assert np.abs(thin.astype(float) @ weights_of(grid).T - volume.voxels.astype(float)).max() <= 0.5
+    assert np.abs(thin.astype(float) @ grid.slab_weights.T - volume.voxels.astype(float)).max() <= 0.5
 
 
 def test_slices_of_other_slopes_keep_their_own_range() -> None:
@@ -108,7 +104,7 @@ def test_slices_of_other_slopes_keep_their_own_range() -> None:
     volume = replace(tiny.volume(dtype="float32"), voxels=voxels, header=Header("MR", codings=codings))
     grid = grids(volume, 2)["touching"]
     thin = tiny.upsample(volume, linear_slab_model(), grid, CPU).voxels
-    means = thin.astype(float) @ weights_of(grid).T
+    means = thin.astype(float) @ grid.slab_weights.T
     assert np.abs(means - voxels).max() <= 0.5 * 0.5  # half of the coarsest step
 
 

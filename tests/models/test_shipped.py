@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from saint_cli.cli.evaluate import EvaluateOptions
+from saint_cli.cli.parsing import parse_models
 from saint_cli.errors import WeightsError
 from saint_cli.jobs import ModelConfig
 from saint_cli.models import shipped
@@ -32,8 +33,23 @@ def test_auto_is_the_default_and_is_no_file(tmp_path: Path, monkeypatch: pytest.
     shipped.check_model("auto")
     (tmp_path / "auto").touch()
     shipped.check_model("./auto")
-    with pytest.raises(WeightsError, match=r"no model or weights file 'Auto'; shipped models: .*\(or auto\)"):
-        shipped.check_model("Auto")
+    with pytest.raises(WeightsError, match="'auto' stands for a model once the modality is known"):
+        load_model("auto")
+
+
+def test_names_may_be_in_capitals_unless_something_has_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for typed in ("auto", "fast", "mr-fast"):
+        assert ModelConfig(typed.upper()).model == typed
+        assert parse_models(f"{typed}, {typed.upper()}") == (typed,)
+    assert load_model("FAST") is load_model("fast")
+    assert shipped.weights_sha256("FAST") == shipped.weights_sha256("fast")
+    (tmp_path / "Fast").mkdir()
+    for path in ("Fast", "./fast", "./FAST.safetensors", str(shipped.find_weights("fast"))):
+        assert ModelConfig(path).model == path
+        assert not shipped.is_name(path)
 
 
 def test_the_loaded_networks_are_those_of_the_default() -> None:

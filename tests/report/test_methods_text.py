@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 import yaml
 from nets import tiny
-from report.test_quality_control import CPU, FACTS, restored
+from nets.tiny import CPU
+from report.test_quality_control import FACTS, restored
 
 from saint_cli.evaluation import selfcheck
 from saint_cli.geometry import grid_by_factor
-from saint_cli.report import methods_text
+from saint_cli.options.method import NoiseHandling
+from saint_cli.report import methods_text, texts
 from saint_cli.runtime.version import __version__
 
 
@@ -30,6 +32,28 @@ def test_the_paragraph_names_program_weights_options_spacing_check_and_paper() -
     without = methods_text.write_methods(replace(FACTS, options={}), restoration, result, "only 3 slices")
     assert "default options" in without
     assert "PSNR" not in without
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        ("match", "Random noise was added to the synthesised slices"),
+        ("smooth", "Noise of the acquired slices was reduced"),
+    ],
+)
+def test_a_change_of_noise_is_said_and_that_the_check_is_without_it(noise: str, words: str) -> None:
+    restoration = restored(tiny.volume((20, 18, 7)), grid_by_factor(7, 2, 4), noise=NoiseHandling(noise))
+    check = selfcheck.try_self_check(restoration, CPU)
+    assert isinstance(check, selfcheck.SelfCheck)
+    said = "(3 slices, without this change of noise)"
+    changed = replace(FACTS, options={"--noise": noise})
+    text = methods_text.write_methods(changed, restoration, restoration.source, check)
+    assert words in text
+    assert said in text
+    assert f"--noise {noise} was not applied here." in texts.describe_self_check(check, restoration)
+    kept = methods_text.write_methods(FACTS, restoration, restoration.source, check)
+    assert words not in kept
+    assert said not in kept
 
 
 def test_the_data_range_of_other_modalities_is_that_of_the_self_check_without_a_unit() -> None:

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli import geometry
 from saint_cli.evaluation import selfcheck
@@ -16,11 +16,8 @@ from saint_cli.models.calibration import Calibration
 from saint_cli.options.method import MethodOptions
 from saint_cli.report import error_maps, page, quality_control, texts
 from saint_cli.report.anatomy import UprightVolume
-from saint_cli.report.quality_control import JobFacts
-from saint_cli.runtime.device_selection import Compute
+from saint_cli.report.job_facts import JobFacts
 from saint_cli.volume import Header, Volume
-
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 FACTS = JobFacts(
     *("in.nii.gz", "out.nii.gz", "tiny", "ab" * 32, "cpu", "float32", 75.0, 7),

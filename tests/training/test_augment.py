@@ -3,13 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saint_cli.training.augment import (
-    BRIGHTEST_UNITS,
-    KERNEL_RANGE,
-    ZOOM_RANGE,
-    Augmentation,
-    vary,
-)
+from saint_cli.training.augment import CT_UNITS, KERNEL_RANGE, ZOOM_RANGE, Augmentation, vary
 
 
 def varied(values: Tensor, *, kernel: float = 0.0, contrast: float = 1.0, noise: float = 0.0) -> Tensor:
@@ -40,7 +34,7 @@ def test_a_kernel_repeats_the_outermost_voxels() -> None:
 
 def test_contrast_turns_about_water_and_stays_in_the_window() -> None:
     values = torch.tensor([0.0, 0.9, 1.0, 1.1, 4.0])[:, None]
-    wanted = torch.tensor([0, 0.87, 1, 1.13, BRIGHTEST_UNITS])
+    wanted = torch.tensor([0, 0.87, 1, 1.13, CT_UNITS])
     torch.testing.assert_close(varied(values, contrast=1.3).flatten(), wanted)
 
 

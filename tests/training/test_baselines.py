@@ -9,6 +9,7 @@ import torch
 from nets import tiny, tiny_baselines
 from nets.tiny_baselines import NAMES
 from safetensors.torch import load_file
+from training.tiny_runs import AMI, assert_same_tensors, run_stage
 
 from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
@@ -20,28 +21,12 @@ from saint_cli.models.weights import load_model
 from saint_cli.nets.baselines import ARCHITECTURES, PublishedAMI
 from saint_cli.training.block_sampler import BlockSampler
 from saint_cli.training.dense_volume import DenseVolume
-from saint_cli.training.loop import Schedule, StepResult
 from saint_cli.training.objectives import validate_baseline
 from saint_cli.training.patch_places import PatchShape
-from saint_cli.training.run import MODEL, TrainingPaths, train
+from saint_cli.training.run import MODEL
 from saint_cli.training.settings import PUBLISHED, TrainingSettings
 
-SETTINGS = TrainingSettings(
-    "ami",
-    "base",
-    Schedule(4, warmup=1, validate_every=2),
-    batch=2,
-    patch=(7, 3),
-    cube=(6, 3),
-    slices=6,
-    rfn_patch=8,
-    blocks=3,
-    block=(24, 3),
-    optimiser="adam",
-    augment=False,
-    context=False,
-    factors=(4, 6),
-)
+SETTINGS = replace(AMI, cube=(6, 3), optimiser="adam", augment=False, context=False, factors=(4, 6))
 
 
 @pytest.fixture(autouse=True)
@@ -56,20 +41,9 @@ def settings_of(name: str) -> TrainingSettings:
     return replace(SETTINGS, stage=name, arch=name, factors=factors)
 
 
-def run(
-    settings: TrainingSettings, data: Path, out: Path, *, resume: bool = False, stop: int | None = None
-) -> list[StepResult]:
-    paths, results = TrainingPaths(data / "train", data / "val", out, data / "cache"), []
-    for result in train(settings, paths, resume=resume, on_progress=lambda *_: None):
-        results.append(result)
-        if result.step == stop:
-            break
-    return results
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_baseline_trains_and_its_run_restores_volumes(name: str, data: Path, tmp_path: Path) -> None:
-    results = run(settings_of(name), data, tmp_path)
+    results = run_stage(settings_of(name), data, tmp_path)
     model = load_any_model(str(tmp_path))
     validation = results[-1].validation
     assert validation is not None
@@ -83,15 +57,14 @@ def test_a_baseline_trains_and_its_run_restores_volumes(name: str, data: Path, t
 
 @pytest.mark.parametrize("name", ["rdn", "mdcsrn"])
 def test_a_resumed_run_ends_in_the_same_model(name: str, data: Path, tmp_path: Path) -> None:
-    run(settings_of(name), data, tmp_path / "whole")
-    run(settings_of(name), data, tmp_path / "cut", stop=2)
-    run(settings_of(name), data, tmp_path / "cut", resume=True)
-    whole, cut = (load_file(tmp_path / folder / MODEL) for folder in ("whole", "cut"))
-    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    run_stage(settings_of(name), data, tmp_path / "whole")
+    run_stage(settings_of(name), data, tmp_path / "cut", stop=2)
+    run_stage(settings_of(name), data, tmp_path / "cut", resume=True)
+    assert_same_tensors(tmp_path / "whole" / MODEL, tmp_path / "cut" / MODEL)
 
 
 def test_statistics_of_batch_normalisation_reach_the_saved_model(data: Path, tmp_path: Path) -> None:
-    run(settings_of("mdcsrn"), data, tmp_path)
+    run_stage(settings_of("mdcsrn"), data, tmp_path)
     saved = load_file(tmp_path / MODEL)
     means = [tensor for name, tensor in saved.items() if name.endswith("running_mean")]
     assert means
@@ -99,16 +72,16 @@ def test_statistics_of_batch_normalisation_reach_the_saved_model(data: Path, tmp
 
 
 def test_another_architecture_is_not_resumed(data: Path, tmp_path: Path) -> None:
-    run(settings_of("rdn"), data, tmp_path, stop=2)
+    run_stage(settings_of("rdn"), data, tmp_path, stop=2)
     with pytest.raises(UsageError, match="begun with --factors 4, not with --factors 6;"):
-        run(replace(settings_of("rdn"), factors=(6,)), data, tmp_path, resume=True)
+        run_stage(replace(settings_of("rdn"), factors=(6,)), data, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_published_networks_train_and_restore(dims: int, data: Path, tmp_path: Path) -> None:
     ami = replace(SETTINGS, arch=PUBLISHED)
-    run(ami, data, tmp_path)
-    run(replace(ami, stage="rfn", dims=dims), data, tmp_path)
+    run_stage(ami, data, tmp_path)
+    run_stage(replace(ami, stage="rfn", dims=dims), data, tmp_path)
     model = load_model(str(tmp_path))
     assert isinstance(model.ami, PublishedAMI)
     assert not model.rfn.has_context

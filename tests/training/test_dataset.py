@@ -190,14 +190,12 @@ def test_patches_of_air_are_avoided() -> None:
     assert np.mean([mean < 0.15 for mean in means]) < 0.05
 
 
-def test_volumes_smaller_than_the_patch_are_refused_or_share_a_batch_with_others() -> None:
-    volumes = [noise((6, 5, 20)), noise((12, 11, 20), 1)]
-    try:
-        drawn = AmiSampler(volumes, 4, PATCH)
-    except UsageError:
-        return
-    for step in range(8):
-        assert drawn.draw_batch(step).slices.shape[2] <= PATCH.height
+def test_volumes_smaller_than_the_patch_are_not_drawn_from_and_refused_alone() -> None:
+    small, large = noise((6, 5, 20)), noise((12, 11, 20), 1)
+    source, random = AmiSampler([small, large], 4, PATCH).source, np.random.default_rng(0)
+    assert {source.draw(random, 2)[0].voxels.data_ptr() for _ in range(40)} == {large.voxels.data_ptr()}
+    with pytest.raises(UsageError, match="no volume is large enough"):
+        AmiSampler([small], 4, PATCH)
 
 
 def test_a_thick_volume_sideways_shows_its_own_slices_and_neighbours_one_pixel_away() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from nets import tiny
+from nets.tiny import CPU
 
 from saint_cli.method import intensity
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.training import fusion_blocks
 from saint_cli.training.augment import Augmentation
 from saint_cli.training.dense_volume import DenseVolume
@@ -15,7 +15,6 @@ from saint_cli.training.patch_places import Variation
 from saint_cli.training.patch_source import FACTORS, PatchSource
 from saint_cli.training.slice_profile import PICKED
 
-CPU = Compute(torch.device("cpu"), torch.float32)
 EXTENT = (26, 3)
 INNER = EXTENT[0] - 2 * MARGIN
 

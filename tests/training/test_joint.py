@@ -10,6 +10,7 @@ import torch
 from nets import tiny
 from safetensors.torch import load_file
 from torch import Tensor
+from training import tiny_runs
 from training.folders import write_train_and_val
 
 from saint_cli.errors import UsageError
@@ -28,7 +29,7 @@ from saint_cli.training.joint import MARGIN, JointBlock, JointNetworks
 from saint_cli.training.loop import Schedule, StepResult
 from saint_cli.training.patch_places import Variation
 from saint_cli.training.patch_source import PatchSource
-from saint_cli.training.run import MODEL, TrainingPaths, train
+from saint_cli.training.run import MODEL
 from saint_cli.training.settings import TrainingSettings
 
 SIDE, ACQUIRED, SPACING_MM = 20, 3, (0.7, 0.9, 1.5)
@@ -211,16 +212,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_joint(
     data: Path, out: Path, *, resume: bool = False, stop: int | None = None, slabs: bool = False, frozen: int = 0
 ) -> list[StepResult]:
-    schedule = Schedule(4, warmup=1, validate_every=2)
-    init = str(data / "init.safetensors")
-    settings = TrainingSettings("joint", "base", schedule, batch=2, init=init, slabs=slabs, frozen=frozen)
-    results = []
-    paths = TrainingPaths(data / "train", data / "val", out, data / "cache")
-    for result in train(settings, paths, resume=resume, on_progress=lambda *_: None):
-        results.append(result)
-        if result.step == stop:
-            break
-    return results
+    settings = replace(tiny_runs.AMI, stage="joint", init=str(data / "init.safetensors"), slabs=slabs, frozen=frozen)
+    return tiny_runs.run_stage(settings, data, out, resume=resume, stop=stop)
 
 
 def test_a_run_changes_both_networks_and_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
@@ -233,8 +226,7 @@ def test_a_run_changes_both_networks_and_goes_on_where_it_was(data: Path, tmp_pa
         assert any(not torch.equal(before[name], after[name]) for name in after if name.startswith(part))
     run_joint(data, tmp_path / "parts", stop=2)
     assert [result.step for result in run_joint(data, tmp_path / "parts", resume=True)] == [3, 4]
-    parts = load_file(tmp_path / "parts" / MODEL)
-    assert all(torch.equal(parts[name], after[name]) for name in after)
+    tiny_runs.assert_same_tensors(tmp_path / "parts" / MODEL, tmp_path / "whole" / MODEL)
 
 
 def test_frozen_blocks_and_what_is_before_them_stay_as_they_are(data: Path, tmp_path: Path) -> None:

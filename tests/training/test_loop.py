@@ -182,11 +182,9 @@ def test_a_run_of_minutes_ends_in_time_and_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(loop, "time", Clock(6.0))
     plan = schedule(None, minutes=1.0, validate_every=2, warmup=1, decay=0.5)
-    state = fresh()
-    heard = train(state, plan, tmp_path / "whole")
+    heard = train(fresh(), plan, tmp_path / "whole")
     assert heard[-1].seconds >= 60 > heard[-2].seconds
     assert heard[-1].validation is not None
-    assert state.optimiser.param_groups[0]["lr"] < plan.learning_rate
     train(fresh(), plan, tmp_path / "killed", stop=2)
     resumed = fresh()
     resumed.load(tmp_path / "killed")
@@ -194,6 +192,34 @@ def test_a_run_of_minutes_ends_in_time_and_goes_on_where_it_was(
     assert rest[0].seconds > heard[1].seconds
     assert 60 <= rest[-1].seconds < 90
     assert len(rest) < len(heard)
+
+
+def rates_used(plan: Schedule, folder: Path, stop: int | None = None) -> list[float]:
+    """The rate of every step of a run, which goes on where that of the folder stands."""
+    state, rates = fresh(), list[float]()
+    if folder.exists():
+        state.load(folder)
+    for progress in loop.run_loop(state, objective(), plan, folder):
+        rates += {group["lr"] for group in state.optimiser.param_groups}
+        if progress.step == stop:
+            break
+    return rates
+
+
+RISE_AND_FALL = {"learning_rate": 8e-4, "final_rate": 4e-4, "warmup": 2, "decay": 0.5}
+RATES = [4e-4, 8e-4, 8e-4, 8e-4, 8e-4, 7e-4, 6e-4, 5e-4]
+"""Of eight steps by these: warm-up, plateau, a straight line that ends in the final rate after the last step."""
+
+
+@pytest.mark.parametrize("stop", [None, 2, 6])
+@pytest.mark.parametrize("length", [{"steps": 8}, {"steps": None, "minutes": 0.8}], ids=["steps", "minutes"])
+def test_every_step_of_a_run_has_the_rate_of_its_place_in_the_schedule(
+    length: dict[str, Any], stop: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "time", Clock(0.0, processor=6.0))  # a step takes 6 s
+    plan = schedule(**length, **RISE_AND_FALL, clock="processor")
+    rates = rates_used(plan, tmp_path / "run", stop) + rates_used(plan, tmp_path / "run")
+    np.testing.assert_allclose(rates, RATES)
 
 
 def test_minutes_of_processor_time_do_not_pass_while_other_programs_run(
@@ -228,12 +254,6 @@ def test_networks_of_images_are_laid_out_for_bf16_and_those_of_blocks_always() -
 
 def test_rate_without_warm_up_starts_at_its_peak() -> None:
     assert Schedule(10, learning_rate=3e-4, warmup=0).learning_rate_at(0) == pytest.approx(3e-4)
-
-
-def test_the_rate_of_the_schedule_is_used(tmp_path: Path) -> None:
-    state, plan = fresh(), schedule(4)
-    for progress in loop.run_loop(state, objective(), plan, tmp_path):
-        assert state.optimiser.param_groups[0]["lr"] == plan.learning_rate_at(progress.step - 1)
 
 
 def test_validation_is_logged_when_due_and_at_the_end(tmp_path: Path) -> None:

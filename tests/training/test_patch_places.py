@@ -53,7 +53,7 @@ def cut(dense: np.ndarray, factor: int, steps: np.ndarray) -> tuple[np.ndarray, 
 def change(dense: np.ndarray, kernel: float, contrast: float) -> np.ndarray:
     padded = np.pad(dense, ((0, 0), (1, 1), (0, 0)), mode="edge")
     dense = (1 - 2 * kernel) * dense + kernel * (padded[:, :-2] + padded[:, 2:])
-    return np.clip(1 + contrast * (dense - 1), 0, augment.BRIGHTEST_UNITS)
+    return np.clip(1 + contrast * (dense - 1), 0, augment.CT_UNITS)
 
 
 @pytest.mark.parametrize("groups", [3, 16])
@@ -115,7 +115,8 @@ def draw_reference(volumes: list[DenseVolume], rng: np.random.Generator) -> dict
     dense = change(dense, kernel, contrast)
     if rng.random() < 0.25:
         white = rng.normal(size=dense.shape)
-        dense = np.clip(dense + rng.uniform(*augment.NOISE_RANGE) * (white + np.roll(white, 1, 1)) / 2**0.5, 0, 4.095)
+        noise = rng.uniform(*augment.NOISE_RANGE) * (white + np.roll(white, 1, 1)) / 2**0.5
+        dense = np.clip(dense + noise, 0, augment.CT_UNITS)
     steps = np.arange(1, factor)
     if len(steps) != OFFSET_COUNT:
         steps = rng.choice(steps, OFFSET_COUNT, replace=len(steps) < OFFSET_COUNT)

@@ -92,6 +92,33 @@ def test_extra_decimations_leave_enough_slices_for_the_patch() -> None:
     assert {source.draw(rng, 16)[1] for _ in range(60)} == {1}
 
 
-def test_volumes_that_are_too_small_for_every_factor_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least 5 slices of 7 x 7 voxels"):
-        PatchSource([deep(4)], 7, 3)
+THIN, THICK = (1.0, 1.0, 1.0), (0.5, 0.8, 2.0)
+
+
+def sized(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] = THICK) -> DenseVolume:
+    return replace(dense(np.zeros(shape, np.int16)), spacing_mm=spacing_mm)
+
+
+def test_volumes_that_are_too_small_for_every_factor_are_refused_with_what_they_have_and_need() -> None:
+    with pytest.raises(UsageError, match=r": made has 12 x 11 x 4 and needs 7 x 7 x 5$"):
+        PatchSource([deep(4), sized((9, 9, 3))], 7, 3)
+    ways = r": made has 4 x 6 x 2 and needs 7 x 7 x 5; made along x has 2 x 6 x 4 and needs 3 x 7 x 5; made along y .*"
+    with pytest.raises(UsageError, match=ways):
+        PatchSource([sized((4, 6, 2))], 7, 3, sideways=True, thick=True)
+    with pytest.raises(UsageError, match=r"made along x has 6 x 6 x 4 and needs 7 x 7 x 5"):
+        PatchSource([sized((4, 6, 6), THIN)], 7, 3, sideways=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm", "sideways"),
+    [((7, 7, 5), THICK, False), ((5, 7, 3), THICK, True), ((7, 5, 3), THICK, True), ((5, 7, 7), THIN, True)],
+    ids=["as it is", "along x alone", "along y alone", "along x"],
+)
+def test_exactly_the_voxels_that_the_refusal_names_are_enough(
+    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], *, sideways: bool
+) -> None:
+    assert PatchSource([sized(shape, spacing_mm)], 7, 3, sideways=sideways, thick=sideways).factors == [2]
+    for axis in range(3):
+        less = [n - (i == axis) for i, n in enumerate(shape)]
+        with pytest.raises(UsageError):
+            PatchSource([sized((less[0], less[1], less[2]), spacing_mm)], 7, 3, sideways=sideways, thick=sideways)

@@ -12,7 +12,6 @@ from training.tiny_runs import AMI, RFN, assert_same_tensors, paths, run_stage
 from saint_cli.errors import UsageError
 from saint_cli.geometry import grid_by_factor
 from saint_cli.models import weights
-from saint_cli.runtime.device_selection import Compute
 from saint_cli.training import fusion_blocks
 from saint_cli.training.loop import CHECKPOINT, Schedule
 from saint_cli.training.run import DATA, MODEL, train
@@ -36,13 +35,6 @@ def test_an_rfn_that_is_used_from_two_slices_on_learns_from_no_less(
         run_stage(replace(RFN, fewest=16), data, tmp_path)
 
 
-def test_a_run_goes_on_that_was_begun_before_fewest_could_be_chosen(data: Path, tmp_path: Path) -> None:
-    run_stage(AMI, data, tmp_path, stop=2)
-    file = tmp_path / "ami" / SETTINGS
-    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "fewest"}))
-    assert [p.step for p in run_stage(AMI, data, tmp_path, resume=True)] == [3, 4]
-
-
 def test_both_stages_end_in_a_model_that_upsamples(data: Path, tmp_path: Path) -> None:
     results = run_stage(AMI, data, tmp_path)
     assert [p.step for p in results] == [1, 2, 3, 4]
@@ -59,7 +51,7 @@ def test_both_stages_end_in_a_model_that_upsamples(data: Path, tmp_path: Path) -
     assert model.ami.features.size.width == 8
     assert float(model.rfn.output.weight.detach().abs().max()) > 0
     volume, grid = tiny.volume(), grid_by_factor(5, 2, 3)
-    dense = tiny.upsample(volume, model, grid, Compute(torch.device("cpu"), torch.float32))
+    dense = tiny.upsample(volume, model, grid, tiny.CPU)
     np.testing.assert_array_equal(dense.voxels[..., ::3], volume.voxels)
     for stage, settings in (("ami", AMI), ("rfn", RFN)):
         assert (tmp_path / stage / CHECKPOINT).is_file()

@@ -14,7 +14,7 @@ from saint_cli.errors import UsageError, WeightsError
 from saint_cli.training.journal import write_json
 from saint_cli.training.loop import CHECKPOINT, Schedule
 from saint_cli.training.run import DATA, MODEL, VOLUMES, TrainingPaths, train
-from saint_cli.training.settings import SETTINGS, require_same_settings
+from saint_cli.training.settings import ADDED_SETTINGS, SETTINGS, require_same_settings
 
 pytestmark = pytest.mark.usefixtures("tiny_networks")
 
@@ -66,6 +66,20 @@ def test_a_run_that_never_began_leaves_no_copies_of_volumes(data: Path, tmp_path
     paths = TrainingPaths(data / "train", data / "val", tmp_path / "run")
     with pytest.raises(WeightsError, match="train the AMI stage"):
         list(train(RFN, paths, resume=False, on_progress=lambda *_: None))
+    assert not paths.out.exists()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_run_that_is_stopped_while_volumes_are_copied_leaves_no_copies(
+    stop: type[BaseException], data: Path, tmp_path: Path
+) -> None:
+    def stop_after_the_first(stage: str, done: int, total: int) -> None:
+        assert list((paths.out / VOLUMES).iterdir())
+        raise stop
+
+    paths = TrainingPaths(data / "train", data / "val", tmp_path / "run")
+    with pytest.raises(stop):
+        list(train(AMI, paths, resume=False, on_progress=stop_after_the_first))
     assert not paths.out.exists()
 
 
@@ -126,6 +140,7 @@ def test_volumes_with_too_few_slices_are_refused(stage: str, which: str, data: P
         ({"slabs": True}, "begun without --slab, not with --slab;"),
         ({"augment": False}, "begun without --no-augment, not with --no-augment;"),
         ({"fewest": 2}, "begun with --rfn-fewest 1, not with --rfn-fewest 2"),
+        ({"modality": "mr"}, "begun with --modality ct, not with --modality mr;"),
     ],
 )
 def test_a_run_that_is_resumed_with_other_settings_is_told_the_options(
@@ -135,6 +150,14 @@ def test_a_run_that_is_resumed_with_other_settings_is_told_the_options(
     require_same_settings(AMI, tmp_path / SETTINGS)
     with pytest.raises(UsageError, match=said):
         require_same_settings(replace(AMI, **changes), tmp_path / SETTINGS)
+
+
+def test_a_run_that_was_begun_before_some_settings_existed_had_their_defaults(tmp_path: Path) -> None:
+    known = {name: value for name, value in asdict(AMI).items() if name not in ADDED_SETTINGS}
+    write_json(known, tmp_path / SETTINGS)
+    require_same_settings(AMI, tmp_path / SETTINGS)
+    with pytest.raises(UsageError, match="begun with --modality ct, not with --modality mr;"):
+        require_same_settings(replace(AMI, modality="mr"), tmp_path / SETTINGS)
 
 
 def test_a_run_is_not_resumed_on_other_volumes_or_from_other_weights(data: Path, tmp_path: Path) -> None:

@@ -7,21 +7,15 @@ import pytest
 import torch
 from nets import tiny
 from training.folders import write_train_and_val
+from training.tiny_runs import AMI, RFN, run_stage
 
 from saint_cli.errors import UsageError
 from saint_cli.models import weights
 from saint_cli.nets.slab_network import make_slab_network
 from saint_cli.training.loop import Schedule
-from saint_cli.training.run import MODEL, TrainingPaths, train
-from saint_cli.training.settings import TrainingSettings
+from saint_cli.training.run import MODEL
 
-SETTINGS = TrainingSettings("ami", "base", Schedule(2, warmup=1, validate_every=2), batch=2, patch=(7, 3))
-
-
-@pytest.fixture(autouse=True)
-def _tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saint_cli.training.settings.AMI_SIZES", {"base": tiny.AMI_SIZE})
-    monkeypatch.setattr("saint_cli.training.settings.RFN_SIZES", {"base": (8, 4, 2, 1)})
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +37,12 @@ def slabs(tmp_path: Path) -> Path:
     return path
 
 
-def run_stage(settings: TrainingSettings, data: Path, out: Path) -> weights.SaintModel:
-    paths = TrainingPaths(data / "train", data / "val", out, data / "cache")
-    for _ in train(settings, paths, resume=False, on_progress=lambda *_: None):
-        pass
-    return weights.load_model(str(out / MODEL))
-
-
 def test_a_run_on_slabs_begins_as_the_network_it_starts_from_and_keeps_its_rfn(
     plain: Path, data: Path, tmp_path: Path
 ) -> None:
     still = Schedule(1, learning_rate=1e-12, warmup=1, validate_every=1)
-    begun = run_stage(replace(SETTINGS, slabs=True, init=str(plain), schedule=still), data, tmp_path / "run")
-    before = weights.load_model(str(plain))
+    run_stage(replace(AMI, slabs=True, init=str(plain), schedule=still), data, tmp_path / "run")
+    before, begun = (weights.load_model(str(path)) for path in (plain, tmp_path / "run" / MODEL))
     assert begun.ami.slabs
     slices = torch.rand(1, 3, 8, 5)
     fdm = torch.rand(1, 2, 1, 3, 3)
@@ -70,18 +57,17 @@ def test_weights_for_slabs_are_refused_where_single_slices_are_learnt(
     role: str, slabs: Path, data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"slabs\.safetensors"):
-        run_stage(replace(SETTINGS, **{role: str(slabs)}), data, tmp_path / "run")  # type: ignore[arg-type]
+        run_stage(replace(AMI, **{role: str(slabs)}), data, tmp_path / "run")  # type: ignore[arg-type]
     assert not (tmp_path / "run" / MODEL).exists()
 
 
 def test_a_teacher_of_single_slices_is_refused_where_slabs_are_learnt(plain: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="thin slices of slabs"):
-        run_stage(replace(SETTINGS, slabs=True, teacher=str(plain)), data, tmp_path / "run")
+        run_stage(replace(AMI, slabs=True, teacher=str(plain)), data, tmp_path / "run")
 
 
 def test_the_rfn_stage_refuses_networks_for_slabs(slabs: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / MODEL).write_bytes(slabs.read_bytes())
-    settings = replace(SETTINGS, stage="rfn", slices=6, rfn_patch=8, blocks=1, block=(24, 3))
     with pytest.raises(UsageError, match="holds weights for slabs"):
-        run_stage(settings, data, tmp_path / "run")
+        run_stage(RFN, data, tmp_path / "run")

@@ -104,6 +104,21 @@ def test_memory_mapped_copies_hold_the_same_and_are_made_once(tmp_path: Path) ->
     assert int(again.voxels[0, 0, 0]) == 77  # a voxel is read from the file when it is needed
 
 
+def test_a_copy_that_is_stopped_midway_leaves_nothing_among_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_midway(path: Path, voxels: np.ndarray) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    (tmp_path / "scans").mkdir()
+    save(tmp_path / "scans", "a.nii", values(), (0.5, 0.5, 3.0))
+    monkeypatch.setattr(np, "save", stop_midway)
+    with pytest.raises(KeyboardInterrupt):
+        load_dense_volumes(tmp_path / "scans", tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_a_changed_volume_is_mapped_anew(tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     save(tmp_path / "scans", "a.nii", values(), (0.5, 0.5, 3.0))

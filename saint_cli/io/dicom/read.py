@@ -20,6 +20,7 @@ from saint_cli.io.dicom.selection import choose_stack
 from saint_cli.io.dicom.slice_header import NO_SLOPE, SliceHeader
 from saint_cli.io.dicom.sop_class import LABELS_HINT, LabelObject
 from saint_cli.io.dicom.source_check import record_source
+from saint_cli.io.dicom.stack_list import name_in_series
 from saint_cli.io.dicom.stacks import Stack, accept_uneven, build_stacks
 from saint_cli.io.dicom.stored_bits import read_stored_values
 from saint_cli.io.dicom.validation import ignore_invalid_values
@@ -84,28 +85,33 @@ def read_series(path: Path, options: ReadOptions) -> Volume:
         GeometryError: missing, duplicated or unevenly spaced slices, or a single one; 4-D and no ``volume``.
     """
     inventory = list_stacks(path, **pick_stack_options(options))
-    stack, notes = choose_stack(path, inventory.stacks, options.series, options.volume)
-    return read_stack(path, stack, inventory, options.max_memory, notes)
+    stack, notes = choose_stack(path, inventory.stacks, options)
+    return read_stack(path, stack, inventory, options, notes, name_in_series(inventory.stacks, stack))
 
 
-def check_usable(path: Path, stack: Stack, scan: HeaderScan) -> None:
-    """Refuse a stack that is not regular, saying why and what may help; errors as of :func:`read_series`."""
+def check_usable(path: Path, stack: Stack, scan: HeaderScan, offered: frozenset[str]) -> None:
+    """Refuse a stack that is not regular, saying why and which choice may help; errors as of :func:`read_series`."""
     if stack.problem is not None or stack.geometry is None:
-        raise _explain_problem(path, stack, scan)
+        raise _explain_problem(path, stack, scan, offered)
 
 
 @ignore_invalid_values()
 def read_stack(
-    path: Path, stack: Stack, inventory: StackInventory, max_memory: int | None, choice_notes: tuple[str, ...]
+    path: Path,
+    stack: Stack,
+    inventory: StackInventory,
+    options: ReadOptions,
+    choice_notes: tuple[str, ...],
+    name: str,
 ) -> Volume:
-    """Read one stack of an inventory into so many bytes at most; errors as of :func:`read_series`.
+    """Read one stack of an inventory; errors as of :func:`read_series`.
 
-    max_memory: None for what is free. choice_notes: warnings on the choice of the stack.
+    choice_notes: warnings on the choice of the stack. name: which of several volumes it is.
     """
-    check_usable(path, stack, inventory.scan)
+    check_usable(path, stack, inventory.scan, options.offered)
     assert stack.geometry is not None
     itemsize = max(header.pixel_format.dtype.itemsize for header in stack.slices)
-    memory.check_voxels_fit(path, itemsize * math.prod(stack.slices[0].shape) * len(stack.slices), max_memory)
+    memory.check_voxels_fit(path, itemsize * math.prod(stack.slices[0].shape) * len(stack.slices), options.max_memory)
     with PixelReader() as reader:
         stored, slices, bit_notes = read_stored_values(stack.slices, reader)
     voxels, storage = rescale(stored, slices)
@@ -121,6 +127,7 @@ def read_stack(
         padding=padding,
         codings=_list_codings(slices),
         slice_positions=stack.geometry.slice_positions,
+        volume_name=name,
     )
     return Volume(voxels, stack.geometry.affine_lps, header)
 
@@ -140,16 +147,17 @@ def _count_notes(slices: Sequence[SliceHeader]) -> list[str]:
     return [note if n == len(slices) else f"{note} ({n} of {len(slices)} slices)" for note, n in counts.items()]
 
 
-def _explain_problem(path: Path, stack: Stack, scan: HeaderScan) -> SaintError:
-    """Why a stack cannot be read, and what may help."""
+def _explain_problem(path: Path, stack: Stack, scan: HeaderScan, offered: frozenset[str]) -> SaintError:
+    """Why a stack cannot be read, and which of the choices that are offered may help."""
     assert stack.problem is not None
     if isinstance(stack.problem, UnreadableError):
         return stack.problem
     alone = "; give the folder that holds the series" if path.is_file() and len(stack.slices) == 1 else ""
-    larger = f"; other slices may belong to it: {stack.merge_hint}" if stack.merge_hint else ""
+    larger = f"; other slices may belong to it: {stack.merge_hint}" if stack.merge_hint and "merge" in offered else ""
     problems = {reason: scan.skipped[reason] for reason in scan.named}
     beside = f" (skipped files: {format_counts(problems, scan.named)})" if problems else ""
-    return type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{advise_uneven(stack)}{beside}")
+    uneven = advise_uneven(stack, offered)
+    return type(stack.problem)(f"{path}: {stack.problem}{alone}{larger}{uneven}{beside}")
 
 
 def no_slices_error(path: Path, scan: HeaderScan) -> SaintError:

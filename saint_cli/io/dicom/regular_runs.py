@@ -9,18 +9,18 @@ from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.geometry import regularity
 from saint_cli.io.dicom.layout import Layout, SliceList
 from saint_cli.io.dicom.stacks import Stack, accept_uneven, build_stack
-
-INTERPOLATE_ADVICE = ", or interpolate every gap by its own distance with `irregular=True`"
-"""Of a scan alone; labels cannot follow uneven slices."""
+from saint_cli.io.read_options import CHOICES
 
 
-def advise_uneven(stack: Stack) -> str:
-    """What to do about an irregular stack; empty for any other."""
+def advise_uneven(stack: Stack, offered: frozenset[str] = CHOICES) -> str:
+    """What to do about an irregular stack, by the choices that are offered; empty for any other."""
     uneven = accept_uneven(stack)
     if uneven.geometry is None or uneven is stack:
         return ""
-    advice, count = INTERPOLATE_ADVICE, len(find_regular_runs(stack))
-    if count:
+    advice, count = "", len(find_regular_runs(stack))
+    if "irregular" in offered:
+        advice = ", or interpolate every gap by its own distance with `irregular=True`"
+    if count and "split_runs" in offered:
         runs = "its regular run" if count == 1 else f"one of its {count} regular runs"
         advice += f", or take {runs} with `split_runs=True`"
     return adapt_message(advice)

@@ -15,7 +15,7 @@ from saint_cli.io.dicom.layout import ORIENTATION_TOLERANCE
 from saint_cli.io.dicom.regular_runs import advise_uneven
 from saint_cli.io.dicom.stack_list import format_stacks, label_stacks, note_other_stacks, summarize_stack
 from saint_cli.io.dicom.stacks import Stack
-from saint_cli.io.read_options import ALL_VOLUMES_ADVICE
+from saint_cli.io.read_options import TAKE_ALL, ReadOptions
 
 MIN_SUFFIX = 4
 """Characters of a UID's end that may stand for it; fewer could be a number that was meant to count stacks."""
@@ -37,22 +37,20 @@ MAX_SHOWN_REASONS = 3
 """Reasons listed in a message; more would hide the question."""
 
 
-def choose_stack(
-    path: Path, stacks: Sequence[Stack], series: str | None, volume: int | None = None
-) -> tuple[Stack, tuple[str, ...]]:
-    """The stack that ``series`` and ``volume`` name, or the only one of more than one slice, and notes on the choice.
+def choose_stack(path: Path, stacks: Sequence[Stack], options: ReadOptions) -> tuple[Stack, tuple[str, ...]]:
+    """The stack that the options name, or the only one of more than one slice, and notes on the choice.
 
     Where several have more than one slice and only one of them can be upsampled, the user still has to name it, since
     another may be meant: the message names it first. A number counts in the list, with a note where it may mislead.
 
-    series: number of the stack in the list (from 1), its SeriesInstanceUID, the end of that, or one of these with
-    ``#k`` for the k-th stack of that series. volume: k as well, from 1.
+    options: ``series`` is the number of the stack in the list (from 1), its SeriesInstanceUID, the end of that, or one
+    of these with ``#k`` for the k-th stack of that series; ``volume`` is k as well, from 1.
 
     Raises:
         UsageError: nothing or several stacks are named; the message lists them.
         GeometryError: no volume is chosen of a series that holds several at one place, as of a 4-D file.
     """
-    named = list(stacks)
+    named, series, volume = list(stacks), options.series, options.volume
     if series is not None:
         _check_length(path, series)
         named = _find_by_name(stacks, series.partition("#")[0])
@@ -71,12 +69,13 @@ def choose_stack(
     if named[0].run_of and len({stack.run_of for stack in named}) == 1:
         return _choose_longest_run(path, named)
     if series is not None:
-        raise _explain_undecided(path, stacks, named, f"`series={series}` names {len(named)} stacks", listed=named)
+        count = f"`series={series}` names {len(named)} stacks"
+        raise _explain_undecided(path, stacks, named, options, count, listed=named)
     larger = [stack for stack in stacks if _is_volume(stack)]
     if len(larger) == 1:
         others = sum(len(stack.slices) for stack in stacks) - len(larger[0].slices)
         return larger[0], (f"{format_count(others, 'single slice')} beside the stack ignored",)
-    raise _explain_undecided(path, stacks, larger or stacks, format_count(len(stacks), "stack"))
+    raise _explain_undecided(path, stacks, larger or stacks, options, format_count(len(stacks), "stack"))
 
 
 def _check_length(path: Path, series: str) -> None:
@@ -111,9 +110,9 @@ def _choose_place(path: Path, series: str, volume: int | None) -> int | None:
 
 
 def choose_volumes(
-    path: Path, stacks: Sequence[Stack], series: str | None
+    path: Path, stacks: Sequence[Stack], options: ReadOptions
 ) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
-    """All volumes of the series that ``series`` names, or of the only one, and notes on the choice.
+    """All volumes of the series that ``series`` of the options names, or of the only one, and notes on the choice.
 
     Single slices beside them do not count. A number in ``series`` stands for the series of that stack; with ``#k`` only
     that volume is meant. Of a series with one volume that is the only one.
@@ -122,14 +121,14 @@ def choose_volumes(
         UsageError: as of :func:`choose_stack`, or several series, or stacks that are not volumes of one scan.
         GeometryError: a volume of another size or place than the others, or one that cannot be upsampled; it is named.
     """
-    named = list(stacks)
+    named, series = list(stacks), options.series
     if series is not None:
         _check_length(path, series)
         found = {stack.series for stack in _find_by_name(stacks, series.partition("#")[0])}
         named = [stack for stack in stacks if stack.series in found]
     larger = [stack for stack in named if _is_volume(stack)]
     if len(larger) < 2 or "#" in (series or ""):
-        stack, notes = choose_stack(path, stacks, series)
+        stack, notes = choose_stack(path, stacks, options)
         return (stack,), notes
     notes = note_other_stacks(stacks, named, series)
     if len({stack.series for stack in larger}) > 1:
@@ -138,7 +137,7 @@ def choose_volumes(
             f"with `saint batch`: {format_stacks(stacks)}"
         )
     if len(find_volumes(named)) != len(larger):
-        raise _explain_undecided(path, stacks, larger, f"`volume=all`: {format_count(len(larger), 'stack')}")
+        raise _explain_undecided(path, stacks, larger, options, f"`volume=all`: {format_count(len(larger), 'stack')}")
     if unlike := describe_unlike(larger):
         raise GeometryError(
             f"{path}: {unlike}; `volume=all` needs volumes of one size and place that can all be upsampled, so choose "
@@ -224,42 +223,56 @@ def _choose_longest_run(path: Path, runs: Sequence[Stack]) -> tuple[Stack, tuple
 
 
 def _explain_undecided(
-    path: Path, stacks: Sequence[Stack], possible: Sequence[Stack], count: str, listed: Sequence[Stack] | None = None
+    path: Path,
+    stacks: Sequence[Stack],
+    possible: Sequence[Stack],
+    options: ReadOptions,
+    count: str,
+    listed: Sequence[Stack] | None = None,
 ) -> SaintError:
     """The question which of the ``possible`` stacks is meant; the reasons where none can be upsampled.
 
-    listed: the stacks that the question lists; all where none are given.
+    options: they do not say which. listed: the stacks that the question lists; all where none are given.
     """
+    offered = options.offered
     usable = [stack for stack in possible if stack.is_usable]
     if not usable:
-        return GeometryError(f"{path}: {count}, none of which can be upsampled: {_explain_unusable(stacks, possible)}")
+        reasons = _explain_unusable(stacks, possible, offered)
+        return GeometryError(f"{path}: {count}, none of which can be upsampled: {reasons}")
     limit = ", of which 1 can be upsampled" if len(usable) == 1 and len(possible) > 1 else ""
     shown = format_stacks(stacks, listed)
     if len({stack.series for stack in possible}) > 1:
-        return UsageError(f"{path}: {count}{limit}; choose one with `series`: {shown}")
-    if all(stack.merge_hint for stack in possible):
+        return UsageError(f"{path}: {count}{limit}; {_advise_choice(offered, 'series')}: {shown}")
+    if "merge" in offered and all(stack.merge_hint for stack in possible):
         return UsageError(
             f"{path}: {count} of one series{limit}: {possible[0].merge_hint}, or choose with `volume`: {shown}"
         )
     difference = _describe_difference(possible)
     if difference:
         return UsageError(
-            f"{path}: {count} of one series{limit}; choose one with `volume` or `series`: {shown}; they are "
+            f"{path}: {count} of one series{limit}; {_advise_choice(offered, 'volume', 'series')}: {shown}; they are "
             f"{difference}"
         )
     is_static = possible[0].split_by.startswith(STATIC_KEYS)
     kind = (f"{count} at the same positions" if is_static else f"4-D image, {count}") + limit
-    together = "" if describe_unlike(possible) else ALL_VOLUMES_ADVICE
-    return GeometryError(f"{path}: {kind}; choose one with `volume`{together}: {shown}")
+    is_one_scan = TAKE_ALL in offered and not describe_unlike(possible)
+    together = f", or take all with `{TAKE_ALL}`" if is_one_scan else ""
+    return GeometryError(f"{path}: {kind}; {_advise_choice(offered, 'volume')}{together}: {shown}")
 
 
-def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack]) -> str:
+def _advise_choice(offered: frozenset[str], *names: str) -> str:
+    """How to choose one of several stacks by options of these names, or without them where they are not offered."""
+    choices = " or ".join(f"`{name}`" for name in names if name in offered)
+    return f"choose one with {choices}" if choices else "give the files of one of them alone"
+
+
+def _explain_unusable(stacks: Sequence[Stack], unusable: Sequence[Stack], offered: frozenset[str]) -> str:
     """Why none of some stacks can be upsampled, each with its number."""
     numbers = {id(stack): number for number, stack in enumerate(stacks, 1)}
     lines = []
     for stack in unusable:
         reason = "a single slice" if len(stack.slices) == 1 else str(stack.problem)
-        lines.append(f"{numbers[id(stack)]} = {summarize_stack(stack)}: {reason}{advise_uneven(stack)}")
+        lines.append(f"{numbers[id(stack)]} = {summarize_stack(stack)}: {reason}{advise_uneven(stack, offered)}")
     return list_first(lines, MAX_SHOWN_REASONS, "; ")
 
 

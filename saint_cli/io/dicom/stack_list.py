@@ -7,6 +7,7 @@ from saint_cli.errors.parameter_names import adapt_message
 from saint_cli.errors.plain_text import list_first
 from saint_cli.io.description import NO_UID
 from saint_cli.io.dicom.stacks import Stack
+from saint_cli.volume.fourth_axis import name_volume
 
 MAX_SHOWN_STACKS = 12
 """Stacks listed in the message that asks for a choice; more would hide the question."""
@@ -21,6 +22,15 @@ def label_stacks(stacks: Sequence[Stack]) -> list[str]:
         count[name] += 1
         labels.append(f"{name}#{count[name]}" if total[name] > 1 else name)
     return labels
+
+
+def name_in_series(stacks: Sequence[Stack], stack: Stack) -> str:
+    """Which of several volumes of its series one of the ``stacks`` is, counted as ``volume`` does; "" of one alone."""
+    together = [one for one in stacks if one.series == stack.series]
+    if sum(len(one.slices) > 1 for one in together) < 2:
+        return ""
+    number = next(i for i, one in enumerate(together, 1) if one is stack)
+    return name_volume(number, len(together), stack.split_by)
 
 
 def format_stacks(stacks: Sequence[Stack], named: Sequence[Stack] | None = None) -> str:

@@ -17,7 +17,7 @@ from saint_cli.io.decompress import read_packing
 from saint_cli.io.formats import Format
 from saint_cli.io.itk import data_files
 from saint_cli.io.nifti.placement import UNKNOWN_SPACE, find_affine
-from saint_cli.io.read_options import ALL_VOLUMES_ADVICE
+from saint_cli.io.read_options import CHOICES, TAKE_ALL
 from saint_cli.io.result_text import find_result_warnings
 from saint_cli.io.volume_header import Payload, VolumeHeader
 from saint_cli.io.voxel_checks import drop_unit_axes, require_volumes
@@ -36,10 +36,13 @@ LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL."""
 
 
-def read_header(path: Path, volume: int | None = None, *, outside_data: bool = False) -> VolumeHeader:
+def read_header(
+    path: Path, volume: int | None = None, *, outside_data: bool = False, offered: frozenset[str] = CHOICES
+) -> VolumeHeader:
     """Read and check the header of a NIfTI volume without its voxels; ``volume`` chooses, from 1, of a 4-D file.
 
-    outside_data: whether the other file of a pair may be a link to one outside the folder.
+    outside_data: whether the other file of a pair may be a link to one outside the folder. offered: as ``ReadOptions``
+    has it.
 
     Raises:
         UsageError: no such volume.
@@ -57,7 +60,7 @@ def read_header(path: Path, volume: int | None = None, *, outside_data: bool = F
     elif data == head_path:
         raise UnreadableError(f"{path}: header of a .hdr/.img pair whose .img file is missing")
     dtype = _stored_dtype(raw, path)
-    shape, volumes = _shape(raw, path, volume)
+    shape, volumes = _shape(raw, path, volume, offered)
     try:
         affine, code, warnings = find_affine(raw)
         geometry.check_affine(affine)
@@ -68,7 +71,8 @@ def read_header(path: Path, volume: int | None = None, *, outside_data: bool = F
         raise UnreadableError(f"{path}: vox_offset {float(raw['vox_offset'])} is nonsense; the header is corrupt")
     size, before = math.prod(shape) * dtype.itemsize, (volume or 1) - 1
     start, trailing = max(int(raw["vox_offset"]), first) + before * size, (volumes - 1 - before) * size
-    payload = Payload((data,), start, dtype, shape, file_packing=read_packing(data), trailing=trailing)
+    number = before + 1 if volumes > 1 else None
+    payload = Payload((data,), start, dtype, shape, file_packing=read_packing(data), trailing=trailing, volume=number)
     is_labels = int(raw["intent_code"]) == LABEL_INTENT
     storage, fourth = _storage(raw, dtype, path), _fourth_axis(raw)
     end = int(raw["vox_offset"]) if is_single else len(head)
@@ -138,7 +142,7 @@ def _stored_dtype(raw: Any, path: Path) -> np.dtype:
     return dtype
 
 
-def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, int], int]:
+def _shape(raw: Any, path: Path, volume: int | None, offered: frozenset[str]) -> tuple[tuple[int, int, int], int]:
     """The 3-D shape, after dropping axes of length one beyond the third, and how many volumes of it there are."""
     count = int(raw["dim"][0])
     if not 1 <= count <= 7:
@@ -149,10 +153,16 @@ def _shape(raw: Any, path: Path, volume: int | None) -> tuple[tuple[int, int, in
         raise UsageError(f"{path}: `volume={volume}`, but the file holds {volumes}; they are counted from 1")
     if volumes > 1 and volume is None:
         shown = geometry.format_shape(shape)
-        raise GeometryError(
-            f"{path}: 4-D image ({shown}); choose one of its {volumes} volumes with `volume`{ALL_VOLUMES_ADVICE}"
-        )
+        raise GeometryError(f"{path}: 4-D image ({shown}); {_advise_volume(volumes, offered)}")
     return require_volumes(shape, path, allow_several=True)
+
+
+def _advise_volume(volumes: int, offered: frozenset[str]) -> str:
+    """What to do about a file of several volumes."""
+    if "volume" not in offered:
+        return f"save one of its {volumes} volumes as a file of its own"
+    every = f", or take all with `{TAKE_ALL}`" if TAKE_ALL in offered else ""
+    return f"choose one of its {volumes} volumes with `volume`{every}"
 
 
 def _fourth_axis(raw: Any) -> FourthAxis:

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from saint_cli.errors import GeometryError, SaintError, UnreadableError, UsageError
 from saint_cli.io import describe, read_volume, write_volume
+from saint_cli.io.read_options import UPSAMPLE_CHOICES
 from saint_cli.method import padding
 
 
@@ -186,14 +187,24 @@ def test_volumes_of_one_series_are_listed_by_how_they_differ_and_chosen_by_numbe
     folder = fabricate.save(series, tmp_path / "s")
     whole = str(series[0].SeriesInstanceUID)
     listed = rf"1 = SeriesNumber 4, MR 16x12x6 EchoTime 10.0 UID …{whole[-8:]}#1; 2 = .*EchoTime 20.0.*#2"
-    message = rf"4-D.*`volume`, or take all with `volume=all`: {listed}"
-    refused(folder, GeometryError, message)
+    refused(folder, GeometryError, f"4-D.*`volume`: {listed}")
+    refused(folder, GeometryError, f"4-D.*`volume`, or take all with `volume=all`: {listed}", offered=UPSAMPLE_CHOICES)
     refused(folder, GeometryError, "4-D.*names 2 stacks.*`volume`", series=whole)
     refused(folder, UsageError, "no volume 3, of 2 in the series", volume=3)
     chosen = [{"series": f"{whole}#2"}, {"series": f"{whole[-6:]}#2"}, {"volume": 2}, {"series": whole, "volume": 2}]
     for options in chosen:
         voxels = read_volume(folder, **options).voxels
         np.testing.assert_array_equal(voxels, read_volume(folder, series="2").voxels)
+
+
+def test_a_volume_of_several_knows_which_it_is_and_one_beside_single_slices_is_alone(tmp_path: Path) -> None:
+    folder = fabricate.save(echoes(), tmp_path / "s")
+    assert read_volume(folder, volume=2).header.volume_name == "volume 2 of 2 (EchoTime 20.0)"
+    scout = fabricate.slices(1, shape=(9, 9))
+    folder = fabricate.save([*fabricate.slices(), *scout], tmp_path / "t")
+    volume = read_volume(folder)
+    assert (volume.shape[2], volume.header.volume_name) == (6, "")
+    assert any("single slice beside the stack" in text for text in volume.header.warnings)
 
 
 PADDINGS = {
