@@ -158,7 +158,7 @@ def make_page_content(
         windows=pictures.windows,
         shown_window=pictures.shown_window,
         errors=texts.describe_error_maps(restoration, resamples_planes=facts.resamples_planes),
-        check=check if isinstance(check, str) else _self_check_content(check, restoration),
+        check=check if isinstance(check, str) else _self_check_content(check, restoration, facts),
         bone=pictures.bone,
         methods=methods_text.write_methods(facts, restoration, result, check),
         facts=texts.describe_provenance(facts),
@@ -168,7 +168,7 @@ def make_page_content(
     )
 
 
-def _self_check_content(check: selfcheck.SelfCheck, restoration: Restoration) -> page.SelfCheckContent:
+def _self_check_content(check: selfcheck.SelfCheck, restoration: Restoration, facts: JobFacts) -> page.SelfCheckContent:
     def draw(voxels: np.ndarray) -> np.ndarray:
         return plane_cuts.draw_slice(voxels, restoration.source.affine_lps, restoration.grid.axis)
 
@@ -179,5 +179,5 @@ def _self_check_content(check: selfcheck.SelfCheck, restoration: Restoration) ->
         figures=texts.describe_figures(check),
         measures=texts.describe_measures(check),
         unit=check.unit,
-        note=texts.describe_self_check(check, restoration),
+        note=texts.describe_self_check(check, restoration, facts),
     )

@@ -213,7 +213,7 @@ def describe_comparison(between: SliceComparison, facts: JobFacts) -> SliceCompa
     return SliceComparisonContent(between, note, (noise[0], noise[1], noise[2]))
 
 
-def describe_self_check(check: SelfCheck, restoration: Restoration) -> str:
+def describe_self_check(check: SelfCheck, restoration: Restoration, facts: JobFacts) -> str:
     """What was checked, as a paragraph."""
     axis = restoration.grid.axis
     spacing_mm = restoration.source.spacing_mm[axis]
@@ -221,8 +221,8 @@ def describe_self_check(check: SelfCheck, restoration: Restoration) -> str:
     if not check.region.is_whole:
         box = ", ".join(f"{'xyz'[i]} {s.start}…{s.stop - 1}" for i, s in enumerate(check.region.scored_box))
         where = f"inside a region around the middle of the body ({box}), which saves time"
-    options = restoration.options
-    unapplied = "" if options == options.with_noise_kept else f"--noise {options.noise} was not applied here. "
+    noise = facts.options.get("--noise")
+    unapplied = f"--noise {noise} was not applied here. " if noise else ""
     return (
         "A quality figure without ground truth: every second acquired slice was left out and predicted from the others "
         f"by the same networks, {check.slices} of {check.acquired} slices {where}. This is harder than the job itself: "

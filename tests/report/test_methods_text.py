@@ -50,7 +50,8 @@ def test_a_change_of_noise_is_said_and_that_the_check_is_without_it(noise: str, 
     text = methods_text.write_methods(changed, restoration, restoration.source, check)
     assert words in text
     assert said in text
-    assert f"--noise {noise} was not applied here." in texts.describe_self_check(check, restoration)
+    assert f"--noise {noise} was not applied here." in texts.describe_self_check(check, restoration, changed)
+    assert "--noise" not in texts.describe_self_check(check, restoration, FACTS)
     kept = methods_text.write_methods(FACTS, restoration, restoration.source, check)
     assert words not in kept
     assert said not in kept
