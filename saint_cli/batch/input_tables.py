@@ -41,9 +41,10 @@ def read_table(path: Path, check: Callable[[Row], object]) -> list[tuple[str, Ro
     """
 
     def check_row(row: Row | str) -> Row:
-        problem = row if isinstance(row, str) else _find_problem(row)
-        if isinstance(row, str) or problem:
-            raise UsageError(str(problem))
+        if isinstance(row, str):
+            raise UsageError(row)
+        if problem := _find_problem(row):
+            raise UsageError(problem)
         filled = {column: value for column, value in row.items() if value}
         check(filled)
         return filled
